@@ -1,0 +1,271 @@
+// Package knn is a k-nearest-neighbour classifier with weights of one over distance, exact, on a flat k-d tree.
+//
+// Fit builds it from rows, PredictProba asks it. Equal rows are stored once with their classes, so thousands of
+// blocks with the same features cost no more than one. Of rows at the same distance the one that came first in
+// the training data is nearer: results depend on nothing but the data.
+package knn
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync"
+
+	"blockprint"
+)
+
+// leafSize is the number of distinct points from which on a cell is split.
+const leafSize = 24
+
+// Classifier is a fitted set of rows. It is safe for concurrent use.
+type Classifier struct {
+	k, dims, classes int
+
+	points   []float64 // distinct points in leaf order, dims numbers each
+	rowStart []uint32  // rows of point i: rowNum[rowStart[i]:rowStart[i+1]], ascending
+	rowNum   []uint32  // position in the training data
+	rowClass []uint8
+	nodes    []node
+
+	pool sync.Pool
+}
+
+// node is a cell of the tree. A leaf (dim < 0) holds the points lo to hi; the children of others are lo and hi.
+type node struct {
+	dim    int32
+	lo, hi int32
+	split  float64
+}
+
+// Fit builds a classifier. X holds the rows one after another, dims numbers each; y their classes, 0 to
+// classes-1. k is the number of neighbours to ask; NaN is refused.
+func Fit(x []float64, y []uint8, dims, classes, k int) (*Classifier, error) {
+	switch n := len(y); {
+	case dims < 1 || len(x) != n*dims:
+		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: %d numbers do not make %d rows of %d", len(x), n, dims)
+	case n == 0:
+		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: no rows to learn from")
+	case k < 1 || k > n:
+		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: k = %d, but there are %d rows", k, n)
+	case n > math.MaxUint32:
+		return nil, blockprint.Errorf(blockprint.TooLarge, "kNN: %d rows are too many", n)
+	}
+	clean := make([]float64, len(x))
+	for i, v := range x {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, blockprint.Errorf(blockprint.Invalid, "kNN: row %d, column %d is not a finite number", i/dims, i%dims)
+		}
+		clean[i] = v + 0 // -0 becomes 0, so that equal rows are equal bit by bit
+	}
+	for i, c := range y {
+		if int(c) >= classes {
+			return nil, blockprint.Errorf(blockprint.Invalid, "kNN: row %d has class %d of %d", i, c, classes)
+		}
+	}
+	c := &Classifier{k: k, dims: dims, classes: classes}
+	c.build(clean, y)
+	return c, nil
+}
+
+func (c *Classifier) build(x []float64, y []uint8) {
+	row := func(i uint32) []float64 { return x[int(i)*c.dims : (int(i)+1)*c.dims] }
+	// Bring equal rows together; ties by number keep the rows of a point ascending.
+	perm := make([]uint32, len(y))
+	for i := range perm {
+		perm[i] = uint32(i)
+	}
+	slices.SortFunc(perm, func(a, b uint32) int {
+		return cmp.Or(slices.Compare(row(a), row(b)), cmp.Compare(a, b))
+	})
+	var starts []uint32 // in perm, of each distinct point
+	for i, r := range perm {
+		if i == 0 || !slices.Equal(row(perm[i-1]), row(r)) {
+			starts = append(starts, uint32(i))
+		}
+	}
+	distinct := len(starts)
+	starts = append(starts, uint32(len(perm)))
+
+	b := builder{c: c, coord: func(p int32, d int) float64 { return row(perm[starts[p]])[d] }}
+	b.order = make([]int32, distinct)
+	for i := range b.order {
+		b.order[i] = int32(i)
+	}
+	b.split(0, distinct)
+
+	c.points = make([]float64, 0, distinct*c.dims)
+	c.rowStart = make([]uint32, 0, distinct+1)
+	c.rowNum = make([]uint32, 0, len(perm))
+	c.rowClass = make([]uint8, 0, len(perm))
+	for _, p := range b.order {
+		c.points = append(c.points, row(perm[starts[p]])...)
+		c.rowStart = append(c.rowStart, uint32(len(c.rowNum)))
+		for _, r := range perm[starts[p]:starts[p+1]] {
+			c.rowNum = append(c.rowNum, r)
+			c.rowClass = append(c.rowClass, y[r])
+		}
+	}
+	c.rowStart = append(c.rowStart, uint32(len(c.rowNum)))
+}
+
+type builder struct {
+	c     *Classifier
+	coord func(point int32, dim int) float64
+	order []int32
+}
+
+// split makes the cell of the points order[lo:hi] and returns its index.
+func (b *builder) split(lo, hi int) int32 {
+	at := int32(len(b.c.nodes))
+	b.c.nodes = append(b.c.nodes, node{dim: -1, lo: int32(lo), hi: int32(hi)})
+	if hi-lo <= leafSize {
+		return at
+	}
+	dim, width := 0, 0.0
+	for d := range b.c.dims {
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, p := range b.order[lo:hi] {
+			v := b.coord(p, d)
+			least, most = min(least, v), max(most, v)
+		}
+		if most-least > width {
+			dim, width = d, most-least
+		}
+	}
+	part := b.order[lo:hi]
+	slices.SortFunc(part, func(p, q int32) int {
+		return cmp.Or(cmp.Compare(b.coord(p, dim), b.coord(q, dim)), cmp.Compare(p, q))
+	})
+	mid := lo + len(part)/2
+	value := b.coord(b.order[mid], dim)
+	left := b.split(lo, mid)
+	right := b.split(mid, hi)
+	b.c.nodes[at] = node{dim: int32(dim), lo: left, hi: right, split: value}
+	return at
+}
+
+// Neighbour is a training row found by a query.
+type Neighbour struct {
+	Row      uint32 // position in the training data
+	Class    uint8
+	Distance float64
+}
+
+// search is the state of one query.
+type search struct {
+	c     *Classifier
+	x     []float64
+	off   []float64 // distance of x to the present cell in each dimension
+	found []Neighbour
+}
+
+// Neighbours appends the k nearest rows of x to dst, nearest first. x must not hold NaN.
+func (c *Classifier) Neighbours(dst []Neighbour, x []float64) []Neighbour {
+	s, _ := c.pool.Get().(*search)
+	if s == nil {
+		s = &search{c: c, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+1)}
+	}
+	s.x, s.found = x, s.found[:0]
+	clear(s.off)
+	s.visit(0, 0)
+	for _, f := range s.found {
+		f.Distance = math.Sqrt(f.Distance)
+		dst = append(dst, f)
+	}
+	s.x = nil
+	c.pool.Put(s)
+	return dst
+}
+
+// visit looks through a cell at squared distance d from x (Arya and Mount's incremental distance).
+func (s *search) visit(at int32, d float64) {
+	n := &s.c.nodes[at]
+	if n.dim < 0 {
+		s.scan(int(n.lo), int(n.hi))
+		return
+	}
+	diff := s.x[n.dim] - n.split
+	near, far := n.lo, n.hi
+	if diff >= 0 {
+		near, far = far, near
+	}
+	s.visit(near, d)
+	old := s.off[n.dim]
+	d += diff*diff - old*old
+	// A tie at the k-th place may be won by an earlier row, so cells at exactly that distance are looked at; the
+	// small allowance is for the rounding of the incremental sum.
+	if len(s.found) < s.c.k || d*(1-1e-12) <= s.found[len(s.found)-1].Distance {
+		s.off[n.dim] = diff
+		s.visit(far, d)
+		s.off[n.dim] = old
+	}
+}
+
+// scan offers the points lo to hi. Distances are squared here.
+func (s *search) scan(lo, hi int) {
+	c := s.c
+	for p := lo; p < hi; p++ {
+		var d float64
+		for i, v := range c.points[p*c.dims : (p+1)*c.dims] {
+			diff := s.x[i] - v
+			d += diff * diff
+		}
+		for r := c.rowStart[p]; r < c.rowStart[p+1]; r++ {
+			if !s.offer(Neighbour{c.rowNum[r], c.rowClass[r], d}) {
+				break // the point's other rows come later still
+			}
+		}
+	}
+}
+
+// offer inserts a row in its place and tells whether it belongs to the k nearest so far.
+func (s *search) offer(n Neighbour) bool {
+	nearer := func(a, b Neighbour) bool {
+		return a.Distance < b.Distance || a.Distance == b.Distance && a.Row < b.Row
+	}
+	full := len(s.found) == s.c.k
+	if full && !nearer(n, s.found[len(s.found)-1]) {
+		return false
+	}
+	if full {
+		s.found = s.found[:len(s.found)-1]
+	}
+	i := len(s.found)
+	s.found = append(s.found, n)
+	for ; i > 0 && nearer(n, s.found[i-1]); i-- {
+		s.found[i] = s.found[i-1]
+	}
+	s.found[i] = n
+	return true
+}
+
+// PredictProba writes the probability of each class for the row x into dst, which has one place per class. If any
+// of the k nearest rows coincide with x, those alone count.
+func (c *Classifier) PredictProba(dst, x []float64) {
+	clear(dst)
+	var room [16]Neighbour
+	nearest := c.Neighbours(room[:0], x)
+	coincide := nearest[0].Distance == 0
+	total := 0.0
+	for _, n := range nearest {
+		weight := 1.0
+		if coincide {
+			if n.Distance > 0 {
+				break
+			}
+		} else {
+			weight = 1 / n.Distance
+		}
+		dst[n.Class] += weight
+		total += weight
+	}
+	for i := range dst {
+		dst[i] /= total
+	}
+}
+
+// K returns the number of neighbours that are asked.
+func (c *Classifier) K() int { return c.k }
+
+// Rows returns the number of training rows.
+func (c *Classifier) Rows() int { return len(c.rowNum) }

@@ -1,0 +1,59 @@
+package blockprint
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code says what kind of failure an error is, for callers that decide on it: the HTTP API maps it to a status,
+// the healer to "try later" or "never ask again".
+type Code string
+
+// The codes.
+const (
+	Invalid      Code = "invalid"      // the input is wrong; trying again cannot help
+	NotFound     Code = "not_found"    // what was asked for does not exist
+	NotCovered   Code = "not_covered"  // a slot range has gaps
+	Conflict     Code = "conflict"     // it contradicts what is already stored, or the wrong network
+	Unavailable  Code = "unavailable"  // a node or database does not answer now; trying again may help
+	Unauthorized Code = "unauthorized" // credentials are missing or wrong
+	TooLarge     Code = "too_large"    // over a size limit
+	Internal     Code = "internal"     // our own fault
+)
+
+// Error is an error with a code. Its text is meant for the user and names what, where and, where it helps,
+// what to do; a wrapped cause is appended.
+type Error struct {
+	Code  Code
+	Text  string
+	Cause error
+}
+
+func (e *Error) Error() string { return e.Text }
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Errorf makes an error with a code. A %w operand becomes its cause.
+func Errorf(code Code, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Text: err.Error(), Cause: errors.Unwrap(err)}
+}
+
+// CodeOf returns the code of the outermost coded error in err's chain, Internal if there is none.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Internal
+}
+
+// NotCoveredError says which slots of a queried range are not covered by the database.
+type NotCoveredError struct{ Gaps []Interval }
+
+func (e *NotCoveredError) Error() string {
+	if len(e.Gaps) == 1 {
+		return fmt.Sprintf("slots %s are not covered", e.Gaps[0])
+	}
+	return fmt.Sprintf("%d gaps, the first of slots %s, are not covered", len(e.Gaps), e.Gaps[0])
+}

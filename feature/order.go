@@ -1,0 +1,163 @@
+package feature
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"blockprint"
+)
+
+// order are features of how far a block is from being sorted. All but the Spearman correlation compare the block
+// with its sorted self by the Ratcliff-Obershelp ratio.
+var order = []Feature{
+	{"difflib_rewards", "0 to 1", "how near the rewards are to descending order",
+		func(in *input) float64 { return in.rewardRatio() }},
+	{"difflib_slot_index", "0 to 1", "how near the attestations are to ascending (slot, committee); committee is data.index, which is 0 since Electra",
+		byKey(false, slotIndex)},
+	{"difflib_index_slot", "0 to 1", "how near the attestations are to ascending (committee, slot)",
+		byKey(false, indexSlot)},
+	{"difflib_slot_index_rev", "0 to 1", "how near the attestations are to descending (slot, committee)",
+		byKey(true, slotIndex)},
+	{"difflib_index_slot_rev", "0 to 1", "how near the attestations are to descending (committee, slot)",
+		byKey(true, indexSlot)},
+	{"difflib_slot", "0 to 1", "how near the attestations are to oldest slot first",
+		byKey(false, slotOnly)},
+	{"difflib_slot_rev", "0 to 1", "how near the attestations are to newest slot first",
+		byKey(true, slotOnly)},
+	{"difflib_slot_reward", "0 to 1", "how near the attestations are to ascending (slot, reward)",
+		byKey(false, slotReward)},
+	{"difflib_slot_reward_rev", "0 to 1", "how near the attestations are to descending (slot, reward)",
+		byKey(true, slotReward)},
+	{"spearman_correlation", "-1 to 1", "rank correlation of the rewards with themselves in descending order",
+		func(in *input) float64 { return in.spearman() }},
+}
+
+// orderScratch is the memory of the order features, used again for each block.
+type orderScratch struct {
+	ready   bool
+	codes   []int32 // one number for each distinct (slot, index, root, reward), in block order
+	perm    []int32
+	sorted  []int32
+	rewards []int32 // the same for rewards alone
+	matcher matcher
+}
+
+// entry is what two attestations must share to count as the same.
+type entry struct {
+	slot   blockprint.Slot
+	index  uint64
+	root   *blockprint.Root
+	reward blockprint.Gwei
+}
+
+// entries returns the number of attestations that have data: none in old files, whose ratios are then 1.
+func (in *input) entries() int { return min(len(in.r.Attestations.Data), in.n()) }
+
+func (in *input) entry(i int32) entry {
+	d := &in.r.Attestations.Data[i]
+	return entry{d.Slot, d.Index, &d.BeaconBlockRoot, in.totals[i]}
+}
+
+func slotIndex(a, b entry) int {
+	return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.index, b.index))
+}
+
+func indexSlot(a, b entry) int {
+	return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.slot, b.slot))
+}
+
+func slotOnly(a, b entry) int { return cmp.Compare(a.slot, b.slot) }
+
+func slotReward(a, b entry) int {
+	return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.reward, b.reward))
+}
+
+func wholeEntry(a, b entry) int {
+	return cmp.Or(slotIndex(a, b), cmp.Compare(a.reward, b.reward), bytes.Compare(a.root[:], b.root[:]))
+}
+
+// byKey makes the feature that compares the block with itself sorted by a key. The sort is stable in both
+// directions, as Python's is.
+func byKey(reverse bool, key func(a, b entry) int) func(*input) float64 {
+	return func(in *input) float64 {
+		in.prepareOrder()
+		o := &in.order
+		o.sorted = o.sorted[:0]
+		for i := range o.codes {
+			o.sorted = append(o.sorted, int32(i))
+		}
+		slices.SortStableFunc(o.sorted, func(a, b int32) int {
+			if reverse {
+				a, b = b, a
+			}
+			return key(in.entry(a), in.entry(b))
+		})
+		for i, at := range o.sorted {
+			o.sorted[i] = o.codes[at]
+		}
+		return o.matcher.ratio(o.codes, o.sorted)
+	}
+}
+
+// prepareOrder gives equal attestations equal codes.
+func (in *input) prepareOrder() {
+	o := &in.order
+	if o.ready {
+		return
+	}
+	o.ready = true
+	n := in.entries()
+	o.perm = o.perm[:0]
+	for i := range n {
+		o.perm = append(o.perm, int32(i))
+	}
+	slices.SortFunc(o.perm, func(a, b int32) int { return wholeEntry(in.entry(a), in.entry(b)) })
+	o.codes = slices.Grow(o.codes[:0], n)[:n]
+	code := int32(-1)
+	for i, at := range o.perm {
+		if i == 0 || wholeEntry(in.entry(o.perm[i-1]), in.entry(at)) != 0 {
+			code++
+		}
+		o.codes[at] = code
+	}
+}
+
+// rankRewards returns, in block order, 0 for the attestations of the highest reward, 1 for the next, and so on.
+func (in *input) rankRewards() []int32 {
+	o := &in.order
+	n := in.n()
+	o.perm = o.perm[:0]
+	for i := range n {
+		o.perm = append(o.perm, int32(i))
+	}
+	slices.SortFunc(o.perm, func(a, b int32) int { return cmp.Compare(in.totals[b], in.totals[a]) })
+	o.rewards = slices.Grow(o.rewards[:0], n)[:n]
+	code := int32(-1)
+	for i, at := range o.perm {
+		if i == 0 || in.totals[o.perm[i-1]] != in.totals[at] {
+			code++
+		}
+		o.rewards[at] = code
+	}
+	return o.rewards
+}
+
+func (in *input) rewardRatio() float64 {
+	ranks := in.rankRewards()
+	o := &in.order
+	o.sorted = append(o.sorted[:0], ranks...)
+	slices.Sort(o.sorted)
+	return o.matcher.ratio(ranks, o.sorted)
+}
+
+func (in *input) spearman() float64 {
+	ranks := in.rankRewards()
+	if slices.IsSorted(ranks) {
+		return 1 // also where it is not defined: a constant sequence
+	}
+	o := &in.order
+	o.sorted = append(o.sorted[:0], ranks...)
+	slices.Sort(o.sorted)
+	return pearson(averageRanks(ranks), averageRanks(o.sorted))
+}

@@ -1,0 +1,109 @@
+package blockprint
+
+// BlockReward is what a block earned its proposer from attestations, in the form of Lighthouse's
+// /lighthouse/analysis/block_rewards, so that it reads and writes years of old files. Amounts are in gwei.
+//
+// Totals and per-voter amounts follow Lighthouse's rule (each voter's share divided by 512 and floored), which is
+// 12.5 % below what the proposer really receives since Altair; Exact holds the specification's figures.
+type BlockReward struct {
+	Total        Gwei
+	BlockRoot    Root
+	Meta         BlockMeta
+	Attestations AttestationRewards
+	// SyncCommittee is what the proposer earns for including the sync aggregate.
+	SyncCommittee Gwei
+	// Exact is nil in files that others wrote.
+	Exact *ExactReward
+}
+
+// BlockMeta says which block a reward belongs to.
+type BlockMeta struct {
+	Slot          Slot
+	ParentSlot    Slot
+	ProposerIndex uint64
+	Graffiti      string
+	// ParentRoot is zero in files that others wrote: the original keeps the parent's slot only.
+	ParentRoot Root
+}
+
+// ExactReward holds what the specification pays the proposer inside the block (phase 0 pays it at the end of the
+// epoch). The proposer's balance changes by Total, by its own part in the sync committee, and by withdrawals and
+// deposits.
+type ExactReward struct {
+	Total        Gwei `json:"total"`
+	Attestations Gwei `json:"attestations"`
+	Sync         Gwei `json:"sync_committee"`
+	Slashings    Gwei `json:"slashings"`
+}
+
+// AttestationRewards lists what each attestation of a block earned, in block order.
+type AttestationRewards struct {
+	Total     Gwei
+	PrevEpoch Gwei // part of Total from votes of the previous epoch
+	CurrEpoch Gwei
+	// PerAttestation has one entry per attestation: the voters it was the first to include, and what each earned.
+	// All entries share one backing array.
+	PerAttestation [][]VoterReward
+	// Data has one entry per attestation, or none in old files.
+	Data []AttestationData
+	// Committees has one entry per attestation, or none in files that others wrote: the committees whose votes
+	// the attestation carries, in ascending order.
+	Committees [][]CommitteeVotes
+}
+
+// VoterReward is what one newly included voter earned the proposer.
+type VoterReward struct {
+	Validator uint64
+	Gwei      Gwei
+}
+
+// CommitteeVotes says how many members of a committee an attestation carries, and how many of them no earlier
+// attestation did.
+type CommitteeVotes struct {
+	Index     uint64 `json:"index"`
+	Size      uint64 `json:"size"`
+	Attesters uint64 `json:"attesters"`
+	Fresh     uint64 `json:"fresh"`
+}
+
+// Checkpoint is an epoch boundary block.
+type Checkpoint struct {
+	Epoch Epoch
+	Root  Root
+}
+
+// AttestationData is what a committee member votes for.
+type AttestationData struct {
+	Slot            Slot
+	Index           uint64 // the committee before Electra, 0 since
+	BeaconBlockRoot Root
+	Source, Target  Checkpoint
+}
+
+// AttestationTotals returns the sum of each attestation's voter rewards.
+func (r *BlockReward) AttestationTotals(into []Gwei) []Gwei {
+	into = into[:0]
+	for _, voters := range r.Attestations.PerAttestation {
+		var sum Gwei
+		for _, v := range voters {
+			sum += v.Gwei
+		}
+		into = append(into, sum)
+	}
+	return into
+}
+
+// Validate refuses rewards that no block can have.
+func (r *BlockReward) Validate() error {
+	m := r.Meta
+	if m.ParentSlot >= m.Slot {
+		return Errorf(Invalid, "block reward %s: parent_slot %d is not before slot %d", r.BlockRoot.Short(), m.ParentSlot, m.Slot)
+	}
+	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Data); d != 0 && d != n {
+		return Errorf(Invalid, "block reward %s: %d attestations but %d reward maps", r.BlockRoot.Short(), d, n)
+	}
+	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Committees); d != 0 && d != n {
+		return Errorf(Invalid, "block reward %s: %d committee lists but %d reward maps", r.BlockRoot.Short(), d, n)
+	}
+	return nil
+}
