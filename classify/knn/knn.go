@@ -154,6 +154,7 @@ type Neighbour struct {
 // search is the state of one query.
 type search struct {
 	c     *Classifier
+	k     int
 	x     []float64
 	off   []float64 // distance of x to the present cell in each dimension
 	found []Neighbour
@@ -163,7 +164,7 @@ type search struct {
 func (c *Classifier) Neighbours(dst []Neighbour, x []float64) []Neighbour {
 	s, _ := c.pool.Get().(*search)
 	if s == nil {
-		s = &search{c: c, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+1)}
+		s = &search{c: c, k: c.k, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+1)}
 	}
 	s.x, s.found = x, s.found[:0]
 	clear(s.off)
@@ -194,7 +195,7 @@ func (s *search) visit(at int32, d float64) {
 	d += diff*diff - old*old
 	// A tie at the k-th place may be won by an earlier row, so cells at exactly that distance are looked at; the
 	// small allowance is for the rounding of the incremental sum.
-	if len(s.found) < s.c.k || d*(1-1e-12) <= s.found[len(s.found)-1].Distance {
+	if len(s.found) < s.k || d*(1-1e-12) <= s.found[len(s.found)-1].Distance {
 		s.off[n.dim] = diff
 		s.visit(far, d)
 		s.off[n.dim] = old
@@ -223,7 +224,7 @@ func (s *search) offer(n Neighbour) bool {
 	nearer := func(a, b Neighbour) bool {
 		return a.Distance < b.Distance || a.Distance == b.Distance && a.Row < b.Row
 	}
-	full := len(s.found) == s.c.k
+	full := len(s.found) == s.k
 	if full && !nearer(n, s.found[len(s.found)-1]) {
 		return false
 	}
@@ -242,9 +243,16 @@ func (s *search) offer(n Neighbour) bool {
 // PredictProba writes the probability of each class for the row x into dst, which has one place per class. If any
 // of the k nearest rows coincide with x, those alone count.
 func (c *Classifier) PredictProba(dst, x []float64) {
-	clear(dst)
 	var room [16]Neighbour
-	nearest := c.Neighbours(room[:0], x)
+	vote(dst, c.Neighbours(room[:0], x))
+}
+
+// vote turns neighbours, nearest first, into probabilities.
+func vote(dst []float64, nearest []Neighbour) {
+	clear(dst)
+	if len(nearest) == 0 {
+		return
+	}
 	coincide := nearest[0].Distance == 0
 	total := 0.0
 	for _, n := range nearest {
@@ -269,3 +277,20 @@ func (c *Classifier) K() int { return c.k }
 
 // Rows returns the number of training rows.
 func (c *Classifier) Rows() int { return len(c.rowNum) }
+
+// Shape returns the number of features of a row and of classes.
+func (c *Classifier) Shape() (features, classes int) { return c.dims, c.classes }
+
+// PredictWithout is PredictProba with the training row of that number left out, to measure accuracy.
+func (c *Classifier) PredictWithout(dst, x []float64, row uint32) {
+	s := &search{c: c, x: x, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+2), k: c.k + 1}
+	s.visit(0, 0)
+	s.found = slices.DeleteFunc(s.found, func(n Neighbour) bool { return n.Row == row })
+	if len(s.found) > c.k {
+		s.found = s.found[:c.k]
+	}
+	for i := range s.found {
+		s.found[i].Distance = math.Sqrt(s.found[i].Distance)
+	}
+	vote(dst, s.found)
+}

@@ -1,0 +1,182 @@
+// Package classify tells which client built a block, from the features of its reward and its graffiti.
+//
+// A Model is read from a file with Open (package train makes them) and asked through a Labeler:
+//
+//	model, err := classify.Open("mainnet.model")
+//	labeler, err := model.NewLabeler(rules)
+//	answer := labeler.Label(reward)
+//
+// A model is made of parts, each for a range of slots, since clients change; the last part also serves all later
+// slots. A slot that no part covers is Uncertain, with the reason.
+package classify
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"blockprint"
+	"blockprint/classify/knn"
+	"blockprint/feature"
+)
+
+// Predictor is a fitted algorithm. It is safe for concurrent use.
+type Predictor interface {
+	// PredictProba writes the probability of each class for the row x, one number per feature, into dst.
+	PredictProba(dst, x []float64)
+	// Shape returns how many features a row has and how many classes there are.
+	Shape() (features, classes int)
+	// AppendBinary appends the predictor's payload for the model file.
+	AppendBinary(b []byte) ([]byte, error)
+}
+
+// decoders read the payloads of each algorithm.
+var decoders = map[string]func([]byte) (Predictor, error){
+	"knn": func(b []byte) (Predictor, error) { return knn.Decode(b) },
+}
+
+// Model is a trained classifier.
+type Model struct {
+	// Name is the file's name and the start of its checksum, for headers and logs.
+	Name  string
+	Parts []Part
+}
+
+// Part is a classifier for a range of slots.
+type Part struct {
+	PartInfo
+	Predictor Predictor
+}
+
+// PartInfo says what a part is and what it was made from. It is the part's JSON in the model file.
+type PartInfo struct {
+	Type     string              `json:"type"`
+	Features []string            `json:"features"`
+	Classes  []blockprint.Client `json:"classes"` // sorted by name; the predictor's classes in this order
+	// GraffitiOnly lists clients that are labelled when the graffiti says so, and never else.
+	GraffitiOnly []blockprint.Client `json:"graffiti_only"`
+	// Grouped lists clients whose training blocks were taken as Other.
+	Grouped []blockprint.Client `json:"grouped,omitempty"`
+	// Slots is where the part is to be used; nil means everywhere.
+	Slots *blockprint.Interval `json:"slots,omitempty"`
+	// Training says what the part was made from.
+	Training Training `json:"training"`
+}
+
+// Training summarises the training data of a part.
+type Training struct {
+	Blocks     map[blockprint.Client]int `json:"blocks"`
+	Slots      blockprint.Interval       `json:"slots"`
+	Parameters map[string]float64        `json:"parameters,omitempty"`
+	Tool       string                    `json:"tool"`
+	// Accuracy is the measured true-positive rate of each class, by the method named in AccuracyMethod.
+	Accuracy       map[blockprint.Client]float64 `json:"accuracy,omitempty"`
+	AccuracyMethod string                        `json:"accuracy_method,omitempty"`
+}
+
+// part returns the part for a slot, or nil.
+func (m *Model) part(slot blockprint.Slot) *Part {
+	for i := range m.Parts {
+		p := &m.Parts[i]
+		last := i+1 == len(m.Parts)
+		if p.Slots == nil || p.Slots.Start <= slot && (slot <= p.Slots.End || last) {
+			return p
+		}
+	}
+	return nil
+}
+
+// Features returns the names of all features that the model's parts read.
+func (m *Model) Features() []string {
+	var names []string
+	for _, p := range m.Parts {
+		for _, f := range p.Features {
+			if !slices.Contains(names, f) {
+				names = append(names, f)
+			}
+		}
+	}
+	return names
+}
+
+// Classify labels a block from feature values by name. features names the values' order; those that the model
+// needs must be among them.
+func (m *Model) Classify(slot blockprint.Slot, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {
+	p := m.part(slot)
+	if p == nil {
+		return blockprint.Classification{
+			Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti,
+			Reason: fmt.Sprintf("the model has no part for slot %d", slot),
+		}, nil
+	}
+	x := make([]float64, len(p.Features))
+	for i, name := range p.Features {
+		at := slices.Index(features, name)
+		if at < 0 {
+			return blockprint.Classification{}, blockprint.Errorf(blockprint.Conflict, "model %s needs feature %q, which is not there", m.Name, name)
+		}
+		x[i] = values[at]
+	}
+	return p.classify(x, graffiti), nil
+}
+
+func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Classification {
+	if slices.Contains(p.GraffitiOnly, graffiti.Client) {
+		c := blockprint.NewClassification([]blockprint.Probability{{Client: graffiti.Client, P: 1}})
+		c.Graffiti = graffiti
+		return c
+	}
+	for i, v := range x {
+		if math.IsNaN(v) {
+			return blockprint.Classification{
+				Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti,
+				Reason: fmt.Sprintf("feature %s has no value for this block", p.Features[i]),
+			}
+		}
+	}
+	proba := make([]float64, len(p.Classes))
+	p.Predictor.PredictProba(proba, x)
+	list := make([]blockprint.Probability, len(proba))
+	for i, v := range proba {
+		list[i] = blockprint.Probability{Client: p.Classes[i], P: v}
+	}
+	c := blockprint.NewClassification(list)
+	c.Graffiti = graffiti
+	return c
+}
+
+// Labeler labels block rewards. It keeps scratch memory: make one for each goroutine.
+type Labeler struct {
+	model     *Model
+	rules     *blockprint.GraffitiRules
+	extractor *feature.Extractor
+	values    []float64
+}
+
+// NewLabeler returns a labeler that extracts the named features: all features if there are no names, which is
+// what is stored; model.Features() is enough for labelling alone.
+func (m *Model) NewLabeler(rules *blockprint.GraffitiRules, features ...string) (*Labeler, error) {
+	e, err := feature.NewExtractor(features)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range m.Features() {
+		if !slices.Contains(e.Names(), name) {
+			return nil, blockprint.Errorf(blockprint.Conflict, "model %s needs feature %q, which is not extracted", m.Name, name)
+		}
+	}
+	return &Labeler{model: m, rules: rules, extractor: e}, nil
+}
+
+// Features returns the names of the values that Label returns.
+func (l *Labeler) Features() []string { return l.extractor.Names() }
+
+// Label classifies a block. The feature values are valid until the next call.
+func (l *Labeler) Label(r *blockprint.BlockReward) (blockprint.Classification, []float64) {
+	l.values = l.extractor.Extract(l.values[:0], r)
+	c, err := l.model.Classify(r.Meta.Slot, l.extractor.Names(), l.values, l.rules.Guess(r.Meta.Graffiti))
+	if err != nil { // NewLabeler has checked that all features are there
+		c = blockprint.Classification{Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Reason: err.Error()}
+	}
+	return c, l.values
+}

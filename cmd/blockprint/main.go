@@ -1,0 +1,130 @@
+// Command blockprint tells which consensus client built each block of Ethereum's beacon chain.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+// tool names the program in the files that it writes.
+func tool() string { return "blockprint " + version }
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status: 0 success, 1 failure, 2 wrong usage.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "blockprint: %v\nTry `%s --help`.\n", err, cmd.CommandPath())
+		return 2
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 0 // stopped as asked
+	default:
+		fmt.Fprintf(os.Stderr, "blockprint: %s\n", oneLine(err))
+		return 1
+	}
+}
+
+// oneLine keeps joined errors on one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// newRoot returns the whole command tree.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "blockprint",
+		Short: "Tell which consensus client built each block of Ethereum's beacon chain",
+		Long: `Blockprint tells which consensus client built each block of Ethereum's beacon chain, from how the block
+packs its attestations, and so measures client diversity. It works with any consensus client's standard API.`,
+		Example:       "  blockprint demo\n  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model --listen 127.0.0.1:8000",
+		Version:       version,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().String("log-level", "info", "log messages of this level and above: debug, info, warn, error")
+	root.PersistentFlags().Bool("log-json", false, "log as JSON lines")
+	root.PersistentFlags().String("config", "", "TOML file whose keys are the names of this command's flags; flags on the command line win")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := applyConfig(cmd); err != nil {
+			return err
+		}
+		return setLogger(cmd)
+	}
+	root.AddCommand(
+		newFeatures(), newPrepare(), newTrain(), newClassify(),
+	)
+	for _, c := range root.Commands() {
+		checkArgs(c)
+	}
+	return root
+}
+
+// checkArgs makes wrong arguments a usage error in every command.
+func checkArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		checkArgs(sub)
+	}
+}
+
+func setLogger(cmd *cobra.Command) error {
+	name, _ := cmd.Flags().GetString("log-level")
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return usagef("--log-level %q: expected debug, info, warn or error", name)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(os.Stderr, options)
+	if asJSON, _ := cmd.Flags().GetBool("log-json"); asJSON {
+		h = slog.NewJSONHandler(os.Stderr, options)
+	}
+	slog.SetDefault(slog.New(h))
+	return nil
+}
+
+// parseClients reads a list of client names.
+func parseClients(names []string) ([]blockprint.Client, error) {
+	var out []blockprint.Client
+	for _, n := range names {
+		c, err := blockprint.ParseClient(n)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}

@@ -1,0 +1,126 @@
+// Package file reads and writes what lies on disk: files that are written whole or not at all, input that may be
+// compressed or come from standard input, and files of block rewards.
+package file
+
+import (
+	"bufio"
+		"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"blockprint"
+)
+
+// WriteAtomic writes a file that is either complete and on the disk, or not there.
+func WriteAtomic(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // after a rename there is nothing to remove
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Open opens a file for reading: "-" is standard input, and gzip is undone, by the name for files and by the
+// first bytes for standard input.
+func Open(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		r := bufio.NewReader(os.Stdin)
+		if head, _ := r.Peek(2); string(head) == "\x1f\x8b" {
+			return gzip.NewReader(r)
+		}
+		return io.NopCloser(r), nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(path, ".gz") {
+		return f, nil
+	}
+	z, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		return nil, errors.Join(blockprint.Errorf(blockprint.Invalid, "%s: not gzip: %w", path, err), f.Close())
+	}
+	return gzipFile{z, f}, nil
+}
+
+type gzipFile struct {
+	*gzip.Reader
+	f *os.File
+}
+
+func (g gzipFile) Close() error { return errors.Join(g.Reader.Close(), g.f.Close()) }
+
+// Rewards lists the reward files under the given paths: files and "-" as they are, directories with all
+// .json and .json.gz files below them, in order of name.
+func Rewards(paths []string) ([]string, error) {
+	var out []string
+	for _, path := range paths {
+		if path == "-" {
+			out = append(out, path)
+			continue
+		}
+		before := len(out)
+		err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) && p == path {
+				return blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
+			}
+			if err != nil {
+				return err
+			}
+			named := strings.HasSuffix(p, ".json") || strings.HasSuffix(p, ".json.gz")
+			if !d.IsDir() && (named && !strings.HasPrefix(d.Name(), ".") || p == path) {
+				out = append(out, p)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == before {
+			return nil, blockprint.Errorf(blockprint.NotFound, "%s holds no .json or .json.gz files", path)
+		}
+	}
+	return out, nil
+}
+
+// ReadRewards calls each for every block reward of a file, with a reward that is valid until it returns.
+func ReadRewards(path string, each func(*blockprint.BlockReward) error) error {
+	f, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // read only
+	r := blockprint.NewRewardReader(f)
+	var b blockprint.BlockReward
+	for {
+		err := r.Next(&b)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", path, err)
+		}
+		if err := each(&b); err != nil {
+			return err
+		}
+	}
+}
