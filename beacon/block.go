@@ -1,0 +1,159 @@
+package beacon
+
+import (
+	"fmt"
+
+	"github.com/go-faster/jx"
+
+	"blockprint"
+	"blockprint/beacon/ssz"
+)
+
+// Block is what the program reads of a beacon block, with the root that was computed from all of it.
+type Block struct {
+	Fork          blockprint.Fork
+	Root          blockprint.Root
+	Slot          blockprint.Slot
+	ProposerIndex uint64
+	ParentRoot    blockprint.Root
+	StateRoot     blockprint.Root
+	RandaoReveal  [96]byte
+	Graffiti      string
+	Attestations  []Attestation
+	// SyncParticipants is how many bits of the sync aggregate are set; 0 before Altair.
+	SyncParticipants uint64
+	// Slashed lists the validators that the block's proposer slashings and attester slashings accuse. The chain
+	// slashes those of them that still can be.
+	Slashed []uint64
+}
+
+// Attestation is an attestation as it stands in a block.
+type Attestation struct {
+	Data blockprint.AttestationData
+	// Committees lists the committees whose votes Bits holds, ascending: before Electra the one of Data.Index.
+	Committees []uint64
+	// Bits is the SSZ bitlist of the committees' members, one committee after another; NumBits its length.
+	Bits    []byte
+	NumBits int
+}
+
+// Bit tells whether the i-th member has voted.
+func (a *Attestation) Bit(i int) bool { return a.Bits[i/8]>>(i%8)&1 == 1 }
+
+// DecodeBlock reads the encoding of an unsigned block.
+func (s *Schemas) DecodeBlock(fork blockprint.Fork, b []byte) (*Block, error) {
+	if err := s.blocks[fork].Check(b); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s block: %w", fork, err)
+	}
+	return s.readBlock(fork, s.blocks[fork].View(b)), nil
+}
+
+// DecodeSigned reads the encoding of a signed block.
+func (s *Schemas) DecodeSigned(fork blockprint.Fork, b []byte) (*Block, error) {
+	if err := s.signed[fork].Check(b); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "signed %s block: %w", fork, err)
+	}
+	return s.readBlock(fork, s.signed[fork].View(b).Field("message")), nil
+}
+
+// DecodeSignedJSON reads a signed block's JSON, the "data" of the Beacon API's answer.
+func (s *Schemas) DecodeSignedJSON(fork blockprint.Fork, data []byte) (*Block, error) {
+	b, err := s.signed[fork].FromJSON(jx.DecodeBytes(data))
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "signed %s block: %w", fork, err)
+	}
+	return s.DecodeSigned(fork, b)
+}
+
+// DecodeBlockJSON reads an unsigned block's JSON.
+func (s *Schemas) DecodeBlockJSON(fork blockprint.Fork, data []byte) (*Block, error) {
+	b, err := s.blocks[fork].FromJSON(jx.DecodeBytes(data))
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s block: %w", fork, err)
+	}
+	return s.DecodeBlock(fork, b)
+}
+
+// SlotOfSigned returns the slot of an encoded signed block of any fork.
+func SlotOfSigned(b []byte) (blockprint.Slot, error) {
+	const message = 4 + signatureSize
+	if len(b) < message+8 {
+		return 0, blockprint.Errorf(blockprint.Invalid, "signed block: cut off after %d bytes", len(b))
+	}
+	return blockprint.Slot(ssz.U64().View(b[message : message+8]).Uint64()), nil
+}
+
+func (s *Schemas) readBlock(fork blockprint.Fork, v ssz.View) *Block {
+	body := v.Field("body")
+	b := &Block{
+		Fork:          fork,
+		Root:          v.Type().Root(v.Bytes()),
+		Slot:          blockprint.Slot(v.Field("slot").Uint64()),
+		ProposerIndex: v.Field("proposer_index").Uint64(),
+		ParentRoot:    v.Field("parent_root").Root(),
+		StateRoot:     v.Field("state_root").Root(),
+		RandaoReveal:  [96]byte(body.Field("randao_reveal").Bytes()),
+		Graffiti:      blockprint.GraffitiText(body.Field("graffiti").Bytes()),
+	}
+	attestations := body.Field("attestations")
+	b.Attestations = make([]Attestation, attestations.Len())
+	for i := range b.Attestations {
+		b.Attestations[i] = readAttestation(attestations.At(i))
+	}
+	if body.Has("sync_aggregate") {
+		b.SyncParticipants = uint64(body.Field("sync_aggregate").Field("sync_committee_bits").Count())
+	}
+	for list, i := body.Field("proposer_slashings"), 0; i < list.Len(); i++ {
+		b.Slashed = append(b.Slashed, list.At(i).Field("signed_header_1").Field("message").Field("proposer_index").Uint64())
+	}
+	for list, i := body.Field("attester_slashings"), 0; i < list.Len(); i++ {
+		b.Slashed = append(b.Slashed, accused(list.At(i))...)
+	}
+	return b
+}
+
+func readAttestation(v ssz.View) Attestation {
+	d := v.Field("data")
+	checkpoint := func(v ssz.View) blockprint.Checkpoint {
+		return blockprint.Checkpoint{Epoch: blockprint.Epoch(v.Field("epoch").Uint64()), Root: v.Field("root").Root()}
+	}
+	bits := v.Field("aggregation_bits")
+	a := Attestation{
+		Data: blockprint.AttestationData{
+			Slot: blockprint.Slot(d.Field("slot").Uint64()), Index: d.Field("index").Uint64(),
+			BeaconBlockRoot: d.Field("beacon_block_root").Root(),
+			Source:          checkpoint(d.Field("source")), Target: checkpoint(d.Field("target")),
+		},
+		Bits: bits.Bytes(), NumBits: bits.Len(),
+	}
+	if !v.Has("committee_bits") {
+		a.Committees = []uint64{a.Data.Index}
+		return a
+	}
+	committees := v.Field("committee_bits")
+	for c := range committees.Len() {
+		if committees.Bit(c) {
+			a.Committees = append(a.Committees, uint64(c))
+		}
+	}
+	return a
+}
+
+// accused returns the validators that both attestations of a slashing name.
+func accused(v ssz.View) []uint64 {
+	first := map[uint64]bool{}
+	for list, i := v.Field("attestation_1").Field("attesting_indices"), 0; i < list.Len(); i++ {
+		first[list.At(i).Uint64()] = true
+	}
+	var both []uint64
+	for list, i := v.Field("attestation_2").Field("attesting_indices"), 0; i < list.Len(); i++ {
+		if n := list.At(i).Uint64(); first[n] {
+			both = append(both, n)
+		}
+	}
+	return both
+}
+
+func (b *Block) String() string {
+	return fmt.Sprintf("block %s of slot %d", b.Root.Short(), b.Slot)
+}

@@ -1,0 +1,286 @@
+// Package ssz reads, writes and hashes SSZ values whose types are described at run time.
+//
+// A run-time description (Type) is what the beacon chain needs here: sizes depend on the preset that a node tells
+// (mainnet, minimal, a devnet's own), and blocks must be read from JSON as well as from SSZ. Check validates an
+// encoding once; after that View reads it without errors. FromJSON and AppendJSON translate between the Beacon
+// API's JSON and SSZ. The format is the consensus specification's ssz/simple-serialize.md.
+package ssz
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Kind says how a type is encoded.
+type Kind int
+
+// The kinds.
+const (
+	Uint64    Kind = iota // 8 bytes; a decimal in JSON
+	Uint256               // 32 bytes; a decimal in JSON
+	Bytes                 // Size bytes; hex in JSON
+	ByteList              // up to Limit bytes; hex in JSON
+	Bitvector             // Size bits; hex in JSON
+	Bitlist               // up to Limit bits and a sentinel; hex in JSON
+	Vector                // Size elements
+	List                  // up to Limit elements
+	Container             // fields one after another
+)
+
+// Type describes an SSZ type. Make it with the functions below.
+type Type struct {
+	Kind   Kind
+	Size   uint64
+	Limit  uint64
+	Elem   *Type
+	Fields []Field
+	fixed  int // length of the encoding, 0 if it varies
+}
+
+// Field is a named part of a container.
+type Field struct {
+	Name string
+	Type *Type
+}
+
+var (
+	typeUint64  = &Type{Kind: Uint64, fixed: 8}
+	typeUint256 = &Type{Kind: Uint256, fixed: 32}
+)
+
+// U64 is an unsigned 64-bit integer.
+func U64() *Type { return typeUint64 }
+
+// U256 is an unsigned 256-bit integer.
+func U256() *Type { return typeUint256 }
+
+// BytesOf is a vector of n bytes.
+func BytesOf(n uint64) *Type { return &Type{Kind: Bytes, Size: n, fixed: int(n)} }
+
+// ByteListOf is a list of up to limit bytes.
+func ByteListOf(limit uint64) *Type { return &Type{Kind: ByteList, Limit: limit} }
+
+// BitvectorOf is a vector of n bits.
+func BitvectorOf(n uint64) *Type { return &Type{Kind: Bitvector, Size: n, fixed: int(n+7) / 8} }
+
+// BitlistOf is a list of up to limit bits.
+func BitlistOf(limit uint64) *Type { return &Type{Kind: Bitlist, Limit: limit} }
+
+// VectorOf is n elements.
+func VectorOf(elem *Type, n uint64) *Type {
+	return &Type{Kind: Vector, Elem: elem, Size: n, fixed: elem.fixed * int(n)}
+}
+
+// ListOf is up to limit elements.
+func ListOf(elem *Type, limit uint64) *Type { return &Type{Kind: List, Elem: elem, Limit: limit} }
+
+// ContainerOf is a container of the given fields.
+func ContainerOf(fields ...Field) *Type {
+	t := &Type{Kind: Container, Fields: fields}
+	for _, f := range fields {
+		if f.Type.fixed == 0 {
+			t.fixed = 0
+			return t
+		}
+		t.fixed += f.Type.fixed
+	}
+	return t
+}
+
+// With returns a copy of a container with more fields, or other types for fields that it has: how forks change
+// types.
+func (t *Type) With(fields ...Field) *Type {
+	all := append([]Field(nil), t.Fields...)
+next:
+	for _, f := range fields {
+		for i := range all {
+			if all[i].Name == f.Name {
+				all[i] = f
+				continue next
+			}
+		}
+		all = append(all, f)
+	}
+	return ContainerOf(all...)
+}
+
+// head returns the length of the type's part in the fixed region of what holds it.
+func (t *Type) head() int {
+	if t.fixed > 0 {
+		return t.fixed
+	}
+	return 4
+}
+
+// fieldIndex returns the index of a field. A name that the container lacks is a programmer's error.
+func (t *Type) fieldIndex(name string) int {
+	for i, f := range t.Fields {
+		if f.Name == name {
+			return i
+		}
+	}
+	panic("ssz: no field " + name)
+}
+
+// Has tells whether a container has a field.
+func (t *Type) Has(name string) bool {
+	for _, f := range t.Fields {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Check tells whether b is a whole, canonical encoding of t. Everything else in this package expects that.
+func (t *Type) Check(b []byte) error {
+	if t.fixed > 0 && len(b) != t.fixed {
+		return fmt.Errorf("%d bytes where %d are expected", len(b), t.fixed)
+	}
+	switch t.Kind {
+	case Bitvector:
+		if r := t.Size % 8; r != 0 && b[len(b)-1]>>r != 0 {
+			return fmt.Errorf("bits beyond the end of a bitvector of %d", t.Size)
+		}
+	case ByteList:
+		if uint64(len(b)) > t.Limit {
+			return fmt.Errorf("%d bytes where at most %d are allowed", len(b), t.Limit)
+		}
+	case Bitlist:
+		if len(b) == 0 || b[len(b)-1] == 0 {
+			return fmt.Errorf("a bitlist without its end mark")
+		}
+		if n := bitlistLen(b); n > t.Limit {
+			return fmt.Errorf("%d bits where at most %d are allowed", n, t.Limit)
+		}
+	case Vector, List:
+		return t.checkElements(b)
+	case Container:
+		return t.checkFields(b)
+	}
+	return nil
+}
+
+func (t *Type) checkElements(b []byte) error {
+	if t.Kind == List && len(b) == 0 {
+		return nil
+	}
+	if t.Elem.fixed == 0 {
+		if len(b) < 4 {
+			return fmt.Errorf("a list is cut off")
+		}
+		first := binary.LittleEndian.Uint32(b)
+		if first == 0 || first%4 != 0 || uint64(first) > uint64(len(b)) {
+			return fmt.Errorf("a list begins with the impossible offset %d", first)
+		}
+	} else if len(b)%t.Elem.fixed != 0 {
+		return fmt.Errorf("%d bytes are not a whole number of elements of %d", len(b), t.Elem.fixed)
+	}
+	n := t.count(b)
+	if t.Kind == Vector && uint64(n) != t.Size {
+		return fmt.Errorf("%d elements where %d are expected", n, t.Size)
+	}
+	if t.Kind == List && uint64(n) > t.Limit {
+		return fmt.Errorf("%d elements where at most %d are allowed", n, t.Limit)
+	}
+	if t.Elem.fixed == 0 {
+		last := uint32(4 * n)
+		for i := range n {
+			o := binary.LittleEndian.Uint32(b[4*i:])
+			if o < last || uint64(o) > uint64(len(b)) {
+				return fmt.Errorf("element %d has the impossible offset %d", i, o)
+			}
+			last = o
+		}
+	}
+	for i := range n {
+		if err := t.Elem.Check(t.element(b, i)); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (t *Type) checkFields(b []byte) error {
+	if t.fixed == 0 {
+		size := 0
+		for _, f := range t.Fields {
+			size += f.Type.head()
+		}
+		if len(b) < size {
+			return fmt.Errorf("cut off: %d bytes where at least %d are expected", len(b), size)
+		}
+		at, last := 0, uint32(size)
+		for first, i := true, 0; i < len(t.Fields); i++ {
+			f := t.Fields[i]
+			if f.Type.fixed == 0 {
+				o := binary.LittleEndian.Uint32(b[at:])
+				if first && o != last || o < last || uint64(o) > uint64(len(b)) {
+					return fmt.Errorf("field %s has the impossible offset %d", f.Name, o)
+				}
+				first, last = false, o
+			}
+			at += f.Type.head()
+		}
+	}
+	for i, f := range t.Fields {
+		if err := f.Type.Check(t.field(b, i)); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// count returns the number of elements of a vector or list.
+func (t *Type) count(b []byte) int {
+	switch {
+	case len(b) == 0:
+		return 0
+	case t.Elem.fixed == 0:
+		return int(binary.LittleEndian.Uint32(b)) / 4
+	}
+	return len(b) / t.Elem.fixed
+}
+
+// element returns the encoding of element i.
+func (t *Type) element(b []byte, i int) []byte {
+	if n := t.Elem.fixed; n > 0 {
+		return b[i*n : (i+1)*n : (i+1)*n]
+	}
+	start, end := binary.LittleEndian.Uint32(b[4*i:]), uint32(len(b))
+	if 4*(i+1) < int(binary.LittleEndian.Uint32(b)) {
+		end = binary.LittleEndian.Uint32(b[4*(i+1):])
+	}
+	return b[start:end:end]
+}
+
+// field returns the encoding of field i.
+func (t *Type) field(b []byte, i int) []byte {
+	at := 0
+	for _, f := range t.Fields[:i] {
+		at += f.Type.head()
+	}
+	if n := t.Fields[i].Type.fixed; n > 0 {
+		return b[at : at+n : at+n]
+	}
+	start, end := binary.LittleEndian.Uint32(b[at:]), uint32(len(b))
+	at += 4
+	for _, f := range t.Fields[i+1:] {
+		if f.Type.fixed == 0 {
+			end = binary.LittleEndian.Uint32(b[at:])
+			break
+		}
+		at += f.Type.fixed
+	}
+	return b[start:end:end]
+}
+
+// bitlistLen returns the number of bits of a checked bitlist.
+func bitlistLen(b []byte) uint64 {
+	last := b[len(b)-1]
+	n := uint64(8 * (len(b) - 1))
+	for ; last > 1; last >>= 1 {
+		n++
+	}
+	return n
+}

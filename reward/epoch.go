@@ -1,0 +1,198 @@
+package reward
+
+import (
+	"context"
+
+	"blockprint"
+	"blockprint/beacon"
+)
+
+// epochOf returns what rewards of a block's epoch depend on. Effective balances change at epoch boundaries only,
+// so any state of the epoch on the same branch tells them; known says that the node has the block's own.
+func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *tracked, b *beacon.Block, known bool) (*epochInfo, error) {
+	key := epochKey{epoch: epoch}
+	if epoch > 0 {
+		key.anchor = parent.at(t.network.StartOf(epoch) - 1).root
+	}
+	if e := t.epochs[key]; e != nil {
+		return e, nil
+	}
+	if !known {
+		return t.expectedEpoch(ctx, epoch, parent)
+	}
+	v, err := t.validatorsAt(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	e := newEpochInfo(&t.network.Spec, epoch, v)
+	e.slashedBy = map[uint64]bool{}
+	for _, s := range b.Slashed {
+		e.slashedBy[s] = true
+	}
+	t.epochs[key] = e
+	return e, nil
+}
+
+// validatorsAt returns the registry as of a block. Old nodes find states by slot only.
+func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (*beacon.Validators, error) {
+	v, err := t.source.Validators(ctx, beacon.AtRoot(b.StateRoot))
+	if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+		return v, err
+	}
+	v, slotErr := t.source.Validators(ctx, beacon.AtSlot(b.Slot))
+	if slotErr != nil {
+		return nil, blockprint.Errorf(blockprint.CodeOf(slotErr), "validators of %s: %w", b, slotErr)
+	}
+	return v, nil
+}
+
+// expectedEpoch is for a block that is not on the chain, in an epoch of which the branch has no block yet: the
+// balances of the epoch before stand in.
+func (t *Tracker) expectedEpoch(ctx context.Context, epoch blockprint.Epoch, parent *tracked) (*epochInfo, error) {
+	before := t.network.EpochOf(parent.slot)
+	key := epochKey{epoch: before}
+	if before > 0 {
+		key.anchor = parent.at(t.network.StartOf(before) - 1).root
+	}
+	if e := t.epochs[key]; e != nil {
+		return newEpochInfo(&t.network.Spec, epoch, e.validators), nil
+	}
+	v, err := t.source.Validators(ctx, beacon.Head)
+	if err != nil {
+		return nil, err
+	}
+	return newEpochInfo(&t.network.Spec, epoch, v), nil
+}
+
+// committeesOf returns the committees of an epoch on the branch of parent: our own shuffle, or the node's where it
+// gives no RANDAO mix.
+func (t *Tracker) committeesOf(ctx context.Context, epoch blockprint.Epoch, parent *tracked, info *epochInfo, b *beacon.Block) (*Committees, error) {
+	spec := &t.network.Spec
+	lookback := blockprint.Epoch(spec.MinSeedLookahead)
+	key := epochKey{epoch: epoch}
+	var last *tracked // the last block that has a part in the seed
+	if epoch > lookback {
+		end := spec.StartOf(epoch-lookback) - 1
+		if last = parent.at(end); last.slot > end {
+			last = nil
+		} else {
+			key.anchor = last.root
+		}
+	}
+	if c := t.committees[key]; c != nil {
+		return c, nil
+	}
+	c, err := t.computeCommittees(ctx, epoch, last, parent, info, b)
+	if err != nil {
+		return nil, err
+	}
+	t.committees[key] = c
+	return c, nil
+}
+
+func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch, last, parent *tracked, info *epochInfo, b *beacon.Block) (*Committees, error) {
+	active := info.validators.Active(epoch)
+	state := beacon.AtRoot(b.StateRoot)
+	if parent.parent != nil {
+		state = beacon.AtRoot(parent.stateRoot) // b may be dreamt; its parent is not
+	}
+	if last != nil && last.mix != nil {
+		return ComputeCommittees(&t.network.Spec, epoch, active, *last.mix), nil
+	}
+	mix, err := t.seedMix(ctx, state, epoch)
+	if err != nil {
+		if ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+			return nil, err
+		}
+		c, nodeErr := t.nodeCommittees(ctx, state, epoch, active)
+		if nodeErr != nil {
+			return nil, blockprint.Errorf(blockprint.CodeOf(nodeErr), "committees of epoch %d: %w; %s", epoch, err, nodeErr.Error())
+		}
+		return c, nil
+	}
+	c := ComputeCommittees(&t.network.Spec, epoch, active, mix)
+	if !t.checked {
+		t.checked = true
+		t.compare(ctx, state, c, active)
+	}
+	return c, nil
+}
+
+// seedMix asks for the RANDAO mix that the committees of an epoch are shuffled with.
+func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint.Epoch) (blockprint.Root, error) {
+	back := blockprint.Epoch(t.network.MinSeedLookahead) + 1
+	if epoch >= back {
+		return t.source.Randao(ctx, state, epoch-back)
+	}
+	// Before genesis every mix is the genesis state's. A node without that state may still show it in the
+	// not yet overwritten end of the present state's mixes.
+	mix, err := t.source.Randao(ctx, "genesis", 0)
+	if err == nil || ctx.Err() != nil {
+		return mix, err
+	}
+	return t.source.Randao(ctx, state, epoch+blockprint.Epoch(t.network.EpochsPerHistoricalVector)-back)
+}
+
+// compare tells once in the log whether the node's committees are ours.
+func (t *Tracker) compare(ctx context.Context, state beacon.ID, ours *Committees, active []uint32) {
+	theirs, err := t.nodeCommittees(ctx, state, ours.Epoch, active)
+	if err != nil {
+		t.log.Debug("the node's committees could not be compared with ours", "epoch", ours.Epoch, "error", err)
+		return
+	}
+	for i, v := range ours.members {
+		if theirs.members[i] != v {
+			t.log.Warn("the node's committees are not those of the specification's shuffle; ours are used", "epoch", ours.Epoch)
+			return
+		}
+	}
+	t.log.Debug("the node's committees agree with ours", "epoch", ours.Epoch, "committees", ours.PerSlot)
+}
+
+// nodeCommittees asks the node for an epoch's committees. Lodestar up to 1.5 gives the slot of the epoch as index
+// and the committee as slot; both forms are understood.
+func (t *Tracker) nodeCommittees(ctx context.Context, state beacon.ID, epoch blockprint.Epoch, active []uint32) (*Committees, error) {
+	list, err := t.source.Committees(ctx, state, epoch)
+	if err != nil {
+		return nil, err
+	}
+	spec := &t.network.Spec
+	c := &Committees{Epoch: epoch, slots: spec.SlotsPerEpoch}
+	c.PerSlot = max(1, min(spec.MaxCommitteesPerSlot, uint64(len(active))/spec.SlotsPerEpoch/spec.TargetCommitteeSize))
+	total := c.PerSlot * c.slots
+	bad := func(format string, args ...any) error {
+		return blockprint.Errorf(blockprint.Invalid, "the node's committees of epoch %d: "+format, append([]any{epoch}, args...)...)
+	}
+	if uint64(len(list)) != total {
+		return nil, bad("%d of them where there are %d", len(list), total)
+	}
+	start := spec.StartOf(epoch)
+	exchanged := false
+	for _, m := range list {
+		if m.Index >= c.PerSlot || m.Slot < start || m.Slot >= start+blockprint.Slot(c.slots) {
+			exchanged = true
+		}
+	}
+	c.members = make([]uint32, len(active))
+	filled := make([]bool, total)
+	n := uint64(len(active))
+	for _, m := range list {
+		slot, index := uint64(m.Slot-start), m.Index
+		if exchanged {
+			slot, index = m.Index, uint64(m.Slot)
+		}
+		if slot >= c.slots || index >= c.PerSlot || filled[slot*c.PerSlot+index] {
+			return nil, bad("slot %d, index %d is out of place", m.Slot, m.Index)
+		}
+		at := slot*c.PerSlot + index
+		filled[at] = true
+		part := c.members[n*at/total : n*(at+1)/total]
+		if len(part) != len(m.Validators) {
+			return nil, bad("slot %d, index %d has %d members instead of %d", m.Slot, m.Index, len(m.Validators), len(part))
+		}
+		for i, v := range m.Validators {
+			part[i] = uint32(v)
+		}
+	}
+	return c, nil
+}

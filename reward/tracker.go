@@ -1,0 +1,355 @@
+// Package reward computes what each block earns its proposer, from the standard Beacon API alone: blocks,
+// validators and a RANDAO mix or committees.
+//
+// A Tracker walks the chain and keeps who has already been paid for (participation flags), on every branch. Reach
+// brings it to a block and returns the rewards on the way; Rate values any block on top of a tracked one without
+// adding it. Walk streams the rewards of a range of slots, fetching ahead.
+//
+// Votes of an epoch are included from its first slot on, so a reward is right when every block since the first
+// slot of the epoch before the block's own is tracked; the tracker begins there or earlier.
+package reward
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+
+	"blockprint"
+	"blockprint/beacon"
+)
+
+// Source is where a tracker gets the chain from; *beacon.Client is one.
+type Source interface {
+	Network(ctx context.Context) (*blockprint.Network, error)
+	Header(ctx context.Context, id beacon.ID) (beacon.Header, error)
+	Block(ctx context.Context, id beacon.ID) (*beacon.Block, error)
+	Validators(ctx context.Context, state beacon.ID) (*beacon.Validators, error)
+	Randao(ctx context.Context, state beacon.ID, epoch blockprint.Epoch) (blockprint.Root, error)
+	Committees(ctx context.Context, state beacon.ID, epoch blockprint.Epoch) ([]beacon.Committee, error)
+}
+
+// Tracker follows the participation of validators along the chain. It is not safe for concurrent use.
+type Tracker struct {
+	source  Source
+	network *blockprint.Network
+	log     *slog.Logger
+
+	blocks map[blockprint.Root]*tracked
+	// reliable is the first slot whose reward is right; earlier blocks were added to warm up.
+	reliable blockprint.Slot
+	// cursor is the block after which flags are; flags[e][v] are the participation flags of validator v in epoch
+	// e, with seenBit. Moving the cursor undoes and redoes the changes of blocks.
+	cursor *tracked
+	flags  map[blockprint.Epoch][]uint8
+
+	epochs     map[epochKey]*epochInfo
+	committees map[epochKey]*Committees
+	checked    bool // the node's own committees have been compared with ours
+	pruned     blockprint.Slot
+}
+
+// tracked is a block of the tree.
+type tracked struct {
+	root       blockprint.Root
+	parentRoot blockprint.Root
+	parent     *tracked // nil for the first tracked block
+	parentSlot blockprint.Slot
+	slot       blockprint.Slot
+	stateRoot  blockprint.Root
+	mix        *blockprint.Root // RANDAO mix after the block, if known
+	changes    []change
+	slashed    []uint64
+}
+
+// change is a validator's flags before and after a block.
+type change struct {
+	validator   uint32
+	before, now uint8
+	previous    bool // of the epoch before the block's
+}
+
+// epochKey names an epoch on a branch by the last block that could influence what is asked.
+type epochKey struct {
+	epoch  blockprint.Epoch
+	anchor blockprint.Root
+}
+
+// NewTracker returns a tracker of the chain that source serves.
+func NewTracker(ctx context.Context, source Source, log *slog.Logger) (*Tracker, error) {
+	network, err := source.Network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tracker{source: source, network: network, log: log}
+	t.Reset()
+	return t, nil
+}
+
+// Reset forgets everything.
+func (t *Tracker) Reset() {
+	t.blocks = map[blockprint.Root]*tracked{}
+	t.flags = map[blockprint.Epoch][]uint8{}
+	t.epochs = map[epochKey]*epochInfo{}
+	t.committees = map[epochKey]*Committees{}
+	t.cursor, t.reliable, t.pruned = nil, 0, 0
+}
+
+// Has tells whether a block is tracked.
+func (t *Tracker) Has(root blockprint.Root) bool { return t.blocks[root] != nil }
+
+// Parent returns a tracked block's parent and slot.
+func (t *Tracker) Parent(root blockprint.Root) (parent blockprint.Root, slot blockprint.Slot, ok bool) {
+	b := t.blocks[root]
+	if b == nil {
+		return parent, 0, false
+	}
+	return b.parentRoot, b.slot, true
+}
+
+// warmStart returns the first slot to track for rewards from a slot on.
+func (t *Tracker) warmStart(slot blockprint.Slot) blockprint.Slot {
+	epoch := t.network.EpochOf(slot)
+	if epoch == 0 {
+		return 0
+	}
+	return t.network.StartOf(epoch - 1)
+}
+
+// Rated is a block with its reward; the reward is nil for blocks that were tracked to warm up only.
+type Rated struct {
+	Block  *beacon.Block
+	Reward *blockprint.BlockReward
+}
+
+// Reach tracks a block and those of its ancestors that are not tracked yet, and returns them oldest first. Where
+// they do not join what is tracked within the warm-up distance, the tracker starts anew.
+func (t *Tracker) Reach(ctx context.Context, root blockprint.Root) ([]Rated, error) {
+	if t.Has(root) {
+		return nil, nil
+	}
+	head, err := t.source.Block(ctx, beacon.AtRoot(root))
+	if err != nil {
+		return nil, err
+	}
+	return t.ReachBlock(ctx, head)
+}
+
+// ReachBlock is Reach for a block that is already at hand.
+func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, error) {
+	if t.Has(head.Root) {
+		return nil, nil
+	}
+	chain := []*beacon.Block{head} // newest first
+	start := t.warmStart(head.Slot)
+	for last := head; !t.Has(last.ParentRoot); {
+		parent, err := t.source.Block(ctx, beacon.AtRoot(last.ParentRoot))
+		if blockprint.CodeOf(err) == blockprint.NotFound && start == 0 {
+			break // many nodes do not serve the genesis block
+		}
+		if err != nil {
+			return nil, err
+		}
+		if parent.Slot < start || parent.Slot == 0 {
+			break
+		}
+		chain = append(chain, parent)
+		last = parent
+	}
+	first := chain[len(chain)-1]
+	if !t.Has(first.ParentRoot) {
+		if len(t.blocks) > 0 {
+			t.log.Info("reward tracker starts anew", "at_slot", first.Slot)
+		}
+		if err := t.begin(ctx, first, start); err != nil {
+			return nil, err
+		}
+	}
+	var out []Rated
+	for i := len(chain) - 1; i >= 0; i-- {
+		r, err := t.add(ctx, chain[i])
+		if err != nil {
+			return out, err
+		}
+		out = append(out, Rated{chain[i], r})
+	}
+	return out, nil
+}
+
+// begin makes first, whose parent is not tracked, the first block of the tree. All blocks from slot start on are
+// going to be tracked.
+func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockprint.Slot) error {
+	t.Reset()
+	if start > 0 {
+		t.reliable = t.network.StartOf(t.network.EpochOf(start) + 1)
+	}
+	parent := &tracked{root: first.ParentRoot}
+	// The parent's slot matters for the first reward after genesis only; nodes may not have it otherwise.
+	if start > 0 {
+		parent.slot = first.Slot - 1
+		if h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot)); err == nil {
+			parent.slot = h.Slot
+		} else if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	t.blocks[parent.root] = parent
+	t.cursor = parent
+	return nil
+}
+
+// add rates a block whose parent is tracked and adds it to the tree.
+func (t *Tracker) add(ctx context.Context, b *beacon.Block) (*blockprint.BlockReward, error) {
+	parent := t.blocks[b.ParentRoot]
+	r, changes, err := t.rate(ctx, b, parent, true)
+	if err != nil {
+		return nil, err
+	}
+	n := &tracked{root: b.Root, parentRoot: b.ParentRoot, parent: parent, parentSlot: parent.slot, slot: b.Slot, stateRoot: b.StateRoot, changes: changes, slashed: b.Slashed}
+	t.extendMix(ctx, n, b)
+	t.blocks[b.Root] = n
+	t.cursor = n // rate has applied the changes
+	if b.Slot < t.reliable {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// extendMix keeps the RANDAO mix along the chain, so that the node is asked for it only at the start.
+func (t *Tracker) extendMix(ctx context.Context, n *tracked, b *beacon.Block) {
+	if p := n.parent; p.mix != nil {
+		mix := *p.mix
+		for i, x := range sha256.Sum256(b.RandaoReveal[:]) {
+			mix[i] ^= x
+		}
+		n.mix = &mix
+		return
+	}
+	if n.parent.parent != nil {
+		return // asked before, without success
+	}
+	if mix, err := t.source.Randao(ctx, beacon.AtRoot(b.StateRoot), t.network.EpochOf(b.Slot)); err == nil {
+		n.mix = &mix
+	}
+}
+
+// Rate values a block on top of a tracked one, without adding it.
+func (t *Tracker) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockReward, error) {
+	parent := t.blocks[b.ParentRoot]
+	if parent == nil {
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s: its parent %s is not tracked", b, b.ParentRoot.Short())
+	}
+	if b.Slot < t.reliable {
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s is before the tracked part of the chain, which begins at slot %d", b, t.reliable)
+	}
+	r, changes, err := t.rate(ctx, b, parent, false)
+	if err != nil {
+		return nil, err
+	}
+	t.undo(t.network.EpochOf(b.Slot), changes)
+	return r, nil
+}
+
+// Prune forgets blocks before a slot. What is left can still be extended and reorganised as long as nothing forks
+// off before that slot and two epochs before every new block are kept.
+func (t *Tracker) Prune(before blockprint.Slot) {
+	if before <= t.pruned || t.cursor == nil || before > t.cursor.slot {
+		return
+	}
+	t.pruned = before
+	for root, b := range t.blocks {
+		if b.slot < before {
+			delete(t.blocks, root)
+		} else if b.parent != nil && b.parent.slot < before {
+			// The parent stays reachable as an anchor, its own ancestors go.
+			b.parent.parent, b.parent.changes = nil, nil
+		}
+	}
+	keep := t.network.EpochOf(before)
+	for e := range t.flags {
+		if e+1 < keep {
+			delete(t.flags, e)
+		}
+	}
+	for k := range t.epochs {
+		if k.epoch+1 < keep {
+			delete(t.epochs, k)
+		}
+	}
+	for k := range t.committees {
+		if k.epoch+1 < keep {
+			delete(t.committees, k)
+		}
+	}
+}
+
+// moveTo brings the flags to the state after a block.
+func (t *Tracker) moveTo(to *tracked) {
+	if t.cursor == to {
+		return
+	}
+	var redo []*tracked
+	for from, target := t.cursor, to; from != target; {
+		if target.slot > from.slot || target.slot == from.slot && target.parent != nil && from.parent == nil {
+			redo = append(redo, target)
+			target = target.parent
+		} else {
+			t.undo(t.network.EpochOf(from.slot), from.changes)
+			from = from.parent
+		}
+		if target == nil || from == nil {
+			break // different trees cannot be: begin resets
+		}
+	}
+	for i := len(redo) - 1; i >= 0; i-- {
+		epoch := t.network.EpochOf(redo[i].slot)
+		for _, c := range redo[i].changes {
+			t.flagsOf(c.epoch(epoch))[c.validator] = c.now
+		}
+	}
+	t.cursor = to
+}
+
+func (t *Tracker) undo(epoch blockprint.Epoch, changes []change) {
+	for i := len(changes) - 1; i >= 0; i-- {
+		c := changes[i]
+		t.flagsOf(c.epoch(epoch))[c.validator] = c.before
+	}
+}
+
+func (c change) epoch(of blockprint.Epoch) blockprint.Epoch {
+	if c.previous {
+		return of - 1
+	}
+	return of
+}
+
+func (t *Tracker) flagsOf(epoch blockprint.Epoch) []uint8 { return t.flags[epoch] }
+
+// ensureFlags makes room for n validators in an epoch.
+func (t *Tracker) ensureFlags(epoch blockprint.Epoch, n int) []uint8 {
+	f := t.flags[epoch]
+	if len(f) < n {
+		f = append(f, make([]uint8, n-len(f))...)
+		t.flags[epoch] = f
+	}
+	return f
+}
+
+// rootAt returns the root of the block that a chain has at a slot: the newest one not after it.
+func (b *tracked) rootAt(slot blockprint.Slot) blockprint.Root {
+	for b.slot > slot && b.parent != nil {
+		b = b.parent
+	}
+	if b.slot > slot {
+		return b.parentRoot
+	}
+	return b.root
+}
+
+// at returns the newest tracked block not after a slot, or the oldest tracked one.
+func (b *tracked) at(slot blockprint.Slot) *tracked {
+	for b.slot > slot && b.parent != nil {
+		b = b.parent
+	}
+	return b
+}
