@@ -280,3 +280,8 @@ func (c *Client) LighthouseRewards(ctx context.Context, slots blockprint.Interva
 	path := fmt.Sprintf("/lighthouse/analysis/block_rewards?start_slot=%d&end_slot=%d", slots.Start, slots.End)
 	return c.request(ctx, http.MethodGet, path, acceptJSON, limitState, func(a answer) error { return read(a.Body) })
 }
+
+// Raw reads the "data" of any small answer, for what has no method here.
+func (c *Client) Raw(ctx context.Context, path string, into any) error {
+	return c.getJSON(ctx, path, into)
+}

@@ -4,7 +4,7 @@ package file
 
 import (
 	"bufio"
-		"errors"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"

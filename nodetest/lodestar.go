@@ -1,0 +1,128 @@
+// Package nodetest starts real nodes for tests.
+//
+// Lodestar installs (once, into .nodes/) and starts a real Lodestar with its own validators, and stops it when the
+// test ends. A test that needs it fails when it cannot be had in CI, and is skipped with the reason elsewhere.
+package nodetest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// LodestarOptions say what chain the node makes.
+type LodestarOptions struct {
+	Validators     int
+	SecondsPerSlot int
+	GenesisIn      time.Duration // from now
+}
+
+// Lodestar starts a node on the minimal preset (8 slots an epoch), Altair from genesis, and returns its URL.
+func Lodestar(t *testing.T, o LodestarOptions) string {
+	t.Helper()
+	dir := filepath.Join(projectRoot(t), ".nodes", "lodestar")
+	install := exec.Command("bash", filepath.Join(projectRoot(t), "nodetest", "lodestar", "install.sh"), dir)
+	if out, err := install.CombinedOutput(); err != nil {
+		Missing(t, "Lodestar could not be installed: %v\n%s", err, tail(out))
+	}
+	rest, p2p := freePort(t), freePort(t)
+	data := t.TempDir()
+	cmd := exec.Command(filepath.Join(dir, "node_modules", ".bin", "lodestar"), "dev",
+		"--dataDir", data, "--reset",
+		"--genesisValidators", strconv.Itoa(o.Validators), "--startValidators", fmt.Sprintf("0..%d", o.Validators-1),
+		"--genesisTime", strconv.FormatInt(time.Now().Add(o.GenesisIn).Unix(), 10),
+		"--rest.port", strconv.Itoa(rest), "--rest.namespace", "*",
+		"--beaconNodes", fmt.Sprintf("http://127.0.0.1:%d", rest), "--port", strconv.Itoa(p2p),
+		"--params.ALTAIR_FORK_EPOCH", "0", "--params.SECONDS_PER_SLOT", strconv.Itoa(o.SecondsPerSlot), "--eth1", "false")
+	cmd.Dir = data
+	cmd.Env = append(os.Environ(), "LODESTAR_PRESET=minimal", "NODE_OPTIONS=--require "+filepath.Join(dir, "polyfill.cjs"))
+	logFile, err := os.Create(filepath.Join(data, "lodestar.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		Missing(t, "Lodestar could not be started: %v", err)
+	}
+	t.Cleanup(func() {
+		// It hangs on SIGTERM, so its whole process group is killed.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		_ = logFile.Close()
+		if t.Failed() {
+			b, _ := os.ReadFile(logFile.Name())
+			t.Logf("Lodestar's log ends:\n%s", tail(b))
+		}
+	})
+	url := fmt.Sprintf("http://127.0.0.1:%d", rest)
+	waitFor(t, url+"/eth/v1/node/version", 2*time.Minute)
+	return url
+}
+
+// Missing fails the test in CI, where every component must be there, and skips it elsewhere.
+func Missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+func waitFor(t *testing.T, url string, limit time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s does not answer within %v", url, limit)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// projectRoot is the folder of go.mod.
+func projectRoot(t *testing.T) string {
+	t.Helper()
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		t.Fatal("cannot tell where the project is")
+	}
+	return filepath.Dir(filepath.Dir(here))
+}
+
+func tail(b []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+}

@@ -1,0 +1,346 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"blockprint"
+	"blockprint/feature"
+	"blockprint/store"
+)
+
+// Identify implements store.Store.
+func (s *Store) Identify(ctx context.Context, id store.Identity) error {
+	have, ok, err := s.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if have.GenesisValidatorsRoot != id.GenesisValidatorsRoot || have.GenesisTime != id.GenesisTime {
+			return blockprint.Errorf(blockprint.Conflict, "database %s holds blocks of %s (genesis validators root %s, %s), but the node is of %s (%s, %s): use another --db",
+				s.path, have.ConfigName, have.GenesisValidatorsRoot.Short(), time.Unix(have.GenesisTime, 0).UTC().Format(time.DateTime),
+				id.ConfigName, id.GenesisValidatorsRoot.Short(), time.Unix(id.GenesisTime, 0).UTC().Format(time.DateTime))
+		}
+		return nil
+	}
+	text, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	return s.inTransaction(ctx, "identify", func(tx *sql.Tx) error { return setMeta(ctx, tx, "identity", string(text)) })
+}
+
+// Identity implements store.Store.
+func (s *Store) Identity(ctx context.Context) (id store.Identity, ok bool, err error) {
+	text, err := getMeta(ctx, s.read, "identity")
+	if err != nil || text == "" {
+		return id, false, s.wrap("read", err)
+	}
+	return id, true, s.wrap("read the identity of", json.Unmarshal([]byte(text), &id))
+}
+
+// SetFloor implements store.Store.
+func (s *Store) SetFloor(ctx context.Context, floor blockprint.Slot) error {
+	return s.inTransaction(ctx, "set the floor of", func(tx *sql.Tx) error {
+		return setMeta(ctx, tx, "floor", strconv.FormatUint(uint64(floor), 10))
+	})
+}
+
+func setMeta(ctx context.Context, tx *sql.Tx, key, value string) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+	return err
+}
+
+func getMeta(ctx context.Context, q queryer, key string) (string, error) {
+	var value string
+	err := q.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", key).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, err
+}
+
+func getSlot(ctx context.Context, q queryer, key string) (blockprint.Slot, error) {
+	text, err := getMeta(ctx, q, key)
+	if err != nil || text == "" {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	return blockprint.Slot(n), err
+}
+
+// change is a batch in the course of being applied.
+type change struct {
+	s             *Store
+	tx            *sql.Tx
+	slotsPerEpoch uint64
+	finalized     blockprint.Slot
+	counts        map[countKey]int64
+	stale         map[uint64]bool // validators whose latest block must be looked up again
+	result        store.Result
+}
+
+// Apply implements store.Store.
+func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Result, error) {
+	c := &change{s: s, counts: map[countKey]int64{}, stale: map[uint64]bool{}}
+	err := s.inTransaction(ctx, "write to", func(tx *sql.Tx) (err error) {
+		c.tx = tx
+		if c.slotsPerEpoch, err = s.slotsPerEpoch(ctx, tx); err != nil {
+			return err
+		}
+		if c.finalized, err = getSlot(ctx, tx, "finalized"); err != nil {
+			return err
+		}
+		return c.apply(ctx, b)
+	})
+	if err != nil {
+		return store.Result{}, err
+	}
+	return c.result, nil
+}
+
+// slotsPerEpoch is mainnet's until the database is tied to a network.
+func (s *Store) slotsPerEpoch(ctx context.Context, q queryer) (uint64, error) {
+	text, err := getMeta(ctx, q, "identity")
+	if err != nil || text == "" {
+		return 32, err
+	}
+	var id store.Identity
+	if err := json.Unmarshal([]byte(text), &id); err != nil || id.SlotsPerEpoch == 0 {
+		return 32, err
+	}
+	return id.SlotsPerEpoch, nil
+}
+
+func (c *change) apply(ctx context.Context, b store.Batch) error {
+	for i := range b.Blocks {
+		if err := c.insert(ctx, &b.Blocks[i]); err != nil {
+			return err
+		}
+	}
+	for _, i := range b.Empty {
+		if err := cover(ctx, c.tx, i); err != nil {
+			return err
+		}
+	}
+	for _, id := range b.Orphaned {
+		if err := c.setCanonical(ctx, id, store.Orphaned); err != nil {
+			return err
+		}
+	}
+	for _, id := range b.Restored {
+		if err := c.setCanonical(ctx, id, store.Undecided); err != nil {
+			return err
+		}
+	}
+	if b.FinalChain != nil {
+		if err := c.settle(ctx, b.FinalChain); err != nil {
+			return err
+		}
+	}
+	if b.Finalized != nil && *b.Finalized > c.finalized {
+		if err := setMeta(ctx, c.tx, "finalized", strconv.FormatUint(uint64(*b.Finalized), 10)); err != nil {
+			return err
+		}
+	}
+	if err := addCounts(ctx, c.tx, c.counts); err != nil {
+		return err
+	}
+	for v := range c.stale {
+		if err := c.renewLatest(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) insert(ctx context.Context, b *store.Block) error {
+	known, err := c.known(ctx, b)
+	if err != nil || known {
+		return err
+	}
+	single, err := c.s.idOf(ctx, c.tx, "clients", string(b.Single))
+	if err != nil {
+		return err
+	}
+	var graffiti any
+	if b.Classification.Graffiti.Client != "" {
+		if graffiti, err = c.s.idOf(ctx, c.tx, "clients", string(b.Classification.Graffiti.Client)); err != nil {
+			return err
+		}
+	}
+	model, err := c.s.idOf(ctx, c.tx, "models", b.Model)
+	if err != nil {
+		return err
+	}
+	probabilities, err := c.s.encodeProbabilities(ctx, c.tx, b.Probabilities)
+	if err != nil {
+		return err
+	}
+	var parent any
+	if !b.ParentRoot.IsZero() {
+		parent = b.ParentRoot[:]
+	}
+	_, err = c.tx.ExecContext(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
+		probabilities, graffiti, graffiti_client, execution, version, reason, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(b.Canonical), single, b.Multi,
+		probabilities, b.Graffiti, graffiti, b.Classification.Graffiti.Execution, b.Classification.Graffiti.Version, b.Reason, model)
+	if err != nil {
+		return err
+	}
+	if b.Features != nil {
+		set, err := c.s.featureSet(ctx, c.tx, feature.Names())
+		if err != nil {
+			return err
+		}
+		if _, err := c.tx.ExecContext(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, encodeVector(b.Features)); err != nil {
+			return err
+		}
+	}
+	c.result.Inserted++
+	if b.Canonical != store.Orphaned {
+		c.counts[countKey{blockprint.Epoch(uint64(b.Slot) / c.slotsPerEpoch), single}]++
+		if _, err := c.tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single) VALUES (?, ?, ?)
+			ON CONFLICT (proposer) DO UPDATE SET slot = excluded.slot, single = excluded.single WHERE excluded.slot >= slot`,
+			int64(b.Proposer), clamp(b.Slot), single); err != nil {
+			return err
+		}
+	}
+	return c.coverBlock(ctx, b)
+}
+
+// known tells whether a block is stored already, and refuses one that contradicts what is stored. A parent's root
+// that was not known before is filled in.
+func (c *change) known(ctx context.Context, b *store.Block) (bool, error) {
+	var parentSlot blockprint.Slot
+	var proposer uint64
+	var parentRoot []byte
+	err := c.tx.QueryRowContext(ctx, "SELECT parent_slot, parent_root, proposer FROM blocks WHERE slot = ? AND root = ?", clamp(b.Slot), b.Root[:]).Scan(&parentSlot, &parentRoot, &proposer)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	differs := parentSlot != b.ParentSlot || proposer != b.Proposer || parentRoot != nil && !b.ParentRoot.IsZero() && !bytes.Equal(parentRoot, b.ParentRoot[:])
+	if differs {
+		return false, blockprint.Errorf(blockprint.Conflict, "block %s of slot %d is stored already with another parent or proposer (parent slot %d, proposer %d; now %d, %d)",
+			b.Root.Short(), b.Slot, parentSlot, proposer, b.ParentSlot, b.Proposer)
+	}
+	if parentRoot == nil && !b.ParentRoot.IsZero() {
+		if _, err := c.tx.ExecContext(ctx, "UPDATE blocks SET parent_root = ? WHERE slot = ? AND root = ?", b.ParentRoot[:], clamp(b.Slot), b.Root[:]); err != nil {
+			return false, err
+		}
+	}
+	c.result.Known++
+	return true, nil
+}
+
+// coverBlock marks a block's slot and the empty ones since its parent as covered. A parent that is not stored
+// opens a gap at its slot, unless that slot is final: then the block is off the chain and nothing is missing.
+func (c *change) coverBlock(ctx context.Context, b *store.Block) error {
+	first := b.ParentSlot + 1
+	if b.ParentSlot == 0 {
+		first = 0 // genesis has no proposer
+	}
+	if err := cover(ctx, c.tx, blockprint.Interval{Start: first, End: b.Slot}); err != nil {
+		return err
+	}
+	if b.ParentSlot == 0 || b.ParentSlot <= c.finalized {
+		return nil
+	}
+	var there int
+	query, args := "SELECT count(*) FROM blocks WHERE slot = ?", []any{clamp(b.ParentSlot)}
+	if !b.ParentRoot.IsZero() {
+		query, args = query+" AND root = ?", append(args, b.ParentRoot[:])
+	}
+	if err := c.tx.QueryRowContext(ctx, query, args...).Scan(&there); err != nil {
+		return err
+	}
+	if there == 0 {
+		return uncover(ctx, c.tx, b.ParentSlot)
+	}
+	return nil
+}
+
+// setCanonical changes what is known of a block's place in the chain, and the sums with it. Blocks that are not
+// stored are passed over.
+func (c *change) setCanonical(ctx context.Context, id store.BlockID, to store.Canonical) error {
+	var was store.Canonical
+	var single int64
+	var proposer uint64
+	err := c.tx.QueryRowContext(ctx, "SELECT canonical, single, proposer FROM blocks WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:]).Scan(&was, &single, &proposer)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil || was == to || was == store.Final && to == store.Undecided {
+		return err
+	}
+	if _, err := c.tx.ExecContext(ctx, "UPDATE blocks SET canonical = ? WHERE slot = ? AND root = ?", int(to), clamp(id.Slot), id.Root[:]); err != nil {
+		return err
+	}
+	key := countKey{blockprint.Epoch(uint64(id.Slot) / c.slotsPerEpoch), single}
+	switch {
+	case was != store.Orphaned && to == store.Orphaned:
+		c.counts[key]--
+		c.stale[proposer] = true
+	case was == store.Orphaned:
+		c.counts[key]++
+		c.stale[proposer] = true
+	}
+	return nil
+}
+
+// settle marks the blocks of a finalised piece of the chain as final and all others in it as orphaned.
+func (c *change) settle(ctx context.Context, f *store.FinalChain) error {
+	final := map[blockprint.Root]bool{}
+	for _, id := range f.Blocks {
+		final[id.Root] = true
+	}
+	ids, err := c.blocksIn(ctx, f.Slots)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		to := store.Orphaned
+		if final[id.Root] {
+			to = store.Final
+		}
+		if err := c.setCanonical(ctx, id, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) blocksIn(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
+	rows, err := c.tx.QueryContext(ctx, "SELECT slot, root FROM blocks WHERE slot BETWEEN ? AND ?", clamp(i.Start), clamp(i.End))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id store.BlockID
+		var root []byte
+		if err := rows.Scan(&id.Slot, &root); err != nil {
+			return nil, err
+		}
+		copy(id.Root[:], root)
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+func (c *change) renewLatest(ctx context.Context, proposer uint64) error {
+	if _, err := c.tx.ExecContext(ctx, "DELETE FROM latest WHERE proposer = ?", int64(proposer)); err != nil {
+		return err
+	}
+	_, err := c.tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single)
+		SELECT proposer, slot, single FROM blocks WHERE proposer = ? AND canonical <> 1 ORDER BY slot DESC LIMIT 1`, int64(proposer))
+	return err
+}

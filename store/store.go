@@ -1,0 +1,153 @@
+// Package store says what the services ask of storage. The implementations are siblings: store/sqlite. Each passes
+// the suite in store/storetest.
+//
+// Writing is by batches (Apply), each of which happens whole or not at all and is on the disk when Apply returns.
+// A batch may be repeated: what is stored already is left as it is.
+package store
+
+import (
+	"context"
+	"iter"
+
+	"blockprint"
+)
+
+// Canonical says whether a block is part of the chain.
+type Canonical int
+
+// A block is undecided until it is reorganised out or final.
+const (
+	Undecided Canonical = iota
+	Orphaned
+	Final
+)
+
+// Block is a block as it is stored.
+type Block struct {
+	Slot       blockprint.Slot
+	Root       blockprint.Root
+	ParentSlot blockprint.Slot
+	ParentRoot blockprint.Root // zero if unknown: rewards from elsewhere give the parent's slot only
+	Proposer   uint64
+	Canonical  Canonical
+	Graffiti   string
+	blockprint.Classification
+	// Features is the whole vector, in the order of the store's FeatureNames at the time of writing; nil if it is
+	// not known.
+	Features []float64
+	// Model names the model that labelled the block.
+	Model string
+}
+
+// BlockID names a block where its slot is needed to find it fast.
+type BlockID struct {
+	Slot blockprint.Slot
+	Root blockprint.Root
+}
+
+// Batch is a change of the store.
+type Batch struct {
+	Blocks []Block
+	// Empty lists slots that are known to have no block on the canonical chain.
+	Empty []blockprint.Interval
+	// Orphaned lists blocks that are no longer on the chain, Restored blocks that are again.
+	Orphaned, Restored []BlockID
+	// Finalized, if not nil, is the newest slot that can no longer change. The canonical blocks are those that
+	// the batch or its predecessors did not mark as orphaned and that FinalChain names: all other stored blocks
+	// of the slots that FinalChain spans are orphaned for good.
+	Finalized  *blockprint.Slot
+	FinalChain *FinalChain
+}
+
+// FinalChain is a finalised piece of the chain: of the slots it spans, exactly the blocks it names are canonical.
+type FinalChain struct {
+	Slots  blockprint.Interval
+	Blocks []BlockID
+}
+
+// Result says what a batch did.
+type Result struct {
+	Inserted, Known int // blocks
+}
+
+// Status is the state of the whole store.
+type Status struct {
+	Newest    blockprint.Slot // of the newest stored block
+	Empty     bool            // there is no block
+	Covered   blockprint.Slot // the newest covered slot
+	Floor     blockprint.Slot // history before this slot is not asked for
+	Finalized blockprint.Slot // the newest slot known as final; 0 if none
+}
+
+// Latest is the newest block of a validator.
+type Latest struct {
+	Proposer uint64
+	Slot     blockprint.Slot
+	Single   blockprint.Client
+}
+
+// Identity ties a database to a network.
+type Identity struct {
+	ConfigName            string
+	GenesisTime           int64 // seconds since 1970
+	GenesisValidatorsRoot blockprint.Root
+	SlotSeconds           float64
+	SlotsPerEpoch         uint64
+}
+
+// Confusion compares labels with graffiti for one client.
+type Confusion struct {
+	TruePos  int64 `json:"true_pos"`
+	TrueNeg  int64 `json:"true_neg"`
+	FalsePos int64 `json:"false_pos"`
+	FalseNeg int64 `json:"false_neg"`
+}
+
+// Store keeps labelled blocks. It is safe for concurrent use, by several processes too.
+type Store interface {
+	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
+	// database is a Conflict that names both.
+	Identify(ctx context.Context, id Identity) error
+	// Identity returns what Identify has set; ok is false before.
+	Identity(ctx context.Context) (id Identity, ok bool, err error)
+	// SetFloor sets the slot at which history begins.
+	SetFloor(ctx context.Context, floor blockprint.Slot) error
+	// Apply makes a change, whole or not at all. A block that contradicts a stored one is a Conflict.
+	Apply(ctx context.Context, b Batch) (Result, error)
+	// Status returns the state of the store.
+	Status(ctx context.Context) (Status, error)
+	// Gaps returns the slots of an interval that are not covered, in time proportional to their number.
+	Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error)
+	// CountByClient counts the blocks of the epochs start to end-1 by label, orphaned ones left out.
+	CountByClient(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Client]int64, error)
+	// CountByEpoch counts the blocks of each of the epochs start to end-1 by label.
+	CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Epoch]map[blockprint.Client]int64, error)
+	// Blocks gives the blocks of an interval in order of slot.
+	Blocks(ctx context.Context, i blockprint.Interval, q Query) iter.Seq2[Block, error]
+	// Block returns one block, or NotFound.
+	Block(ctx context.Context, id BlockID) (Block, error)
+	// ValidatorBlocks returns the blocks of a validator from a slot on, newest last.
+	ValidatorBlocks(ctx context.Context, proposer uint64, since blockprint.Slot) ([]Block, error)
+	// LatestBlocks gives the newest block of each validator, in order of index.
+	LatestBlocks(ctx context.Context) iter.Seq2[Latest, error]
+	// ConfusionByGraffiti compares the labels of an interval's blocks with their graffiti.
+	ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i blockprint.Interval) (Confusion, error)
+	// Ping tells whether the store answers.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Query says which blocks, and what of them, to read.
+type Query struct {
+	Orphaned bool // orphaned blocks too
+	Features bool // with their feature vectors
+}
+
+// RewardBlock makes a stored block of a classified reward.
+func RewardBlock(r *blockprint.BlockReward, c blockprint.Classification, features []float64, model string) Block {
+	return Block{
+		Slot: r.Meta.Slot, Root: r.BlockRoot, ParentSlot: r.Meta.ParentSlot, ParentRoot: r.Meta.ParentRoot,
+		Proposer: r.Meta.ProposerIndex, Graffiti: r.Meta.Graffiti, Classification: c,
+		Features: append([]float64(nil), features...), Model: model,
+	}
+}
