@@ -1,0 +1,99 @@
+// Package sim is a simulated beacon network: a model for tests, demonstrations and training, never a measurement.
+//
+// New makes a World of validators that run given clients (variants of packers), Step runs a slot: a proposer's
+// node packs the votes that it has heard into a block, late blocks split the votes, aggregates reach each node
+// differently, slots are skipped and chains reorganised. Handler serves the world as a Beacon API that a client
+// cannot tell from a node's. Everything random follows from Config.Seed.
+//
+// What each client does is modelled on its public behaviour, in our own words and code; docs/simulation.md says
+// what is left out. May be imported by tests and cmd only.
+package sim
+
+import (
+	"time"
+
+	"blockprint"
+)
+
+// Share is a client variant with its weight among the validators.
+type Share struct {
+	Variant string
+	Weight  float64
+}
+
+// Config says what a world is like. Start from DefaultConfig.
+type Config struct {
+	Seed           uint64
+	Validators     int
+	Committees     int // a slot
+	SlotsPerEpoch  uint64
+	SecondsPerSlot uint64
+	GenesisTime    time.Time
+	DenebEpoch     blockprint.Epoch // the forks up to Capella hold from genesis
+	ElectraEpoch   blockprint.Epoch
+
+	Shares []Share
+	// GraffitiRate is the share of blocks that carry their client's default graffiti.
+	GraffitiRate float64
+
+	Participation  float64 // share of validators that vote
+	Aggregators    int     // a committee
+	SkipRate       float64 // slots without a block
+	LateRate       float64 // blocks that come when votes are cast
+	LateReorgRate  float64 // late blocks that the next proposer builds around
+	SideChainRate  float64 // slots at which a side chain of SideChainLength begins
+	SideChainLen   int
+	AllSubnetsRate float64 // nodes that hear all single votes; the others hear two subnets
+}
+
+// DefaultConfig is a healthy network with a little of everything.
+func DefaultConfig(seed uint64) Config {
+	return Config{
+		Seed: seed, Validators: 8192, Committees: 16, SlotsPerEpoch: 32, SecondsPerSlot: 12,
+		GenesisTime: time.Unix(1_700_000_000, 0),
+		DenebEpoch:  0, ElectraEpoch: blockprint.FarFuture,
+		Shares:       []Share{{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}},
+		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16,
+		SkipRate: 0.01, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
+	}
+}
+
+// check refuses worlds that cannot be.
+func (c *Config) check() error {
+	bad := func(format string, args ...any) error {
+		return blockprint.Errorf(blockprint.Invalid, "simulated network: "+format, args...)
+	}
+	perCommittee := 0
+	if c.Committees > 0 && c.SlotsPerEpoch > 0 {
+		perCommittee = c.Validators / int(c.SlotsPerEpoch) / c.Committees
+	}
+	switch {
+	case c.SlotsPerEpoch < 2 || c.Committees < 1 || c.Committees > 64:
+		return bad("%d slots an epoch and %d committees a slot cannot be", c.SlotsPerEpoch, c.Committees)
+	case perCommittee < 2:
+		return bad("%d validators are too few for %d committees in each of %d slots", c.Validators, c.Committees, c.SlotsPerEpoch)
+	case c.Participation <= 0.67 || c.Participation > 1:
+		return bad("participation must be above 0.67 (else nothing is ever final) and at most 1, not %v", c.Participation)
+	case len(c.Shares) == 0:
+		return bad("no clients")
+	case c.Aggregators < 1:
+		return bad("a committee needs aggregators")
+	}
+	for _, s := range c.Shares {
+		if _, ok := variants[s.Variant]; !ok {
+			return bad("unknown client variant %q: known are %v", s.Variant, Variants())
+		}
+	}
+	return nil
+}
+
+// spec returns the constants of the world's network.
+func (c *Config) spec() blockprint.Spec {
+	s := blockprint.MainnetSpec()
+	s.ConfigName = "simulated"
+	s.SlotsPerEpoch = c.SlotsPerEpoch
+	s.SlotDuration = time.Duration(c.SecondsPerSlot) * time.Second
+	s.TargetCommitteeSize = uint64(c.Validators) / c.SlotsPerEpoch / uint64(c.Committees)
+	s.ForkEpochs = [blockprint.NumForks]blockprint.Epoch{0, 0, 0, 0, c.DenebEpoch, c.ElectraEpoch, blockprint.FarFuture}
+	return s
+}

@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"sort"
+
+	"blockprint"
+)
+
+// voteData is what validators vote for. shuffle names the shuffling that the committees are of.
+type voteData struct {
+	slot           blockprint.Slot
+	root           blockprint.Root
+	source, target blockprint.Checkpoint
+	shuffle        blockprint.Root
+}
+
+// group is a vote group: one data, one committee.
+type group struct {
+	data      voteData
+	committee int
+}
+
+// aggregate is a set of votes of one group.
+type aggregate struct {
+	group
+	bits bitset
+}
+
+// packed is an attestation of a block: before Electra one committee, since then several of the same data, in
+// ascending order.
+type packed struct {
+	data       voteData
+	committees []int
+	bits       []bitset
+}
+
+// pool is a node's attestation pool with the packer that uses it. A pool sees the gossip of its node and the
+// blocks that become head, and is asked for a block when one of its validators proposes.
+type pool interface {
+	aggregate(a aggregate)
+	single(g group, size, position int)
+	imported(slot blockprint.Slot, attestations []packed)
+	pack(v *view) []packed
+}
+
+// view is the state that a block is built on, as a packer sees it.
+type view struct {
+	slot    blockprint.Slot
+	spec    *blockprint.Spec
+	fork    blockprint.Fork
+	limit   int // attestations in the block
+	rng     *rand.Rand
+	state   *state
+	parent  *block
+	members func(g group) []uint32 // committee members by position
+	valid   func(d *voteData) bool // the attestation may be included at all
+}
+
+// electra tells whether attestations join committees.
+func (v *view) electra() bool { return v.fork >= blockprint.Electra }
+
+func (v *view) distance(d *voteData) uint64 { return uint64(v.slot - d.slot) }
+
+func (v *view) epoch() blockprint.Epoch { return v.spec.EpochOf(v.slot) }
+
+// isCurrent tells whether a vote is of the block's epoch.
+func (v *view) isCurrent(d *voteData) bool { return d.target.Epoch == v.epoch() }
+
+// flags returns the participation flags that hold for a vote's epoch.
+func (v *view) flags(d *voteData) []uint8 {
+	if v.isCurrent(d) {
+		return v.state.current
+	}
+	return v.state.previous
+}
+
+// earned returns the flags that a vote would set.
+func (v *view) earned(d *voteData) uint8 { return earned(v.spec, v.fork, v.parent, v.slot, d) }
+
+// unseen returns those of an aggregate whose voters have no flag yet.
+func (v *view) unseen(a aggregate) bitset {
+	members, flags := v.members(a.group), v.flags(&a.data)
+	out := newBitset(len(members))
+	a.bits.each(func(i int) {
+		if flags[members[i]] == 0 {
+			out.set(i)
+		}
+	})
+	return out
+}
+
+// weight sums f over the members in bits.
+func (v *view) weight(g group, b bitset, f func(validator uint32) uint64) uint64 {
+	members := v.members(g)
+	var sum uint64
+	b.each(func(i int) { sum += f(members[i]) })
+	return sum
+}
+
+// numerator is the specification's reward numerator of votes against the state before the block.
+func (v *view) numerator(a aggregate) uint64 {
+	flags, f := v.flags(&a.data), v.earned(&a.data)
+	return v.weight(a.group, a.bits, func(n uint32) uint64 {
+		return v.state.base[n] * flagWeights(f&^flags[n])
+	})
+}
+
+// variants are the known client variants.
+var variants = map[string]struct {
+	client blockprint.Client
+	make   func() pool
+}{
+	"lighthouse/2024":           {blockprint.Lighthouse, func() pool { return newLighthouse() }},
+	"lodestar/2023":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2023) }},
+	"lodestar/2024":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2024) }},
+	"lodestar/electra-distance": {blockprint.Lodestar, func() pool { return newLodestar(lodestarDistance) }},
+	"lodestar/electra-weight":   {blockprint.Lodestar, func() pool { return newLodestar(lodestarWeight) }},
+	"prysm/2024":                {blockprint.Prysm, func() pool { return newPrysm() }},
+}
+
+// Variants lists the known client variants.
+func Variants() []string {
+	var names []string
+	for n := range variants {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// single makes a packed attestation of one committee.
+func onlyOne(a aggregate) packed {
+	return packed{a.data, []int{a.committee}, []bitset{a.bits}}
+}
+
+// join makes an on-chain aggregate of parts of the same data with different committees.
+func join(parts []aggregate) packed {
+	sort.Slice(parts, func(i, j int) bool { return parts[i].committee < parts[j].committee })
+	p := packed{data: parts[0].data}
+	for _, a := range parts {
+		p.committees = append(p.committees, a.committee)
+		p.bits = append(p.bits, a.bits)
+	}
+	return p
+}
+
+// entries is a map of vote groups that can be walked in the order of first arrival. Packers whose client walks a
+// hash map shuffle it.
+type entries[T any] struct {
+	at   map[group]*T
+	keys []group
+}
+
+func newEntries[T any]() entries[T] { return entries[T]{at: map[group]*T{}} }
+
+// of returns the entry of a group, making it if there is none.
+func (e *entries[T]) of(g group) *T {
+	t := e.at[g]
+	if t == nil {
+		t = new(T)
+		e.at[g] = t
+		e.keys = append(e.keys, g)
+	}
+	return t
+}
+
+// drop forgets the groups that keep refuses.
+func (e *entries[T]) drop(keep func(g group) bool) {
+	kept := e.keys[:0]
+	for _, g := range e.keys {
+		if keep(g) {
+			kept = append(kept, g)
+		} else {
+			delete(e.at, g)
+		}
+	}
+	e.keys = kept
+}
+
+// newest returns the groups by slot, newest first; inside a slot in order of arrival, or shuffled.
+func (e *entries[T]) newest(shuffle *rand.Rand) []group {
+	keys := append([]group(nil), e.keys...)
+	if shuffle != nil {
+		shuffle.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	}
+	sort.SliceStable(keys, func(i, j int) bool { return keys[i].data.slot > keys[j].data.slot })
+	return keys
+}
