@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"encoding/binary"
+	"math"
+
+	"blockprint"
+	"blockprint/reward"
+)
+
+// Participation flags and their weights out of 64 (consensus-specs, altair). They stand here a second time on
+// purpose: the world's own rewards check the tracker's.
+const (
+	flagSource = 1
+	flagTarget = 2
+	flagHead   = 4
+)
+
+func flagWeights(f uint8) uint64 {
+	return 14*uint64(f&1) + 26*uint64(f>>1&1) + 14*uint64(f>>2&1)
+}
+
+// block is a block of the world's tree, orphans included.
+type block struct {
+	root, stateRoot blockprint.Root
+	slot            blockprint.Slot
+	parent          *block
+	proposer        uint64
+	node            *node // that built it
+	fork            blockprint.Fork
+	encoded         []byte // signed, SSZ
+	mix             blockprint.Root
+	state           *state
+	attestations    []packed
+	exact           uint64 // what the proposer was paid for attestations
+	arrived         bool   // nodes have it
+}
+
+// rootAt returns the root that the chain of b has at a slot.
+func (b *block) rootAt(slot blockprint.Slot) blockprint.Root { return b.at(slot).root }
+
+// at returns the newest ancestor (or b itself) that is not after a slot.
+func (b *block) at(slot blockprint.Slot) *block {
+	for b.slot > slot && b.parent != nil {
+		b = b.parent
+	}
+	return b
+}
+
+// state is what the world keeps of a beacon state.
+type state struct {
+	epoch             blockprint.Epoch
+	previous, current []uint8 // participation flags
+	base              []uint64
+	balances          []uint64 // effective, gwei; the same slice in all states
+	bits              [4]bool  // justification bits, newest first
+	previousJustified blockprint.Checkpoint
+	currentJustified  blockprint.Checkpoint
+	finalized         blockprint.Checkpoint
+}
+
+func genesisState(balances []uint64, root blockprint.Root) *state {
+	n := len(balances)
+	s := &state{previous: make([]uint8, n), current: make([]uint8, n), base: make([]uint64, n), balances: balances}
+	total := uint64(0)
+	for _, b := range balances {
+		total += b
+	}
+	perIncrement := 1_000_000_000 * 64 / uint64(math.Sqrt(float64(total)))
+	for i, b := range balances {
+		s.base[i] = b / 1_000_000_000 * perIncrement
+	}
+	checkpoint := blockprint.Checkpoint{Root: root}
+	s.previousJustified, s.currentJustified, s.finalized = checkpoint, checkpoint, checkpoint
+	return s
+}
+
+// advance returns the state at the start of an epoch at or after s's own, on top of block b. s is not changed.
+func (s *state) advance(spec *blockprint.Spec, b *block, epoch blockprint.Epoch) *state {
+	out := *s
+	out.previous = append([]uint8(nil), s.previous...)
+	out.current = append([]uint8(nil), s.current...)
+	for out.epoch < epoch {
+		out.justify(spec, b)
+		out.epoch++
+		out.previous = out.current
+		out.current = make([]uint8, len(out.previous))
+	}
+	return &out
+}
+
+// justify does the end of an epoch: weigh_justification_and_finalization of the specification.
+func (s *state) justify(spec *blockprint.Spec, b *block) {
+	if s.epoch <= 1 {
+		return
+	}
+	oldPrevious, oldCurrent := s.previousJustified, s.currentJustified
+	s.previousJustified = s.currentJustified
+	s.bits = [4]bool{false, s.bits[0], s.bits[1], s.bits[2]}
+	total := uint64(0)
+	for _, x := range s.balances {
+		total += x
+	}
+	supported := func(flags []uint8) bool {
+		sum := uint64(0)
+		for i, f := range flags {
+			if f&flagTarget != 0 {
+				sum += s.balances[i]
+			}
+		}
+		return 3*sum >= 2*total
+	}
+	if supported(s.previous) {
+		s.currentJustified = blockprint.Checkpoint{Epoch: s.epoch - 1, Root: b.rootAt(spec.StartOf(s.epoch - 1))}
+		s.bits[1] = true
+	}
+	if supported(s.current) {
+		s.currentJustified = blockprint.Checkpoint{Epoch: s.epoch, Root: b.rootAt(spec.StartOf(s.epoch))}
+		s.bits[0] = true
+	}
+	switch {
+	case s.bits[1] && s.bits[2] && s.bits[3] && oldPrevious.Epoch+3 == s.epoch,
+		s.bits[1] && s.bits[2] && oldPrevious.Epoch+2 == s.epoch:
+		s.finalized = oldPrevious
+	}
+	switch {
+	case s.bits[0] && s.bits[1] && s.bits[2] && oldCurrent.Epoch+2 == s.epoch,
+		s.bits[0] && s.bits[1] && oldCurrent.Epoch+1 == s.epoch:
+		s.finalized = oldCurrent
+	}
+}
+
+// earned returns the flags that a vote sets in a block at slot on top of parent.
+func earned(spec *blockprint.Spec, fork blockprint.Fork, parent *block, slot blockprint.Slot, d *voteData) uint8 {
+	delay := uint64(slot - d.slot)
+	var f uint8
+	if root := uint64(math.Sqrt(float64(spec.SlotsPerEpoch))); delay <= root {
+		f |= flagSource
+	}
+	if d.target.Root != parent.rootAt(spec.StartOf(d.target.Epoch)) {
+		return f
+	}
+	if delay <= spec.SlotsPerEpoch || fork >= blockprint.Deneb {
+		f |= flagTarget
+	}
+	if delay == 1 && d.root == parent.rootAt(d.slot) {
+		f |= flagHead
+	}
+	return f
+}
+
+// include applies a block's attestations to its state and returns what they pay the proposer.
+func (s *state) include(v *view, attestations []packed) uint64 {
+	paid := uint64(0)
+	for i := range attestations {
+		a := &attestations[i]
+		flags, f := v.flags(&a.data), v.earned(&a.data)
+		numerator := uint64(0)
+		for j, c := range a.committees {
+			members := v.members(group{a.data, c})
+			a.bits[j].each(func(at int) {
+				n := members[at]
+				numerator += s.base[n] * flagWeights(f&^flags[n])
+				flags[n] |= f
+			})
+		}
+		paid += numerator / (56 * 64 / 8)
+	}
+	return paid
+}
+
+// shuffleKey names the committees of an epoch on a branch.
+type shuffleKey struct {
+	epoch  blockprint.Epoch
+	anchor blockprint.Root
+}
+
+// shuffling returns the key of an epoch's committees on the chain of b.
+func (w *World) shuffling(b *block, epoch blockprint.Epoch) shuffleKey {
+	key := shuffleKey{epoch: epoch, anchor: w.genesis.root}
+	if epoch > 1 {
+		key.anchor = b.at(w.spec.StartOf(epoch-1) - 1).root
+	}
+	return key
+}
+
+// committees returns the committees of an epoch on the chain of b.
+func (w *World) committees(b *block, epoch blockprint.Epoch) *reward.Committees {
+	key := w.shuffling(b, epoch)
+	if c := w.shuffled[key]; c != nil {
+		return c
+	}
+	mix := w.genesis.mix
+	if epoch > 1 {
+		mix = b.at(w.spec.StartOf(epoch-1) - 1).mix
+	}
+	c := reward.ComputeCommittees(&w.spec, epoch, w.active, mix)
+	w.shuffled[key] = c
+	for k := range w.shuffled {
+		if k.epoch+8 < epoch {
+			delete(w.shuffled, k)
+		}
+	}
+	return c
+}
+
+func le64(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }

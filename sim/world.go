@@ -1,0 +1,324 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"math/rand/v2"
+	"sync"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/reward"
+)
+
+// World is a simulated network. Step moves it; everything else only looks. It is safe for concurrent use.
+type World struct {
+	config  Config
+	spec    blockprint.Spec
+	schemas *beacon.Schemas
+
+	mu       sync.RWMutex
+	rng      *rand.Rand
+	genesis  *block
+	active   []uint32
+	balances []uint64
+	nodes    []*node
+	owner    []*node // of each validator
+	shuffled map[shuffleKey]*reward.Committees
+
+	slot   blockprint.Slot
+	head   *block // what the majority builds and votes on
+	seen   *block // the head of the node that the API speaks for
+	blocks map[blockprint.Root]*block
+	bySlot map[blockprint.Slot][]*block
+	late   []delivery
+	side   sideChain
+	avoid  *block // a late block that the next proposer builds around
+
+	subscribers map[chan event]bool
+}
+
+// node is a beacon node with its validators, heard by gossip.
+type node struct {
+	variant string
+	client  blockprint.Client
+	pool    pool
+	subnets map[int]bool // nil: all
+}
+
+// delivery is gossip that comes after the next block.
+type delivery struct {
+	to *node
+	a  aggregate
+}
+
+// sideChain is a partition: some proposers extend a chain that the majority does not see.
+type sideChain struct {
+	tip  *block
+	left int
+}
+
+// Slot tells what a slot brought.
+type Slot struct {
+	Slot blockprint.Slot
+	// Block is zero if the slot was skipped.
+	Block  blockprint.Root
+	Client blockprint.Client
+}
+
+// New makes a world at genesis.
+func New(c Config) (*World, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	w := &World{
+		config: c, spec: c.spec(), rng: rand.New(rand.NewPCG(c.Seed, 0x626c6f636b707274)),
+		shuffled: map[shuffleKey]*reward.Committees{}, blocks: map[blockprint.Root]*block{}, bySlot: map[blockprint.Slot][]*block{},
+		subscribers: map[chan event]bool{},
+	}
+	w.schemas = beacon.NewSchemas(&w.spec)
+	for i := range c.Validators {
+		w.active = append(w.active, uint32(i))
+		balance := uint64(32_000_000_000)
+		if w.rng.Float64() < 0.03 { // a few have been leaking
+			balance = uint64(20+w.rng.IntN(12)) * 1_000_000_000
+		}
+		w.balances = append(w.balances, balance)
+	}
+	w.makeNodes()
+	w.makeGenesis()
+	return w, nil
+}
+
+// makeNodes gives the validators to nodes: of each variant one that hears all subnets and one that hears two.
+func (w *World) makeNodes() {
+	total := 0.0
+	for _, s := range w.config.Shares {
+		total += s.Weight
+	}
+	var pairs [][2]*node
+	for _, s := range w.config.Shares {
+		v := variants[s.Variant]
+		all := &node{variant: s.Variant, client: v.client, pool: v.make()}
+		some := &node{variant: s.Variant, client: v.client, pool: v.make(), subnets: map[int]bool{}}
+		for range 2 {
+			some.subnets[w.rng.IntN(w.config.Committees)] = true
+		}
+		pairs = append(pairs, [2]*node{all, some})
+		w.nodes = append(w.nodes, all, some)
+	}
+	w.owner = make([]*node, w.config.Validators)
+	for i := range w.owner {
+		x := w.rng.Float64() * total
+		at := 0
+		for at < len(pairs)-1 && x >= w.config.Shares[at].Weight {
+			x -= w.config.Shares[at].Weight
+			at++
+		}
+		some := 1
+		if w.rng.Float64() < w.config.AllSubnetsRate {
+			some = 0
+		}
+		w.owner[i] = pairs[at][some]
+	}
+}
+
+func (w *World) makeGenesis() {
+	g := &block{mix: sha256.Sum256(append([]byte("genesis mix"), le64(w.config.Seed)...)), arrived: true}
+	g.stateRoot = sha256.Sum256(append([]byte("genesis state"), le64(w.config.Seed)...))
+	g.fork = w.spec.ForkAt(0)
+	w.encode(g, "", nil)
+	g.state = genesisState(w.balances, g.root)
+	w.genesis, w.head, w.seen = g, g, g
+	w.add(g)
+}
+
+func (w *World) add(b *block) {
+	w.blocks[b.root] = b
+	w.bySlot[b.slot] = append(w.bySlot[b.slot], b)
+}
+
+// Network returns the world's network.
+func (w *World) Network() *blockprint.Network {
+	return &blockprint.Network{Spec: w.spec, GenesisTime: w.config.GenesisTime, GenesisValidatorsRoot: w.genesisRoot()}
+}
+
+func (w *World) genesisRoot() blockprint.Root {
+	return sha256.Sum256(append([]byte("genesis validators"), le64(w.config.Seed)...))
+}
+
+// Truth returns the client and variant that built a block.
+func (w *World) Truth(root blockprint.Root) (client blockprint.Client, variant string, ok bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	b := w.blocks[root]
+	if b == nil || b.node == nil {
+		return "", "", false
+	}
+	return b.node.client, b.node.variant, true
+}
+
+// ExactAttestationReward returns what a block's proposer was paid for attestations, by the world's own accounts.
+func (w *World) ExactAttestationReward(root blockprint.Root) (uint64, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	b := w.blocks[root]
+	if b == nil {
+		return 0, false
+	}
+	return b.exact, true
+}
+
+// Head returns the head of the node that the API speaks for.
+func (w *World) Head() (blockprint.Root, blockprint.Slot) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.seen.root, w.seen.slot
+}
+
+// Now returns the present slot: the last one that Step made.
+func (w *World) Now() blockprint.Slot {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.slot
+}
+
+// Step runs the next slot.
+func (w *World) Step() Slot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slot++
+	out := Slot{Slot: w.slot}
+	parent, votesAgainst := w.choosePlan()
+	var b *block
+	late := false
+	if w.rng.Float64() >= w.config.SkipRate {
+		b = w.propose(parent)
+		late = !votesAgainst && w.rng.Float64() < w.config.LateRate
+		out.Block, out.Client = b.root, b.node.client
+	}
+	for _, d := range w.late {
+		d.to.pool.aggregate(d.a)
+	}
+	w.late = nil
+
+	// How much of the network has the block in time to vote for it.
+	inTime := 1.0
+	switch {
+	case b == nil || votesAgainst:
+		inTime = 0
+	case late:
+		inTime = w.rng.Float64()
+	}
+	w.attest(b, inTime)
+	if b != nil {
+		w.publish(b, votesAgainst)
+		if late && inTime < 0.5 && w.rng.Float64() < w.config.LateReorgRate {
+			w.avoid = b
+		}
+	}
+	return out
+}
+
+// choosePlan returns the block to build on, and whether the majority will not see the new one.
+func (w *World) choosePlan() (parent *block, unseen bool) {
+	if w.side.left > 0 {
+		w.side.left--
+		return w.side.tip, true
+	}
+	if w.side.tip != nil { // the partition ends: the majority's chain goes on
+		w.side.tip = nil
+		return w.head, false
+	}
+	if w.avoid != nil {
+		parent, w.avoid = w.avoid.parent, nil
+		return parent, false
+	}
+	if w.slot > 2 && w.rng.Float64() < w.config.SideChainRate {
+		w.side = sideChain{tip: w.head, left: w.config.SideChainLen - 1}
+		return w.head, true
+	}
+	return w.head, false
+}
+
+// propose builds a block on parent by a random validator's node.
+func (w *World) propose(parent *block) *block {
+	proposer := uint64(w.rng.IntN(w.config.Validators))
+	n := w.owner[proposer]
+	epoch := w.spec.EpochOf(w.slot)
+	b := &block{slot: w.slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(epoch)}
+	v := w.view(b)
+	b.attestations = n.pool.pack(v)
+	b.state = v.state
+	b.exact = b.state.include(v, b.attestations)
+	b.stateRoot = sha256.Sum256(append(append([]byte("state"), parent.root[:]...), le64(uint64(w.slot))...))
+	graffiti := ""
+	if w.rng.Float64() < w.config.GraffitiRate {
+		graffiti = defaultGraffiti[n.client]
+	}
+	w.encode(b, graffiti, parent)
+	w.add(b)
+	return b
+}
+
+// view is what the packer of b's node sees.
+func (w *World) view(b *block) *view {
+	limit := 128
+	if b.fork >= blockprint.Electra {
+		limit = int(w.spec.MaxAttestationsElectra)
+	}
+	epoch := w.spec.EpochOf(b.slot)
+	v := &view{
+		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, parent: b.parent,
+		state:   b.parent.state.advance(&w.spec, b.parent, epoch),
+		members: func(g group) []uint32 { return w.committeeOf(b.parent, g) },
+	}
+	v.valid = func(d *voteData) bool {
+		target := d.target.Epoch
+		source := v.state.currentJustified
+		if target != epoch {
+			source = v.state.previousJustified
+		}
+		inWindow := target == epoch || target+1 == epoch
+		if b.fork < blockprint.Deneb {
+			inWindow = inWindow && uint64(b.slot-d.slot) <= w.spec.SlotsPerEpoch
+		}
+		return inWindow && d.slot < b.slot && d.source == source && d.shuffle == w.shuffling(b.parent, target).anchor
+	}
+	return v
+}
+
+// publish makes a block known: to the node behind the API always, to the other nodes unless they are on the other
+// side of a partition.
+func (w *World) publish(b *block, unseen bool) {
+	b.arrived = true
+	if unseen {
+		w.side.tip = b
+	} else {
+		w.head = b
+		for _, n := range w.nodes {
+			n.pool.imported(b.slot, b.attestations)
+		}
+	}
+	old := w.seen
+	w.seen = b
+	w.announce(old, b)
+	w.forgetFlags(b)
+}
+
+// forgetFlags drops the participation of blocks that nothing will be built on any more.
+func (w *World) forgetFlags(b *block) {
+	keep := blockprint.Slot(4 * w.spec.SlotsPerEpoch)
+	if b.slot < keep {
+		return
+	}
+	for _, old := range w.bySlot[b.slot-keep] {
+		old.state.previous, old.state.current = nil, nil
+	}
+}
+
+// defaultGraffiti is what each client writes when its operator writes nothing.
+var defaultGraffiti = map[blockprint.Client]string{
+	blockprint.Lighthouse: "Lighthouse/v5.3.0-d6ba8c3",
+	blockprint.Prysm:      "prysm v5.1.2",
+	blockprint.Lodestar:   "GE1a2bLSc3d4",
+}
