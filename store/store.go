@@ -7,6 +7,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"iter"
 
 	"blockprint"
@@ -50,20 +51,31 @@ type Batch struct {
 	Blocks []Block
 	// Empty lists slots that are known to have no block on the canonical chain.
 	Empty []blockprint.Interval
-	// Orphaned lists blocks that are no longer on the chain, Restored blocks that are again.
-	Orphaned, Restored []BlockID
-	// Finalized, if not nil, is the newest slot that can no longer change. The canonical blocks are those that
-	// the batch or its predecessors did not mark as orphaned and that FinalChain names: all other stored blocks
-	// of the slots that FinalChain spans are orphaned for good.
-	Finalized  *blockprint.Slot
-	FinalChain *FinalChain
+	// Chains tells pieces of the canonical chain, as far as it is known now.
+	Chains []Chain
+	// Finalized, if not nil, is the newest slot up to which everything is settled: all slots are covered, and it
+	// is known of each block whether it is canonical.
+	Finalized *blockprint.Slot
 }
 
-// FinalChain is a finalised piece of the chain: of the slots it spans, exactly the blocks it names are canonical.
-type FinalChain struct {
+// Chain is a piece of the canonical chain: of the slots it spans, exactly the blocks it names are on it. Other
+// stored blocks of these slots become orphaned; named ones that were orphaned are restored. Final says that this
+// cannot change any more.
+type Chain struct {
 	Slots  blockprint.Interval
 	Blocks []BlockID
+	Final  bool
 }
+
+// PlaceholderRoot stands for the root of a block that was imported from a database that did not keep roots. When
+// the block itself comes, it takes the placeholder's place. Chains leave placeholders alone.
+func PlaceholderRoot(proposer uint64) (r blockprint.Root) {
+	binary.BigEndian.PutUint64(r[24:], proposer)
+	return r
+}
+
+// IsPlaceholder tells whether a root is one of PlaceholderRoot's.
+func IsPlaceholder(r blockprint.Root) bool { return [24]byte(r[:24]) == [24]byte{} }
 
 // Result says what a batch did.
 type Result struct {
@@ -124,6 +136,8 @@ type Store interface {
 	CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Epoch]map[blockprint.Client]int64, error)
 	// Blocks gives the blocks of an interval in order of slot.
 	Blocks(ctx context.Context, i blockprint.Interval, q Query) iter.Seq2[Block, error]
+	// Undecided returns the blocks of an interval that are neither final nor orphaned, placeholders left out.
+	Undecided(ctx context.Context, i blockprint.Interval) ([]BlockID, error)
 	// Block returns one block, or NotFound.
 	Block(ctx context.Context, id BlockID) (Block, error)
 	// ValidatorBlocks returns the blocks of a validator from a slot on, newest last.

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -128,18 +129,8 @@ func (c *change) apply(ctx context.Context, b store.Batch) error {
 			return err
 		}
 	}
-	for _, id := range b.Orphaned {
-		if err := c.setCanonical(ctx, id, store.Orphaned); err != nil {
-			return err
-		}
-	}
-	for _, id := range b.Restored {
-		if err := c.setCanonical(ctx, id, store.Undecided); err != nil {
-			return err
-		}
-	}
-	if b.FinalChain != nil {
-		if err := c.settle(ctx, b.FinalChain); err != nil {
+	for i := range b.Chains {
+		if err := c.settle(ctx, &b.Chains[i]); err != nil {
 			return err
 		}
 	}
@@ -162,6 +153,9 @@ func (c *change) apply(ctx context.Context, b store.Batch) error {
 func (c *change) insert(ctx context.Context, b *store.Block) error {
 	known, err := c.known(ctx, b)
 	if err != nil || known {
+		return err
+	}
+	if err := c.replacePlaceholder(ctx, b); err != nil {
 		return err
 	}
 	single, err := c.s.idOf(ctx, c.tx, "clients", string(b.Single))
@@ -212,6 +206,22 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 		}
 	}
 	return c.coverBlock(ctx, b)
+}
+
+// replacePlaceholder removes the imported row of a block that now comes with its root.
+func (c *change) replacePlaceholder(ctx context.Context, b *store.Block) error {
+	if store.IsPlaceholder(b.Root) {
+		return nil
+	}
+	root := store.PlaceholderRoot(b.Proposer)
+	var single int64
+	err := c.tx.QueryRowContext(ctx, "DELETE FROM blocks WHERE slot = ? AND root = ? RETURNING single", clamp(b.Slot), root[:]).Scan(&single)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	c.counts[countKey{blockprint.Epoch(uint64(b.Slot) / c.slotsPerEpoch), single}]--
+	c.stale[b.Proposer] = true
+	return err
 }
 
 // known tells whether a block is stored already, and refuses one that contradicts what is stored. A parent's root
@@ -296,20 +306,25 @@ func (c *change) setCanonical(ctx context.Context, id store.BlockID, to store.Ca
 	return nil
 }
 
-// settle marks the blocks of a finalised piece of the chain as final and all others in it as orphaned.
-func (c *change) settle(ctx context.Context, f *store.FinalChain) error {
-	final := map[blockprint.Root]bool{}
-	for _, id := range f.Blocks {
-		final[id.Root] = true
+// settle marks the blocks of a piece of the chain as on it and all others of its slots as orphaned.
+func (c *change) settle(ctx context.Context, chain *store.Chain) error {
+	on := map[blockprint.Root]bool{}
+	for _, id := range chain.Blocks {
+		on[id.Root] = true
 	}
-	ids, err := c.blocksIn(ctx, f.Slots)
+	ids, err := blocksIn(ctx, c.tx, "SELECT slot, root FROM blocks WHERE slot BETWEEN ? AND ?", chain.Slots)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
 		to := store.Orphaned
-		if final[id.Root] {
+		switch {
+		case store.IsPlaceholder(id.Root):
+			continue
+		case on[id.Root] && chain.Final:
 			to = store.Final
+		case on[id.Root]:
+			to = store.Undecided
 		}
 		if err := c.setCanonical(ctx, id, to); err != nil {
 			return err
@@ -318,8 +333,9 @@ func (c *change) settle(ctx context.Context, f *store.FinalChain) error {
 	return nil
 }
 
-func (c *change) blocksIn(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
-	rows, err := c.tx.QueryContext(ctx, "SELECT slot, root FROM blocks WHERE slot BETWEEN ? AND ?", clamp(i.Start), clamp(i.End))
+// blocksIn returns the blocks that a query for slot and root finds in an interval.
+func blocksIn(ctx context.Context, q queryer, query string, i blockprint.Interval) (ids []store.BlockID, err error) {
+	rows, err := q.QueryContext(ctx, query, clamp(i.Start), clamp(i.End))
 	if err != nil {
 		return nil, err
 	}
@@ -334,6 +350,13 @@ func (c *change) blocksIn(ctx context.Context, i blockprint.Interval) (ids []sto
 		ids = append(ids, id)
 	}
 	return ids, rows.Err()
+}
+
+// Undecided implements store.Store.
+func (s *Store) Undecided(ctx context.Context, i blockprint.Interval) ([]store.BlockID, error) {
+	ids, err := blocksIn(ctx, s.read, "SELECT slot, root FROM blocks INDEXED BY blocks_undecided WHERE canonical = 0 AND slot BETWEEN ? AND ? ORDER BY slot", i)
+	ids = slices.DeleteFunc(ids, func(id store.BlockID) bool { return store.IsPlaceholder(id.Root) })
+	return ids, s.wrap("read", err)
 }
 
 func (c *change) renewLatest(ctx context.Context, proposer uint64) error {

@@ -25,6 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"missing parent", missingParent},
 		{"orphans", orphans},
 		{"finality", finality},
+		{"placeholders", placeholders},
 		{"counts", counts},
 		{"identity", identity},
 		{"random coverage", randomCoverage},
@@ -187,7 +188,7 @@ func orphans(t *testing.T, s store.Store) {
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(5, 4, 0, 0, blockprint.Nimbus), a}})
 	id := store.BlockID{Slot: 6, Root: a.Root}
 	for range 2 { // a second time changes nothing
-		apply(t, s, store.Batch{Orphaned: []store.BlockID{id}})
+		apply(t, s, store.Batch{Chains: []store.Chain{{Slots: blockprint.Interval{Start: 6, End: 7}}}})
 		if got := count(t, s, 0, 1); got[blockprint.Teku] != 0 || got[blockprint.Nimbus] != 1 {
 			t.Errorf("counts with an orphan: %v", got)
 		}
@@ -215,7 +216,7 @@ func orphans(t *testing.T, s store.Store) {
 			t.Error("an orphaned block is the latest of its proposer")
 		}
 	}
-	apply(t, s, store.Batch{Restored: []store.BlockID{id}, Orphaned: []store.BlockID{{Slot: 3}}})
+	apply(t, s, store.Batch{Chains: []store.Chain{{Slots: blockprint.Interval{Start: 6, End: 7}, Blocks: []store.BlockID{id}}}})
 	if got := count(t, s, 0, 1)[blockprint.Teku]; got != 1 {
 		t.Errorf("%d blocks after the orphan was restored", got)
 	}
@@ -230,11 +231,14 @@ func finality(t *testing.T, s store.Store) {
 	finalized := blockprint.Slot(8)
 	apply(t, s, store.Batch{
 		Empty: []blockprint.Interval{{Start: 6, End: 7}}, Finalized: &finalized,
-		FinalChain: &store.FinalChain{Slots: blockprint.Interval{Start: 1, End: 8}, Blocks: []store.BlockID{
+		Chains: []store.Chain{{Slots: blockprint.Interval{Start: 1, End: 8}, Final: true, Blocks: []store.BlockID{
 			{Slot: 4, Root: blocks[0].Root}, {Slot: 5, Root: blocks[1].Root}, {Slot: 8, Root: blocks[3].Root},
-		}},
+		}}},
 	})
 	wantGaps(t, s, 4, 8)
+	if ids, err := s.Undecided(context.Background(), blockprint.Interval{End: 10}); err != nil || len(ids) != 0 {
+		t.Errorf("undecided after finality: %v, %v", ids, err)
+	}
 	for b := range s.Blocks(context.Background(), blockprint.Interval{End: 10}, store.Query{Orphaned: true}) {
 		if want := map[bool]store.Canonical{true: store.Orphaned, false: store.Final}[b.Slot == 7]; b.Canonical != want {
 			t.Errorf("block of slot %d is %d, want %d", b.Slot, b.Canonical, want)
@@ -250,6 +254,22 @@ func finality(t *testing.T, s store.Store) {
 	// A block of the dead branch that comes late opens no gap in what is final.
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(8, 6, 2, 2, blockprint.Prysm)}})
 	wantGaps(t, s, 4, 8)
+}
+
+func placeholders(t *testing.T, s store.Store) {
+	b := Block(6, 5, 0, 0, blockprint.Teku)
+	old := b
+	old.Root, old.ParentRoot = store.PlaceholderRoot(b.Proposer), blockprint.Root{}
+	old.Classification = blockprint.NewClassification([]blockprint.Probability{{Client: blockprint.Prysm, P: 1}})
+	apply(t, s, store.Batch{Blocks: []store.Block{Block(5, 0, 0, 0, blockprint.Teku), old}})
+	apply(t, s, store.Batch{Chains: []store.Chain{{Slots: blockprint.Interval{Start: 6, End: 6}}}})
+	if got := count(t, s, 0, 1); got[blockprint.Prysm] != 1 {
+		t.Errorf("a chain orphaned a placeholder: %v", got)
+	}
+	apply(t, s, store.Batch{Blocks: []store.Block{b}})
+	if got := count(t, s, 0, 1); got[blockprint.Prysm] != 0 || got[blockprint.Teku] != 2 {
+		t.Errorf("counts after the block took its placeholder's place: %v", got)
+	}
 }
 
 func counts(t *testing.T, s store.Store) {

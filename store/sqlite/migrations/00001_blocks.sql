@@ -38,6 +38,7 @@ CREATE TABLE blocks (
     model           INTEGER NOT NULL REFERENCES models,
     PRIMARY KEY (slot, root)
 ) WITHOUT ROWID;
+CREATE INDEX blocks_undecided ON blocks (slot) WHERE canonical = 0;
 CREATE INDEX blocks_by_proposer ON blocks (proposer, slot);
 
 -- Apart from blocks, so that scans over labels stay short.
