@@ -42,7 +42,7 @@ func TestLodestarBalances(t *testing.T) {
 		time.Sleep(time.Second)
 	}
 	checked := 0
-	err = reward.Walk(ctx, c, slog.Default(), blockprint.Interval{Start: 1, End: slots}, func(r reward.Rated) error {
+	err = reward.Walk(ctx, c, slog.Default(), blockprint.Interval{Start: 1, End: slots}, reward.Walker{Block: func(r reward.Rated) error {
 		checked++
 		want := proposerGain(t, ctx, c, r)
 		got := r.Reward.Exact.Total
@@ -55,7 +55,7 @@ func TestLodestarBalances(t *testing.T) {
 			t.Errorf("slot %d: root %s, the node says %s (%v)", r.Block.Slot, r.Block.Root, header.Root, err)
 		}
 		return nil
-	}, nil)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

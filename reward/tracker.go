@@ -183,9 +183,9 @@ func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockpri
 		t.reliable = t.network.StartOf(t.network.EpochOf(start) + 1)
 	}
 	parent := &tracked{root: first.ParentRoot}
-	// The parent's slot matters for the first reward after genesis only; nodes may not have it otherwise.
+	// A node may not have the parent any more; its exact slot is of no matter before the warm-up.
 	if start > 0 {
-		parent.slot = first.Slot - 1
+		parent.slot = min(first.Slot-1, start-1)
 		if h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot)); err == nil {
 			parent.slot = h.Slot
 		} else if ctx.Err() != nil {

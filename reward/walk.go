@@ -14,44 +14,125 @@ import (
 // prefetch is how many blocks Walk asks for at once.
 const prefetch = 16
 
+// Walker is told what Walk finds.
+type Walker struct {
+	// Block gets every block of the range, in order.
+	Block func(Rated) error
+	// Empty, if not nil, gets the slots of the range that have no block. A slot counts as empty when the next
+	// block's parent lies before it: a node that answers "not found" may just lack its history.
+	Empty func(blockprint.Interval) error
+}
+
 // Walk computes the rewards of all canonical blocks of a range of slots, in order, beginning at the warm-up
-// distance before it. each gets every block of the range; empty, if not nil, every slot without one. It returns
-// Unavailable if the chain changed under its feet, which may work later.
-func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint.Interval, each func(Rated) error, empty func(blockprint.Slot) error) error {
+// distance before it. It returns Unavailable if the chain changed under its feet, and NotFound if the node has no
+// blocks where there must be some; both may work later.
+func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint.Interval, to Walker) error {
 	t, err := NewTracker(ctx, source, log)
 	if err != nil {
 		return err
 	}
-	start := t.warmStart(slots.Start)
-	var last *beacon.Block
-	return fetchSlots(ctx, source, blockprint.Interval{Start: start, End: slots.End}, func(slot blockprint.Slot, b *beacon.Block) error {
+	w := &walk{t: t, slots: slots, to: to, start: t.warmStart(slots.Start), next: slots.Start}
+	if err := fetchSlots(ctx, source, blockprint.Interval{Start: w.start, End: slots.End}, func(slot blockprint.Slot, b *beacon.Block) error {
 		if b == nil || b.Slot == 0 { // the genesis block has no proposer
-			if empty != nil && slot >= slots.Start {
-				return empty(slot)
-			}
 			return nil
 		}
-		if last == nil {
-			if err := t.begin(ctx, b, start); err != nil {
-				return err
-			}
-		} else if b.ParentRoot != last.Root {
-			return blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d while it was walked", slot)
+		return w.block(ctx, b)
+	}); err != nil {
+		return err
+	}
+	if w.next <= slots.End && to.Empty != nil {
+		return w.confirmEnd(ctx)
+	}
+	return nil
+}
+
+// walk is the work of Walk.
+type walk struct {
+	t     *Tracker
+	slots blockprint.Interval
+	to    Walker
+	start blockprint.Slot
+	last  *beacon.Block
+	next  blockprint.Slot // the first slot of the range that is not told yet
+}
+
+func (w *walk) block(ctx context.Context, b *beacon.Block) error {
+	parentSlot, err := w.join(ctx, b)
+	if err != nil {
+		return err
+	}
+	w.last = b
+	r, err := w.t.add(ctx, b)
+	if err != nil {
+		return err
+	}
+	epoch := w.t.network.EpochOf(b.Slot)
+	if epoch > 2 && w.t.network.EpochOf(parentSlot) != epoch {
+		w.t.Prune(w.t.network.StartOf(epoch - 2))
+	}
+	if b.Slot < w.slots.Start {
+		return nil
+	}
+	if err := w.empty(b.Slot); err != nil {
+		return err
+	}
+	w.next = b.Slot + 1
+	return w.to.Block(Rated{b, r})
+}
+
+// join makes sure that nothing is missing before b, and returns its parent's slot.
+func (w *walk) join(ctx context.Context, b *beacon.Block) (blockprint.Slot, error) {
+	if w.last != nil {
+		if b.ParentRoot != w.last.Root {
+			return 0, blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d while it was walked", b.Slot)
 		}
-		last = b
-		r, err := t.add(ctx, b)
+		return w.last.Slot, nil
+	}
+	if err := w.t.begin(ctx, b, w.start); err != nil {
+		return 0, err
+	}
+	parent := w.t.blocks[b.ParentRoot].slot
+	if w.start > 0 && parent >= w.start && b.Slot > w.start {
+		return 0, blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d", w.start, parent)
+	}
+	return parent, nil
+}
+
+// empty tells the slots from the first untold one up to before end.
+func (w *walk) empty(end blockprint.Slot) error {
+	if w.next >= end || w.to.Empty == nil {
+		return nil
+	}
+	return w.to.Empty(blockprint.Interval{Start: w.next, End: end - 1})
+}
+
+// confirmEnd looks for the first block after the range, whose parent must be the last one in it.
+func (w *walk) confirmEnd(ctx context.Context) error {
+	head, err := w.t.source.Header(ctx, beacon.Head)
+	if err != nil {
+		return err
+	}
+	for slot := w.slots.End + 1; slot <= head.Slot; slot++ {
+		h, err := w.t.source.Header(ctx, beacon.AtSlot(slot))
+		if blockprint.CodeOf(err) == blockprint.NotFound {
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		epoch := t.network.EpochOf(slot)
-		if slot == t.network.StartOf(epoch) && epoch > 2 {
-			t.Prune(t.network.StartOf(epoch - 2))
+		if w.last != nil {
+			if h.ParentRoot == w.last.Root {
+				return w.empty(w.slots.End + 1)
+			}
+			return blockprint.Errorf(blockprint.NotFound, "the node has no blocks between slots %d and %d", w.last.Slot, slot)
 		}
-		if slot < slots.Start {
-			return nil
+		parent, err := w.t.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
+		if err == nil && parent.Slot < w.start {
+			return w.empty(w.slots.End + 1)
 		}
-		return each(Rated{b, r})
-	})
+		return blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d", w.start, w.slots.End)
+	}
+	return nil // nothing follows yet: the slots stay open
 }
 
 // fetchSlots asks for the blocks of a range, several at once, and gives them in order; nil for an empty slot.

@@ -43,7 +43,7 @@ func TestTrackerAgrees(t *testing.T) {
 		blocks, electra := 0, 0
 		// From the middle on too: the warm-up must make the difference vanish.
 		for _, start := range []blockprint.Slot{1, 70} {
-			err = reward.Walk(t.Context(), client, slog.Default(), blockprint.Interval{Start: start, End: head}, func(r reward.Rated) error {
+			err = reward.Walk(t.Context(), client, slog.Default(), blockprint.Interval{Start: start, End: head}, reward.Walker{Block: func(r reward.Rated) error {
 				blocks++
 				if r.Block.Fork == blockprint.Electra {
 					electra++
@@ -53,7 +53,7 @@ func TestTrackerAgrees(t *testing.T) {
 					t.Errorf("slot %d: exact reward %d, the world paid %d", r.Block.Slot, r.Reward.Exact.Attestations, want)
 				}
 				return nil
-			}, nil)
+			}})
 			if err != nil {
 				t.Fatal(err)
 			}

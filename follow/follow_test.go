@@ -1,0 +1,261 @@
+package follow_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/classify"
+	"blockprint/feature"
+	"blockprint/follow"
+	"blockprint/sim"
+	"blockprint/store"
+	"blockprint/store/sqlite"
+	"blockprint/train"
+)
+
+// smallWorld is a world that is quick to run and has plenty of trouble.
+func smallWorld(t *testing.T, seed uint64, change func(*sim.Config)) *sim.World {
+	t.Helper()
+	c := sim.DefaultConfig(seed)
+	c.Validators, c.Committees, c.SlotsPerEpoch, c.SecondsPerSlot = 512, 4, 8, 1
+	c.SkipRate, c.LateRate, c.SideChainRate = 0.05, 0.1, 0.05
+	c.GenesisTime = time.Now()
+	if change != nil {
+		change(&c)
+	}
+	w, err := sim.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// anyModel is a model whose answers do not matter.
+func anyModel(t *testing.T) *classify.Model {
+	t.Helper()
+	set := train.NewSet(feature.Default())
+	for i := range 20 {
+		x := float64(i) / 20
+		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), []float64{x, x, x, x})
+	}
+	m, _, err := train.Fit(set, train.Options{Type: "knn", Features: feature.Default(), K: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bench is a follower on a world.
+type bench struct {
+	t     *testing.T
+	world *sim.World
+	url   string
+	db    string
+	mu    sync.Mutex
+	seen  map[blockprint.Root]bool
+	stop  func()
+	store *sqlite.Store
+}
+
+func newBench(t *testing.T, w *sim.World) *bench {
+	server := httptest.NewServer(w.Handler())
+	t.Cleanup(server.Close)
+	b := &bench{t: t, world: w, url: server.URL, db: filepath.Join(t.TempDir(), "follow.db"), seen: map[blockprint.Root]bool{}}
+	t.Cleanup(func() {
+		if b.stop != nil {
+			b.stop()
+		}
+	})
+	return b
+}
+
+// follow starts a follower; the returned function ends it at once, wherever it is.
+func (b *bench) follow(since blockprint.Slot) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := sqlite.Open(ctx, b.db)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	local, err := follow.NewLocal(s, anyModel(b.t), blockprint.DefaultGraffitiRules(""), func(block store.Block) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.seen[block.Root] = true
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c, err := beacon.New([]string{b.url}, beacon.Options{Tries: 2, Pause: 10 * time.Millisecond})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	f := follow.New(c, local, follow.Options{Since: &since, HealPause: 20 * time.Millisecond, Poll: 200 * time.Millisecond})
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	b.store = s
+	b.stop = func() {
+		cancel()
+		<-done
+		c.Close()
+		if err := s.Close(); err != nil {
+			b.t.Error(err)
+		}
+		b.stop = nil
+	}
+}
+
+// step runs slots and waits each time until the head is stored.
+func (b *bench) step(slots int) {
+	b.t.Helper()
+	for range slots {
+		b.world.Step()
+		b.await("the head to be stored", func() bool {
+			root, slot := b.world.Head()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return slot == 0 || b.seen[root]
+		})
+	}
+}
+
+func (b *bench) await(what string, done func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// check compares the database with the world's canonical chain.
+func (b *bench) check(since blockprint.Slot) {
+	b.t.Helper()
+	ctx := context.Background()
+	_, head := b.world.Head()
+	span := blockprint.Interval{Start: since, End: head}
+	b.await("the gaps to be healed", func() bool {
+		gaps, err := b.store.Gaps(ctx, span)
+		return err == nil && len(gaps) == 0
+	})
+	c, err := beacon.New([]string{b.url}, beacon.Options{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	canonical := map[blockprint.Root]bool{}
+	for slot := max(since, 1); slot <= head; slot++ {
+		if h, err := c.Header(ctx, beacon.AtSlot(slot)); err == nil {
+			canonical[h.Root] = true
+		}
+	}
+	finality, err := c.Finality(ctx)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	final := finality.Finalized.Epoch * 8
+	b.await("what is final to be settled", func() bool {
+		st, err := b.store.Status(ctx)
+		return err == nil && st.Finalized >= blockprint.Slot(final)
+	})
+	stored, orphans := 0, 0
+	for block, err := range b.store.Blocks(ctx, span, store.Query{Orphaned: true}) {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		switch {
+		case block.Canonical == store.Orphaned:
+			orphans++
+			if canonical[block.Root] {
+				b.t.Errorf("slot %d: a canonical block is marked as orphaned", block.Slot)
+			}
+		case !canonical[block.Root]:
+			b.t.Errorf("slot %d: an orphan counts as canonical", block.Slot)
+		default:
+			stored++
+			if uint64(block.Slot) <= uint64(final) && block.Canonical != store.Final {
+				b.t.Errorf("slot %d is final, but the block is %d", block.Slot, block.Canonical)
+			}
+		}
+	}
+	if stored != len(canonical) {
+		b.t.Errorf("%d canonical blocks are stored, the chain has %d", stored, len(canonical))
+	}
+	counted := int64(0)
+	counts, err := b.store.CountByClient(ctx, blockprint.Epoch(since/8), blockprint.Epoch(head/8+1))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, n := range counts {
+		counted += n
+	}
+	if counted != int64(stored) {
+		b.t.Errorf("the sums count %d blocks, the table has %d", counted, stored)
+	}
+	b.t.Logf("slots %s: %d blocks, %d orphans, final to %d", span, stored, orphans, final)
+}
+
+func TestFollow(t *testing.T) {
+	b := newBench(t, smallWorld(t, 5, nil))
+	b.follow(0)
+	b.step(80)
+	b.check(0)
+}
+
+// TestRestart stops the follower in the middle of its work, lets the chain go on, and starts it again.
+func TestRestart(t *testing.T) {
+	b := newBench(t, smallWorld(t, 6, nil))
+	b.follow(0)
+	b.step(30)
+	for _, missed := range []int{1, 5, 60, 150} {
+		b.stop()
+		for range missed {
+			b.world.Step()
+		}
+		b.follow(0)
+		b.step(1)
+		b.check(0)
+	}
+}
+
+// TestHistory starts with a chain that is long already, and asks for more of it later.
+func TestHistory(t *testing.T) {
+	w := smallWorld(t, 8, nil)
+	for range 200 {
+		w.Step()
+	}
+	b := newBench(t, w)
+	b.follow(120)
+	b.step(3)
+	b.check(120)
+}
+
+// TestOtherNetwork: a database of one network refuses the blocks of another.
+func TestOtherNetwork(t *testing.T) {
+	b := newBench(t, smallWorld(t, 9, nil))
+	b.follow(0)
+	b.step(3)
+	b.stop()
+	other := httptest.NewServer(smallWorld(t, 10, nil).Handler())
+	defer other.Close()
+	s, err := sqlite.Open(t.Context(), b.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := beacon.New([]string{other.URL}, beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := follow.New(c, local, follow.Options{}).Run(t.Context()); blockprint.CodeOf(err) != blockprint.Conflict {
+		t.Errorf("following another network gave %v", err)
+	}
+}

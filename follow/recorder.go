@@ -1,0 +1,66 @@
+package follow
+
+import (
+	"context"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/store"
+)
+
+// Batch is what the follower has learnt: rewards not yet labelled, and what store.Batch says of the chain.
+type Batch struct {
+	Rewards   []*blockprint.BlockReward
+	Empty     []blockprint.Interval
+	Chains    []store.Chain
+	Finalized *blockprint.Slot
+}
+
+// Recorder is where a follower puts what it learns: Local, or a remote blockprint.
+type Recorder interface {
+	Identify(ctx context.Context, id store.Identity) error
+	SetFloor(ctx context.Context, floor blockprint.Slot) error
+	// Record labels and stores a batch, whole or not at all; what is stored already may be in it again.
+	Record(ctx context.Context, b Batch) error
+	Status(ctx context.Context) (store.Status, error)
+	Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error)
+	Undecided(ctx context.Context, i blockprint.Interval) ([]store.BlockID, error)
+}
+
+// Local labels blocks with a model and keeps them in a store.
+type Local struct {
+	store.Store
+	Model   *classify.Model
+	labeler *classify.Labeler
+	onBlock func(store.Block)
+	lock    chan struct{} // one at a time: a labeler has scratch memory
+}
+
+// NewLocal returns a recorder. onBlock, if not nil, is told of every block once it is stored.
+func NewLocal(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, onBlock func(store.Block)) (*Local, error) {
+	l, err := m.NewLabeler(rules)
+	if err != nil {
+		return nil, err
+	}
+	return &Local{Store: s, Model: m, labeler: l, onBlock: onBlock, lock: make(chan struct{}, 1)}, nil
+}
+
+// Record implements Recorder.
+func (l *Local) Record(ctx context.Context, b Batch) error {
+	l.lock <- struct{}{}
+	defer func() { <-l.lock }()
+	blocks := make([]store.Block, len(b.Rewards))
+	for i, r := range b.Rewards {
+		c, features := l.labeler.Label(r)
+		blocks[i] = store.RewardBlock(r, c, features, l.Model.Name)
+	}
+	if _, err := l.Apply(ctx, store.Batch{Blocks: blocks, Empty: b.Empty, Chains: b.Chains, Finalized: b.Finalized}); err != nil {
+		return err
+	}
+	if l.onBlock != nil {
+		for _, block := range blocks {
+			l.onBlock(block)
+		}
+	}
+	return nil
+}
