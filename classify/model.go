@@ -109,13 +109,9 @@ func (m *Model) Classify(slot blockprint.Slot, features []string, values []float
 			Reason: fmt.Sprintf("the model has no part for slot %d", slot),
 		}, nil
 	}
-	x := make([]float64, len(p.Features))
-	for i, name := range p.Features {
-		at := slices.Index(features, name)
-		if at < 0 {
-			return blockprint.Classification{}, blockprint.Errorf(blockprint.Conflict, "model %s needs feature %q, which is not there", m.Name, name)
-		}
-		x[i] = values[at]
+	x, err := p.row(m.Name, features, values)
+	if err != nil {
+		return blockprint.Classification{}, err
 	}
 	return p.classify(x, graffiti), nil
 }
@@ -179,4 +175,45 @@ func (l *Labeler) Label(r *blockprint.BlockReward) (blockprint.Classification, [
 		c = blockprint.Classification{Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Reason: err.Error()}
 	}
 	return c, l.values
+}
+
+// Nearest is a training block near a query.
+type Nearest struct {
+	Client   blockprint.Client
+	Distance float64
+}
+
+// Nearest returns the training blocks nearest to feature values, and the features that were compared; none if the
+// model keeps no training blocks.
+func (m *Model) Nearest(slot blockprint.Slot, features []string, values []float64) ([]Nearest, []string, error) {
+	p := m.part(slot)
+	if p == nil {
+		return nil, nil, nil
+	}
+	x, err := p.row(m.Name, features, values)
+	if err != nil {
+		return nil, p.Features, err
+	}
+	near, ok := p.Predictor.(*knn.Classifier)
+	if !ok || slices.ContainsFunc(x, math.IsNaN) {
+		return nil, p.Features, nil
+	}
+	var out []Nearest
+	for _, n := range near.Neighbours(nil, x) {
+		out = append(out, Nearest{p.Classes[n.Class], n.Distance})
+	}
+	return out, p.Features, nil
+}
+
+// row picks the part's features out of values by name.
+func (p *Part) row(model string, features []string, values []float64) ([]float64, error) {
+	x := make([]float64, len(p.Features))
+	for i, name := range p.Features {
+		at := slices.Index(features, name)
+		if at < 0 {
+			return nil, blockprint.Errorf(blockprint.Conflict, "model %s needs feature %q, which is not there", model, name)
+		}
+		x[i] = values[at]
+	}
+	return x, nil
 }

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"html/template"
+	"net/http"
+	"sort"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// docsPage lists the routes from the OpenAPI document, without scripts from elsewhere.
+var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>blockprint API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
+code{font-size:.95em}.m{font-weight:600}
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}td,th{border-color:#444}a{color:#8ab4f8}}
+</style>
+<h1>blockprint API</h1>
+<p>Which consensus client built each block of Ethereum's beacon chain. The machine-readable description is at
+<a href="/openapi.json">/openapi.json</a>. Errors are <code>{"error": text, "code": word}</code>; a range that touches
+slots which are not covered is 404 with <code>"code": "not_covered"</code> and the gaps, unless <code>?partial=true</code>.
+Private and sync routes need credentials, or come from this machine when none are configured.</p>
+{{range .}}<h2>{{.Tag}}</h2><table>
+{{range .Routes}}<tr><td class="m">{{.Method}}</td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
+{{end}}</table>{{end}}
+</html>
+`))
+
+type docsRoute struct{ Method, Path, Summary string }
+
+type docsGroup struct {
+	Tag    string
+	Routes []docsRoute
+}
+
+func (s *Server) serveDocs(w http.ResponseWriter, _ *http.Request) {
+	groups := map[string]*docsGroup{}
+	for path, item := range s.api.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post} {
+			if op == nil {
+				continue
+			}
+			tag := strings.Join(op.Tags, " ")
+			if groups[tag] == nil {
+				groups[tag] = &docsGroup{Tag: tag}
+			}
+			groups[tag].Routes = append(groups[tag].Routes, docsRoute{method, path, op.Summary})
+		}
+	}
+	var list []*docsGroup
+	for _, tag := range []string{"public", "private", "sync"} {
+		if g := groups[tag]; g != nil {
+			sort.Slice(g.Routes, func(i, j int) bool { return g.Routes[i].Path < g.Routes[j].Path })
+			list = append(list, g)
+		}
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_ = docsPage.Execute(w, list) // the client is gone
+}

@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"context"
+
+	"blockprint"
+	"blockprint/feature"
+	"blockprint/store"
+)
+
+// explanation says why a block has its label.
+type explanation struct {
+	Block      blockJSON           `json:"block"`
+	Model      string              `json:"model" doc:"The model that labelled the block."`
+	Features   map[string]*float64 `json:"features" doc:"null where the block does not define the feature"`
+	Used       []string            `json:"used_features" doc:"The features that the present model looks at."`
+	Neighbours []neighbour         `json:"neighbours" doc:"The nearest training blocks of the present model."`
+	Reason     string              `json:"reason,omitempty" doc:"Why a block is Uncertain."`
+	Graffiti   graffiti            `json:"graffiti"`
+}
+
+type neighbour struct {
+	Client   blockprint.Client `json:"client"`
+	Distance float64           `json:"distance"`
+}
+
+type graffiti struct {
+	Text      string             `json:"text"`
+	Client    *blockprint.Client `json:"client"`
+	Execution string             `json:"execution,omitempty"`
+	Version   string             `json:"version,omitempty"`
+}
+
+func (s *Server) explain(ctx context.Context, slot uint64, root string) (*bodyOf[explanation], error) {
+	r, err := blockprint.ParseRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.store.Block(ctx, store.BlockID{Slot: blockprint.Slot(slot), Root: r})
+	if err != nil {
+		return nil, err
+	}
+	g := b.Classification.Graffiti
+	out := explanation{
+		Block: toJSON(&b), Model: b.Model, Features: map[string]*float64{}, Reason: b.Reason, Neighbours: []neighbour{}, Used: []string{},
+		Graffiti: graffiti{b.Graffiti, nullable(g.Client), g.Execution, g.Version},
+	}
+	for i, v := range b.Features {
+		out.Features[feature.Names()[i]] = feature.Nullable(v)
+	}
+	if s.model == nil || b.Features == nil {
+		return &bodyOf[explanation]{out}, nil
+	}
+	near, used, err := s.model.Nearest(b.Slot, feature.Names(), b.Features)
+	if err != nil {
+		return nil, err
+	}
+	out.Used = append(out.Used, used...)
+	for _, n := range near {
+		out.Neighbours = append(out.Neighbours, neighbour(n))
+	}
+	return &bodyOf[explanation]{out}, nil
+}

@@ -1,0 +1,184 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"sort"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"blockprint"
+	"blockprint/store"
+)
+
+// maxEpoch keeps slot arithmetic far from overflow.
+const maxEpoch = 1 << 40
+
+func (s *Server) publicRoutes() {
+	op := func(path, summary string) huma.Operation {
+		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"public"}}
+	}
+	register(s, op("/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
+		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
+		partialParam
+	}) (*countsOutput, error) {
+		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial)
+	})
+	register(s, op("/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
+		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
+		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
+		partialParam
+	}) (*countsOutput, error) {
+		return s.blocksPerClient(ctx, in.Start, in.End, in.Partial)
+	})
+	register(s, op("/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
+		return s.syncStatus(ctx)
+	})
+	register(s, op("/sync/gaps", "Missing slots of history"), func(ctx context.Context, _ *struct{}) (*bodyOf[[]blockprint.Interval], error) {
+		st, gaps, err := s.historyGaps(ctx)
+		if err != nil || st.Empty {
+			return &bodyOf[[]blockprint.Interval]{Body: []blockprint.Interval{}}, err
+		}
+		return &bodyOf[[]blockprint.Interval]{Body: append([]blockprint.Interval{}, gaps...)}, nil
+	})
+	register(s, op("/clients", "All labels, with their blocks in the whole database"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
+		return s.clients(ctx)
+	})
+	register(s, op("/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *struct {
+		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
+		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
+		partialParam
+	}) (*epochsOutput, error) {
+		return s.epochs(ctx, in.Start, in.End, in.Partial)
+	})
+}
+
+// bodyOf is an answer without headers.
+type bodyOf[T any] struct{ Body T }
+
+type countsOutput struct {
+	answerHeaders
+	Body map[blockprint.Client]int64 `doc:"The original's eight labels are always there; further ones when they have blocks."`
+}
+
+// epochRange checks a range of epochs and turns it into slots.
+func (s *Server) epochRange(ctx context.Context, start, end uint64, partial bool) (answerHeaders, error) {
+	if end < start {
+		return answerHeaders{}, blockprint.Errorf(blockprint.Invalid, "end_epoch %d is before start_epoch %d", end, start)
+	}
+	n, err := s.slotsPerEpoch(ctx)
+	if err != nil {
+		return answerHeaders{}, err
+	}
+	return s.covered(ctx, blockprint.Slot(start*n), blockprint.Slot(end*n), partial)
+}
+
+func (s *Server) blocksPerClient(ctx context.Context, start, end uint64, partial bool) (*countsOutput, error) {
+	h, err := s.epochRange(ctx, start, end, partial)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.store.CountByClient(ctx, blockprint.Epoch(start), blockprint.Epoch(end))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range blockprint.OriginalKeys() {
+		counts[c] += 0
+	}
+	return &countsOutput{h, counts}, nil
+}
+
+type syncStatus struct {
+	GreatestBlockSlot blockprint.Slot `json:"greatest_block_slot"`
+	Synced            bool            `json:"synced" doc:"There are no gaps in history up to the greatest block."`
+	CoveredSlot       blockprint.Slot `json:"covered_slot" doc:"The newest slot that is known, with or without a block."`
+	FinalizedSlot     blockprint.Slot `json:"finalized_slot" doc:"Everything up to this slot is settled."`
+	HistoryStart      blockprint.Slot `json:"history_start"`
+	MissingSlots      uint64          `json:"missing_slots"`
+}
+
+// historyGaps returns the gaps between the start of history and the newest covered slot.
+func (s *Server) historyGaps(ctx context.Context) (store.Status, blockprint.Intervals, error) {
+	st, err := s.store.Status(ctx)
+	if err != nil || st.Empty || st.Covered < st.Floor {
+		return st, nil, err
+	}
+	gaps, err := s.store.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: st.Covered})
+	return st, gaps, err
+}
+
+func (s *Server) syncStatus(ctx context.Context) (*bodyOf[syncStatus], error) {
+	st, gaps, err := s.historyGaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := syncStatus{st.Newest, len(gaps) == 0, st.Covered, st.Finalized, st.Floor, 0}
+	for _, g := range gaps {
+		out.MissingSlots += g.Len()
+	}
+	return &bodyOf[syncStatus]{out}, nil
+}
+
+type clientCount struct {
+	Name   blockprint.Client `json:"name"`
+	Blocks int64             `json:"blocks"`
+}
+
+type clientsOutput struct {
+	answerHeaders
+	Body []clientCount
+}
+
+func (s *Server) clients(ctx context.Context) (*clientsOutput, error) {
+	h, err := s.covered(ctx, 0, 0, true)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.store.CountByClient(ctx, 0, maxEpoch)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range append(blockprint.Clients(), blockprint.Uncertain) {
+		counts[c] += 0
+	}
+	out := &clientsOutput{answerHeaders: h}
+	for c, n := range counts {
+		out.Body = append(out.Body, clientCount{c, n})
+	}
+	sort.Slice(out.Body, func(i, j int) bool { return out.Body[i].Name < out.Body[j].Name })
+	return out, nil
+}
+
+type epochCount struct {
+	Epoch  blockprint.Epoch            `json:"epoch"`
+	Blocks map[blockprint.Client]int64 `json:"blocks"`
+}
+
+type epochsOutput struct {
+	answerHeaders
+	Body []epochCount
+}
+
+// maxEpochs is how many epochs one answer may have: four weeks of mainnet.
+const maxEpochs = 6300
+
+func (s *Server) epochs(ctx context.Context, start, end uint64, partial bool) (*epochsOutput, error) {
+	if end > start+maxEpochs {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%d epochs are asked for: at most %d at once", end-start, maxEpochs)
+	}
+	h, err := s.epochRange(ctx, start, end, partial)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.store.CountByEpoch(ctx, blockprint.Epoch(start), blockprint.Epoch(end))
+	if err != nil {
+		return nil, err
+	}
+	out := &epochsOutput{answerHeaders: h, Body: []epochCount{}}
+	for e := blockprint.Epoch(start); e < blockprint.Epoch(end); e++ {
+		if counts[e] != nil {
+			out.Body = append(out.Body, epochCount{e, counts[e]})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,159 @@
+// Package httpapi serves the labels of a store over HTTP: the original's public and private routes with unchanged
+// success shapes, ours beside them, and the routes by which a follower on another machine writes (Remote is its
+// client).
+//
+// New builds a Server from a store and a model; its Handler is ready for net/http. Every error is
+// {"error": text, "code": word} with the status that the code means.
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/follow"
+	"blockprint/store"
+)
+
+// Options change how a server behaves; the zero value serves private routes on loopback only, without limits on
+// the rate of requests.
+type Options struct {
+	Auth Auth
+	// HeadTolerance is how many slots the newest covered one may be behind the clock before the difference counts
+	// as a gap. 0 means DefaultHeadTolerance.
+	HeadTolerance uint64
+	// Rate is how many requests a second one client address may make on average; 0 means any number.
+	Rate float64
+	// MaxBody limits a request's body in bytes. 0 means 64 MiB.
+	MaxBody  int64
+	Version  string
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+}
+
+// DefaultHeadTolerance is two epochs of mainnet.
+const DefaultHeadTolerance = 64
+
+// Server answers requests from a store.
+type Server struct {
+	store    store.Store
+	model    *classify.Model // nil: labels are served, not made
+	recorder *follow.Local
+	labelers sync.Pool
+	o        Options
+	limiters *lru.Cache[string, *rate.Limiter]
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	closing  atomic.Bool
+	mux      *http.ServeMux
+	api      huma.API
+}
+
+// New returns a server. Without a model it cannot classify.
+func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Options) (*Server, error) {
+	if o.HeadTolerance == 0 {
+		o.HeadTolerance = DefaultHeadTolerance
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	srv := &Server{store: s, model: m, o: o, mux: http.NewServeMux()}
+	if m != nil {
+		var err error
+		if srv.recorder, err = follow.NewLocal(s, m, rules, nil); err != nil {
+			return nil, err
+		}
+		srv.labelers.New = func() any {
+			l, err := m.NewLabeler(rules)
+			if err != nil {
+				panic(err) // NewLocal has made one just like it
+			}
+			return l
+		}
+	}
+	var err error
+	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
+		return nil, err
+	}
+	srv.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_http", Name: "requests_total", Help: "Requests by route and status."}, []string{"route", "status"})
+	srv.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "blockprint_http", Name: "request_duration_seconds", Help: "Time to answer by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"route"})
+	o.Registry.MustRegister(srv.requests, srv.duration)
+	srv.routes()
+	return srv, nil
+}
+
+// Shutdown makes /readyz say no, so that a load balancer stops sending.
+func (s *Server) Shutdown() { s.closing.Store(true) }
+
+// routes registers everything.
+func (s *Server) routes() {
+	huma.NewError = newStatusError // the library's only way to shape its errors
+	config := huma.DefaultConfig("blockprint", s.o.Version)
+	config.CreateHooks = nil // no $schema field in answers
+	config.DocsPath, config.OpenAPIPath, config.SchemasPath = "", "/openapi", ""
+	config.Info.Description = "Which consensus client built each block of Ethereum's beacon chain."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"basic":  {Type: "http", Scheme: "basic"},
+		"bearer": {Type: "http", Scheme: "bearer"},
+	}
+	s.api = humago.New(s.mux, config)
+	s.publicRoutes()
+	s.privateRoutes()
+	s.syncRoutes()
+	s.mux.HandleFunc("GET /docs", s.serveDocs)
+	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{}))
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	s.mux.HandleFunc("GET /readyz", s.serveReady)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, newStatusError(http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path+"; see /docs"))
+	})
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.store.Ping(ctx); err != nil || s.closing.Load() {
+		writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ready")
+}
+
+// register adds an operation under our conventions.
+func register[I, O any](s *Server, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	op.OperationID = op.Method + op.Path
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = s.o.MaxBody
+	}
+	op.BodyReadTimeout = time.Minute
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, s.toStatus(err)
+		}
+		return out, nil
+	})
+}

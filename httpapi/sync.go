@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"blockprint"
+	"blockprint/follow"
+	"blockprint/store"
+)
+
+// syncRoutes are how a follower on another machine writes: the methods of follow.Recorder, one route each.
+func (s *Server) syncRoutes() {
+	op := func(method, path, summary string) huma.Operation {
+		return huma.Operation{Method: method, Path: path, Summary: summary, Tags: []string{"sync"}, Security: credentials}
+	}
+	register(s, op(http.MethodGet, "/sync/store/status", "State of the store"), func(ctx context.Context, _ *struct{}) (*bodyOf[store.Status], error) {
+		st, err := s.store.Status(ctx)
+		return &bodyOf[store.Status]{st}, err
+	})
+	register(s, op(http.MethodPost, "/sync/store/identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
+		return nil, s.store.Identify(ctx, in.Body)
+	})
+	register(s, op(http.MethodPost, "/sync/store/floor", "Set the first slot of history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {
+		return nil, s.store.SetFloor(ctx, in.Body)
+	})
+	type span struct {
+		Start uint64 `path:"start" maximum:"9223372036854775807"`
+		End   uint64 `path:"end" maximum:"9223372036854775807"`
+	}
+	register(s, op(http.MethodGet, "/sync/store/gaps/{start}/{end}", "Missing slots, both ends included"), func(ctx context.Context, in *span) (*bodyOf[[]blockprint.Interval], error) {
+		gaps, err := s.store.Gaps(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
+		return &bodyOf[[]blockprint.Interval]{append([]blockprint.Interval{}, gaps...)}, err
+	})
+	register(s, op(http.MethodGet, "/sync/store/undecided/{start}/{end}", "Blocks that are neither final nor orphaned"), func(ctx context.Context, in *span) (*bodyOf[[]store.BlockID], error) {
+		ids, err := s.store.Undecided(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
+		return &bodyOf[[]store.BlockID]{append([]store.BlockID{}, ids...)}, err
+	})
+	register(s, op(http.MethodPost, "/sync/store/record", "Label and store a batch"), func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{}, error) {
+		return nil, s.record(ctx, in.RawBody)
+	})
+}
+
+// wireBatch is follow.Batch on the wire; its rewards are read one by one.
+type wireBatch struct {
+	Rewards   json.RawMessage       `json:"rewards"`
+	Empty     []blockprint.Interval `json:"empty"`
+	Chains    []store.Chain         `json:"chains"`
+	Finalized *blockprint.Slot      `json:"finalized"`
+}
+
+func (s *Server) record(ctx context.Context, body []byte) error {
+	if s.recorder == nil {
+		return blockprint.Errorf(blockprint.Unavailable, "this server has no model: start it with --model")
+	}
+	var w wireBatch
+	if err := json.Unmarshal(body, &w); err != nil {
+		return blockprint.Errorf(blockprint.Invalid, "batch: %w", err)
+	}
+	b := follow.Batch{Empty: w.Empty, Chains: w.Chains, Finalized: w.Finalized}
+	if len(w.Rewards) > 0 {
+		var err error
+		if b.Rewards, err = readRewards(bytes.NewReader(w.Rewards)); err != nil {
+			return err
+		}
+	}
+	return s.recorder.Record(ctx, b)
+}
