@@ -285,3 +285,42 @@ func (c *Client) LighthouseRewards(ctx context.Context, slots blockprint.Interva
 func (c *Client) Raw(ctx context.Context, path string, into any) error {
 	return c.getJSON(ctx, path, into)
 }
+
+// ParseBlock reads the JSON of a block of the nodes' network as tools give it: signed, unsigned, or wrapped with
+// its version as by the Beacon API. Without a version the fork follows from the slot.
+func (c *Client) ParseBlock(ctx context.Context, raw []byte) (*Block, error) {
+	schemas, err := c.Schemas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var shape struct {
+		Version string            `json:"version"`
+		Data    json.RawMessage   `json:"data"`
+		Message json.RawMessage   `json:"message"`
+		Block   json.RawMessage   `json:"block"` // block contents since Deneb
+		Slot    blockprint.Quoted `json:"slot"`
+	}
+	version := ""
+	for range 4 { // data, block, message, block
+		shape.Data, shape.Message, shape.Block, shape.Version = nil, nil, nil, ""
+		if err := json.Unmarshal(raw, &shape); err != nil {
+			return nil, blockprint.Errorf(blockprint.Invalid, "not the JSON of a block: %w", err)
+		}
+		if shape.Version != "" {
+			version = shape.Version
+		}
+		switch {
+		case shape.Data != nil:
+			raw = shape.Data
+		case shape.Block != nil:
+			raw = shape.Block
+		case shape.Message != nil:
+			raw = shape.Message
+		}
+	}
+	fork, err := c.forkOf(version, func() (blockprint.Slot, error) { return blockprint.Slot(shape.Slot), nil })
+	if err != nil {
+		return nil, err
+	}
+	return schemas.DecodeBlockJSON(fork, raw)
+}

@@ -117,12 +117,8 @@ func (f *Follower) start(ctx context.Context) error {
 	if f.o.Poll == 0 {
 		f.o.Poll = f.network.SlotDuration
 	}
-	n := f.network
 	if err = f.insist(ctx, "open the database", func() error {
-		return f.to.Identify(ctx, store.Identity{
-			ConfigName: n.ConfigName, GenesisTime: n.GenesisTime.Unix(), GenesisValidatorsRoot: n.GenesisValidatorsRoot,
-			SlotSeconds: n.SlotDuration.Seconds(), SlotsPerEpoch: n.SlotsPerEpoch,
-		})
+		return f.to.Identify(ctx, store.NewIdentity(f.network))
 	}); err != nil {
 		return err
 	}

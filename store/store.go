@@ -165,3 +165,11 @@ func RewardBlock(r *blockprint.BlockReward, c blockprint.Classification, feature
 		Features: append([]float64(nil), features...), Model: model,
 	}
 }
+
+// NewIdentity returns what ties a database to a network.
+func NewIdentity(n *blockprint.Network) Identity {
+	return Identity{
+		ConfigName: n.ConfigName, GenesisTime: n.GenesisTime.Unix(), GenesisValidatorsRoot: n.GenesisValidatorsRoot,
+		SlotSeconds: n.SlotDuration.Seconds(), SlotsPerEpoch: n.SlotsPerEpoch,
+	}
+}

@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 		Short: "Tell which consensus client built each block of Ethereum's beacon chain",
 		Long: `Blockprint tells which consensus client built each block of Ethereum's beacon chain, from how the block
 packs its attestations, and so measures client diversity. It works with any consensus client's standard API.`,
-		Example:       "  blockprint demo\n  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model --listen 127.0.0.1:8000",
+		Example:       "  blockprint demo\n  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model\n  blockprint serve --db mainnet.db --model mainnet.model",
 		Version:       version,
 		SilenceErrors: true, SilenceUsage: true,
 	}
@@ -79,6 +79,8 @@ packs its attestations, and so measures client diversity. It works with any cons
 	}
 	root.AddCommand(
 		newFeatures(), newPrepare(), newTrain(), newClassify(),
+		newLoad(), newBuildDB(), newImportDB(), newRewards(),
+		newServe(), newFollow(), newWatch(),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

@@ -29,6 +29,12 @@ func (s *Store) Identify(ctx context.Context, id store.Identity) error {
 		}
 		return nil
 	}
+	if st, err := s.Status(ctx); err != nil || !st.Empty && id.SlotsPerEpoch != defaultSlotsPerEpoch {
+		if err != nil {
+			return err
+		}
+		return blockprint.Errorf(blockprint.Conflict, "database %s already counts its blocks in epochs of %d slots, but %s has %d: use another --db", s.path, defaultSlotsPerEpoch, id.ConfigName, id.SlotsPerEpoch)
+	}
 	text, err := json.Marshal(id)
 	if err != nil {
 		return err
@@ -105,15 +111,17 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Result, error) 
 	return c.result, nil
 }
 
-// slotsPerEpoch is mainnet's until the database is tied to a network.
+// defaultSlotsPerEpoch is mainnet's; it holds until the database is tied to a network.
+const defaultSlotsPerEpoch = 32
+
 func (s *Store) slotsPerEpoch(ctx context.Context, q queryer) (uint64, error) {
 	text, err := getMeta(ctx, q, "identity")
 	if err != nil || text == "" {
-		return 32, err
+		return defaultSlotsPerEpoch, err
 	}
 	var id store.Identity
 	if err := json.Unmarshal([]byte(text), &id); err != nil || id.SlotsPerEpoch == 0 {
-		return 32, err
+		return defaultSlotsPerEpoch, err
 	}
 	return id.SlotsPerEpoch, nil
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/httpapi"
+)
+
+// nodeFlags are the flags that choose beacon nodes.
+type nodeFlags struct {
+	urls    []string
+	timeout time.Duration
+}
+
+func (f *nodeFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.urls, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; give several for failover")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer of a node")
+}
+
+func (f *nodeFlags) client() (*beacon.Client, error) {
+	return beacon.New(f.urls, beacon.Options{Timeout: f.timeout, Logger: slog.Default()})
+}
+
+// authFlags are the flags that guard the private routes.
+type authFlags struct{ users, tokens []string }
+
+func (f *authFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.users, "user", nil, "NAME:PASSWORD for the private routes, or @FILE with one a line; without --user and --token they are served to this machine only")
+	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "bearer token for the private routes, or @FILE with one a line")
+}
+
+func (f *authFlags) load() (httpapi.Auth, error) {
+	a := httpapi.Auth{Users: map[string]string{}}
+	users, err := secrets("--user", f.users)
+	if err != nil {
+		return a, err
+	}
+	for _, u := range users {
+		name, password, ok := strings.Cut(u, ":")
+		if !ok || name == "" || password == "" {
+			return a, usagef("--user: expected NAME:PASSWORD")
+		}
+		a.Users[name] = password
+	}
+	a.Tokens, err = secrets("--token", f.tokens)
+	return a, err
+}
+
+// secrets replaces @FILE by the lines of the file, so that passwords need not stand on the command line.
+func secrets(flag string, values []string) ([]string, error) {
+	var out []string
+	for _, v := range values {
+		path, ok := strings.CutPrefix(v, "@")
+		if !ok {
+			out = append(out, v)
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSpace(line); line != "" {
+				out = append(out, line)
+			}
+		}
+	}
+	for _, v := range out {
+		if v == "" {
+			return nil, usagef("%s: empty", flag)
+		}
+	}
+	return out, nil
+}
+
+// listen opens an address for serving.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "--listen %s: %w", address, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/follow"
+	"blockprint/httpapi"
+	"blockprint/store"
+	"blockprint/store/sqlite"
+)
+
+func newFollow() *cobra.Command {
+	var nodes nodeFlags
+	var rules rulesFlags
+	var db, remote, token, modelPath, since, address string
+	var extend bool
+	cmd := &cobra.Command{
+		Use:   "follow --beacon URL (--db D --model M | --blockprint URL)",
+		Short: "Keep a database in step with the chain",
+		Long: `Follows the head of the chain by events, labels each block and stores it; fills gaps, marks orphaned
+blocks and settles what is final. It can be stopped and started at any moment.`,
+		Example: "  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model\n" +
+			"  blockprint follow --beacon http://a:5052 --beacon http://b:5052 --blockprint http://user:password@labels.example:8000",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if (db == "") == (remote == "") {
+				return usagef("expected either --db D or --blockprint URL")
+			}
+			from, err := parseSince(since)
+			if err != nil {
+				return err
+			}
+			node, err := nodes.client()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			to, closeStore, err := openRecorder(ctx, db, modelPath, remote, token, &rules, nil)
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			registry := newRegistry()
+			f := follow.New(node, to, follow.Options{Since: from, Extend: extend, Metrics: follow.NewMetrics(registry)})
+			if address == "" {
+				return f.Run(ctx)
+			}
+			l, err := listen(ctx, address)
+			if err != nil {
+				return err
+			}
+			var stopping atomic.Bool
+			mux := http.NewServeMux()
+			mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+			mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+			mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+				if _, err := to.Status(r.Context()); err != nil || stopping.Load() {
+					http.Error(w, "not ready", http.StatusServiceUnavailable)
+					return
+				}
+				_, _ = fmt.Fprintln(w, "ready")
+			})
+			served := make(chan error, 1)
+			go func() { served <- httpapi.Serve(ctx, l, mux, func() { stopping.Store(true) }) }()
+			err = f.Run(ctx)
+			if ctx.Err() != nil {
+				<-served
+			}
+			return err
+		},
+	}
+	nodes.add(cmd)
+	rules.add(cmd)
+	cmd.Flags().StringVar(&db, "db", "", "database to keep (made if it does not exist)")
+	cmd.Flags().StringVar(&modelPath, "model", "", "model file, with --db")
+	cmd.Flags().StringVar(&remote, "blockprint", "", "URL of a `blockprint serve --model` to write to instead of a database")
+	cmd.Flags().StringVar(&token, "token", "", "bearer token for --blockprint")
+	cmd.Flags().StringVar(&since, "since", "finalized", "where history begins in a new database: a slot, genesis, or finalized")
+	cmd.Flags().BoolVar(&extend, "extend", false, "with --since: lower the beginning of a database that has one")
+	cmd.Flags().StringVar(&address, "listen", "", "address for /metrics, /healthz and /readyz (default none)")
+	return cmd
+}
+
+func parseSince(s string) (*blockprint.Slot, error) {
+	var slot blockprint.Slot
+	switch s {
+	case "finalized":
+		return nil, nil
+	case "genesis":
+		return &slot, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return nil, usagef("--since %q: expected a slot, genesis or finalized", s)
+	}
+	slot = blockprint.Slot(n)
+	return &slot, nil
+}
+
+// openRecorder opens a database with a model, or a remote blockprint.
+func openRecorder(ctx context.Context, db, modelPath, remote, token string, rules *rulesFlags, onBlock func(store.Block)) (follow.Recorder, func(), error) {
+	if remote != "" {
+		r, err := httpapi.NewRemote(remote, token)
+		return r, func() {}, err
+	}
+	if modelPath == "" {
+		return nil, nil, usagef("--model M is missing: make one with `blockprint train`")
+	}
+	model, err := classify.Open(modelPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	guess, err := rules.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sqlite.Open(ctx, db)
+	if err != nil {
+		return nil, nil, err
+	}
+	local, err := follow.NewLocal(s, model, guess, onBlock)
+	return local, func() { _ = s.Close() }, err // all writes are on the disk already
+}
+
+func newWatch() *cobra.Command {
+	var nodes nodeFlags
+	var rules rulesFlags
+	var modelPath string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "watch --beacon URL --model M",
+		Short:   "Print each new block with its label",
+		Example: "  blockprint watch --beacon http://localhost:5052 --model mainnet.model",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if modelPath == "" {
+				return usagef("--model M is missing: make one with `blockprint train`")
+			}
+			model, err := classify.Open(modelPath)
+			if err != nil {
+				return err
+			}
+			guess, err := rules.load()
+			if err != nil {
+				return err
+			}
+			labeler, err := model.NewLabeler(guess, model.Features()...)
+			if err != nil {
+				return err
+			}
+			node, err := nodes.client()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			w := &watcher{labeler: labeler, out: json.NewEncoder(cmd.OutOrStdout()), asJSON: asJSON}
+			return follow.New(node, w, follow.Options{}).Run(cmd.Context())
+		},
+	}
+	nodes.add(cmd)
+	rules.add(cmd)
+	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block")
+	return cmd
+}
+
+// watcher is a recorder that prints and keeps nothing.
+type watcher struct {
+	labeler *classify.Labeler
+	out     *json.Encoder
+	asJSON  bool
+}
+
+func (w *watcher) Identify(context.Context, store.Identity) error  { return nil }
+func (w *watcher) SetFloor(context.Context, blockprint.Slot) error { return nil }
+func (w *watcher) Status(context.Context) (store.Status, error) {
+	return store.Status{Empty: true}, nil
+}
+func (w *watcher) Gaps(context.Context, blockprint.Interval) (blockprint.Intervals, error) {
+	return nil, nil
+}
+
+func (w *watcher) Undecided(context.Context, blockprint.Interval) ([]store.BlockID, error) {
+	return nil, nil
+}
+
+func (w *watcher) Record(_ context.Context, b follow.Batch) error {
+	for _, r := range b.Rewards {
+		c, _ := w.labeler.Label(r)
+		if w.asJSON {
+			if err := w.out.Encode(newClassified(r, c)); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := fmt.Fprintf(os.Stdout, "slot %d  proposer %d  %-10s  %-24s graffiti %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, c.Multi, r.Meta.Graffiti); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/file"
+	"blockprint/httpapi"
+	"blockprint/reward"
+	"blockprint/store"
+	"blockprint/store/sqlite"
+	"blockprint/train"
+)
+
+func newLoad() *cobra.Command {
+	var nodes nodeFlags
+	o := train.LoadOptions{}
+	cmd := &cobra.Command{
+		Use:   "load START END DIR",
+		Short: "Fetch the rewards of slots START to END into DIR/slot_X_to_Y.json",
+		Example: "  blockprint load 9000000 9010000 rewards/ --beacon http://localhost:5052 --gzip\n" +
+			"  blockprint load 1 2048 rewards/ --beacon http://old-lighthouse:5052 --lighthouse",
+		Args: cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var slots blockprint.Interval
+			for i, into := range []*blockprint.Slot{&slots.Start, &slots.End} {
+				n, err := strconv.ParseUint(args[i], 10, 63)
+				if err != nil {
+					return usagef("%q: expected a slot", args[i])
+				}
+				*into = blockprint.Slot(n)
+			}
+			if slots.End < slots.Start {
+				return usagef("END %d is before START %d", slots.End, slots.Start)
+			}
+			if o.Batch == 0 {
+				return usagef("--batch must be at least 1")
+			}
+			node, err := nodes.client()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			o.Logger, o.Progress = slog.Default(), progressBar("batches")
+			return train.Load(cmd.Context(), node, slots, args[2], o)
+		},
+	}
+	nodes.add(cmd)
+	cmd.Flags().Uint64Var(&o.Batch, "batch", 2048, "slots in a file")
+	cmd.Flags().BoolVar(&o.Gzip, "gzip", false, "write .json.gz")
+	cmd.Flags().BoolVar(&o.Lighthouse, "lighthouse", false, "ask an old Lighthouse's analysis endpoint instead of computing the rewards")
+	return cmd
+}
+
+func newBuildDB() *cobra.Command {
+	var db, modelPath string
+	var rules rulesFlags
+	cmd := &cobra.Command{
+		Use:     "build-db --db D --model M FILE|DIR...",
+		Short:   "Label the blocks in reward files and store them in a database",
+		Example: "  blockprint build-db --db mainnet.db --model mainnet.model rewards/",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if db == "" || modelPath == "" {
+				return usagef("--db D and --model M are needed")
+			}
+			model, err := classify.Open(modelPath)
+			if err != nil {
+				return err
+			}
+			guess, err := rules.load()
+			if err != nil {
+				return err
+			}
+			paths, err := file.Rewards(args)
+			if err != nil {
+				return err
+			}
+			s, err := sqlite.Open(ctx, db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // all writes are on the disk already
+			report, err := train.BuildDB(ctx, paths, s, model, guess, progressBar("files"))
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d blocks stored, %d known before\n", report.Blocks, report.Known)
+			return badFiles(report.Bad, len(paths))
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist)")
+	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	rules.add(cmd)
+	return cmd
+}
+
+func newImportDB() *cobra.Command {
+	var db, beaconURL string
+	cmd := &cobra.Command{
+		Use:   "import-db OLD.sqlite --db NEW",
+		Short: "Read a database of the original blockprint",
+		Long: `Reads the blocks and labels of an original database, with or without its pr_grandine column, into a new
+or existing one. It may be interrupted and repeated. The original keeps no block roots and no graffiti texts.`,
+		Example: "  blockprint import-db block_db.sqlite --db mainnet.db",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if db == "" {
+				return usagef("--db NEW is missing")
+			}
+			s, err := sqlite.Open(ctx, db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // all writes are on the disk already
+			if beaconURL != "" {
+				node, err := (&nodeFlags{urls: []string{beaconURL}}).client()
+				if err != nil {
+					return err
+				}
+				n, err := node.Network(ctx)
+				if err != nil {
+					return err
+				}
+				if err := s.Identify(ctx, store.NewIdentity(n)); err != nil {
+					return err
+				}
+			}
+			report, err := sqlite.Import(ctx, args[0], s, progressBar("rows"))
+			if err != nil {
+				return err
+			}
+			with := "without"
+			if report.HadGrandine {
+				with = "with"
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d rows (%s pr_grandine): %d blocks stored, %d known before\n", report.Rows, with, report.Inserted, report.Known)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database to write (made if it does not exist)")
+	cmd.Flags().StringVar(&beaconURL, "beacon", "", "a beacon node of the database's network, to tie the new one to it (needed where epochs do not have 32 slots)")
+	return cmd
+}
+
+func newRewards() *cobra.Command {
+	var nodes nodeFlags
+	cmd := &cobra.Command{
+		Use:   "rewards FILE...",
+		Short: "Compute the rewards of blocks in a file, or serve rewards",
+		Long: `Values beacon blocks in JSON (one, or a list; signed or not) against the chain of a beacon node, which must
+have their parents, and prints a reward a line. "rewards serve" is a server for tools that ask Lighthouse.`,
+		Example: "  blockprint rewards --beacon http://localhost:5052 blocks.json\n  blockprint rewards serve --beacon http://localhost:5052 --listen 127.0.0.1:5053",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if len(args) == 0 {
+				return usagef("expected a file of blocks, or the command serve")
+			}
+			node, err := nodes.client()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			rater, err := reward.NewRater(ctx, node, slog.Default())
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			for _, path := range args {
+				blocks, err := readBlocks(path)
+				if err != nil {
+					return err
+				}
+				for i, raw := range blocks {
+					b, err := node.ParseBlock(ctx, raw)
+					if err != nil {
+						return errors.Join(fmt.Errorf("%s, block %d: %w", path, i+1, err), out.Flush())
+					}
+					r, err := rater.Rate(ctx, b)
+					if err != nil {
+						return errors.Join(fmt.Errorf("%s, block %d: %w", path, i+1, err), out.Flush())
+					}
+					_, _ = out.Write(append(r.AppendJSON(nil), '\n')) // Flush tells
+				}
+			}
+			return out.Flush()
+		},
+	}
+	nodes.add(cmd)
+	cmd.AddCommand(newRewardsServe())
+	return cmd
+}
+
+// readBlocks reads one block or a list of them.
+func readBlocks(path string) ([]json.RawMessage, error) {
+	f, err := file.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // read only
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(b, &list) == nil {
+		return list, nil
+	}
+	if !json.Valid(b) {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s is not JSON", path)
+	}
+	return []json.RawMessage{b}, nil
+}
+
+func newRewardsServe() *cobra.Command {
+	var nodes nodeFlags
+	var address string
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Serve /lighthouse/analysis/block_rewards from any beacon node",
+		Example: "  blockprint rewards serve --beacon http://localhost:5052 --listen 127.0.0.1:5053\n  curl 'http://127.0.0.1:5053/lighthouse/analysis/block_rewards?start_slot=9000000&end_slot=9000031'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			node, err := nodes.client()
+			if err != nil {
+				return err
+			}
+			defer node.Close()
+			l, err := listen(cmd.Context(), address)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "serving rewards on http://%s/lighthouse/analysis/block_rewards\n", l.Addr())
+			return httpapi.Serve(cmd.Context(), l, httpapi.Rewards(node, slog.Default()), func() {})
+		},
+	}
+	nodes.add(cmd)
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5053", "address to serve on")
+	return cmd
+}

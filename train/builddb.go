@@ -1,0 +1,72 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/file"
+	"blockprint/store"
+)
+
+// BuildReport counts what BuildDB did.
+type BuildReport struct {
+	Blocks, Known int
+	Bad           []BadFile
+}
+
+// BuildDB labels the blocks of reward files and stores them, each file whole or not at all. The slots of a file
+// that Load has named are covered, with or without blocks.
+func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, progress func(done, total int)) (BuildReport, error) {
+	var report BuildReport
+	l, err := m.NewLabeler(rules)
+	if err != nil {
+		return report, err
+	}
+	for i, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return report, err
+		}
+		var b store.Batch
+		span, named := spanOf(path)
+		err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
+			c, features := l.Label(r)
+			if named && (r.Meta.Slot < span.Start || r.Meta.Slot > span.End) {
+				return blockprint.Errorf(blockprint.Invalid, "%s holds a block of slot %d", path, r.Meta.Slot)
+			}
+			b.Blocks = append(b.Blocks, store.RewardBlock(r, c, features, m.Name))
+			return nil
+		})
+		if err != nil {
+			report.Bad = append(report.Bad, BadFile{path, err})
+			continue
+		}
+		if named {
+			b.Empty = append(b.Empty, span)
+		}
+		result, err := s.Apply(ctx, b)
+		if blockprint.CodeOf(err) == blockprint.Conflict {
+			report.Bad = append(report.Bad, BadFile{path, blockprint.Errorf(blockprint.Conflict, "%s: %w", path, err)})
+			continue
+		}
+		if err != nil {
+			return report, err
+		}
+		report.Blocks += result.Inserted
+		report.Known += result.Known
+		if progress != nil {
+			progress(i+1, len(paths))
+		}
+	}
+	return report, nil
+}
+
+// spanOf reads the slots of a file from its name.
+func spanOf(path string) (i blockprint.Interval, ok bool) {
+	name := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".gz"), ".json")
+	n, err := fmt.Sscanf(name, "slot_%d_to_%d", &i.Start, &i.End)
+	return i, err == nil && n == 2 && i.End >= i.Start && name == fmt.Sprintf("slot_%d_to_%d", i.Start, i.End)
+}
