@@ -80,7 +80,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 	root.AddCommand(
 		newFeatures(), newPrepare(), newTrain(), newClassify(),
 		newLoad(), newBuildDB(), newImportDB(), newRewards(),
-		newServe(), newFollow(), newWatch(),
+		newServe(), newFollow(), newWatch(), newSim(), newDemo(),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/demo"
+	"blockprint/httpapi"
+	"blockprint/sim"
+)
+
+// worldFlags are the flags that make a simulated network.
+type worldFlags struct {
+	config         sim.Config
+	clients        []string
+	deneb, electra int64
+}
+
+func (f *worldFlags) add(cmd *cobra.Command) {
+	f.config = sim.DefaultConfig(1)
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.config.Seed, "seed", 1, "everything random follows from it")
+	flags.IntVar(&f.config.Validators, "validators", f.config.Validators, "number of validators")
+	flags.IntVar(&f.config.Committees, "committees", f.config.Committees, "committees in a slot")
+	flags.Uint64Var(&f.config.SlotsPerEpoch, "slots-per-epoch", f.config.SlotsPerEpoch, "slots in an epoch")
+	flags.Int64Var(&f.deneb, "deneb-epoch", 0, "epoch of the Deneb fork; -1 for never")
+	flags.Int64Var(&f.electra, "electra-epoch", -1, "epoch of the Electra fork; -1 for never")
+	flags.StringSliceVar(&f.clients, "clients", nil, "variants and their weights, as NAME=WEIGHT; known: "+strings.Join(sim.Variants(), ", "))
+	flags.Float64Var(&f.config.GraffitiRate, "graffiti", f.config.GraffitiRate, "share of blocks with their client's default graffiti")
+	flags.Float64Var(&f.config.Participation, "participation", f.config.Participation, "share of validators that vote")
+	flags.Float64Var(&f.config.SkipRate, "skip-rate", f.config.SkipRate, "share of slots without a block")
+	flags.Float64Var(&f.config.LateRate, "late-rate", f.config.LateRate, "share of blocks that come late")
+	flags.Float64Var(&f.config.SideChainRate, "side-chain-rate", f.config.SideChainRate, "share of slots at which a side chain begins")
+	flags.IntVar(&f.config.SideChainLen, "side-chain-length", f.config.SideChainLen, "blocks of a side chain")
+}
+
+func (f *worldFlags) load() (sim.Config, error) {
+	c := f.config
+	epoch := func(n int64) blockprint.Epoch {
+		if n < 0 {
+			return blockprint.FarFuture
+		}
+		return blockprint.Epoch(n)
+	}
+	c.DenebEpoch, c.ElectraEpoch = epoch(f.deneb), epoch(f.electra)
+	if c.ElectraEpoch < c.DenebEpoch {
+		return c, usagef("--electra-epoch %d is before --deneb-epoch %d", f.electra, f.deneb)
+	}
+	if len(f.clients) > 0 {
+		c.Shares = nil
+		for _, s := range f.clients {
+			name, weight, ok := strings.Cut(s, "=")
+			w := 1.0
+			if ok {
+				var err error
+				if w, err = strconv.ParseFloat(weight, 64); err != nil || w < 0 {
+					return c, usagef("--clients %q: expected NAME=WEIGHT", s)
+				}
+			}
+			c.Shares = append(c.Shares, sim.Share{Variant: name, Weight: w})
+		}
+	}
+	return c, nil
+}
+
+func newSim() *cobra.Command {
+	var world worldFlags
+	var address string
+	var history, slotMillis int
+	cmd := &cobra.Command{
+		Use:   "sim",
+		Short: "Run a simulated network with a Beacon API",
+		Long: `Runs a simulated beacon network and serves it as the Beacon API of one node: first --history slots as fast as
+possible, then one slot every --slot-time milliseconds (whole seconds are what the API can tell).`,
+		Example: "  blockprint sim --listen 127.0.0.1:5052 --history 640 --slot-time 2000\n  blockprint sim --electra-epoch 10 --clients lighthouse/2024=3,prysm/2024=1",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			c, err := world.load()
+			if err != nil {
+				return err
+			}
+			if slotMillis < 1000 || slotMillis%1000 != 0 {
+				return usagef("--slot-time %d: expected a multiple of 1000", slotMillis)
+			}
+			c.SecondsPerSlot = uint64(slotMillis / 1000)
+			slot := time.Duration(slotMillis) * time.Millisecond
+			c.GenesisTime = time.Now().Add(-time.Duration(history) * slot).Truncate(time.Second)
+			w, err := sim.New(c)
+			if err != nil {
+				return err
+			}
+			for i := range history {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				w.Step()
+				if i%320 == 319 {
+					slog.Info("simulating history", "slot", i+1)
+				}
+			}
+			l, err := listen(ctx, address)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "simulated beacon node on http://%s, at slot %d\n", l.Addr(), w.Now())
+			go func() {
+				for ctx.Err() == nil {
+					time.Sleep(time.Until(w.Network().TimeOf(w.Now() + 1)))
+					if s := w.Step(); !s.Block.IsZero() {
+						slog.Info("slot", "slot", s.Slot, "block", s.Block.Short(), "built_by", s.Client)
+					} else {
+						slog.Info("slot", "slot", s.Slot, "block", "skipped")
+					}
+				}
+			}()
+			return httpapi.Serve(ctx, l, w.Handler(), func() {})
+		},
+	}
+	world.add(cmd)
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
+	cmd.Flags().IntVar(&history, "history", 0, "slots to simulate before serving")
+	cmd.Flags().IntVar(&slotMillis, "slot-time", 12000, "milliseconds of a slot, whole seconds")
+	return cmd
+}
+
+func newDemo() *cobra.Command {
+	var world worldFlags
+	var o demo.Options
+	var exit, asJSON bool
+	var slotTime time.Duration
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run everything on a simulated network",
+		Long: `Starts a simulated network, trains a model on its first epochs, whose builders are known, then follows the
+chain, labels each block, stores it and serves the API. The figures are those of a simulation.`,
+		Example: "  blockprint demo\n  blockprint demo --slots 320 --exit --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.World, err = world.load(); err != nil {
+				return err
+			}
+			if exit && o.Slots == 0 {
+				o.Slots = 320
+			}
+			if o.Slots < 0 || o.TrainEpochs < 1 {
+				return usagef("--slots must not be negative and --train-epochs must be at least 1")
+			}
+			if !exit {
+				o.SlotTime = slotTime
+			} else if !cmd.Flags().Changed("listen") {
+				o.Listen = "127.0.0.1:0"
+			}
+			// Genesis lies so far back that the first followed slot is now.
+			back := time.Duration(uint64(o.TrainEpochs)*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
+			o.World.GenesisTime = time.Now().Add(-back).Truncate(time.Second)
+			o.Tool, o.Logger = tool(), slog.New(slog.DiscardHandler)
+			if level, _ := cmd.Flags().GetString("log-level"); level == "debug" {
+				o.Logger = slog.Default()
+			}
+			if !asJSON {
+				t := &liveTable{exit: exit}
+				o.Started, o.Each = t.started, t.row
+				fmt.Printf("A simulated network of %d validators; everything below is a model, not a measurement.\n", o.World.Validators)
+			}
+			s, err := demo.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+			}
+			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %d reorganisations, %d of %d slots skipped, %d gaps; event to stored label: median %.1f ms\n",
+				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, s.Reorgs, s.Skipped, s.Slots, s.Gaps, s.LatencyMs["p50"])
+			return nil
+		},
+	}
+	world.add(cmd)
+	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 12, "epochs to train on")
+	cmd.Flags().IntVar(&o.Slots, "slots", 0, "slots to follow; 0 for no end (320 with --exit)")
+	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "real time of a slot")
+	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible and exit")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print only the summary, as JSON")
+	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "address of the API")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "folder for the database and the model (default a temporary one)")
+	return cmd
+}
+
+// liveTable prints a row for each slot.
+type liveTable struct {
+	exit bool
+	rows int
+}
+
+func (t *liveTable) started(s demo.Started) {
+	fmt.Printf("Trained on %d blocks in %.1f s (%s).\n", s.TrainBlocks, s.Took.Seconds(), s.Model)
+	fmt.Printf("Beacon API of the simulated node: %s\nblockprint's API: %s (try %s/sync/status and %s/docs)\n\n", s.Node, s.API, s.API, s.API)
+}
+
+func (t *liveTable) row(r demo.Row) {
+	if t.exit && t.rows%20 != 19 && t.rows > 0 { // every twentieth slot is enough when they fly by
+		t.rows++
+		return
+	}
+	if t.rows%20 == 0 || t.exit && t.rows == 0 {
+		fmt.Printf("%8s  %-11s %-11s %-5s %9s  %5s  %s\n", "slot", "label", "truth", "", "accuracy", "gaps", "shares")
+	}
+	t.rows++
+	label, truth, mark := string(r.Label), string(r.Truth), "ok"
+	switch {
+	case !r.Block:
+		label, truth, mark = "(skipped)", "", ""
+	case r.Label != r.Truth:
+		mark = "WRONG"
+	}
+	fmt.Printf("%8d  %-11s %-11s %-5s %8.1f%%  %5d  %s\n", r.Slot, label, truth, mark, 100*float64(r.Right)/float64(max(r.Blocks, 1)), r.Gaps, shares(r.Shares, r.Blocks))
+}
+
+func shares(counts map[blockprint.Client]int, total int) string {
+	var parts []string
+	for c, n := range counts {
+		parts = append(parts, fmt.Sprintf("%s %.0f%%", c, 100*float64(n)/float64(max(total, 1))))
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, " ")
+}

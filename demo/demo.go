@@ -1,0 +1,341 @@
+// Package demo runs the whole program in one process on a simulated network: it trains a model on the network's
+// first epochs, whose builders are known, then follows the chain through the node's Beacon API, labels, stores and
+// serves.
+//
+// Its figures are those of a model of a network, not of a network.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/classify"
+	"blockprint/feature"
+	"blockprint/follow"
+	"blockprint/httpapi"
+	"blockprint/reward"
+	"blockprint/sim"
+	"blockprint/store"
+	"blockprint/store/sqlite"
+	"blockprint/train"
+)
+
+// Options say what to run.
+type Options struct {
+	World       sim.Config
+	TrainEpochs int           // run as fast as possible before following begins
+	Slots       int           // slots to follow; 0 for no end
+	SlotTime    time.Duration // real time of a slot; 0 for as fast as possible
+	Listen      string        // address of the API
+	Dir         string        // where the database and the model go; empty for a temporary folder
+	Tool        string        // name and version of the program
+	Logger      *slog.Logger
+	// Started, if not nil, is told of the addresses and the model before the first slot.
+	Started func(Started)
+	// Each, if not nil, is told of each slot.
+	Each func(Row)
+}
+
+// Started says what is running.
+type Started struct {
+	API, Node   string // URLs
+	Model       string
+	TrainBlocks int
+	Accuracy    map[blockprint.Client]float64 // of the model on its training blocks, each left out in turn
+	Took        time.Duration
+}
+
+// Row is a slot of the live table.
+type Row struct {
+	Slot    blockprint.Slot
+	Block   bool // the slot has a block
+	Label   blockprint.Client
+	Multi   string
+	Truth   blockprint.Client
+	Right   int // blocks labelled rightly so far
+	Blocks  int
+	Shares  map[blockprint.Client]int // labels so far
+	Gaps    int
+	Latency time.Duration // from the world's step to the stored label
+}
+
+// Summary is the result of a demonstration.
+type Summary struct {
+	Blocks       int                                             `json:"blocks"`
+	Correct      int                                             `json:"correct"`
+	Accuracy     float64                                         `json:"accuracy"`
+	Gaps         int                                             `json:"gaps"`
+	Orphaned     int                                             `json:"orphaned"`
+	Reorgs       int                                             `json:"reorgs"`
+	Slots        int                                             `json:"slots"`
+	Skipped      int                                             `json:"skipped"`
+	Synced       bool                                            `json:"synced"`
+	Finalized    blockprint.Slot                                 `json:"finalized_slot"`
+	Labels       map[blockprint.Client]int                       `json:"labels"`
+	Confusion    map[blockprint.Client]map[blockprint.Client]int `json:"confusion"`
+	TrainBlocks  int                                             `json:"train_blocks"`
+	LatencyMs    map[string]float64                              `json:"latency_ms"`
+	Seconds      float64                                         `json:"seconds"`
+	SimulatedNet bool                                            `json:"simulated"`
+}
+
+// demo is a running demonstration.
+type demo struct {
+	o       Options
+	log     *slog.Logger
+	world   *sim.World
+	nodeURL string
+	client  *beacon.Client
+	store   *sqlite.Store
+	first   blockprint.Slot // of the followed part
+	metrics *follow.Metrics
+	mu      sync.Mutex
+	stored  map[blockprint.Root]store.Block
+	arrived chan struct{}
+	latency []time.Duration
+	row     Row
+	skipped int
+	closers []func()
+}
+
+// Run runs a demonstration until its slots are over or ctx ends.
+func Run(ctx context.Context, o Options) (_ Summary, err error) {
+	began := time.Now()
+	d := &demo{o: o, log: o.Logger, stored: map[blockprint.Root]store.Block{}, arrived: make(chan struct{}, 1), metrics: follow.NewMetrics(nil)}
+	d.row.Shares = map[blockprint.Client]int{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		for i := len(d.closers) - 1; i >= 0; i-- {
+			d.closers[i]()
+		}
+	}()
+	model, trained, err := d.prepare(ctx)
+	if err != nil {
+		return Summary{}, err
+	}
+	if err := d.services(ctx, model); err != nil {
+		return Summary{}, err
+	}
+	if o.Started != nil {
+		o.Started(Started{d.o.Listen, d.nodeURL, model.Name, trained, model.Parts[0].Training.Accuracy, time.Since(began)})
+	}
+	if err := d.steps(ctx); err != nil {
+		return Summary{}, err
+	}
+	s, err := d.summary(context.WithoutCancel(ctx))
+	s.TrainBlocks, s.Seconds, s.SimulatedNet = trained, time.Since(began).Seconds(), true
+	return s, err
+}
+
+// prepare makes the world, runs its first epochs and trains on them.
+func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
+	var err error
+	if d.world, err = sim.New(d.o.World); err != nil {
+		return nil, 0, err
+	}
+	if d.nodeURL, err = d.serve(ctx, "127.0.0.1:0", d.world.Handler()); err != nil {
+		return nil, 0, err
+	}
+	if d.client, err = beacon.New([]string{d.nodeURL}, beacon.Options{Logger: d.log}); err != nil {
+		return nil, 0, err
+	}
+	d.closers = append(d.closers, d.client.Close)
+	for range d.o.TrainEpochs * int(d.o.World.SlotsPerEpoch) {
+		if ctx.Err() != nil {
+			return nil, 0, ctx.Err()
+		}
+		d.world.Step()
+	}
+	_, head := d.world.Head()
+	set := train.NewSet(feature.Names())
+	e, err := feature.NewExtractor(nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	var row []float64
+	err = reward.Walk(ctx, d.client, d.log, blockprint.Interval{Start: 1, End: head}, reward.Walker{Block: func(r reward.Rated) error {
+		truth, _, ok := d.world.Truth(r.Block.Root)
+		if !ok {
+			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
+		}
+		row = e.Extract(row[:0], r.Reward)
+		set.Add(truth, r.Block.Slot, row)
+		return nil
+	}})
+	if err != nil {
+		return nil, 0, err
+	}
+	model, report, err := train.Fit(set, train.Options{Type: "knn", Features: Features(), K: train.DefaultK, Tool: d.o.Tool})
+	return model, report.Rows, err
+}
+
+// Features are what the demonstration's model looks at: the original's default set and three more that tell the
+// simulated packers apart.
+func Features() []string {
+	return append(feature.Default(), "percent_pairwise_ordered", "difflib_slot_reward_rev", "spearman_correlation")
+}
+
+// services opens the database and starts the API and the follower.
+func (d *demo) services(ctx context.Context, model *classify.Model) error {
+	dir := d.o.Dir
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "blockprint-demo-")
+		if err != nil {
+			return err
+		}
+		d.closers = append(d.closers, func() { _ = os.RemoveAll(tmp) })
+		dir = tmp
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "demo.model")
+	if err := model.Save(path); err != nil {
+		return err
+	}
+	opened, err := classify.Open(path) // what is served is what was written
+	if err != nil {
+		return err
+	}
+	*model = *opened
+	if d.store, err = sqlite.Open(ctx, filepath.Join(dir, "demo.db")); err != nil {
+		return err
+	}
+	d.closers = append(d.closers, func() { _ = d.store.Close() })
+	rules := blockprint.DefaultGraffitiRules(d.world.Network().ConfigName)
+	api, err := httpapi.New(d.store, model, rules, httpapi.Options{Version: d.o.Tool, Logger: d.log, Now: d.clock})
+	if err != nil {
+		return err
+	}
+	if d.o.Listen, err = d.serve(ctx, d.o.Listen, api.Handler()); err != nil {
+		return err
+	}
+	local, err := follow.NewLocal(d.store, model, rules, d.onStored)
+	if err != nil {
+		return err
+	}
+	d.first = d.world.Now() + 1
+	f := follow.New(d.client, local, follow.Options{
+		Since: &d.first, HealPause: 100 * time.Millisecond, Poll: time.Second, Now: time.Now, Logger: d.log, Metrics: d.metrics,
+	})
+	done := make(chan error, 1)
+	followCtx, cancel := context.WithCancel(ctx)
+	go func() { done <- f.Run(followCtx) }()
+	d.closers = append(d.closers, func() {
+		cancel()
+		<-done
+	})
+	return nil
+}
+
+// clock is the world's time: the middle of its present slot.
+func (d *demo) clock() time.Time {
+	n := d.world.Network()
+	return n.TimeOf(d.world.Now()).Add(n.SlotDuration / 2)
+}
+
+func (d *demo) serve(ctx context.Context, address string, h http.Handler) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("listen on %s: %w", address, err)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = srv.Serve(l) }() // ends with Close
+	d.closers = append(d.closers, func() { _ = srv.Close() })
+	return "http://" + l.Addr().String(), nil
+}
+
+func (d *demo) onStored(b store.Block) {
+	d.mu.Lock()
+	d.stored[b.Root] = b
+	d.mu.Unlock()
+	select {
+	case d.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// steps runs the slots.
+func (d *demo) steps(ctx context.Context) error {
+	var tick <-chan time.Time
+	if d.o.SlotTime > 0 {
+		t := time.NewTicker(d.o.SlotTime)
+		defer t.Stop()
+		tick = t.C
+	}
+	for n := 0; (d.o.Slots == 0 || n < d.o.Slots) && ctx.Err() == nil; n++ {
+		if err := d.step(ctx); err != nil {
+			return err
+		}
+		if tick != nil {
+			select {
+			case <-ctx.Done():
+			case <-tick:
+			}
+		}
+	}
+	return nil
+}
+
+// step runs a slot and waits until its label is stored.
+func (d *demo) step(ctx context.Context) error {
+	began := time.Now()
+	slot := d.world.Step()
+	d.row.Slot, d.row.Block = slot.Slot, !slot.Block.IsZero()
+	d.row.Label, d.row.Multi, d.row.Truth, d.row.Latency = "", "", "", 0
+	if d.row.Block {
+		b, err := d.await(ctx, slot.Block)
+		if err != nil {
+			return err
+		}
+		d.row.Latency = time.Since(began)
+		d.latency = append(d.latency, d.row.Latency)
+		d.row.Label, d.row.Multi, d.row.Truth = b.Single, b.Multi, slot.Client
+		d.row.Blocks++
+		d.row.Shares[b.Single]++
+		if b.Single == slot.Client {
+			d.row.Right++
+		}
+	} else {
+		d.skipped++
+	}
+	gaps, err := d.store.Gaps(ctx, blockprint.Interval{Start: d.first, End: max(d.first, slot.Slot-min(slot.Slot, 1))})
+	if err == nil {
+		d.row.Gaps = len(gaps)
+	}
+	if d.o.Each != nil {
+		d.o.Each(d.row)
+	}
+	return nil
+}
+
+func (d *demo) await(ctx context.Context, root blockprint.Root) (store.Block, error) {
+	limit := time.NewTimer(30 * time.Second)
+	defer limit.Stop()
+	for {
+		d.mu.Lock()
+		b, ok := d.stored[root]
+		d.mu.Unlock()
+		if ok {
+			return b, nil
+		}
+		select {
+		case <-ctx.Done():
+			return b, ctx.Err()
+		case <-limit.C:
+			return b, errors.New("the follower did not store a block within 30 seconds")
+		case <-d.arrived:
+		}
+	}
+}
