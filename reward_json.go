@@ -185,11 +185,8 @@ func (r *RewardReader) objectBytes() ([]byte, error) {
 		case escaped:
 			escaped = false
 		case inString:
-			if c == '\\' {
-				escaped = true
-			} else if c == '"' {
-				inString = false
-			}
+			escaped = c == '\\'
+			inString = c != '"'
 		case c == '"':
 			inString = true
 		case c == '{' || c == '[':

@@ -323,15 +323,15 @@ func (s *scanner) grow() {
 
 // skip consumes a value of any kind and checks that it is JSON.
 func (s *scanner) skip() error {
-	switch c := s.peek(); {
-	case c == '{':
+	switch s.peek() {
+	case '{':
 		return s.object(func([]byte) error { return s.skip() })
-	case c == '[':
+	case '[':
 		return s.array(s.skip)
-	case c == '"':
+	case '"':
 		_, err := s.rawString()
 		return err
-	case c == 0:
+	case 0:
 		return s.fail("expected a value, but the text ends")
 	}
 	start := s.pos

@@ -233,7 +233,9 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 	go func() { done <- f.Run(followCtx) }()
 	d.closers = append(d.closers, func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			d.log.Error("the follower ended", "error", err)
+		}
 	})
 	return nil
 }

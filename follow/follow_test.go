@@ -2,6 +2,7 @@ package follow_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -101,7 +102,9 @@ func (b *bench) follow(since blockprint.Slot) {
 	b.store = s
 	b.stop = func() {
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			b.t.Errorf("the follower ended with %v", err)
+		}
 		c.Close()
 		if err := s.Close(); err != nil {
 			b.t.Error(err)

@@ -50,10 +50,10 @@ func newStatusError(status int, text string, details ...error) huma.StatusError 
 }
 
 // toStatus turns an error of ours into one for the caller. The cause of a fault of ours goes to the log only.
-func (s *Server) toStatus(err error) error {
+func (s *Server) toStatus(err error) huma.StatusError {
 	var status huma.StatusError
 	if errors.As(err, &status) {
-		return err
+		return status
 	}
 	var gaps *blockprint.NotCoveredError
 	if errors.As(err, &gaps) {

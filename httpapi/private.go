@@ -230,7 +230,7 @@ func stream[T any](s *Server, h answerHeaders, list iter.Seq2[T, error], each fu
 		v, err, ok := next()
 		if ok && err != nil {
 			e := s.toStatus(err)
-			ctx.SetStatus(e.(huma.StatusError).GetStatus())
+			ctx.SetStatus(e.GetStatus())
 			ctx.SetHeader("Content-Type", "application/json")
 			_ = json.NewEncoder(ctx.BodyWriter()).Encode(e) // the client is gone
 			return
@@ -272,7 +272,7 @@ func (s *Server) latest() *huma.StreamResponse {
 }
 
 func (s *Server) blocks(ctx context.Context, start uint64, end *uint64, partial, orphaned bool) (*huma.StreamResponse, error) {
-	last := uint64(1) << 62
+	var last uint64
 	if end != nil {
 		if *end < start {
 			return nil, blockprint.Errorf(blockprint.Invalid, "end_slot %d is before start_slot %d", *end, start)

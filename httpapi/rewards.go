@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/reward"
@@ -46,7 +44,7 @@ type rewardsServer struct {
 }
 
 func (s *rewardsServer) fail(w http.ResponseWriter, err error) {
-	writeError(w, s.toStatus(err).(huma.StatusError))
+	writeError(w, s.toStatus(err))
 }
 
 func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {

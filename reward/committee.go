@@ -69,7 +69,7 @@ func shuffle(list []uint32, seed [32]byte, rounds uint64) {
 				list[i], list[j] = list[j], list[i]
 			}
 		}
-		for i := uint64(0); i < (pivot+1)/2; i++ {
+		for i := range (pivot + 1) / 2 {
 			swap(i, pivot-i)
 		}
 		for i := pivot + 1; i < (pivot+n+1)/2; i++ {

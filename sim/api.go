@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -68,7 +69,8 @@ func (e apiError) Error() string { return e.message }
 
 func writeError(rw http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if e, ok := err.(apiError); ok {
+	var e apiError
+	if errors.As(err, &e) {
 		status = e.status
 	}
 	rw.Header().Set("Content-Type", "application/json")

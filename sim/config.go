@@ -49,7 +49,7 @@ type Config struct {
 // DefaultConfig is a healthy network with a little of everything.
 func DefaultConfig(seed uint64) Config {
 	return Config{
-		Seed: seed, Validators: 8192, Committees: 16, SlotsPerEpoch: 32, SecondsPerSlot: 12,
+		Seed: seed, Validators: 16384, Committees: 16, SlotsPerEpoch: 32, SecondsPerSlot: 12,
 		GenesisTime: time.Unix(1_700_000_000, 0),
 		DenebEpoch:  0, ElectraEpoch: blockprint.FarFuture,
 		Shares:       []Share{{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}},

@@ -24,11 +24,7 @@ func (w *World) announce(old, b *block) {
 	w.emit(event{"block", obj{"slot": dec(uint64(b.slot)), "block": b.root, "execution_optimistic": false}})
 	if b.parent != old {
 		depth := uint64(0)
-		common := b
-		for x := old; x != nil; x = x.parent {
-			if common = b.at(x.slot); common == x {
-				break
-			}
+		for x := old; x != nil && b.at(x.slot) != x; x = x.parent {
 			depth++
 		}
 		w.emit(event{"chain_reorg", obj{

@@ -9,6 +9,14 @@ func (w *World) committeeOf(b *block, g group) []uint32 {
 	return w.committees(b, g.data.target.Epoch).Of(g.data.slot, uint64(g.committee))
 }
 
+// committeeVotes is how a committee voted in a slot.
+type committeeVotes struct {
+	index, size int
+	voters      []int      // positions
+	data        []voteData // by position
+	votes       map[voteData]bitset
+}
+
 // attest casts the votes of a slot. b is the slot's block, or nil; inTime is the share of validators that have it
 // when they vote.
 func (w *World) attest(b *block, inTime float64) {
@@ -17,30 +25,29 @@ func (w *World) attest(b *block, inTime float64) {
 	if b != nil && inTime > 0 {
 		now = w.voteFor(b)
 	}
-	epoch := w.spec.EpochOf(w.slot)
-	committees := w.committees(w.head, epoch)
-	for c := range int(committees.PerSlot) {
-		members := committees.Of(w.slot, uint64(c))
-		votes := map[voteData]bitset{}
-		var voters []int
-		data := make([]voteData, len(members))
-		for i := range members {
+	committees := w.committees(w.head, w.spec.EpochOf(w.slot))
+	all := make([]committeeVotes, committees.PerSlot)
+	for c := range all {
+		size := len(committees.Of(w.slot, uint64(c)))
+		v := committeeVotes{index: c, size: size, data: make([]voteData, size), votes: map[voteData]bitset{}}
+		for i := range size {
 			if w.rng.Float64() >= w.config.Participation {
 				continue
 			}
-			data[i] = before
+			v.data[i] = before
 			if w.rng.Float64() < inTime {
-				data[i] = now
+				v.data[i] = now
 			}
-			if votes[data[i]] == nil {
-				votes[data[i]] = newBitset(len(members))
+			if v.votes[v.data[i]] == nil {
+				v.votes[v.data[i]] = newBitset(size)
 			}
-			votes[data[i]].set(i)
-			voters = append(voters, i)
+			v.votes[v.data[i]].set(i)
+			v.voters = append(v.voters, i)
 		}
-		w.gossipSingles(c, len(members), voters, data)
-		w.gossipAggregates(c, len(members), voters, data, votes)
+		all[c] = v
 	}
+	w.gossipSingles(all)
+	w.gossipAggregates(all)
 }
 
 // voteFor returns the data of a validator that sees b as head.
@@ -54,34 +61,39 @@ func (w *World) voteFor(b *block) voteData {
 }
 
 // gossipSingles gives each node the single votes of the subnets that it hears; a few get lost.
-func (w *World) gossipSingles(committee, size int, voters []int, data []voteData) {
+func (w *World) gossipSingles(all []committeeVotes) {
 	for _, n := range w.nodes {
-		if n.subnets != nil && !n.subnets[committee] {
-			continue
-		}
-		for _, i := range voters {
-			if w.rng.Float64() < 0.97 {
-				n.pool.single(group{data[i], committee}, size, i)
+		for _, at := range w.rng.Perm(len(all)) {
+			c := &all[at]
+			if n.subnets != nil && !n.subnets[c.index] {
+				continue
+			}
+			for _, i := range c.voters {
+				if w.rng.Float64() < 0.97 {
+					n.pool.single(group{c.data[i], c.index}, c.size, i)
+				}
 			}
 		}
 	}
 }
 
-// gossipAggregates lets the committee's aggregators publish what each has seen. Nodes hear the aggregates in
-// different orders, miss some, and get some only after the next block.
-func (w *World) gossipAggregates(committee, size int, voters []int, data []voteData, votes map[voteData]bitset) {
+// gossipAggregates lets the aggregators of each committee publish what they have seen. Nodes hear the aggregates
+// in different orders, miss some, and get some only after the next block.
+func (w *World) gossipAggregates(all []committeeVotes) {
 	var published []aggregate
-	for range min(w.config.Aggregators, len(voters)) {
-		own := voters[w.rng.IntN(len(voters))]
-		share := 0.85 + 0.14*w.rng.Float64()
-		seen := newBitset(size)
-		votes[data[own]].each(func(i int) {
-			if w.rng.Float64() < share {
-				seen.set(i)
-			}
-		})
-		seen.set(own)
-		published = append(published, aggregate{group{data[own], committee}, seen})
+	for _, c := range all {
+		for range min(w.config.Aggregators, len(c.voters)) {
+			own := c.voters[w.rng.IntN(len(c.voters))]
+			share := 0.85 + 0.14*w.rng.Float64()
+			seen := newBitset(c.size)
+			c.votes[c.data[own]].each(func(i int) {
+				if w.rng.Float64() < share {
+					seen.set(i)
+				}
+			})
+			seen.set(own)
+			published = append(published, aggregate{group{c.data[own], c.index}, seen})
+		}
 	}
 	for _, n := range w.nodes {
 		for _, i := range w.rng.Perm(len(published)) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -76,7 +77,7 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 			go func() { served <- httpapi.Serve(ctx, l, mux, func() { stopping.Store(true) }) }()
 			err = f.Run(ctx)
 			if ctx.Err() != nil {
-				<-served
+				err = errors.Join(err, <-served)
 			}
 			return err
 		},

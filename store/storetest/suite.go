@@ -211,8 +211,8 @@ func orphans(t *testing.T, s store.Store) {
 			t.Errorf("%d blocks with orphaned=%v, want %d", n, q.orphaned, q.want)
 		}
 	}
-	for l := range s.LatestBlocks(context.Background()) {
-		if l.Proposer == 6 {
+	for l, err := range s.LatestBlocks(context.Background()) {
+		if err != nil || l.Proposer == 6 {
 			t.Error("an orphaned block is the latest of its proposer")
 		}
 	}
@@ -239,7 +239,10 @@ func finality(t *testing.T, s store.Store) {
 	if ids, err := s.Undecided(context.Background(), blockprint.Interval{End: 10}); err != nil || len(ids) != 0 {
 		t.Errorf("undecided after finality: %v, %v", ids, err)
 	}
-	for b := range s.Blocks(context.Background(), blockprint.Interval{End: 10}, store.Query{Orphaned: true}) {
+	for b, err := range s.Blocks(context.Background(), blockprint.Interval{End: 10}, store.Query{Orphaned: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if want := map[bool]store.Canonical{true: store.Orphaned, false: store.Final}[b.Slot == 7]; b.Canonical != want {
 			t.Errorf("block of slot %d is %d, want %d", b.Slot, b.Canonical, want)
 		}

@@ -1,9 +1,12 @@
-package reward_test
+package main_test
 
 import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,15 +18,20 @@ import (
 	"blockprint/beacon"
 	"blockprint/nodetest"
 	"blockprint/reward"
+	"blockprint/store"
+	"blockprint/store/sqlite"
 )
 
-// TestLodestarBalances holds the exact reward of every block of a real chain against the node's own states: the
-// proposer's balance change in the block, without its own part in the sync committee.
-func TestLodestarBalances(t *testing.T) {
+// TestLodestar follows a real Lodestar with the real program for three and a half epochs, killing it in the
+// middle. Then every slot must be covered, every label be Lodestar by the block's graffiti, and the exact reward
+// of every block be the proposer's balance change between the node's own states.
+func TestLodestar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real node")
 	}
-	const slots = 28 // three epochs and a half
+	const slots, killAt, restartAt = 28, 11, 15
+	program := buildProgram(t)
+	model := goldenModel(t, program)
 	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: 3, GenesisIn: 8 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -31,16 +39,24 @@ func TestLodestarBalances(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		h, err := c.Header(ctx, beacon.Head)
-		if err == nil && h.Slot >= slots {
-			break
-		}
-		if ctx.Err() != nil {
-			t.Fatal("the node makes no blocks: ", err)
-		}
-		time.Sleep(time.Second)
+	db := filepath.Join(t.TempDir(), "lodestar.db")
+	follower := startFollower(t, program, url, db, model)
+	awaitSlot(t, ctx, c, killAt)
+	if err := follower.Process.Kill(); err != nil { // SIGKILL
+		t.Fatal(err)
 	}
+	_ = follower.Wait() // it was killed
+	awaitSlot(t, ctx, c, restartAt)
+	follower = startFollower(t, program, url, db, model)
+	awaitSlot(t, ctx, c, slots)
+	checkDatabase(t, ctx, db, slots)
+	if err := follower.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := follower.Wait(); err != nil {
+		t.Errorf("after SIGINT the follower ended with %v", err)
+	}
+
 	checked := 0
 	err = reward.Walk(ctx, c, slog.Default(), blockprint.Interval{Start: 1, End: slots}, reward.Walker{Block: func(r reward.Rated) error {
 		checked++
@@ -61,6 +77,71 @@ func TestLodestarBalances(t *testing.T) {
 	}
 	if checked < slots-4 {
 		t.Errorf("only %d blocks in %d slots", checked, slots)
+	}
+}
+
+func awaitSlot(t *testing.T, ctx context.Context, c *beacon.Client, slot blockprint.Slot) {
+	t.Helper()
+	for {
+		h, err := c.Header(ctx, beacon.Head)
+		if err == nil && h.Slot >= slot {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the node makes no block of slot %d: %v", slot, err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+func startFollower(t *testing.T, program, url, db, model string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(program, "follow", "--beacon", url, "--db", db, "--model", model, "--since", "genesis")
+	log := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // if it still runs
+		if t.Failed() {
+			t.Logf("the follower's log:\n%s", log)
+		}
+	})
+	return cmd
+}
+
+// checkDatabase waits until slots 1 to last are covered, and looks at every block.
+func checkDatabase(t *testing.T, ctx context.Context, db string, last blockprint.Slot) {
+	t.Helper()
+	s, err := sqlite.OpenExisting(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	span := blockprint.Interval{Start: 1, End: last}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		gaps, err := s.Gaps(ctx, span)
+		if err == nil && len(gaps) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("slots %v are missing (%v)", gaps, err)
+		}
+	}
+	blocks := 0
+	for b, err := range s.Blocks(ctx, span, store.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks++
+		if g := b.Classification.Graffiti; b.Single != blockprint.Lodestar || g.Client != blockprint.Lodestar || g.Version != "v1.5.1" {
+			t.Errorf("slot %d: label %s, graffiti %q read as %+v", b.Slot, b.Single, b.Graffiti, g)
+		}
+	}
+	t.Logf("%d blocks in slots %s, no gaps after the follower was killed and started again", blocks, span)
+	if blocks < int(last)-4 {
+		t.Errorf("only %d blocks", blocks)
 	}
 }
 

@@ -1,0 +1,36 @@
+# The two commands: make demo, make test.
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+TOOLS    := $(CURDIR)/.tools
+export CGO_ENABLED = 0
+
+.PHONY: build demo test race lint bench fuzz clean
+
+build: ## the program, in bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/blockprint ./cmd/blockprint
+
+demo: build ## everything on a simulated network, live
+	bin/blockprint demo $(ARGS)
+
+test: lint ## all tests, real nodes included; installs what they need
+	$(GO) build ./...
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+	$(GO) test ./... -timeout 15m
+
+lint: $(TOOLS)/golangci-lint ## golangci-lint with gofumpt
+	$(TOOLS)/golangci-lint run
+
+$(TOOLS)/golangci-lint: tools/go.mod
+	cd tools && GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+bench: ## benchmarks, with the ratios to what they replace
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+FUZZTIME ?= 30s
+fuzz: ## each fuzz target for FUZZTIME
+	for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+		$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+clean:
+	rm -rf bin .tools .nodes

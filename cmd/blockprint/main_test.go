@@ -1,0 +1,89 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// buildProgram builds the real program.
+func buildProgram(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "blockprint")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// goldenKNN is testdata/golden/knn.json.gz.
+type goldenKNN struct {
+	Training map[string][]json.RawMessage `json:"training"`
+	Queries  []struct {
+		Reward        json.RawMessage    `json:"block_reward"`
+		Single        string             `json:"best_guess_single"`
+		Multi         string             `json:"best_guess_multi"`
+		Probabilities map[string]float64 `json:"probability_map"`
+	} `json:"queries"`
+}
+
+func readGolden(t testing.TB, name string, into any) {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(z).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeTraining lays golden blocks out as a prepared directory.
+func writeTraining(t testing.TB, g goldenKNN, dir string) {
+	t.Helper()
+	for client, blocks := range g.Training {
+		folder := filepath.Join(dir, client)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks {
+			var head struct {
+				Root string `json:"block_root"`
+			}
+			if err := json.Unmarshal(b, &head); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(folder, head.Root+".json"), b)
+		}
+	}
+}
+
+func writeFile(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goldenModel trains a model on the golden set by the real program.
+func goldenModel(t testing.TB, program string) string {
+	t.Helper()
+	var g goldenKNN
+	readGolden(t, "knn.json.gz", &g)
+	dir := t.TempDir()
+	writeTraining(t, g, filepath.Join(dir, "training"))
+	path := filepath.Join(dir, "golden.model")
+	if out, err := exec.Command(program, "train", filepath.Join(dir, "training"), "-o", path).CombinedOutput(); err != nil {
+		t.Fatalf("train: %v\n%s", err, out)
+	}
+	return path
+}
