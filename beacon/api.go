@@ -140,7 +140,7 @@ func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
 		Data    json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(body, &reply); err != nil {
-		return nil, fmt.Errorf("not the JSON of a block: %w", err)
+		return nil, badJSON("the JSON of a block", body, err)
 	}
 	if reply.Data == nil {
 		return nil, errors.New(`not a block: "data" is missing`)
@@ -158,6 +158,16 @@ func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
 		return nil, err
 	}
 	return schemas.DecodeSignedJSON(fork, reply.Data)
+}
+
+// badJSON tells a text that was cut off, which another try may better, from one that is wrong.
+func badJSON(what string, text []byte, err error) error {
+	code := blockprint.Invalid
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) && syntax.Offset >= int64(len(text)) {
+		code = blockprint.Unavailable
+	}
+	return blockprint.Errorf(code, "not %s: %w", what, err)
 }
 
 // forkOf reads the fork's name that came with a block; nodes that do not tell it leave us the schedule.

@@ -7,9 +7,12 @@ const targetCommitteeSize = 128
 
 // density are features of how many new voters each attestation brings.
 var density = []Feature{
-	{"median_density", "0, 1, ...", "median of new voters / 128, each rounded down to a whole number (so mostly 0)",
-		medianDensity},
-	{"mean_density", "from 0", "mean of new voters / 128, each rounded down to a whole number",
+	{
+		"median_density", "0, 1, ...", "median of new voters / 128, each rounded down to a whole number (so mostly 0)",
+		medianDensity,
+	},
+	{
+		"mean_density", "from 0", "mean of new voters / 128, each rounded down to a whole number",
 		func(in *input) float64 {
 			if in.n() == 0 {
 				return 0
@@ -19,11 +22,16 @@ var density = []Feature{
 				sum += len(voters) / targetCommitteeSize
 			}
 			return float64(sum) / float64(in.n())
-		}},
-	{"num_single_bit", "0 to num_attestations", "attestations that bring exactly one new voter",
-		numSingleBit},
-	{"percent_single_bit", "0 to 1", "num_single_bit / num_attestations",
-		perAttestation(numSingleBit)},
+		},
+	},
+	{
+		"num_single_bit", "0 to num_attestations", "attestations that bring exactly one new voter",
+		numSingleBit,
+	},
+	{
+		"percent_single_bit", "0 to 1", "num_single_bit / num_attestations",
+		perAttestation(numSingleBit),
+	},
 }
 
 func medianDensity(in *input) float64 {

@@ -11,26 +11,46 @@ import (
 // order are features of how far a block is from being sorted. All but the Spearman correlation compare the block
 // with its sorted self by the Ratcliff-Obershelp ratio.
 var order = []Feature{
-	{"difflib_rewards", "0 to 1", "how near the rewards are to descending order",
-		func(in *input) float64 { return in.rewardRatio() }},
-	{"difflib_slot_index", "0 to 1", "how near the attestations are to ascending (slot, committee); committee is data.index, which is 0 since Electra",
-		byKey(false, slotIndex)},
-	{"difflib_index_slot", "0 to 1", "how near the attestations are to ascending (committee, slot)",
-		byKey(false, indexSlot)},
-	{"difflib_slot_index_rev", "0 to 1", "how near the attestations are to descending (slot, committee)",
-		byKey(true, slotIndex)},
-	{"difflib_index_slot_rev", "0 to 1", "how near the attestations are to descending (committee, slot)",
-		byKey(true, indexSlot)},
-	{"difflib_slot", "0 to 1", "how near the attestations are to oldest slot first",
-		byKey(false, slotOnly)},
-	{"difflib_slot_rev", "0 to 1", "how near the attestations are to newest slot first",
-		byKey(true, slotOnly)},
-	{"difflib_slot_reward", "0 to 1", "how near the attestations are to ascending (slot, reward)",
-		byKey(false, slotReward)},
-	{"difflib_slot_reward_rev", "0 to 1", "how near the attestations are to descending (slot, reward)",
-		byKey(true, slotReward)},
-	{"spearman_correlation", "-1 to 1", "rank correlation of the rewards with themselves in descending order",
-		func(in *input) float64 { return in.spearman() }},
+	{
+		"difflib_rewards", "0 to 1", "how near the rewards are to descending order",
+		func(in *input) float64 { return in.rewardRatio() },
+	},
+	{
+		"difflib_slot_index", "0 to 1", "how near the attestations are to ascending (slot, committee); committee is data.index, which is 0 since Electra",
+		byKey(false, slotIndex),
+	},
+	{
+		"difflib_index_slot", "0 to 1", "how near the attestations are to ascending (committee, slot)",
+		byKey(false, indexSlot),
+	},
+	{
+		"difflib_slot_index_rev", "0 to 1", "how near the attestations are to descending (slot, committee)",
+		byKey(true, slotIndex),
+	},
+	{
+		"difflib_index_slot_rev", "0 to 1", "how near the attestations are to descending (committee, slot)",
+		byKey(true, indexSlot),
+	},
+	{
+		"difflib_slot", "0 to 1", "how near the attestations are to oldest slot first",
+		byKey(false, slotOnly),
+	},
+	{
+		"difflib_slot_rev", "0 to 1", "how near the attestations are to newest slot first",
+		byKey(true, slotOnly),
+	},
+	{
+		"difflib_slot_reward", "0 to 1", "how near the attestations are to ascending (slot, reward)",
+		byKey(false, slotReward),
+	},
+	{
+		"difflib_slot_reward_rev", "0 to 1", "how near the attestations are to descending (slot, reward)",
+		byKey(true, slotReward),
+	},
+	{
+		"spearman_correlation", "-1 to 1", "rank correlation of the rewards with themselves in descending order",
+		func(in *input) float64 { return in.spearman() },
+	},
 }
 
 // orderScratch is the memory of the order features, used again for each block.

@@ -35,13 +35,15 @@ func (s *Server) privateRoutes() {
 	})
 	register(s, op(get, "/validator/{index}/blocks", "Blocks of a validator"), func(ctx context.Context, in *struct {
 		Index uint64 `path:"index"`
-	}) (*bodyOf[[]blockJSON], error) {
+	},
+	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, 0)
 	})
 	register(s, op(get, "/validator/{index}/blocks/{since_slot}", "Blocks of a validator from a slot on"), func(ctx context.Context, in *struct {
 		Index uint64 `path:"index"`
 		Since uint64 `path:"since_slot"`
-	}) (*bodyOf[[]blockJSON], error) {
+	},
+	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, in.Since)
 	})
 	type indices struct {
@@ -53,7 +55,8 @@ func (s *Server) privateRoutes() {
 	register(s, op(post, "/validator/blocks/{since_slot}", "Blocks of many validators from a slot on"), func(ctx context.Context, in *struct {
 		indices
 		Since uint64 `path:"since_slot"`
-	}) (*bodyOf[map[uint64][]blockJSON], error) {
+	},
+	) (*bodyOf[map[uint64][]blockJSON], error) {
 		return s.manyValidators(ctx, in.RawBody, in.Since)
 	})
 	register(s, op(get, "/validator/blocks/latest", "The newest block of every validator"), func(context.Context, *struct{}) (*huma.StreamResponse, error) {
@@ -70,13 +73,15 @@ func (s *Server) privateRoutes() {
 	register(s, op(get, "/blocks/{start_slot}/{end_slot}", "Blocks of the slots from start to before end"), func(ctx context.Context, in *struct {
 		blocksInput
 		End uint64 `path:"end_slot" maximum:"9223372036854775807"`
-	}) (*huma.StreamResponse, error) {
+	},
+	) (*huma.StreamResponse, error) {
 		return s.blocks(ctx, in.Start, &in.End, in.Partial, in.Orphaned)
 	})
 	register(s, op(get, "/blocks/{slot}/{root}/explain", "Why a block has its label: features and nearest training blocks"), func(ctx context.Context, in *struct {
 		Slot uint64 `path:"slot" maximum:"9223372036854775807"`
 		Root string `path:"root"`
-	}) (*bodyOf[explanation], error) {
+	},
+	) (*bodyOf[explanation], error) {
 		return s.explain(ctx, in.Slot, in.Root)
 	})
 	register(s, op(get, "/confusion/{client}/{start_slot}/{end_slot}", "Labels against graffiti for one client"), func(ctx context.Context, in *struct {
@@ -84,7 +89,8 @@ func (s *Server) privateRoutes() {
 		Start  uint64 `path:"start_slot" maximum:"9223372036854775807"`
 		End    uint64 `path:"end_slot" maximum:"9223372036854775807"`
 		partialParam
-	}) (*confusionOutput, error) {
+	},
+	) (*confusionOutput, error) {
 		return s.confusion(ctx, in.Client, in.Start, in.End, in.Partial)
 	})
 }

@@ -21,14 +21,16 @@ func (s *Server) publicRoutes() {
 	register(s, op("/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		partialParam
-	}) (*countsOutput, error) {
+	},
+	) (*countsOutput, error) {
 		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial)
 	})
 	register(s, op("/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
 		partialParam
-	}) (*countsOutput, error) {
+	},
+	) (*countsOutput, error) {
 		return s.blocksPerClient(ctx, in.Start, in.End, in.Partial)
 	})
 	register(s, op("/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
@@ -48,7 +50,8 @@ func (s *Server) publicRoutes() {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
 		partialParam
-	}) (*epochsOutput, error) {
+	},
+	) (*epochsOutput, error) {
 		return s.epochs(ctx, in.Start, in.End, in.Partial)
 	})
 }

@@ -189,6 +189,7 @@ func (w *watcher) SetFloor(context.Context, blockprint.Slot) error { return nil 
 func (w *watcher) Status(context.Context) (store.Status, error) {
 	return store.Status{Empty: true}, nil
 }
+
 func (w *watcher) Gaps(context.Context, blockprint.Interval) (blockprint.Intervals, error) {
 	return nil, nil
 }

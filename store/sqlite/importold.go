@@ -21,8 +21,12 @@ var oldClients = []struct {
 	column string
 	client blockprint.Client
 }{
-	{"pr_grandine", blockprint.Grandine}, {"pr_lighthouse", blockprint.Lighthouse}, {"pr_lodestar", blockprint.Lodestar},
-	{"pr_nimbus", blockprint.Nimbus}, {"pr_prysm", blockprint.Prysm}, {"pr_teku", blockprint.Teku},
+	{"pr_grandine", blockprint.Grandine},
+	{"pr_lighthouse", blockprint.Lighthouse},
+	{"pr_lodestar", blockprint.Lodestar},
+	{"pr_nimbus", blockprint.Nimbus},
+	{"pr_prysm", blockprint.Prysm},
+	{"pr_teku", blockprint.Teku},
 }
 
 // ImportReport counts what Import did.
