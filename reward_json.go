@@ -43,24 +43,45 @@ func NewRewardReader(r io.Reader) *RewardReader {
 
 // Next reads the next block reward into b, whose slices are used again. It returns io.EOF after the last one.
 func (r *RewardReader) Next(b *BlockReward) error {
-	raw, err := r.element()
-	if err != nil {
+	if err := r.toElement(); err != nil {
 		return err
 	}
-	r.s.data, r.s.pos, r.s.depth = raw, 0, 0
-	if err := r.s.blockReward(b); err != nil {
-		at := int64(0)
-		var syntax *syntaxError
-		if errors.As(err, &syntax) {
-			at = int64(syntax.pos)
+	for {
+		r.s.data, r.s.pos, r.s.depth, r.s.whole = r.buf[r.start:], 0, 0, false
+		err := r.s.blockReward(b)
+		if err == nil {
+			break
 		}
-		line := r.line + bytes.Count(raw[:min(int(at), len(raw))], []byte("\n"))
-		return Errorf(Invalid, "block %d, line %d, byte %d: %w", r.blocks+1, line, r.offset+at, err)
+		if r.s.whole || r.s.pos < len(r.s.data) {
+			return r.failed(err)
+		}
+		// The text may go on: read more, twice as much each time, and begin the block again.
+		if len(r.s.data) > r.limit {
+			return Errorf(TooLarge, "line %d, byte %d: a block reward of over %d bytes", r.line, r.offset, r.limit)
+		}
+		more, readErr := r.fill()
+		if readErr != nil {
+			return readErr
+		}
+		if !more {
+			return r.syntax("block %d does not end: the text is cut off", r.blocks+1)
+		}
 	}
-	r.consume(len(raw))
+	r.consume(r.s.pos)
 	r.blocks++
 	r.state = afterElement
 	return nil
+}
+
+// failed says where in the text an error is.
+func (r *RewardReader) failed(err error) error {
+	at := 0
+	var syntax *syntaxError
+	if errors.As(err, &syntax) {
+		at = syntax.pos
+	}
+	line := r.line + bytes.Count(r.s.data[:min(at, len(r.s.data))], []byte("\n"))
+	return Errorf(Invalid, "block %d, line %d, byte %d: %w", r.blocks+1, line, r.offset+int64(at), err)
 }
 
 func (r *RewardReader) consume(n int) {
@@ -69,7 +90,8 @@ func (r *RewardReader) consume(n int) {
 	r.offset += int64(n)
 }
 
-// fill reads more input; it reports false at the end.
+// fill reads more input, at least as much as is there already, so that beginning a block again costs little; it
+// reports false at the end.
 func (r *RewardReader) fill() (bool, error) {
 	if r.eof {
 		return false, nil
@@ -85,16 +107,17 @@ func (r *RewardReader) fill() (bool, error) {
 		copy(grown, r.buf)
 		r.buf = grown
 	}
-	n, err := r.r.Read(r.buf[old:cap(r.buf)])
-	r.buf = r.buf[:old+n]
-	if errors.Is(err, io.EOF) {
-		r.eof = true
-		return n > 0, nil
+	for enough := min(old+max(old, 1<<16), cap(r.buf)); len(r.buf) < enough && !r.eof; {
+		n, err := r.r.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf = r.buf[:len(r.buf)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			r.eof = true
+		case err != nil:
+			return false, Errorf(Invalid, "after byte %d: %w", r.offset+int64(len(r.buf)), err)
+		}
 	}
-	if err != nil {
-		return false, fmt.Errorf("after byte %d: %w", r.offset, err)
-	}
-	return true, nil
+	return len(r.buf) > old, nil
 }
 
 // peekByte returns the next byte that is not white space.
@@ -121,82 +144,46 @@ func (r *RewardReader) syntax(format string, args ...any) error {
 	return Errorf(Invalid, "line %d, byte %d: %s", r.line, r.offset, fmt.Sprintf(format, args...))
 }
 
-// element returns the bytes of the next object, still unconsumed.
-func (r *RewardReader) element() ([]byte, error) {
+// toElement goes to the next object, past brackets and commas.
+func (r *RewardReader) toElement() error {
 	c, err := r.peekByte()
 	if errors.Is(err, io.EOF) {
 		switch {
 		case r.inArray && r.state != atEnd:
-			return nil, r.syntax("the array does not end: the text is cut off after %d blocks", r.blocks)
+			return r.syntax("the array does not end: the text is cut off after %d blocks", r.blocks)
 		case r.state == atStart:
-			return nil, r.syntax("empty: expected a block reward or an array of them")
+			return r.syntax("empty: expected a block reward or an array of them")
 		}
-		return nil, io.EOF
+		return io.EOF
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case r.state == atEnd:
-		return nil, r.syntax("text after the end of the array")
+		return r.syntax("text after the end of the array")
 	case c == '[' && r.state == atStart && !r.inArray:
 		r.inArray = true
 		r.consume(1)
-		return r.element()
+		return r.toElement()
 	case c == ']' && r.inArray:
 		r.consume(1)
 		r.state = atEnd
-		return r.element()
+		return r.toElement()
 	case r.inArray && r.state == afterElement:
 		if c != ',' {
-			return nil, r.syntax("expected ',' or ']', found %q", c)
+			return r.syntax("expected ',' or ']', found %q", c)
 		}
 		r.consume(1)
 		r.state = atStart
 		if c, err = r.peekByte(); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return err
 		}
 	}
 	if c != '{' {
-		return nil, r.syntax("expected a block reward object, found %q", c)
+		return r.syntax("expected a block reward object, found %q", c)
 	}
-	return r.objectBytes()
-}
-
-// objectBytes finds the end of the object that begins at the next byte by counting braces outside strings.
-func (r *RewardReader) objectBytes() ([]byte, error) {
-	depth, inString, escaped := 0, false, false
-	for i := r.start; ; i++ {
-		if i == len(r.buf) {
-			if i-r.start > r.limit {
-				return nil, Errorf(TooLarge, "line %d, byte %d: a block reward of over %d bytes", r.line, r.offset, r.limit)
-			}
-			i -= r.start
-			more, err := r.fill()
-			if err != nil {
-				return nil, err
-			}
-			i += r.start
-			if !more && i == len(r.buf) {
-				return nil, r.syntax("block %d does not end: the text is cut off", r.blocks+1)
-			}
-		}
-		switch c := r.buf[i]; {
-		case escaped:
-			escaped = false
-		case inString:
-			escaped = c == '\\'
-			inString = c != '"'
-		case c == '"':
-			inString = true
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				return r.buf[r.start : i+1], nil
-			}
-		}
-	}
+	return nil
 }
 
 func (s *scanner) blockReward(b *BlockReward) error {
@@ -228,6 +215,7 @@ func (s *scanner) blockReward(b *BlockReward) error {
 	if err != nil {
 		return err
 	}
+	s.whole = true
 	for _, f := range []struct {
 		have bool
 		name string

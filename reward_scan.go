@@ -1,6 +1,7 @@
 package blockprint
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -18,6 +19,7 @@ type scanner struct {
 	seen  []seenSlot
 	stamp uint32
 	depth int
+	whole bool // the block's JSON is complete, whatever it says
 }
 
 // maxDepth bounds the nesting of what is read; a reward has 5 levels.
@@ -96,6 +98,9 @@ func (s *scanner) object(field func(key []byte) error) error {
 		if err := s.expect(':'); err != nil {
 			return err
 		}
+		if key, err = s.unescape(key); err != nil {
+			return err
+		}
 		if err := field(key); err != nil {
 			return err
 		}
@@ -157,23 +162,26 @@ func (s *scanner) rawString() ([]byte, error) {
 }
 
 func (s *scanner) text() (string, error) {
-	start := s.pos
 	raw, err := s.rawString()
 	if err != nil {
 		return "", err
 	}
-	for _, c := range raw {
-		if c == '\\' || c >= utf8.RuneSelf {
-			var out string
-			quoted := append(append([]byte{'"'}, raw...), '"')
-			if err := json.Unmarshal(quoted, &out); err != nil {
-				s.pos = start
-				return "", s.fail("bad string: %v", err)
-			}
-			return out, nil
-		}
+	raw, err = s.unescape(raw)
+	return string(raw), err
+}
+
+// unescape undoes the escapes of the string that was just read.
+func (s *scanner) unescape(raw []byte) ([]byte, error) {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return raw, nil
 	}
-	return string(raw), nil
+	var out string
+	quoted := append(append([]byte{'"'}, raw...), '"')
+	if err := json.Unmarshal(quoted, &out); err != nil {
+		s.pos -= len(raw) + 1
+		return nil, s.fail("bad string: %v", err)
+	}
+	return []byte(out), nil
 }
 
 // number reads an unsigned integer, bare or in quotes.
@@ -197,8 +205,8 @@ func (s *scanner) number() (uint64, error) {
 
 func (s *scanner) digits() (uint64, error) {
 	start := s.pos
-	var n uint64
-	for s.pos < len(s.data) {
+	n, end := digitsAt(s.data, start)
+	for s.pos = end; s.pos < len(s.data); s.pos++ {
 		c := s.data[s.pos] - '0'
 		if c > 9 {
 			break
@@ -207,7 +215,6 @@ func (s *scanner) digits() (uint64, error) {
 			return 0, s.fail("number over 64 bits")
 		}
 		n = n*10 + uint64(c)
-		s.pos++
 	}
 	switch {
 	case s.pos == start:
@@ -221,6 +228,18 @@ func (s *scanner) digits() (uint64, error) {
 		}
 	}
 	return n, nil
+}
+
+// digitsAt reads up to 19 digits, which never overflow, and returns where it stopped.
+func digitsAt(data []byte, at int) (n uint64, end int) {
+	for end = at; end < len(data) && end < at+19; end++ {
+		c := data[end] - '0'
+		if c > 9 {
+			break
+		}
+		n = n*10 + uint64(c)
+	}
+	return n, end
 }
 
 func (s *scanner) root() (Root, error) {
@@ -248,6 +267,7 @@ func (s *scanner) voters(out []VoterReward) ([]VoterReward, error) {
 		return out, nil
 	}
 	for first := len(out); ; {
+		out = s.plainVoters(out, first)
 		v, err := s.validatorKey()
 		if err != nil {
 			return out, err
@@ -270,6 +290,35 @@ func (s *scanner) voters(out []VoterReward) ([]VoterReward, error) {
 		if err := s.expect(','); err != nil {
 			return out, err
 		}
+	}
+}
+
+// plainVoters reads entries of the usual form "123": 456, as long as they come; it stops before the first one that
+// is written otherwise, repeated, or the last of its map, and leaves that to the careful way.
+func (s *scanner) plainVoters(out []VoterReward, first int) []VoterReward {
+	data := s.data
+	for p := s.pos; ; {
+		for p < len(data) && data[p] == ' ' {
+			p++
+		}
+		if p+2 >= len(data) || data[p] != '"' || data[p+1] == '0' {
+			return out
+		}
+		v, q := digitsAt(data, p+1)
+		if q == p+1 || q+2 >= len(data) || data[q] != '"' || data[q+1] != ':' {
+			return out
+		}
+		q += 2
+		if data[q] == ' ' {
+			q++
+		}
+		gwei, end := digitsAt(data, q)
+		if end == q || end >= len(data) || data[end] != ',' || data[q] == '0' || s.repeated(v, len(out)-first) {
+			return out
+		}
+		out = append(out, VoterReward{v, gwei})
+		p = end + 1
+		s.pos = p
 	}
 }
 
@@ -329,7 +378,7 @@ func (s *scanner) skip() error {
 	case '[':
 		return s.array(s.skip)
 	case '"':
-		_, err := s.rawString()
+		_, err := s.text()
 		return err
 	case 0:
 		return s.fail("expected a value, but the text ends")
@@ -344,7 +393,9 @@ func (s *scanner) skip() error {
 		break
 	}
 	if !json.Valid(s.data[start:s.pos]) {
-		s.pos = start
+		if s.pos < len(s.data) { // at the end it may just be cut off
+			s.pos = start
+		}
 		return s.fail("expected a JSON value")
 	}
 	return nil
@@ -352,9 +403,15 @@ func (s *scanner) skip() error {
 
 // null consumes a null and tells whether there was one.
 func (s *scanner) null() bool {
-	if s.peek() == 'n' && len(s.data)-s.pos >= 4 && string(s.data[s.pos:s.pos+4]) == "null" {
-		s.pos += 4
-		return true
+	switch {
+	case s.peek() != 'n':
+		return false
+	case len(s.data)-s.pos < 4:
+		s.pos = len(s.data) // cut off
+		return false
+	case string(s.data[s.pos:s.pos+4]) != "null":
+		return false
 	}
-	return false
+	s.pos += 4
+	return true
 }

@@ -56,6 +56,7 @@ var order = []Feature{
 // orderScratch is the memory of the order features, used again for each block.
 type orderScratch struct {
 	ready   bool
+	entries []entry // none in old files, whose ratios are then 1
 	codes   []int32 // one number for each distinct (slot, index, root, reward), in block order
 	perm    []int32
 	sorted  []int32
@@ -71,35 +72,27 @@ type entry struct {
 	reward blockprint.Gwei
 }
 
-// entries returns the number of attestations that have data: none in old files, whose ratios are then 1.
-func (in *input) entries() int { return min(len(in.r.Attestations.Data), in.n()) }
-
-func (in *input) entry(i int32) entry {
-	d := &in.r.Attestations.Data[i]
-	return entry{d.Slot, d.Index, &d.BeaconBlockRoot, in.totals[i]}
-}
-
-func slotIndex(a, b entry) int {
+func slotIndex(a, b *entry) int {
 	return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.index, b.index))
 }
 
-func indexSlot(a, b entry) int {
+func indexSlot(a, b *entry) int {
 	return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.slot, b.slot))
 }
 
-func slotOnly(a, b entry) int { return cmp.Compare(a.slot, b.slot) }
+func slotOnly(a, b *entry) int { return cmp.Compare(a.slot, b.slot) }
 
-func slotReward(a, b entry) int {
+func slotReward(a, b *entry) int {
 	return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.reward, b.reward))
 }
 
-func wholeEntry(a, b entry) int {
+func wholeEntry(a, b *entry) int {
 	return cmp.Or(slotIndex(a, b), cmp.Compare(a.reward, b.reward), bytes.Compare(a.root[:], b.root[:]))
 }
 
 // byKey makes the feature that compares the block with itself sorted by a key. The sort is stable in both
 // directions, as Python's is.
-func byKey(reverse bool, key func(a, b entry) int) func(*input) float64 {
+func byKey(reverse bool, key func(a, b *entry) int) func(*input) float64 {
 	return func(in *input) float64 {
 		in.prepareOrder()
 		o := &in.order
@@ -111,7 +104,7 @@ func byKey(reverse bool, key func(a, b entry) int) func(*input) float64 {
 			if reverse {
 				a, b = b, a
 			}
-			return key(in.entry(a), in.entry(b))
+			return key(&o.entries[a], &o.entries[b])
 		})
 		for i, at := range o.sorted {
 			o.sorted[i] = o.codes[at]
@@ -127,16 +120,21 @@ func (in *input) prepareOrder() {
 		return
 	}
 	o.ready = true
-	n := in.entries()
+	n := min(len(in.r.Attestations.Data), in.n())
+	o.entries = o.entries[:0]
+	for i := range n {
+		d := &in.r.Attestations.Data[i]
+		o.entries = append(o.entries, entry{d.Slot, d.Index, &d.BeaconBlockRoot, in.totals[i]})
+	}
 	o.perm = o.perm[:0]
 	for i := range n {
 		o.perm = append(o.perm, int32(i))
 	}
-	slices.SortFunc(o.perm, func(a, b int32) int { return wholeEntry(in.entry(a), in.entry(b)) })
+	slices.SortFunc(o.perm, func(a, b int32) int { return wholeEntry(&o.entries[a], &o.entries[b]) })
 	o.codes = slices.Grow(o.codes[:0], n)[:n]
 	code := int32(-1)
 	for i, at := range o.perm {
-		if i == 0 || wholeEntry(in.entry(o.perm[i-1]), in.entry(at)) != 0 {
+		if i == 0 || wholeEntry(&o.entries[o.perm[i-1]], &o.entries[at]) != 0 {
 			code++
 		}
 		o.codes[at] = code

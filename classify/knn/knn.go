@@ -68,25 +68,33 @@ func Fit(x []float64, y []uint8, dims, classes, k int) (*Classifier, error) {
 }
 
 func (c *Classifier) build(x []float64, y []uint8) {
-	row := func(i uint32) []float64 { return x[int(i)*c.dims : (int(i)+1)*c.dims] }
 	// Bring equal rows together; ties by number keep the rows of a point ascending.
 	perm := make([]uint32, len(y))
 	for i := range perm {
 		perm[i] = uint32(i)
 	}
+	row := func(i uint32) []float64 { return x[int(i)*c.dims : (int(i)+1)*c.dims] }
 	slices.SortFunc(perm, func(a, b uint32) int {
-		return cmp.Or(slices.Compare(row(a), row(b)), cmp.Compare(a, b))
+		ra, rb := row(a), row(b)
+		for d, v := range ra {
+			switch w := rb[d]; {
+			case v < w:
+				return -1
+			case v > w:
+				return 1
+			}
+		}
+		return cmp.Compare(a, b)
 	})
-	var starts []uint32 // in perm, of each distinct point
+	b := builder{c: c}
 	for i, r := range perm {
 		if i == 0 || !slices.Equal(row(perm[i-1]), row(r)) {
-			starts = append(starts, uint32(i))
+			b.starts = append(b.starts, uint32(i))
+			b.points = append(b.points, row(r)...)
 		}
 	}
-	distinct := len(starts)
-	starts = append(starts, uint32(len(perm)))
-
-	b := builder{c: c, coord: func(p int32, d int) float64 { return row(perm[starts[p]])[d] }}
+	distinct := len(b.starts)
+	b.starts = append(b.starts, uint32(len(perm)))
 	b.order = make([]int32, distinct)
 	for i := range b.order {
 		b.order[i] = int32(i)
@@ -98,9 +106,9 @@ func (c *Classifier) build(x []float64, y []uint8) {
 	c.rowNum = make([]uint32, 0, len(perm))
 	c.rowClass = make([]uint8, 0, len(perm))
 	for _, p := range b.order {
-		c.points = append(c.points, row(perm[starts[p]])...)
+		c.points = append(c.points, b.points[int(p)*c.dims:(int(p)+1)*c.dims]...)
 		c.rowStart = append(c.rowStart, uint32(len(c.rowNum)))
-		for _, r := range perm[starts[p]:starts[p+1]] {
+		for _, r := range perm[b.starts[p]:b.starts[p+1]] {
 			c.rowNum = append(c.rowNum, r)
 			c.rowClass = append(c.rowClass, y[r])
 		}
@@ -108,23 +116,40 @@ func (c *Classifier) build(x []float64, y []uint8) {
 	c.rowStart = append(c.rowStart, uint32(len(c.rowNum)))
 }
 
+// builder arranges distinct points into cells.
 type builder struct {
-	c     *Classifier
-	coord func(point int32, dim int) float64
-	order []int32
+	c      *Classifier
+	points []float64 // distinct points in lexical order
+	starts []uint32  // where the rows of each begin
+	order  []int32   // points in the order of the tree's leaves
 }
+
+func (b *builder) coord(point int32, dim int) float64 { return b.points[int(point)*b.c.dims+dim] }
 
 // split makes the cell of the points order[lo:hi] and returns its index.
 func (b *builder) split(lo, hi int) int32 {
 	at := int32(len(b.c.nodes))
 	b.c.nodes = append(b.c.nodes, node{dim: -1, lo: int32(lo), hi: int32(hi)})
 	if hi-lo <= leafSize {
+		slices.Sort(b.order[lo:hi])
 		return at
 	}
-	dim, width := 0, 0.0
+	dim := b.widest(b.order[lo:hi])
+	mid := (lo + hi) / 2
+	b.selectMedian(b.order[lo:hi], mid-lo, dim)
+	value := b.coord(b.order[mid], dim)
+	left := b.split(lo, mid)
+	right := b.split(mid, hi)
+	b.c.nodes[at] = node{dim: int32(dim), lo: left, hi: right, split: value}
+	return at
+}
+
+// widest returns the dimension in which points lie furthest apart.
+func (b *builder) widest(points []int32) int {
+	dim, width := 0, -1.0
 	for d := range b.c.dims {
 		least, most := math.Inf(1), math.Inf(-1)
-		for _, p := range b.order[lo:hi] {
+		for _, p := range points {
 			v := b.coord(p, d)
 			least, most = min(least, v), max(most, v)
 		}
@@ -132,16 +157,46 @@ func (b *builder) split(lo, hi int) int32 {
 			dim, width = d, most-least
 		}
 	}
-	part := b.order[lo:hi]
-	slices.SortFunc(part, func(p, q int32) int {
-		return cmp.Or(cmp.Compare(b.coord(p, dim), b.coord(q, dim)), cmp.Compare(p, q))
-	})
-	mid := lo + len(part)/2
-	value := b.coord(b.order[mid], dim)
-	left := b.split(lo, mid)
-	right := b.split(mid, hi)
-	b.c.nodes[at] = node{dim: int32(dim), lo: left, hi: right, split: value}
-	return at
+	return dim
+}
+
+// selectMedian moves the points so that the n-th in order of (coordinate, number) is in its place, with all before
+// it before it: Hoare's quickselect, with the median of three as pivot.
+func (b *builder) selectMedian(p []int32, n, dim int) {
+	less := func(i, j int32) bool {
+		x, y := b.coord(i, dim), b.coord(j, dim)
+		return x < y || x == y && i < j
+	}
+	for lo, hi := 0, len(p)-1; lo < hi; {
+		mid := (lo + hi) / 2
+		for _, pair := range [][2]int{{lo, mid}, {lo, hi}, {mid, hi}} {
+			if less(p[pair[1]], p[pair[0]]) {
+				p[pair[0]], p[pair[1]] = p[pair[1]], p[pair[0]]
+			}
+		}
+		pivot := p[mid]
+		i, j := lo, hi
+		for i <= j {
+			for less(p[i], pivot) {
+				i++
+			}
+			for less(pivot, p[j]) {
+				j--
+			}
+			if i <= j {
+				p[i], p[j] = p[j], p[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return
+		}
+	}
 }
 
 // Neighbour is a training row found by a query.
