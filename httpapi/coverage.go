@@ -10,26 +10,27 @@ import (
 	"blockprint/store"
 )
 
-// answerHeaders come with every counted answer.
-type answerHeaders struct {
+// AnswerHeaders come with every counted answer. (It is exported because the OpenAPI library passes over embedded
+// types that are not.)
+type AnswerHeaders struct {
 	AsOf  string `header:"Blockprint-As-Of-Slot" doc:"The newest covered slot."`
 	Model string `header:"Blockprint-Model" doc:"The model that labels new blocks."`
 	Trust string `header:"Blockprint-Trust" doc:"Whether the labels' accuracy is being measured, and how it stands."`
 	Gaps  string `header:"Blockprint-Gaps" doc:"With ?partial=true: the missing slots, as start-end, by comma."`
 }
 
-// partialParam lets a caller take what there is.
-type partialParam struct {
+// PartialParam lets a caller take what there is.
+type PartialParam struct {
 	Partial bool `query:"partial" doc:"Answer although slots are missing; the header Blockprint-Gaps then names them."`
 }
 
 // covered checks that the slots from start to end-1 are covered, and returns the headers of the answer.
-func (s *Server) covered(ctx context.Context, start, end blockprint.Slot, partial bool) (answerHeaders, error) {
+func (s *Server) covered(ctx context.Context, start, end blockprint.Slot, partial bool) (AnswerHeaders, error) {
 	st, err := s.store.Status(ctx)
 	if err != nil {
-		return answerHeaders{}, err
+		return AnswerHeaders{}, err
 	}
-	h := answerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10), Trust: "unmeasured"}
+	h := AnswerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10), Trust: "unmeasured"}
 	if s.model != nil {
 		h.Model = s.model.Name
 	}

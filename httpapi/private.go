@@ -46,14 +46,11 @@ func (s *Server) privateRoutes() {
 	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, in.Since)
 	})
-	type indices struct {
-		RawBody []byte `contentType:"application/json" doc:"A list of validator indices."`
-	}
-	register(s, op(post, "/validator/blocks", "Blocks of many validators"), func(ctx context.Context, in *indices) (*bodyOf[map[uint64][]blockJSON], error) {
+	register(s, op(post, "/validator/blocks", "Blocks of many validators"), func(ctx context.Context, in *IndicesBody) (*bodyOf[map[uint64][]blockJSON], error) {
 		return s.manyValidators(ctx, in.RawBody, 0)
 	})
 	register(s, op(post, "/validator/blocks/{since_slot}", "Blocks of many validators from a slot on"), func(ctx context.Context, in *struct {
-		indices
+		IndicesBody
 		Since uint64 `path:"since_slot"`
 	},
 	) (*bodyOf[map[uint64][]blockJSON], error) {
@@ -62,16 +59,11 @@ func (s *Server) privateRoutes() {
 	register(s, op(get, "/validator/blocks/latest", "The newest block of every validator"), func(context.Context, *struct{}) (*huma.StreamResponse, error) {
 		return s.latest(), nil
 	})
-	type blocksInput struct {
-		Start uint64 `path:"start_slot" maximum:"9223372036854775807"`
-		partialParam
-		Orphaned bool `query:"orphaned" doc:"Orphaned blocks too."`
-	}
-	register(s, op(get, "/blocks/{start_slot}", "Blocks from a slot up to the head"), func(ctx context.Context, in *blocksInput) (*huma.StreamResponse, error) {
+	register(s, op(get, "/blocks/{start_slot}", "Blocks from a slot up to the head"), func(ctx context.Context, in *BlocksParams) (*huma.StreamResponse, error) {
 		return s.blocks(ctx, in.Start, nil, in.Partial, in.Orphaned)
 	})
 	register(s, op(get, "/blocks/{start_slot}/{end_slot}", "Blocks of the slots from start to before end"), func(ctx context.Context, in *struct {
-		blocksInput
+		BlocksParams
 		End uint64 `path:"end_slot" maximum:"9223372036854775807"`
 	},
 	) (*huma.StreamResponse, error) {
@@ -88,11 +80,23 @@ func (s *Server) privateRoutes() {
 		Client string `path:"client"`
 		Start  uint64 `path:"start_slot" maximum:"9223372036854775807"`
 		End    uint64 `path:"end_slot" maximum:"9223372036854775807"`
-		partialParam
+		PartialParam
 	},
 	) (*confusionOutput, error) {
 		return s.confusion(ctx, in.Client, in.Start, in.End, in.Partial)
 	})
+}
+
+// IndicesBody is a body of validator indices.
+type IndicesBody struct {
+	RawBody []byte `contentType:"application/json" doc:"A list of validator indices."`
+}
+
+// BlocksParams choose blocks.
+type BlocksParams struct {
+	Start uint64 `path:"start_slot" maximum:"9223372036854775807"`
+	PartialParam
+	Orphaned bool `query:"orphaned" doc:"Orphaned blocks too."`
 }
 
 // blockJSON is a stored block as the original shows it, with more.
@@ -229,7 +233,7 @@ func (s *Server) manyValidators(ctx context.Context, body []byte, since uint64) 
 
 // stream writes a JSON list as it is read. An error after the first element can only break the list off, which the
 // caller notices as invalid JSON.
-func stream[T any](s *Server, h answerHeaders, list iter.Seq2[T, error], each func(*T) any) *huma.StreamResponse {
+func stream[T any](s *Server, h AnswerHeaders, list iter.Seq2[T, error], each func(*T) any) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		next, stop := iter.Pull2(list)
 		defer stop()
@@ -272,7 +276,7 @@ func stream[T any](s *Server, h answerHeaders, list iter.Seq2[T, error], each fu
 }
 
 func (s *Server) latest() *huma.StreamResponse {
-	return stream(s, answerHeaders{}, s.store.LatestBlocks(context.Background()), func(l *store.Latest) any {
+	return stream(s, AnswerHeaders{}, s.store.LatestBlocks(context.Background()), func(l *store.Latest) any {
 		return map[string]any{"proposer_index": l.Proposer, "slot": l.Slot, "best_guess_single": l.Single}
 	})
 }
@@ -303,7 +307,7 @@ func (s *Server) blocks(ctx context.Context, start uint64, end *uint64, partial,
 }
 
 type confusionOutput struct {
-	answerHeaders
+	AnswerHeaders
 	Body store.Confusion
 }
 

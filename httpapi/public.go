@@ -20,7 +20,7 @@ func (s *Server) publicRoutes() {
 	}
 	register(s, op("/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
-		partialParam
+		PartialParam
 	},
 	) (*countsOutput, error) {
 		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial)
@@ -28,7 +28,7 @@ func (s *Server) publicRoutes() {
 	register(s, op("/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
-		partialParam
+		PartialParam
 	},
 	) (*countsOutput, error) {
 		return s.blocksPerClient(ctx, in.Start, in.End, in.Partial)
@@ -49,7 +49,7 @@ func (s *Server) publicRoutes() {
 	register(s, op("/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
-		partialParam
+		PartialParam
 	},
 	) (*epochsOutput, error) {
 		return s.epochs(ctx, in.Start, in.End, in.Partial)
@@ -60,18 +60,18 @@ func (s *Server) publicRoutes() {
 type bodyOf[T any] struct{ Body T }
 
 type countsOutput struct {
-	answerHeaders
+	AnswerHeaders
 	Body map[blockprint.Client]int64 `doc:"The original's eight labels are always there; further ones when they have blocks."`
 }
 
 // epochRange checks a range of epochs and turns it into slots.
-func (s *Server) epochRange(ctx context.Context, start, end uint64, partial bool) (answerHeaders, error) {
+func (s *Server) epochRange(ctx context.Context, start, end uint64, partial bool) (AnswerHeaders, error) {
 	if end < start {
-		return answerHeaders{}, blockprint.Errorf(blockprint.Invalid, "end_epoch %d is before start_epoch %d", end, start)
+		return AnswerHeaders{}, blockprint.Errorf(blockprint.Invalid, "end_epoch %d is before start_epoch %d", end, start)
 	}
 	n, err := s.slotsPerEpoch(ctx)
 	if err != nil {
-		return answerHeaders{}, err
+		return AnswerHeaders{}, err
 	}
 	return s.covered(ctx, blockprint.Slot(start*n), blockprint.Slot(end*n), partial)
 }
@@ -128,7 +128,7 @@ type clientCount struct {
 }
 
 type clientsOutput struct {
-	answerHeaders
+	AnswerHeaders
 	Body []clientCount
 }
 
@@ -144,7 +144,7 @@ func (s *Server) clients(ctx context.Context) (*clientsOutput, error) {
 	for _, c := range append(blockprint.Clients(), blockprint.Uncertain) {
 		counts[c] += 0
 	}
-	out := &clientsOutput{answerHeaders: h}
+	out := &clientsOutput{AnswerHeaders: h}
 	for c, n := range counts {
 		out.Body = append(out.Body, clientCount{c, n})
 	}
@@ -158,7 +158,7 @@ type epochCount struct {
 }
 
 type epochsOutput struct {
-	answerHeaders
+	AnswerHeaders
 	Body []epochCount
 }
 
@@ -177,7 +177,7 @@ func (s *Server) epochs(ctx context.Context, start, end uint64, partial bool) (*
 	if err != nil {
 		return nil, err
 	}
-	out := &epochsOutput{answerHeaders: h, Body: []epochCount{}}
+	out := &epochsOutput{AnswerHeaders: h, Body: []epochCount{}}
 	for e := blockprint.Epoch(start); e < blockprint.Epoch(end); e++ {
 		if counts[e] != nil {
 			out.Body = append(out.Body, epochCount{e, counts[e]})

@@ -127,9 +127,21 @@ func (s *Server) routes() {
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{}))
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	s.mux.HandleFunc("GET /readyz", s.serveReady)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, newStatusError(http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path+"; see /docs"))
-	})
+	s.mux.HandleFunc("/", s.serveUnknown)
+}
+
+// serveUnknown tells a wrong method from a wrong path.
+func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "/" {
+			w.Header().Set("Allow", method)
+			writeError(w, newStatusError(http.StatusMethodNotAllowed, r.URL.Path+" wants "+method))
+			return
+		}
+	}
+	writeError(w, newStatusError(http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path+"; see /docs"))
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
@@ -149,6 +161,7 @@ func register[I, O any](s *Server, op huma.Operation, handler func(context.Conte
 		op.MaxBodyBytes = s.o.MaxBody
 	}
 	op.BodyReadTimeout = time.Minute
+	op.SkipValidateBody = true // bodies are read by our own, stricter readers
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
