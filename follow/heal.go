@@ -129,7 +129,6 @@ func (c *chunk) block(r reward.Rated) error {
 }
 
 func (c *chunk) empty(i blockprint.Interval) error {
-	c.batch.Empty = append(c.batch.Empty, i)
 	return c.told(i.End)
 }
 
@@ -150,6 +149,7 @@ func (c *chunk) flush() error {
 	final := slots.End <= c.f.finalized
 	c.f.mu.Unlock()
 	c.batch.Chains = []store.Chain{{Slots: slots, Blocks: c.ids, Final: final}}
+	c.batch.Covered = []blockprint.Interval{slots}
 	if err := c.f.to.Record(c.ctx, c.batch); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // Batch is what the follower has learnt: rewards not yet labelled, and what store.Batch says of the chain.
 type Batch struct {
 	Rewards   []*blockprint.BlockReward
-	Empty     []blockprint.Interval
+	Covered   []blockprint.Interval
 	Chains    []store.Chain
 	Finalized *blockprint.Slot
 }
@@ -54,7 +54,7 @@ func (l *Local) Record(ctx context.Context, b Batch) error {
 		c, features := l.labeler.Label(r)
 		blocks[i] = store.RewardBlock(r, c, features, l.Model.Name)
 	}
-	if _, err := l.Apply(ctx, store.Batch{Blocks: blocks, Empty: b.Empty, Chains: b.Chains, Finalized: b.Finalized}); err != nil {
+	if _, err := l.Apply(ctx, store.Batch{Blocks: blocks, Covered: b.Covered, Chains: b.Chains, Finalized: b.Finalized}); err != nil {
 		return err
 	}
 	if l.onBlock != nil {

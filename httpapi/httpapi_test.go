@@ -113,7 +113,7 @@ func chain(first, last blockprint.Slot) store.Batch {
 		parent = slot
 	}
 	if first > 1 {
-		b.Empty = []blockprint.Interval{{Start: first - 1, End: first - 1}} // pretend that the parent is known
+		b.Covered = []blockprint.Interval{{Start: first - 1, End: first - 1}} // pretend that the parent is known
 	}
 	return b
 }
@@ -291,18 +291,21 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-func reward(slot, parent uint64, root string) string {
-	return fmt.Sprintf(`{"total":5,"block_root":"0x%064s","meta":{"slot":"%d","parent_slot":"%d","proposer_index":7,"graffiti":"teku/v24.1.0"},"attestation_rewards":{"total":5,"per_attestation_rewards":[{"5":3},{"6":2},{}]},"sync_committee_rewards":0}`, root, slot, parent)
+// padRoot makes a root that begins with the given digits.
+func padRoot(digits string) string { return "0x" + digits + strings.Repeat("0", 64-len(digits)) }
+
+func rewardJSON(slot, parent uint64, root string) string {
+	return fmt.Sprintf(`{"total":5,"block_root":"%s","meta":{"slot":"%d","parent_slot":"%d","proposer_index":7,"graffiti":"teku/v24.1.0"},"attestation_rewards":{"total":5,"per_attestation_rewards":[{"5":3},{"6":2},{}]},"sync_committee_rewards":0}`, padRoot(root), slot, parent)
 }
 
 func TestClassify(t *testing.T) {
 	a := newAPI(t, httpapi.Options{MaxBody: 20000})
 	var one map[string]any
-	if w := a.call("POST", "/classify", reward(3, 2, "a"), &one); w.Code != 200 || one["best_guess_single"] == nil || one["graffiti_guess"] != "Teku" {
+	if w := a.call("POST", "/classify", rewardJSON(3, 2, "a"), &one); w.Code != 200 || one["best_guess_single"] == nil || one["graffiti_guess"] != "Teku" {
 		t.Errorf("one block: %d %s", w.Code, w.Body)
 	}
 	var list []map[string]any
-	body := "[" + reward(1, 0, "1") + "," + reward(2, 1, "2") + "," + reward(3, 2, "a") + "]" // the last one is known
+	body := "[" + rewardJSON(1, 0, "1") + "," + rewardJSON(2, 1, "2") + "," + rewardJSON(3, 2, "a") + "]" // the last one is known
 	if a.call("POST", "/classify", body, &list); len(list) != 3 {
 		t.Errorf("a list: %v", list)
 	}
@@ -311,7 +314,7 @@ func TestClassify(t *testing.T) {
 	if counts["Lighthouse"]+counts["Prysm"] != 3 {
 		t.Errorf("counts %v", counts)
 	}
-	a.call("POST", "/classify/no_store", "["+reward(9, 8, "9")+"]", &list)
+	a.call("POST", "/classify/no_store", "["+rewardJSON(9, 8, "9")+"]", &list)
 	var status map[string]any
 	if a.call("GET", "/sync/status", "", &status); status["greatest_block_slot"] != 3.0 || status["synced"] != true {
 		t.Errorf("no_store stored, or there are gaps: %v", status)
@@ -324,16 +327,16 @@ func TestClassify(t *testing.T) {
 		} `json:"neighbours"`
 		Graffiti map[string]any `json:"graffiti"`
 	}
-	a.call("GET", fmt.Sprintf("/blocks/3/0x%064s/explain", "a"), "", &explained)
+	a.call("GET", "/blocks/3/"+padRoot("a")+"/explain", "", &explained)
 	if len(explained.Features) != len(feature.Names()) || len(explained.Neighbours) != 3 || explained.Graffiti["version"] != "v24.1.0" {
 		t.Errorf("explained: %+v", explained)
 	}
-	a.fails("GET", fmt.Sprintf("/blocks/3/0x%064s/explain", "b"), "", 404, "not_found")
+	a.fails("GET", "/blocks/3/"+padRoot("b")+"/explain", "", 404, "not_found")
 	a.fails("GET", "/blocks/3/abc/explain", "", 400, "invalid")
-	for _, bad := range []string{"", "{", `{"a":1}`, "[" + reward(1, 0, "1"), reward(3, 3, "c")} {
+	for _, bad := range []string{"", "{", `{"a":1}`, "[" + rewardJSON(1, 0, "1"), rewardJSON(3, 3, "c")} {
 		a.fails("POST", "/classify", bad, 400, "invalid")
 	}
-	a.fails("POST", "/classify", "["+reward(5, 4, "5")+","+strings.Replace(reward(3, 2, "a"), `"proposer_index":7`, `"proposer_index":8`, 1)+"]", 409, "conflict")
+	a.fails("POST", "/classify", "["+rewardJSON(5, 4, "5")+","+strings.Replace(rewardJSON(3, 2, "a"), `"proposer_index":7`, `"proposer_index":8`, 1)+"]", 409, "conflict")
 	if a.call("GET", "/sync/status", "", &status); status["greatest_block_slot"] != 3.0 {
 		t.Errorf("a refused batch was half stored: %v", status)
 	}

@@ -108,7 +108,7 @@ func (r *Remote) Record(ctx context.Context, b follow.Batch) error {
 		}
 		rewards = reward.AppendJSON(rewards)
 	}
-	return r.post(ctx, "record", wireBatch{append(rewards, ']'), b.Empty, b.Chains, b.Finalized})
+	return r.post(ctx, "record", wireBatch{append(rewards, ']'), b.Covered, b.Chains, b.Finalized})
 }
 
 // Status implements follow.Recorder.

@@ -48,7 +48,7 @@ func (s *Server) syncRoutes() {
 // wireBatch is follow.Batch on the wire; its rewards are read one by one.
 type wireBatch struct {
 	Rewards   json.RawMessage       `json:"rewards"`
-	Empty     []blockprint.Interval `json:"empty"`
+	Covered   []blockprint.Interval `json:"covered"`
 	Chains    []store.Chain         `json:"chains"`
 	Finalized *blockprint.Slot      `json:"finalized"`
 }
@@ -61,7 +61,7 @@ func (s *Server) record(ctx context.Context, body []byte) error {
 	if err := json.Unmarshal(body, &w); err != nil {
 		return blockprint.Errorf(blockprint.Invalid, "batch: %w", err)
 	}
-	b := follow.Batch{Empty: w.Empty, Chains: w.Chains, Finalized: w.Finalized}
+	b := follow.Batch{Covered: w.Covered, Chains: w.Chains, Finalized: w.Finalized}
 	if len(w.Rewards) > 0 {
 		var err error
 		if b.Rewards, err = readRewards(bytes.NewReader(w.Rewards)); err != nil {

@@ -49,8 +49,9 @@ type BlockID struct {
 // Batch is a change of the store.
 type Batch struct {
 	Blocks []Block
-	// Empty lists slots that are known to have no block on the canonical chain.
-	Empty []blockprint.Interval
+	// Covered lists slots of which everything is known: their canonical block is stored, before or by this batch,
+	// or they have none.
+	Covered []blockprint.Interval
 	// Chains tells pieces of the canonical chain, as far as it is known now.
 	Chains []Chain
 	// Finalized, if not nil, is the newest slot up to which everything is settled: all slots are covered, and it

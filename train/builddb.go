@@ -45,7 +45,7 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 			continue
 		}
 		if named {
-			b.Empty = append(b.Empty, span)
+			b.Covered = append(b.Covered, span)
 		}
 		result, err := s.Apply(ctx, b)
 		if blockprint.CodeOf(err) == blockprint.Conflict {

@@ -132,7 +132,7 @@ func (c *change) apply(ctx context.Context, b store.Batch) error {
 			return err
 		}
 	}
-	for _, i := range b.Empty {
+	for _, i := range b.Covered {
 		if err := cover(ctx, c.tx, i); err != nil {
 			return err
 		}

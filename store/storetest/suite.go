@@ -158,9 +158,9 @@ func coverage(t *testing.T, s store.Store) {
 	wantGaps(t, s, 0, 9, blockprint.Interval{Start: 0, End: 9})
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(1, 0, 0, 0, blockprint.Teku), Block(4, 1, 0, 0, blockprint.Teku)}})
 	wantGaps(t, s, 0, 4)
-	apply(t, s, store.Batch{Empty: []blockprint.Interval{{Start: 8, End: 9}, {Start: 6, End: 6}}})
+	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 8, End: 9}, {Start: 6, End: 6}}})
 	wantGaps(t, s, 0, 12, blockprint.Interval{Start: 5, End: 5}, blockprint.Interval{Start: 7, End: 7}, blockprint.Interval{Start: 10, End: 12})
-	apply(t, s, store.Batch{Empty: []blockprint.Interval{{Start: 3, End: 20}}})
+	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 3, End: 20}}})
 	wantGaps(t, s, 0, 20)
 	st, err := s.Status(context.Background())
 	if err != nil || st.Newest != 4 || st.Covered != 20 || st.Empty {
@@ -177,7 +177,7 @@ func missingParent(t *testing.T, s store.Store) {
 	wantGaps(t, s, 0, 9)
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(10, 8, 1, 1, blockprint.Teku)}})
 	wantGaps(t, s, 0, 10, blockprint.Interval{Start: 8, End: 8})
-	apply(t, s, store.Batch{Empty: []blockprint.Interval{{Start: 8, End: 8}}})
+	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 8, End: 8}}})
 	wantGaps(t, s, 0, 10)
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(10, 8, 1, 1, blockprint.Teku)}})
 	wantGaps(t, s, 0, 10) // a repeat opens nothing
@@ -230,7 +230,7 @@ func finality(t *testing.T, s store.Store) {
 	apply(t, s, store.Batch{Blocks: blocks[3:]})
 	finalized := blockprint.Slot(8)
 	apply(t, s, store.Batch{
-		Empty: []blockprint.Interval{{Start: 6, End: 7}}, Finalized: &finalized,
+		Covered: []blockprint.Interval{{Start: 6, End: 7}}, Finalized: &finalized,
 		Chains: []store.Chain{{Slots: blockprint.Interval{Start: 1, End: 8}, Final: true, Blocks: []store.BlockID{
 			{Slot: 4, Root: blocks[0].Root}, {Slot: 5, Root: blocks[1].Root}, {Slot: 8, Root: blocks[3].Root},
 		}}},
@@ -355,7 +355,7 @@ func randomCoverage(t *testing.T, s store.Store) {
 	for range 150 {
 		start := blockprint.Slot(rng.IntN(300))
 		i := blockprint.Interval{Start: start, End: start + blockprint.Slot(rng.IntN(6))}
-		apply(t, s, store.Batch{Empty: []blockprint.Interval{i}})
+		apply(t, s, store.Batch{Covered: []blockprint.Interval{i}})
 		for n := i.Start; n <= i.End; n++ {
 			covered[n] = true
 		}
