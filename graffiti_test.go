@@ -86,7 +86,7 @@ func TestGraffitiRules(t *testing.T) {
 		"[[pattern]]\nclient = 'Prysm'\nmutch = 'x'": `line 3, column 1: unknown key "pattern.mutch"`,
 		"[[code]]\nconsensus = 'pry'":                "unknown client",
 		"[[code]]\nclient='Teku'\nconsensus = 'tk'":  "two capital letters",
-		"[[pattern":                                  "line 1",
+		"[[pattern": "line 1",
 	} {
 		if _, err := blockprint.ParseGraffitiRules([]byte(text), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

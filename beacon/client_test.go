@@ -75,7 +75,7 @@ func TestFailover(t *testing.T) {
 	w := world(t, 1, 10)
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()
-	broken := fault(t, w, func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(502); return true })
+	broken := fault(t, w, func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(http.StatusBadGateway); return true })
 	good := fault(t, w, nil)
 	c := client(t, dead.URL, broken.URL, good.URL)
 	for slot := blockprint.Slot(1); slot < 10; slot++ {
@@ -104,8 +104,8 @@ func TestOtherNetworkAmongNodes(t *testing.T) {
 func TestLyingNode(t *testing.T) {
 	w := world(t, 1, 12)
 	good := fault(t, w, nil)
-	real := client(t, good.URL)
-	other, err := real.Header(t.Context(), beacon.AtSlot(7))
+	honest := client(t, good.URL)
+	other, err := honest.Header(t.Context(), beacon.AtSlot(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,10 +142,10 @@ func TestLyingNode(t *testing.T) {
 			w.Handler().ServeHTTP(rw, r)
 		}, blockprint.Invalid, "of slot 7"},
 		{"refused", func(rw http.ResponseWriter, _ *http.Request) {
-			rw.WriteHeader(400)
+			rw.WriteHeader(http.StatusBadRequest)
 			_, _ = fmt.Fprint(rw, `{"code":400,"message":"no such thing"}`)
 		}, blockprint.Invalid, "no such thing"},
-		{"forbidden", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(403) }, blockprint.Unauthorized, "403"},
+		{"forbidden", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) }, blockprint.Unauthorized, "403"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := fault(t, w, func(rw http.ResponseWriter, r *http.Request) bool {

@@ -113,7 +113,9 @@ func TestOrphanedSideChain(t *testing.T) {
 	go func() { done <- f.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the follower ended with %v", err)
+		}
 	}()
 	synced := func() bool {
 		var status struct {

@@ -35,7 +35,7 @@ func run() int {
 	}
 	var usage usageError
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"): // the library's own error has no type
 		fmt.Fprintf(os.Stderr, "blockprint: %v\nTry `%s --help`.\n", err, cmd.CommandPath())
 		return 2
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

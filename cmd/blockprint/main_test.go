@@ -1,7 +1,9 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,4 +88,49 @@ func goldenModel(t testing.TB, program string) string {
 		t.Fatalf("train: %v\n%s", err, out)
 	}
 	return path
+}
+
+// TestGoldenKNN: the original's training set and queries through the real program give the original's labels and
+// probabilities.
+func TestGoldenKNN(t *testing.T) {
+	program := buildProgram(t)
+	model := goldenModel(t, program)
+	var g goldenKNN
+	readGolden(t, "knn.json.gz", &g)
+	var rewards []json.RawMessage
+	for _, q := range g.Queries {
+		rewards = append(rewards, q.Reward)
+	}
+	list, err := json.Marshal(rewards)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := filepath.Join(t.TempDir(), "queries.json")
+	writeFile(t, queries, list)
+	out, err := exec.Command(program, "classify", "--model", model, "--json", queries).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for i, q := range g.Queries {
+		var got struct {
+			Single        string             `json:"best_guess_single"`
+			Multi         string             `json:"best_guess_multi"`
+			Probabilities map[string]float64 `json:"probability_map"`
+		}
+		if err := dec.Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Single != q.Single || got.Multi != q.Multi || len(got.Probabilities) != len(q.Probabilities) {
+			t.Errorf("query %d: %+v, want %s, %s", i, got, q.Single, q.Multi)
+		}
+		for c, p := range q.Probabilities {
+			if math.Abs(got.Probabilities[c]-p) > 1e-9 {
+				t.Errorf("query %d: probability of %s is %v, want %v", i, c, got.Probabilities[c], p)
+			}
+		}
+	}
+	if len(g.Queries) < 30 {
+		t.Errorf("only %d queries", len(g.Queries))
+	}
 }
