@@ -34,6 +34,9 @@ type ExactReward struct {
 	Attestations Gwei `json:"attestations"`
 	Sync         Gwei `json:"sync_committee"`
 	Slashings    Gwei `json:"slashings"`
+	// Approximate says that the node had no state of the time, so that effective balances of a later one were
+	// used: nearly always the same, but not proven to be.
+	Approximate bool `json:"approximate,omitempty"`
 }
 
 // AttestationRewards lists what each attestation of a block earned, in block order.

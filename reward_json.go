@@ -242,6 +242,9 @@ func (s *scanner) exact(b *BlockReward) error {
 			b.Exact.Sync, err = s.number()
 		case "slashings":
 			b.Exact.Slashings, err = s.number()
+		case "approximate":
+			b.Exact.Approximate = s.peek() == 't'
+			err = s.skip()
 		default:
 			err = s.skip()
 		}

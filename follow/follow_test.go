@@ -3,6 +3,8 @@ package follow_test
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -223,6 +225,70 @@ func TestRestart(t *testing.T) {
 		b.step(1)
 		b.check(0)
 	}
+}
+
+// TestDeepReorganisations: side chains of more than an epoch.
+func TestDeepReorganisations(t *testing.T) {
+	b := newBench(t, smallWorld(t, 11, func(c *sim.Config) { c.SideChainLen, c.SideChainRate = 11, 0.04 }))
+	b.follow(0)
+	b.step(120)
+	b.check(0)
+}
+
+// TestNodeRestart: the node goes away in the middle and comes back, with the chain further on.
+func TestNodeRestart(t *testing.T) {
+	w := smallWorld(t, 12, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	serve := func(l net.Listener) *httptest.Server {
+		s := &httptest.Server{Listener: l, Config: &http.Server{Handler: w.Handler(), ReadHeaderTimeout: time.Second}}
+		s.Start()
+		return s
+	}
+	stop := func(s *httptest.Server) { // event streams would keep Close waiting
+		s.CloseClientConnections()
+		s.Close()
+	}
+	node := serve(l)
+	b := &bench{t: t, world: w, url: "http://" + address, db: filepath.Join(t.TempDir(), "follow.db"), seen: map[blockprint.Root]bool{}}
+	b.follow(0)
+	defer func() { b.stop() }()
+	b.step(20)
+	stop(node)
+	for range 25 {
+		w.Step()
+	}
+	time.Sleep(300 * time.Millisecond) // the follower finds nobody at home
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	node = serve(l)
+	defer func() { stop(node) }()
+	b.step(3)
+	b.check(0)
+}
+
+// TestNoHistoricStates: like most nodes, this one keeps the states of the last slots only. History is healed all the
+// same.
+func TestNoHistoricStates(t *testing.T) {
+	w := smallWorld(t, 13, func(c *sim.Config) { c.KeepStates = 24 })
+	for range 150 {
+		w.Step()
+	}
+	b := newBench(t, w)
+	c, err := beacon.New([]string{b.url}, beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Validators(t.Context(), beacon.AtSlot(50)); blockprint.CodeOf(err) != blockprint.NotFound {
+		t.Fatalf("the node has old states: %v", err)
+	}
+	b.follow(0)
+	b.step(3)
+	b.check(0)
 }
 
 // TestHistory starts with a chain that is long already, and asks for more of it later.

@@ -24,10 +24,11 @@ import (
 type LodestarOptions struct {
 	Validators     int
 	SecondsPerSlot int
+	AltairEpoch    int           // phase 0 holds before it
 	GenesisIn      time.Duration // from now
 }
 
-// Lodestar starts a node on the minimal preset (8 slots an epoch), Altair from genesis, and returns its URL.
+// Lodestar starts a node on the minimal preset (8 slots an epoch) and returns its URL.
 func Lodestar(t *testing.T, o LodestarOptions) string {
 	t.Helper()
 	dir := filepath.Join(projectRoot(t), ".nodes", "lodestar")
@@ -43,7 +44,7 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 		"--genesisTime", strconv.FormatInt(time.Now().Add(o.GenesisIn).Unix(), 10),
 		"--rest.port", strconv.Itoa(rest), "--rest.namespace", "*",
 		"--beaconNodes", fmt.Sprintf("http://127.0.0.1:%d", rest), "--port", strconv.Itoa(p2p),
-		"--params.ALTAIR_FORK_EPOCH", "0", "--params.SECONDS_PER_SLOT", strconv.Itoa(o.SecondsPerSlot), "--eth1", "false")
+		"--params.ALTAIR_FORK_EPOCH", strconv.Itoa(o.AltairEpoch), "--params.SECONDS_PER_SLOT", strconv.Itoa(o.SecondsPerSlot), "--eth1", "false")
 	cmd.Dir = data
 	cmd.Env = append(os.Environ(), "LODESTAR_PRESET=minimal", "NODE_OPTIONS=--require "+filepath.Join(dir, "polyfill.cjs"))
 	logFile, err := os.Create(filepath.Join(data, "lodestar.log"))

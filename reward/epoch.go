@@ -20,11 +20,12 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	if !known {
 		return t.expectedEpoch(ctx, epoch, parent)
 	}
-	v, err := t.validatorsAt(ctx, b)
+	v, later, err := t.validatorsAt(ctx, b)
 	if err != nil {
 		return nil, err
 	}
 	e := newEpochInfo(&t.network.Spec, epoch, v)
+	e.approximate = later
 	e.slashedBy = map[uint64]bool{}
 	for _, s := range b.Slashed {
 		e.slashedBy[s] = true
@@ -33,17 +34,23 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	return e, nil
 }
 
-// validatorsAt returns the registry as of a block. Old nodes find states by slot only.
-func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (*beacon.Validators, error) {
-	v, err := t.source.Validators(ctx, beacon.AtRoot(b.StateRoot))
-	if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
-		return v, err
+// validatorsAt returns the registry as of a block. Some nodes find states by slot only, and most keep no states of
+// finalised history: then the head's registry stands in, which tells who was active at any time before, and whose
+// effective balances are at most a little off. later says that it was used.
+func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.Validators, later bool, err error) {
+	for _, id := range []beacon.ID{beacon.AtRoot(b.StateRoot), beacon.AtSlot(b.Slot)} {
+		v, err = t.source.Validators(ctx, id)
+		if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+			return v, false, err
+		}
 	}
-	v, slotErr := t.source.Validators(ctx, beacon.AtSlot(b.Slot))
-	if slotErr != nil {
-		return nil, blockprint.Errorf(blockprint.CodeOf(slotErr), "validators of %s: %w", b, slotErr)
+	if t.present == nil {
+		if t.present, err = t.source.Validators(ctx, beacon.Head); err != nil {
+			return nil, false, blockprint.Errorf(blockprint.CodeOf(err), "validators of %s: %w", b, err)
+		}
+		t.log.Info("the node keeps no states of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
 	}
-	return v, nil
+	return t.present, true, nil
 }
 
 // expectedEpoch is for a block that is not on the chain, in an epoch of which the branch has no block yet: the
@@ -122,7 +129,11 @@ func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch,
 func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint.Epoch) (blockprint.Root, error) {
 	back := blockprint.Epoch(t.network.MinSeedLookahead) + 1
 	if epoch >= back {
-		return t.source.Randao(ctx, state, epoch-back)
+		mix, err := t.source.Randao(ctx, state, epoch-back)
+		if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+			return mix, err
+		}
+		return t.source.Randao(ctx, beacon.Head, epoch-back) // states keep the mixes of a long time
 	}
 	// Before genesis every mix is the genesis state's. A node without that state may still show it in the
 	// not yet overwritten end of the present state's mixes.
@@ -130,7 +141,7 @@ func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint
 	if err == nil || ctx.Err() != nil {
 		return mix, err
 	}
-	return t.source.Randao(ctx, state, epoch+blockprint.Epoch(t.network.EpochsPerHistoricalVector)-back)
+	return t.source.Randao(ctx, beacon.Head, epoch+blockprint.Epoch(t.network.EpochsPerHistoricalVector)-back)
 }
 
 // compare tells once in the log whether the node's committees are ours.

@@ -241,7 +241,7 @@ func (r *rating) finish() {
 		r.reward.SyncCommittee = r.info.syncReward(&r.t.network.Spec) * r.b.SyncParticipants
 	}
 	r.reward.Total = r.reward.Attestations.Total + r.reward.SyncCommittee
-	e := &blockprint.ExactReward{Attestations: r.exact, Sync: r.reward.SyncCommittee, Slashings: r.slashings()}
+	e := &blockprint.ExactReward{Attestations: r.exact, Sync: r.reward.SyncCommittee, Slashings: r.slashings(), Approximate: r.info.approximate}
 	e.Total = e.Attestations + e.Sync + e.Slashings
 	r.reward.Exact = e
 }
@@ -279,6 +279,7 @@ type epochInfo struct {
 	totalActive  blockprint.Gwei
 	sqrtTotal    uint64
 	factor       uint64
+	approximate  bool // the registry is of a later epoch
 	// slashedBy holds the validators that the block slashes from whose state the registry was read: there they
 	// are slashed already.
 	slashedBy map[uint64]bool

@@ -44,7 +44,8 @@ type Tracker struct {
 
 	epochs     map[epochKey]*epochInfo
 	committees map[epochKey]*Committees
-	checked    bool // the node's own committees have been compared with ours
+	checked    bool               // the node's own committees have been compared with ours
+	present    *beacon.Validators // the head's registry, for epochs whose states the node no longer has
 	pruned     blockprint.Slot
 }
 

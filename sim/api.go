@@ -118,6 +118,14 @@ func (w *World) blockBy(id string) (*block, error) {
 
 // stateBlock finds the block after which a state is, by the API's state id.
 func (w *World) stateBlock(id string) (*block, error) {
+	b, err := w.findState(id)
+	if err == nil && w.config.KeepStates > 0 && b != w.genesis && b.slot+blockprint.Slot(w.config.KeepStates) < w.seen.slot {
+		return nil, apiError{404, "state not found: " + id}
+	}
+	return b, err
+}
+
+func (w *World) findState(id string) (*block, error) {
 	if strings.HasPrefix(id, "0x") {
 		root, err := blockprint.ParseRoot(id)
 		if err != nil {

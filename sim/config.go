@@ -43,6 +43,7 @@ type Config struct {
 	LateReorgRate  float64 // late blocks that the next proposer builds around
 	SideChainRate  float64 // slots at which a side chain of SideChainLength begins
 	SideChainLen   int
+	KeepStates     uint64  // slots whose states the API still serves; 0 for all
 	AllSubnetsRate float64 // nodes that hear all single votes; the others hear two subnets
 }
 

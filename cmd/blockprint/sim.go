@@ -37,6 +37,7 @@ func (f *worldFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.clients, "clients", nil, "variants and their weights, as NAME=WEIGHT; known: "+strings.Join(sim.Variants(), ", "))
 	flags.Float64Var(&f.config.GraffitiRate, "graffiti", f.config.GraffitiRate, "share of blocks with their client's default graffiti")
 	flags.Float64Var(&f.config.Participation, "participation", f.config.Participation, "share of validators that vote")
+	flags.Uint64Var(&f.config.KeepStates, "keep-states", 0, "slots whose states the API still serves, as on a node that is no archive; 0 for all")
 	flags.Float64Var(&f.config.SkipRate, "skip-rate", f.config.SkipRate, "share of slots without a block")
 	flags.Float64Var(&f.config.LateRate, "late-rate", f.config.LateRate, "share of blocks that come late")
 	flags.Float64Var(&f.config.SideChainRate, "side-chain-rate", f.config.SideChainRate, "share of slots at which a side chain begins")
