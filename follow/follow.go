@@ -66,7 +66,14 @@ type Follower struct {
 	tracker *reward.Tracker
 	pending Batch // learnt but not recorded yet
 	// Of the heal loop only:
-	hopeless map[blockprint.Interval]int // failures of a gap that the node has no blocks for
+	history  *reward.HeadRegistry
+	hopeless map[blockprint.Interval]failures
+}
+
+// failures are those of one piece of a gap.
+type failures struct {
+	tries    int
+	noBlocks bool // the node does not have the blocks, rather than giving nonsense
 }
 
 // New returns a follower.
@@ -82,7 +89,7 @@ func New(node Node, to Recorder, o Options) *Follower {
 	}
 	return &Follower{
 		node: node, to: to, o: o, log: o.Logger, wake: make(chan struct{}, 1), healNow: make(chan struct{}, 1),
-		hopeless: map[blockprint.Interval]int{},
+		history: &reward.HeadRegistry{Source: node}, hopeless: map[blockprint.Interval]failures{},
 	}
 }
 
@@ -361,7 +368,7 @@ func (f *Follower) noteFinality(ctx context.Context) error {
 	f.o.Metrics.FinalizedSlot.Set(float64(slot))
 	signal(f.healNow)
 	// Far behind finality nothing is kept for reorganisations either.
-	const longest = 64
+	const longest = 32
 	keep := slot
 	if head := f.chain[len(f.chain)-1].Slot; head > blockprint.Slot(longest*f.network.SlotsPerEpoch) {
 		keep = max(keep, head-blockprint.Slot(longest*f.network.SlotsPerEpoch))

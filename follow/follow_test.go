@@ -2,12 +2,15 @@ package follow_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -289,6 +292,67 @@ func TestNoHistoricStates(t *testing.T) {
 	b.follow(0)
 	b.step(3)
 	b.check(0)
+}
+
+// TestNodeWithoutHistory: a node that was started from a checkpoint answers "not found" for every old slot. That must
+// not be taken for empty slots, and not be asked for ever.
+func TestNodeWithoutHistory(t *testing.T) {
+	w := smallWorld(t, 14, func(c *sim.Config) { c.SideChainRate = 0 })
+	for range 120 {
+		w.Step()
+	}
+	const first = 70
+	inner := w.Handler()
+	var asked atomic.Int64
+	node := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		for _, prefix := range []string{"/eth/v2/beacon/blocks/", "/eth/v1/beacon/headers/"} {
+			id, ok := strings.CutPrefix(r.URL.Path, prefix)
+			if !ok || id == "head" {
+				continue
+			}
+			rec := httptest.NewRecorder()
+			header := r.Clone(r.Context())
+			header.URL.Path = "/eth/v1/beacon/headers/" + id
+			inner.ServeHTTP(rec, header)
+			var reply struct {
+				Data struct {
+					Header struct {
+						Message struct {
+							Slot blockprint.Quoted `json:"slot"`
+						} `json:"message"`
+					} `json:"header"`
+				} `json:"data"`
+			}
+			if json.Unmarshal(rec.Body.Bytes(), &reply) == nil && reply.Data.Header.Message.Slot < first {
+				asked.Add(1)
+				rw.WriteHeader(http.StatusNotFound)
+				return
+			}
+		}
+		inner.ServeHTTP(rw, r)
+	}))
+	defer node.Close()
+	b := &bench{t: t, world: w, url: node.URL, db: filepath.Join(t.TempDir(), "follow.db"), seen: map[blockprint.Root]bool{}}
+	b.follow(0)
+	defer func() { b.stop() }()
+	b.step(2)
+	last, quiet := int64(0), 0
+	for deadline := time.Now().Add(40 * time.Second); quiet < 20; time.Sleep(50 * time.Millisecond) {
+		if n := asked.Load(); n != last {
+			last, quiet = n, 0
+		} else {
+			quiet++
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the node is still asked for what it does not have, %d times so far", last)
+		}
+	}
+	gaps, err := b.store.Gaps(t.Context(), blockprint.Interval{Start: 0, End: 100})
+	if err != nil || len(gaps) != 1 || gaps[0].Start != 0 || gaps[0].End < first-10 || gaps[0].End > first+24 {
+		t.Errorf("gaps %v, %v; slots that the node does not have must stay open", gaps, err)
+	}
+	b.step(3) // the head goes on
+	t.Logf("asked %d times in vain, gaps %v", last, gaps)
 }
 
 // TestHistory starts with a chain that is long already, and asks for more of it later.

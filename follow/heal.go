@@ -68,40 +68,64 @@ func (f *Follower) heal(ctx context.Context) error {
 	for i := len(gaps) - 1; i >= 0; i-- {
 		chunks := gaps[i].Chunks(chunkSlots)
 		for j := len(chunks) - 1; j >= 0; j-- {
-			if err := f.healChunk(ctx, chunks[j]); err != nil {
-				failure = errors.Join(failure, err)
+			if h := f.hopeless[chunks[j]]; h.tries >= patience {
+				if h.noBlocks {
+					break // the node's history begins later
+				}
+				continue
 			}
+			err := f.healChunk(ctx, chunks[j])
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			failure = errors.Join(failure, err)
+			if blockprint.CodeOf(err) == blockprint.NotFound && err != nil {
+				break // what is older is missing too
 			}
 		}
 	}
 	return failure
 }
 
-// healChunk walks one piece of a gap.
+// healChunk walks one piece of a gap, and gives up on it after some tries that failed for want of blocks or sense.
 func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) error {
-	if f.hopeless[slots] >= patience {
-		return nil
+	err := f.walkChunk(ctx, slots)
+	if code := blockprint.CodeOf(err); err == nil || code != blockprint.NotFound && code != blockprint.Invalid {
+		return err
 	}
+	h := f.hopeless[slots]
+	h.tries, h.noBlocks = h.tries+1, blockprint.CodeOf(err) == blockprint.NotFound
+	f.hopeless[slots] = h
+	if h.tries < patience {
+		return err
+	}
+	f.o.Metrics.GivenUp.Inc()
+	f.log.Error("gives up on a gap until the next start", "slots", slots.String(), "error", err)
+	return nil
+}
+
+// walkChunk records what the node has of a piece. Where the node's history begins inside it, the later half is tried
+// by itself, and so on.
+func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) error {
 	f.log.Info("healing", "slots", slots.String())
 	began := f.o.Now()
+	source, err := f.history.SourceFor(ctx, slots)
+	if err != nil {
+		return err
+	}
 	c := &chunk{f: f, ctx: ctx, next: slots.Start}
-	err := reward.Walk(ctx, f.node, f.log, slots, reward.Walker{Block: c.block, Empty: c.empty})
+	err = reward.Walk(ctx, source, f.log, slots, reward.Walker{Block: c.block, Empty: c.empty})
 	if err == nil || blockprint.CodeOf(err) != blockprint.Conflict {
 		err = errors.Join(err, c.flush()) // what was found before a failure counts too
 	}
-	switch {
-	case err == nil:
-		delete(f.hopeless, slots)
+	if err == nil {
 		f.log.Info("healed", "slots", slots.String(), "blocks", c.blocks, "took", f.o.Now().Sub(began).Round(time.Millisecond))
 		return nil
-	case blockprint.CodeOf(err) == blockprint.NotFound || blockprint.CodeOf(err) == blockprint.Invalid:
-		f.hopeless[slots]++
-		if f.hopeless[slots] == patience {
-			f.o.Metrics.GivenUp.Inc()
-			f.log.Error("gives up on a gap until the next start: the node does not have what is missing", "slots", slots.String(), "error", err)
-			return nil
+	}
+	if blockprint.CodeOf(err) == blockprint.NotFound && slots.Len() > 2*f.network.SlotsPerEpoch {
+		middle := slots.Start + blockprint.Slot(slots.Len()/2)
+		if later := f.walkChunk(ctx, blockprint.Interval{Start: middle, End: slots.End}); later != nil && blockprint.CodeOf(later) != blockprint.NotFound {
+			return later
 		}
 	}
 	return err

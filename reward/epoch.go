@@ -48,7 +48,7 @@ func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.
 		if t.present, err = t.source.Validators(ctx, beacon.Head); err != nil {
 			return nil, false, blockprint.Errorf(blockprint.CodeOf(err), "validators of %s: %w", b, err)
 		}
-		t.log.Info("the node keeps no states of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
+		t.log.Debug("no state of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
 	}
 	return t.present, true, nil
 }

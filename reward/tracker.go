@@ -161,7 +161,7 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 		if len(t.blocks) > 0 {
 			t.log.Info("reward tracker starts anew", "at_slot", first.Slot)
 		}
-		if err := t.begin(ctx, first, start); err != nil {
+		if _, err := t.begin(ctx, first, start); err != nil {
 			return nil, err
 		}
 	}
@@ -177,25 +177,30 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 }
 
 // begin makes first, whose parent is not tracked, the first block of the tree. All blocks from slot start on are
-// going to be tracked.
-func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockprint.Slot) error {
+// going to be tracked. It tells whether that can be: that the parent lies before start.
+func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockprint.Slot) (complete bool, err error) {
 	t.Reset()
 	if start > 0 {
 		t.reliable = t.network.StartOf(t.network.EpochOf(start) + 1)
 	}
 	parent := &tracked{root: first.ParentRoot}
-	// A node may not have the parent any more; its exact slot is of no matter before the warm-up.
+	complete = start == 0 || first.Slot == start
 	if start > 0 {
-		parent.slot = min(first.Slot-1, start-1)
-		if h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot)); err == nil {
+		// A node that was started from a checkpoint may not have the parent; then its slot is not known, which
+		// matters for nothing before the warm-up.
+		parent.slot = start - 1
+		h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot))
+		switch {
+		case err == nil:
 			parent.slot = h.Slot
-		} else if ctx.Err() != nil {
-			return ctx.Err()
+			complete = h.Slot < start
+		case ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable:
+			return false, err
 		}
 	}
 	t.blocks[parent.root] = parent
 	t.cursor = parent
-	return nil
+	return complete, nil
 }
 
 // add rates a block whose parent is tracked and adds it to the tree.

@@ -34,16 +34,20 @@ func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint
 	w := &walk{t: t, slots: slots, to: to, start: t.warmStart(slots.Start), next: slots.Start}
 	if err := fetchSlots(ctx, source, blockprint.Interval{Start: w.start, End: slots.End}, func(slot blockprint.Slot, b *beacon.Block) error {
 		if b == nil || b.Slot == 0 { // the genesis block has no proposer
-			return nil
+			return w.none(ctx)
 		}
 		return w.block(ctx, b)
 	}); err != nil {
 		return err
 	}
-	if w.next <= slots.End && to.Empty != nil {
-		return w.confirmEnd(ctx)
+	if w.next > slots.End || to.Empty == nil {
+		return nil
 	}
-	return nil
+	proven, err := w.emptyToEnd(ctx)
+	if err != nil || !proven {
+		return err // nothing follows yet: the slots stay open
+	}
+	return w.empty(slots.End + 1)
 }
 
 // walk is the work of Walk.
@@ -54,6 +58,17 @@ type walk struct {
 	start blockprint.Slot
 	last  *beacon.Block
 	next  blockprint.Slot // the first slot of the range that is not told yet
+	run   uint64          // slots without a block since the start
+}
+
+// none notes a slot for which the node gave no block. After some epochs of them it looks whether the node has any
+// history here at all, before it asks for thousands of slots in vain.
+func (w *walk) none(ctx context.Context) error {
+	if w.run++; w.last != nil || w.run != 4*w.t.network.SlotsPerEpoch {
+		return nil
+	}
+	_, err := w.emptyToEnd(ctx)
+	return err
 }
 
 func (w *walk) block(ctx context.Context, b *beacon.Block) error {
@@ -88,14 +103,14 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (blockprint.Slot, erro
 		}
 		return w.last.Slot, nil
 	}
-	if err := w.t.begin(ctx, b, w.start); err != nil {
+	complete, err := w.t.begin(ctx, b, w.start)
+	if err != nil {
 		return 0, err
 	}
-	parent := w.t.blocks[b.ParentRoot].slot
-	if w.start > 0 && parent >= w.start && b.Slot > w.start {
-		return 0, blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d", w.start, parent)
+	if !complete {
+		return 0, blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", w.start, b.Slot-1)
 	}
-	return parent, nil
+	return w.t.blocks[b.ParentRoot].slot, nil
 }
 
 // empty tells the slots from the first untold one up to before end.
@@ -106,33 +121,43 @@ func (w *walk) empty(end blockprint.Slot) error {
 	return w.to.Empty(blockprint.Interval{Start: w.next, End: end - 1})
 }
 
-// confirmEnd looks for the first block after the range, whose parent must be the last one in it.
-func (w *walk) confirmEnd(ctx context.Context) error {
+// emptyToEnd looks for the first block after the range, whose parent tells whether the slots from the last block
+// that was found to the end of the range are empty. It is NotFound if they are not, so that the node lacks blocks,
+// and false if no block follows yet.
+func (w *walk) emptyToEnd(ctx context.Context) (bool, error) {
 	head, err := w.t.source.Header(ctx, beacon.Head)
 	if err != nil {
-		return err
+		return false, err
 	}
+	from := w.start
+	if w.last != nil {
+		from = w.last.Slot + 1
+	}
+	missing := blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", from, w.slots.End)
 	for slot := w.slots.End + 1; slot <= head.Slot; slot++ {
 		h, err := w.t.source.Header(ctx, beacon.AtSlot(slot))
 		if blockprint.CodeOf(err) == blockprint.NotFound {
 			continue
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if w.last != nil {
 			if h.ParentRoot == w.last.Root {
-				return w.empty(w.slots.End + 1)
+				return true, nil
 			}
-			return blockprint.Errorf(blockprint.NotFound, "the node has no blocks between slots %d and %d", w.last.Slot, slot)
+			return false, missing
 		}
 		parent, err := w.t.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
-		if err == nil && parent.Slot < w.start {
-			return w.empty(w.slots.End + 1)
+		switch {
+		case err == nil && parent.Slot < w.start:
+			return true, nil
+		case err == nil || blockprint.CodeOf(err) == blockprint.NotFound:
+			return false, missing
 		}
-		return blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d", w.start, w.slots.End)
+		return false, err
 	}
-	return nil // nothing follows yet: the slots stay open
+	return false, nil
 }
 
 // fetchSlots asks for the blocks of a range, several at once, and gives them in order; nil for an empty slot.

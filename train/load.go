@@ -22,6 +22,7 @@ type LoadOptions struct {
 	Batch      uint64 // slots in a file
 	Gzip       bool
 	Lighthouse bool // ask an old Lighthouse's analysis endpoint instead of computing
+	Exact      bool // ask for a registry an epoch however long the range is
 	Logger     *slog.Logger
 	Progress   func(done, total int) // batches
 }
@@ -36,7 +37,7 @@ func Load(ctx context.Context, node *beacon.Client, slots blockprint.Interval, d
 	for start := slots.Start; start <= slots.End; start += blockprint.Slot(o.Batch) {
 		batches = append(batches, blockprint.Interval{Start: start, End: min(start+blockprint.Slot(o.Batch)-1, slots.End)})
 	}
-	l := &loader{LoadOptions: o, node: node, dir: dir}
+	l := &loader{LoadOptions: o, node: node, dir: dir, history: &reward.HeadRegistry{Source: node}}
 	for i, b := range batches {
 		if !l.have(b) {
 			if err := l.fetch(ctx, b); err != nil {
@@ -52,8 +53,9 @@ func Load(ctx context.Context, node *beacon.Client, slots blockprint.Interval, d
 
 type loader struct {
 	LoadOptions
-	node *beacon.Client
-	dir  string
+	node    *beacon.Client
+	history *reward.HeadRegistry
+	dir     string
 }
 
 func (l *loader) path(b blockprint.Interval) string {
@@ -103,7 +105,13 @@ func (l *loader) write(ctx context.Context, b blockprint.Interval, w io.Writer) 
 		sep = ",\n"
 		return err
 	}
+	var source reward.Source = l.node
 	var err error
+	if !l.Exact && !l.Lighthouse {
+		if source, err = l.history.SourceFor(ctx, b); err != nil {
+			return err
+		}
+	}
 	if l.Lighthouse {
 		err = l.node.LighthouseRewards(ctx, b, func(body io.Reader) error {
 			in := blockprint.NewRewardReader(body)
@@ -122,7 +130,7 @@ func (l *loader) write(ctx context.Context, b blockprint.Interval, w io.Writer) 
 			}
 		})
 	} else {
-		err = reward.Walk(ctx, l.node, l.Logger, b, reward.Walker{Block: func(r reward.Rated) error { return each(r.Reward) }})
+		err = reward.Walk(ctx, source, l.Logger, b, reward.Walker{Block: func(r reward.Rated) error { return each(r.Reward) }})
 	}
 	if err != nil {
 		return err

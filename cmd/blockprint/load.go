@@ -58,6 +58,7 @@ func newLoad() *cobra.Command {
 	nodes.add(cmd)
 	cmd.Flags().Uint64Var(&o.Batch, "batch", 2048, "slots in a file")
 	cmd.Flags().BoolVar(&o.Gzip, "gzip", false, "write .json.gz")
+	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for the validators' balances of every epoch, even for long ranges (needs an archive node)")
 	cmd.Flags().BoolVar(&o.Lighthouse, "lighthouse", false, "ask an old Lighthouse's analysis endpoint instead of computing the rewards")
 	return cmd
 }

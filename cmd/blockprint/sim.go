@@ -181,7 +181,7 @@ chain, labels each block, stores it and serves the API. The figures are those of
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 			}
-			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %d reorganisations, %d of %d slots skipped, %d gaps; event to stored label: median %.1f ms\n",
+			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %d reorganisations, %d of %d slots skipped, %d gaps; from the beginning of the slot to the stored label: median %.1f ms\n",
 				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, s.Reorgs, s.Skipped, s.Slots, s.Gaps, s.LatencyMs["p50"])
 			return nil
 		},
