@@ -41,6 +41,11 @@ func NewRewardReader(r io.Reader) *RewardReader {
 	return &RewardReader{r: r, limit: MaxRewardSize, line: 1}
 }
 
+// Reset makes r read from in, with the memory it has.
+func (r *RewardReader) Reset(in io.Reader) {
+	*r = RewardReader{r: in, limit: r.limit, line: 1, buf: r.buf[:0], s: scanner{seen: r.s.seen, stamp: r.s.stamp}}
+}
+
 // Next reads the next block reward into b, whose slices are used again. It returns io.EOF after the last one.
 func (r *RewardReader) Next(b *BlockReward) error {
 	if err := r.toElement(); err != nil {

@@ -272,9 +272,10 @@ func BenchmarkReward(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	n := 0
+	r := blockprint.NewRewardReader(nil)
+	var reward blockprint.BlockReward
 	for b.Loop() {
-		r := blockprint.NewRewardReader(bytes.NewReader(list))
-		var reward blockprint.BlockReward
+		r.Reset(bytes.NewReader(list))
 		for range raws {
 			if err := r.Next(&reward); err != nil {
 				b.Fatal(err)

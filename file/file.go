@@ -104,22 +104,36 @@ func Rewards(paths []string) ([]string, error) {
 
 // ReadRewards calls each for every block reward of a file, with a reward that is valid until it returns.
 func ReadRewards(path string, each func(*blockprint.BlockReward) error) error {
+	return new(RewardFiles).Read(path, each)
+}
+
+// RewardFiles reads reward files one after another with the same memory. It is not safe for concurrent use.
+type RewardFiles struct {
+	reader *blockprint.RewardReader
+	block  blockprint.BlockReward
+}
+
+// Read calls each for every block reward of a file, with a reward that is valid until it returns.
+func (r *RewardFiles) Read(path string, each func(*blockprint.BlockReward) error) error {
 	f, err := Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // read only
-	r := blockprint.NewRewardReader(f)
-	var b blockprint.BlockReward
+	if r.reader == nil {
+		r.reader = blockprint.NewRewardReader(f)
+	} else {
+		r.reader.Reset(f)
+	}
 	for {
-		err := r.Next(&b)
+		err := r.reader.Next(&r.block)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", path, err)
 		}
-		if err := each(&b); err != nil {
+		if err := each(&r.block); err != nil {
 			return err
 		}
 	}

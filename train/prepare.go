@@ -2,32 +2,108 @@ package train
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/feature"
 	"blockprint/file"
+	"blockprint/train/featurefile"
 )
+
+// Labels says where the true client of a block comes from.
+type Labels struct {
+	Rules   *blockprint.GraffitiRules // what the block's graffiti says
+	Disable []blockprint.Client       // rules that are not used
+	// Directory takes the name of the directory that a file is in instead.
+	Directory bool
+}
+
+// of returns the client of a block, empty if it is not known.
+func (l *Labels) of(directory blockprint.Client, r *blockprint.BlockReward) blockprint.Client {
+	if l.Directory {
+		return directory
+	}
+	return l.Rules.Guess(r.Meta.Graffiti, l.Disable...).Client
+}
+
+// directory returns the client that a file's directory is named after, if that is what labels come from.
+func (l *Labels) directory(path string) (blockprint.Client, error) {
+	if !l.Directory {
+		return "", nil
+	}
+	name := filepath.Base(filepath.Dir(path))
+	client, err := blockprint.ParseClient(name)
+	if err != nil {
+		return "", blockprint.Errorf(blockprint.Invalid, "%s: its directory is its label: %w", path, err)
+	}
+	return client, nil
+}
+
+// String says it in words.
+func (l *Labels) String() string {
+	if l.Directory {
+		return "directory"
+	}
+	return "graffiti"
+}
+
+// PrepareOptions say how Prepare and PrepareFeatures work.
+type PrepareOptions struct {
+	Labels  Labels
+	Network string // for the feature file
+	Tool    string // name and version of the program, for the feature file
+	// Strict makes a file that cannot be read the end of the run.
+	Strict bool
+	// Progress, if not nil, is told of each finished file.
+	Progress func(done, total int)
+}
 
 // PrepareReport counts what Prepare did.
 type PrepareReport struct {
-	Files     int
+	Files     int // given
+	Skipped   int // in the feature file already
 	Blocks    int // read
 	Labelled  map[blockprint.Client]int
 	Unlabeled int
 	Bad       []BadFile
+	// InFile counts the labels of the whole feature file, earlier runs included.
+	InFile map[blockprint.Client]int
 }
 
-// Prepare reads raw reward files and writes each block whose graffiti names a client to
-// OUT/<Client>/<root>.json. Files that cannot be read to their end are reported and give no blocks. progress, if
-// not nil, is told of each finished file.
-func Prepare(ctx context.Context, paths []string, out string, rules *blockprint.GraffitiRules, disable []blockprint.Client, progress func(done, total int)) (PrepareReport, error) {
-	report := PrepareReport{Files: len(paths), Labelled: map[blockprint.Client]int{}}
+func newPrepareReport(files int) PrepareReport {
+	return PrepareReport{Files: files, Labelled: map[blockprint.Client]int{}}
+}
+
+// add counts what one file gave.
+func (r *PrepareReport) add(o PrepareReport) {
+	r.Blocks += o.Blocks
+	r.Unlabeled += o.Unlabeled
+	for c, n := range o.Labelled {
+		r.Labelled[c] += n
+	}
+}
+
+// note tells whether err is the input's fault, which costs that file only, and keeps it.
+func (r *PrepareReport) note(path string, err error, strict bool) bool {
+	if strict || blockprint.CodeOf(err) == blockprint.Internal || errors.Is(err, context.Canceled) {
+		return false // the disk or the user, not the input
+	}
+	r.Bad = append(r.Bad, BadFile{path, err})
+	return true
+}
+
+// Prepare reads raw reward files and writes each block with a label to OUT/<Client>/<root>.json, the original's
+// layout. Files that cannot be read to their end are reported and give no blocks.
+func Prepare(ctx context.Context, paths []string, out string, o PrepareOptions) (PrepareReport, error) {
+	report := newPrepareReport(len(paths))
 	var mu sync.Mutex
 	done := 0
 	g, ctx := errgroup.WithContext(ctx)
@@ -37,23 +113,16 @@ func Prepare(ctx context.Context, paths []string, out string, rules *blockprint.
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			one, err := prepareFile(path, out, rules, disable)
+			one, err := prepareFile(path, out, &o.Labels)
 			mu.Lock()
 			defer mu.Unlock()
-			if blockprint.CodeOf(err) == blockprint.Internal && err != nil {
-				return err // the disk, not the input
+			if err != nil && !report.note(path, err, o.Strict) {
+				return err
 			}
-			if err != nil {
-				report.Bad = append(report.Bad, BadFile{path, err})
-			}
-			report.Blocks += one.Blocks
-			report.Unlabeled += one.Unlabeled
-			for c, n := range one.Labelled {
-				report.Labelled[c] += n
-			}
+			report.add(one)
 			done++
-			if progress != nil {
-				progress(done, len(paths))
+			if o.Progress != nil {
+				o.Progress(done, len(paths))
 			}
 			return nil
 		})
@@ -65,16 +134,20 @@ func Prepare(ctx context.Context, paths []string, out string, rules *blockprint.
 
 // prepareFile reads a file twice: once to learn that it is whole, then to write its blocks, so that a bad file
 // leaves nothing half-written and a large one is never in memory.
-func prepareFile(path, out string, rules *blockprint.GraffitiRules, disable []blockprint.Client) (PrepareReport, error) {
-	report := PrepareReport{Labelled: map[blockprint.Client]int{}}
+func prepareFile(path, out string, labels *Labels) (PrepareReport, error) {
+	report := newPrepareReport(1)
+	directory, err := labels.directory(path)
+	if err != nil {
+		return report, err
+	}
 	if path != "-" {
 		if err := file.ReadRewards(path, func(*blockprint.BlockReward) error { return nil }); err != nil {
 			return report, err
 		}
 	}
-	err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
+	err = file.ReadRewards(path, func(r *blockprint.BlockReward) error {
 		report.Blocks++
-		client := rules.Guess(r.Meta.Graffiti, disable...).Client
+		client := labels.of(directory, r)
 		if client == "" {
 			report.Unlabeled++
 			return nil
@@ -87,4 +160,189 @@ func prepareFile(path, out string, rules *blockprint.GraffitiRules, disable []bl
 		return file.WriteAtomic(filepath.Join(dir, r.BlockRoot.String()+".json"), r.AppendJSON(nil))
 	})
 	return report, err
+}
+
+// batchRows is how many rows a worker gathers before it hands them on.
+const batchRows = 4096
+
+// extraction is one input file on its way into a feature file.
+type extraction struct {
+	path   string
+	source featurefile.Source     // valid when the file is done
+	rows   chan *featurefile.Rows // closed when the file is done
+	report PrepareReport          // of this file; valid then
+	err    error
+}
+
+// PrepareFeatures reads raw reward files and writes the features of each block with a label into a feature file, in
+// the order of the paths. What an earlier run put there is not read again. Files that cannot be read to their end
+// are reported and give no blocks; the next run tries them again. Memory does not depend on the input's size.
+func PrepareFeatures(ctx context.Context, paths []string, out string, o PrepareOptions) (PrepareReport, error) {
+	report := newPrepareReport(len(paths))
+	header := featurefile.NewHeader(o.Tool, o.Network, o.Labels.String(), feature.Names())
+	w, err := featurefile.Resume(out, header)
+	if err != nil {
+		return report, err
+	}
+	var jobs []*extraction
+	for _, path := range paths {
+		if have, done := w.Done()[path]; done {
+			source, err := sourceOf(path)
+			if err == nil && (have.Size != source.Size || have.Modified != source.Modified) {
+				err = blockprint.Errorf(blockprint.Conflict, "%s has changed since its blocks were put into %s: remove %s to begin anew", path, out, out)
+			}
+			if err != nil {
+				return report, errors.Join(err, w.Close())
+			}
+			report.Skipped++
+			continue
+		}
+		jobs = append(jobs, &extraction{path: path, rows: make(chan *featurefile.Rows, 1), report: newPrepareReport(1)})
+	}
+	if err := writeFeatures(ctx, w, jobs, header, o, &report); err != nil {
+		return report, errors.Join(err, w.Close())
+	}
+	err = w.Finish()
+	report.InFile = w.Summary()
+	return report, err
+}
+
+func sourceOf(path string) (featurefile.Source, error) {
+	s := featurefile.Source{Path: path}
+	if path == "-" {
+		return s, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return s, err
+	}
+	s.Size, s.Modified = info.Size(), info.ModTime().UnixNano()
+	return s, nil
+}
+
+// writeFeatures extracts on all cores and writes in order of the jobs. A worker that is ahead waits until it is
+// its file's turn, with a batch or two in hand.
+func writeFeatures(ctx context.Context, w *featurefile.Writer, jobs []*extraction, header featurefile.Header, o PrepareOptions, report *PrepareReport) error {
+	workers := runtime.GOMAXPROCS(0)
+	g, ctx := errgroup.WithContext(ctx)
+	window := make(chan struct{}, 8*workers) // small files may be this far ahead of a large one
+	var next atomic.Int64
+	for range workers {
+		g.Go(func() error {
+			e, err := newFeatureWorker(header, &o.Labels)
+			if err != nil {
+				return err
+			}
+			for {
+				select {
+				case window <- struct{}{}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return nil
+				}
+				jobs[i].err = e.extract(ctx, jobs[i])
+				close(jobs[i].rows)
+			}
+		})
+	}
+	g.Go(func() error {
+		for i, j := range jobs {
+			if err := writeJob(ctx, w, j, o.Strict, report); err != nil {
+				return err
+			}
+			<-window
+			if o.Progress != nil {
+				o.Progress(report.Skipped+i+1, report.Files)
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// writeJob writes the rows of one file, whole or not at all.
+func writeJob(ctx context.Context, w *featurefile.Writer, j *extraction, strict bool, report *PrepareReport) error {
+	w.Begin()
+	for open := true; open; {
+		var rows *featurefile.Rows
+		select {
+		case rows, open = <-j.rows:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !open {
+			break
+		}
+		if err := w.Append(rows); err != nil {
+			return err
+		}
+	}
+	if j.err != nil {
+		if !report.note(j.path, j.err, strict) {
+			return j.err
+		}
+		return w.Abort()
+	}
+	w.End(j.source)
+	report.add(j.report)
+	return nil
+}
+
+// featureWorker extracts the features of files, one after another.
+type featureWorker struct {
+	labels    *Labels
+	clients   []blockprint.Client
+	extractor *feature.Extractor
+	files     file.RewardFiles
+	row       []float64
+}
+
+func newFeatureWorker(h featurefile.Header, labels *Labels) (*featureWorker, error) {
+	e, err := feature.NewExtractor(h.Features())
+	return &featureWorker{labels: labels, clients: h.Clients, extractor: e}, err
+}
+
+// extract hands on the rows of a file in batches.
+func (e *featureWorker) extract(ctx context.Context, j *extraction) error {
+	directory, err := e.labels.directory(j.path)
+	if err != nil {
+		return err
+	}
+	if j.source, err = sourceOf(j.path); err != nil {
+		return err
+	}
+	rows := featurefile.NewRows(len(e.extractor.Names()))
+	send := func() error {
+		select {
+		case j.rows <- rows:
+			rows = featurefile.NewRows(len(e.extractor.Names()))
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err = e.files.Read(j.path, func(r *blockprint.BlockReward) error {
+		j.report.Blocks++
+		client := e.labels.of(directory, r)
+		at := slices.Index(e.clients, client)
+		if at < 0 {
+			j.report.Unlabeled++
+			return ctx.Err()
+		}
+		j.report.Labelled[client]++
+		e.row = e.extractor.Extract(e.row[:0], r)
+		rows.Add(r.Meta.Slot, r.Meta.ProposerIndex, r.BlockRoot, uint8(at), e.row)
+		if rows.Len() < batchRows {
+			return nil
+		}
+		return send()
+	})
+	if err == nil && rows.Len() > 0 {
+		err = send()
+	}
+	j.source.Blocks, j.source.Labelled = j.report.Blocks, j.report.Blocks-j.report.Unlabeled
+	return err
 }

@@ -17,38 +17,73 @@ import (
 func newPrepare() *cobra.Command {
 	var disable []string
 	var rules rulesFlags
+	var out, labels string
+	o := train.PrepareOptions{Tool: tool()}
 	cmd := &cobra.Command{
-		Use:     "prepare RAW OUT",
-		Short:   "Label raw reward files by graffiti into OUT/<Client>/<root>.json",
-		Example: "  blockprint prepare rewards/ training/",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			guess, err := rules.load()
+		Use:   "prepare RAW... OUT | prepare RAW... -o FILE.features",
+		Short: "Label raw reward files, into a feature file or OUT/<Client>/<root>.json",
+		Long: "Label raw reward files: into a compact feature file (-o), or into a directory of one file a block, as the\n" +
+			"original did. A feature file that is there already gets the blocks of files that it does not have yet, so an\n" +
+			"interrupted run goes on where it was, and new files can be added later.",
+		Example: "  blockprint prepare rewards/ -o mainnet.features\n" +
+			"  blockprint prepare rewards/ training/\n" +
+			"  blockprint prepare training/ -o mainnet.features --labels directory",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.Labels.Rules, err = rules.load(); err != nil {
+				return err
+			}
+			if o.Labels.Disable, err = parseClients(disable); err != nil {
+				return err
+			}
+			switch labels {
+			case "graffiti", "directory":
+				o.Labels.Directory = labels == "directory"
+			default:
+				return usagef("--labels %q: expected graffiti or directory", labels)
+			}
+			o.Network = rules.network
+			raw := args
+			if out == "" {
+				if len(args) != 2 {
+					return usagef("expected RAW and OUT, or -o FILE.features")
+				}
+				raw = args[:1]
+			}
+			paths, err := file.Rewards(raw)
 			if err != nil {
 				return err
 			}
-			disabled, err := parseClients(disable)
+			o.Progress = progressBar("files")
+			var report train.PrepareReport
+			if out == "" {
+				report, err = train.Prepare(cmd.Context(), paths, args[1], o)
+			} else {
+				report, err = train.PrepareFeatures(cmd.Context(), paths, out, o)
+			}
 			if err != nil {
 				return err
 			}
-			paths, err := file.Rewards(args[:1])
-			if err != nil {
-				return err
-			}
-			report, err := train.Prepare(cmd.Context(), paths, args[1], guess, disabled, progressBar("files"))
-			if err != nil {
-				return err
+			counts := report.Labelled
+			if out != "" {
+				counts = report.InFile
 			}
 			for _, c := range blockprint.Clients() {
-				if n := report.Labelled[c]; n > 0 {
+				if n := counts[c]; n > 0 {
 					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d\n", c, n)
 				}
 			}
 			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "unlabelled,%d\n", report.Unlabeled)
+			if report.Skipped > 0 {
+				fmt.Fprintf(os.Stderr, "blockprint: %d of %d files were in %s already\n", report.Skipped, report.Files, out)
+			}
 			return badFiles(report.Bad, report.Files)
 		},
 	}
+	cmd.Flags().StringVarP(&out, "output", "o", "", "feature file to write")
 	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients whose graffiti rules are not used")
+	cmd.Flags().StringVar(&labels, "labels", "graffiti", "where labels come from: graffiti, or the directory that a file is in")
+	cmd.Flags().BoolVar(&o.Strict, "strict", false, "stop at the first file that cannot be read")
 	rules.add(cmd)
 	return cmd
 }

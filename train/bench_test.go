@@ -1,0 +1,85 @@
+package train_test
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"blockprint"
+	"blockprint/train"
+)
+
+// realBlocks returns the raw JSON of the 15 mainnet blocks.
+func realBlocks(tb testing.TB) []json.RawMessage {
+	tb.Helper()
+	f, err := os.Open("../testdata/golden/mainnet-phase0.json.gz")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var cases []struct {
+		Reward json.RawMessage `json:"block_reward"`
+	}
+	if err := json.NewDecoder(z).Decode(&cases); err != nil {
+		tb.Fatal(err)
+	}
+	var out []json.RawMessage
+	for _, c := range cases {
+		out = append(out, c.Reward)
+	}
+	return out
+}
+
+// BenchmarkPrepare makes a feature file of 3,000 files with one of 15 real blocks each, as the original's training
+// data is laid out. The original's figure is that of docs/benchmarks.md, measured on the same machine by
+// `make bench-original`; encoding/json reading the same bytes is measured in the same run.
+func BenchmarkPrepare(b *testing.B) {
+	raws := realBlocks(b)
+	dir := b.TempDir()
+	var paths []string
+	const files = 3000
+	for i := range files {
+		path := filepath.Join(dir, fmt.Sprintf("%04d.json", i))
+		if err := os.WriteFile(path, raws[i%len(raws)], 0o600); err != nil {
+			b.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	for _, raw := range raws {
+		var r struct {
+			Rewards struct {
+				PerAttestation []map[string]uint64 `json:"per_attestation_rewards"`
+			} `json:"attestation_rewards"`
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	plain := time.Since(began) / time.Duration(len(raws))
+	n := 0
+	for b.Loop() {
+		out := filepath.Join(dir, fmt.Sprintf("%d.features", n))
+		report, err := train.PrepareFeatures(context.Background(), paths, out, train.PrepareOptions{Labels: train.Labels{Rules: rules}, Network: "mainnet"})
+		if err != nil || report.Blocks != files {
+			b.Fatal(report, err)
+		}
+		n++
+	}
+	perCore := b.Elapsed() / time.Duration(n*files) * time.Duration(runtime.GOMAXPROCS(0))
+	b.ReportMetric(float64(perCore.Nanoseconds())/1000, "core_us/block")
+	b.ReportMetric(float64(plain)/float64(perCore), "x_encoding/json_alone")
+}
