@@ -125,7 +125,7 @@ func Decode(b []byte) (*Model, error) {
 		m.Parts = append(m.Parts, p)
 		rest = rest[ph.Length+padding(ph.Length):]
 	}
-	return m, nil
+	return m, m.checkRanges()
 }
 
 func decodePart(ph partHeader, payload []byte) (Part, error) {
@@ -145,6 +145,9 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 	}
 	if f, c := p.Shape(); f != len(ph.Features) || c != len(ph.Classes) {
 		return Part{}, blockprint.Errorf(blockprint.Invalid, "header and payload disagree: %d features and %d classes against %d and %d", len(ph.Features), len(ph.Classes), f, c)
+	}
+	if !ph.Calibration.valid() {
+		return Part{}, blockprint.Errorf(blockprint.Invalid, "impossible calibration %+v", *ph.Calibration)
 	}
 	return Part{ph.PartInfo, p}, nil
 }

@@ -16,7 +16,9 @@ import (
 	"slices"
 
 	"blockprint"
+	"blockprint/classify/gbt"
 	"blockprint/classify/knn"
+	"blockprint/classify/mlp"
 	"blockprint/feature"
 )
 
@@ -24,6 +26,8 @@ import (
 type Predictor interface {
 	// PredictProba writes the probability of each class for the row x, one number per feature, into dst.
 	PredictProba(dst, x []float64)
+	// Missing tells whether x may hold NaN, for features without a value.
+	Missing() bool
 	// Shape returns how many features a row has and how many classes there are.
 	Shape() (features, classes int)
 	// AppendBinary appends the predictor's payload for the model file.
@@ -33,6 +37,8 @@ type Predictor interface {
 // decoders read the payloads of each algorithm.
 var decoders = map[string]func([]byte) (Predictor, error){
 	"knn": func(b []byte) (Predictor, error) { return knn.Decode(b) },
+	"mlp": func(b []byte) (Predictor, error) { return mlp.Decode(b) },
+	"gbt": func(b []byte) (Predictor, error) { return gbt.Decode(b) },
 }
 
 // Model is a trained classifier.
@@ -59,6 +65,8 @@ type PartInfo struct {
 	Grouped []blockprint.Client `json:"grouped,omitempty"`
 	// Slots is where the part is to be used; nil means everywhere.
 	Slots *blockprint.Interval `json:"slots,omitempty"`
+	// Calibration corrects the predictor's probabilities; nil leaves them as they are.
+	Calibration *Calibration `json:"calibration,omitempty"`
 	// Training says what the part was made from.
 	Training Training `json:"training"`
 }
@@ -69,9 +77,17 @@ type Training struct {
 	Slots      blockprint.Interval       `json:"slots"`
 	Parameters map[string]float64        `json:"parameters,omitempty"`
 	Tool       string                    `json:"tool"`
-	// Accuracy is the measured true-positive rate of each class, by the method named in AccuracyMethod.
-	Accuracy       map[blockprint.Client]float64 `json:"accuracy,omitempty"`
-	AccuracyMethod string                        `json:"accuracy_method,omitempty"`
+	Seed       uint64                    `json:"seed,omitempty"`
+	// Network is that of the data, if it is known, and Dates the days of Slots on it (UTC, YYYY-MM-DD).
+	Network string   `json:"network,omitempty"`
+	Dates   []string `json:"dates,omitempty"`
+	// Source says where the blocks came from in a few words of the trainer's, "simulated network" say.
+	Source string `json:"source,omitempty"`
+	// Accuracy is the measured true-positive rate of each class, by the method named in AccuracyMethod, and
+	// BalancedAccuracy their mean.
+	Accuracy         map[blockprint.Client]float64 `json:"accuracy,omitempty"`
+	BalancedAccuracy float64                       `json:"balanced_accuracy,omitempty"`
+	AccuracyMethod   string                        `json:"accuracy_method,omitempty"`
 }
 
 // part returns the part for a slot, or nil.
@@ -123,7 +139,7 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 		return c
 	}
 	for i, v := range x {
-		if math.IsNaN(v) {
+		if math.IsNaN(v) && !p.Predictor.Missing() {
 			return blockprint.Classification{
 				Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti,
 				Reason: fmt.Sprintf("feature %s has no value for this block", p.Features[i]),
@@ -132,6 +148,7 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 	}
 	proba := make([]float64, len(p.Classes))
 	p.Predictor.PredictProba(proba, x)
+	p.Calibration.Apply(proba)
 	list := make([]blockprint.Probability, len(proba))
 	for i, v := range proba {
 		list[i] = blockprint.Probability{Client: p.Classes[i], P: v}

@@ -170,13 +170,15 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
 		}
 		row = e.Extract(row[:0], r.Reward)
-		set.Add(truth, r.Block.Slot, row)
+		set.Add(truth, r.Block.Slot, r.Block.Root, row)
 		return nil
 	}})
 	if err != nil {
 		return nil, 0, err
 	}
-	model, report, err := train.Fit(set, train.Options{Type: "knn", Features: Features(), K: train.DefaultK, Tool: d.o.Tool})
+	o := train.DefaultOptions("knn")
+	o.Features, o.Tool, o.Source = Features(), d.o.Tool, "simulated network"
+	model, report, err := train.Fit(ctx, set, o)
 	return model, report.Rows, err
 }
 

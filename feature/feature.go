@@ -40,6 +40,16 @@ func Names() []string {
 	return names
 }
 
+// Lookup returns the feature of a name.
+func Lookup(name string) (Feature, bool) {
+	for _, f := range All() {
+		if f.Name == name {
+			return f, true
+		}
+	}
+	return Feature{}, false
+}
+
 // Default returns the names of the original's default set.
 func Default() []string {
 	return []string{"percent_redundant_boost", "difflib_rewards", "difflib_slot", "difflib_slot_rev"}

@@ -1,20 +1,32 @@
-// Package train makes models: it fetches raw rewards (Load), labels them by graffiti (Prepare), reads labelled
-// directories into sets of feature vectors (ReadDir) and fits classifiers to them (Fit).
+// Package train makes models: it fetches raw rewards (Load), labels them (Prepare, PrepareFeatures), reads them into
+// sets of feature vectors (Read), fits classifiers (Fit), and says how good they are (Validate, Search, NewReport).
+//
+//	set, bad, err := train.Read(ctx, "mainnet.features", feature.Default())
+//	model, report, err := train.Fit(ctx, set, train.DefaultOptions("knn"))
+//	err = model.Save("mainnet.model")
+//
+// Everything is a function of the data, the options and the seed; the number of cores changes nothing but the time.
 package train
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
 	"blockprint/feature"
 	"blockprint/file"
+	"blockprint/train/featurefile"
 )
 
 // Set is labelled training data: one row of features per block.
@@ -23,6 +35,7 @@ type Set struct {
 	Rows     []float64 // len(Features) numbers per block, one block after another
 	Labels   []blockprint.Client
 	Slots    []blockprint.Slot
+	Roots    []blockprint.Root // zero where it is not known
 }
 
 // NewSet returns an empty set of the named features.
@@ -38,10 +51,11 @@ func (s *Set) Row(i int) []float64 {
 }
 
 // Add appends a block.
-func (s *Set) Add(label blockprint.Client, slot blockprint.Slot, row []float64) {
+func (s *Set) Add(label blockprint.Client, slot blockprint.Slot, root blockprint.Root, row []float64) {
 	s.Rows = append(s.Rows, row...)
 	s.Labels = append(s.Labels, label)
 	s.Slots = append(s.Slots, slot)
+	s.Roots = append(s.Roots, root)
 }
 
 // append adds all blocks of o, which has the same features.
@@ -49,6 +63,85 @@ func (s *Set) append(o *Set) {
 	s.Rows = append(s.Rows, o.Rows...)
 	s.Labels = append(s.Labels, o.Labels...)
 	s.Slots = append(s.Slots, o.Slots...)
+	s.Roots = append(s.Roots, o.Roots...)
+}
+
+// Counts returns the number of blocks of each label.
+func (s *Set) Counts() map[blockprint.Client]int {
+	counts := map[blockprint.Client]int{}
+	for _, l := range s.Labels {
+		counts[l]++
+	}
+	return counts
+}
+
+// Features returns the names of the features that training data holds: those of a feature file, or all that can
+// be extracted from a directory's blocks.
+func Features(path string) ([]string, error) {
+	if !featurefile.IsFile(path) {
+		return feature.Names(), nil
+	}
+	f, err := featurefile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.Header.Features(), f.Close()
+}
+
+// Read reads training data: a feature file, or a prepared directory (DIR/<Client>/<root>.json). Only the named
+// features are read; none means all that there are. Files of a directory that cannot be read are left out and
+// returned.
+func Read(ctx context.Context, path string, features []string) (*Set, []BadFile, error) {
+	if len(features) == 0 {
+		var err error
+		if features, err = Features(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	if featurefile.IsFile(path) {
+		set, err := readFile(ctx, path, features)
+		return set, nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, blockprint.Errorf(blockprint.NotFound, "training data: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, nil, blockprint.Errorf(blockprint.Invalid, "training data %s is neither a feature file nor a directory: make one with `blockprint prepare RAW -o FILE.features`", path)
+	}
+	return readDir(ctx, path, features)
+}
+
+func readFile(ctx context.Context, path string, features []string) (_ *Set, err error) {
+	f, err := featurefile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	set := NewSet(features)
+	n := f.Rows()
+	set.Rows = make([]float64, 0, n*len(features))
+	set.Labels = make([]blockprint.Client, 0, n)
+	set.Slots = make([]blockprint.Slot, 0, n)
+	set.Roots = make([]blockprint.Root, 0, n)
+	err = f.Read(ctx, features, func(rows *featurefile.Rows) error {
+		for i, c := range rows.Clients {
+			for _, column := range rows.Values {
+				set.Rows = append(set.Rows, column[i])
+			}
+			set.Labels = append(set.Labels, f.Header.Clients[c])
+		}
+		set.Slots = append(set.Slots, rows.Slots...)
+		set.Roots = append(set.Roots, rows.Roots...)
+		return nil
+	})
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.CodeOf(err), "feature file %s: %w", path, err)
+	}
+	if set.Len() == 0 {
+		return nil, blockprint.Errorf(blockprint.NotFound, "feature file %s holds no labelled blocks", path)
+	}
+	return set, nil
 }
 
 // BadFile is an input file that could not be read, with the reason.
@@ -57,42 +150,52 @@ type BadFile struct {
 	Err  error
 }
 
-// ReadDir reads a prepared directory, DIR/<Client>/<root>.json (or .json.gz), and extracts the named features. The
-// rows come in order of client and file name. Files that cannot be read are left out and returned.
-func ReadDir(ctx context.Context, dir string, features []string) (*Set, []BadFile, error) {
+// dirFile is a file of a prepared directory.
+type dirFile struct {
+	client blockprint.Client
+	path   string
+}
+
+// dirFiles lists a prepared directory, in order of client and file name.
+func dirFiles(dir string) ([]dirFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, blockprint.Errorf(blockprint.NotFound, "training data: %w", err)
+		return nil, blockprint.Errorf(blockprint.NotFound, "training data: %w", err)
 	}
-	type job struct {
-		client blockprint.Client
-		path   string
-	}
-	var jobs []job
+	var files []dirFile
 	for _, e := range entries {
 		if !e.IsDir() {
 			continue
 		}
 		client, err := blockprint.ParseClient(e.Name())
 		if err != nil {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "training data %s: each directory must be named after a client: %w", dir, err)
+			return nil, blockprint.Errorf(blockprint.Invalid, "training data %s: each directory must be named after a client: %w", dir, err)
 		}
 		paths, err := file.Rewards([]string{filepath.Join(dir, e.Name())})
 		if err != nil && blockprint.CodeOf(err) != blockprint.NotFound {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, p := range paths {
-			jobs = append(jobs, job{client, p})
+			files = append(files, dirFile{client, p})
 		}
 	}
-	if len(jobs) == 0 {
-		return nil, nil, blockprint.Errorf(blockprint.NotFound, "training data %s holds no <Client>/<root>.json files: make them with `blockprint prepare RAW %s`", dir, dir)
+	if len(files) == 0 {
+		return nil, blockprint.Errorf(blockprint.NotFound, "training data %s holds no <Client>/<root>.json files: make them with `blockprint prepare RAW %s`", dir, dir)
 	}
+	return files, nil
+}
 
+// readDir extracts the features of a prepared directory's blocks, on all cores.
+func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFile, error) {
+	files, err := dirFiles(dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	// Each worker takes a run of files, so that the order of rows does not depend on timing.
 	const run = 256
-	parts := make([]*Set, (len(jobs)+run-1)/run)
+	parts := make([]*Set, (len(files)+run-1)/run)
 	bad := make([][]BadFile, len(parts))
+	readers := sync.Pool{New: func() any { return new(file.RewardFiles) }}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range parts {
@@ -101,21 +204,23 @@ func ReadDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 			if err != nil {
 				return err
 			}
+			reader, _ := readers.Get().(*file.RewardFiles)
+			defer readers.Put(reader)
 			parts[i] = NewSet(e.Names())
 			var row []float64
-			for _, j := range jobs[i*run : min((i+1)*run, len(jobs))] {
+			for _, f := range files[i*run : min((i+1)*run, len(files))] {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 				before := *parts[i]
-				err := file.ReadRewards(j.path, func(r *blockprint.BlockReward) error {
+				err := reader.Read(f.path, func(r *blockprint.BlockReward) error {
 					row = e.Extract(row[:0], r)
-					parts[i].Add(j.client, r.Meta.Slot, row)
+					parts[i].Add(f.client, r.Meta.Slot, r.BlockRoot, row)
 					return nil
 				})
 				if err != nil {
 					*parts[i] = before
-					bad[i] = append(bad[i], BadFile{j.path, err})
+					bad[i] = append(bad[i], BadFile{f.path, err})
 				}
 			}
 			return nil
@@ -130,21 +235,69 @@ func ReadDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 	}
 	badFiles := slices.Concat(bad...)
 	if set.Len() == 0 {
-		return nil, badFiles, blockprint.Errorf(blockprint.Invalid, "training data %s: none of %d files could be read, the first because of: %w", dir, len(jobs), badFiles[0].Err)
+		return nil, badFiles, blockprint.Errorf(blockprint.Invalid, "training data %s: none of %d files could be read, the first because of: %w", dir, len(files), badFiles[0].Err)
 	}
 	return set, badFiles, nil
 }
 
-// Counts returns the number of blocks of each label.
-func (s *Set) Counts() map[blockprint.Client]int {
-	counts := map[blockprint.Client]int{}
-	for _, l := range s.Labels {
-		counts[l]++
-	}
-	return counts
+// RangeDir is training data for a range of slots.
+type RangeDir struct {
+	Path  string
+	Slots blockprint.Interval
 }
 
-// String describes the set in a line.
-func (s *Set) String() string {
-	return fmt.Sprintf("%d blocks with %d features", s.Len(), len(s.Features))
+// rangeName is how the original names the directories of its models for ranges of slots; both ends belong to it.
+var rangeName = regexp.MustCompile(`^slot_(\d+)_to_(\d+)$`)
+
+// RangeDirs lists the slot_A_to_B directories of the original's layout for several models, in order of slot; none
+// if the path is not laid out so.
+func RangeDirs(path string) ([]RangeDir, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, nil //nolint:nilerr // not a directory: Read says what is wrong with it
+	}
+	var out []RangeDir
+	for _, e := range entries {
+		m := rangeName.FindStringSubmatch(e.Name())
+		if m == nil || !e.IsDir() {
+			continue
+		}
+		a, errA := strconv.ParseUint(m[1], 10, 63)
+		b, errB := strconv.ParseUint(m[2], 10, 63)
+		if errA != nil || errB != nil || a > b {
+			return nil, blockprint.Errorf(blockprint.Invalid, "training data %s: %s is not a range of slots", path, e.Name())
+		}
+		out = append(out, RangeDir{filepath.Join(path, e.Name()), blockprint.Interval{Start: blockprint.Slot(a), End: blockprint.Slot(b)}})
+	}
+	slices.SortFunc(out, func(a, b RangeDir) int { return cmp.Compare(a.Slots.Start, b.Slots.Start) })
+	return out, nil
+}
+
+// duplicates returns the rows whose block was there before (same root), and how many of those have another label
+// than the first.
+func (s *Set) duplicates() (repeated map[int]bool, contradicting int) {
+	type key struct {
+		hash uint64 // a root is a hash: its first bytes tell it as well as all, up to a chance of one in millions
+		row  int
+	}
+	keys := make([]key, 0, s.Len())
+	for i, r := range s.Roots {
+		if !r.IsZero() {
+			keys = append(keys, key{binary.LittleEndian.Uint64(r[:8]), i})
+		}
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
+	repeated = map[int]bool{}
+	first := 0
+	for i := 1; i < len(keys); i++ {
+		if keys[i].hash != keys[first].hash || s.Roots[keys[i].row] != s.Roots[keys[first].row] {
+			first = i
+			continue
+		}
+		repeated[keys[i].row] = true
+		if s.Labels[keys[i].row] != s.Labels[keys[first].row] {
+			contradicting++
+		}
+	}
+	return repeated, contradicting
 }

@@ -336,16 +336,5 @@ func (c *Classifier) Rows() int { return len(c.rowNum) }
 // Shape returns the number of features of a row and of classes.
 func (c *Classifier) Shape() (features, classes int) { return c.dims, c.classes }
 
-// PredictWithout is PredictProba with the training row of that number left out, to measure accuracy.
-func (c *Classifier) PredictWithout(dst, x []float64, row uint32) {
-	s := &search{c: c, x: x, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+2), k: c.k + 1}
-	s.visit(0, 0)
-	s.found = slices.DeleteFunc(s.found, func(n Neighbour) bool { return n.Row == row })
-	if len(s.found) > c.k {
-		s.found = s.found[:c.k]
-	}
-	for i := range s.found {
-		s.found[i].Distance = math.Sqrt(s.found[i].Distance)
-	}
-	vote(dst, s.found)
-}
+// Missing tells that rows must not hold NaN.
+func (c *Classifier) Missing() bool { return false }

@@ -88,10 +88,6 @@ func TestProbabilities(t *testing.T) {
 	if want := []float64{1 / 3. / total, 1.5 / total, 1 / total}; math.Abs(proba[0]-want[0]) > 1e-15 || proba[1] != want[1] || proba[2] != want[2] {
 		t.Errorf("a query between rows: %v, want %v", proba, want)
 	}
-	tree.PredictWithout(proba, []float64{4}, 5)
-	if proba[2] != 0 {
-		t.Errorf("the row itself still counts: %v", proba)
-	}
 }
 
 func TestRefuses(t *testing.T) {

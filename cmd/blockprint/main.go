@@ -78,7 +78,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 		return setLogger(cmd)
 	}
 	root.AddCommand(
-		newFeatures(), newPrepare(), newTrain(), newClassify(),
+		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newClassify(),
 		newLoad(), newBuildDB(), newImportDB(), newRewards(),
 		newServe(), newFollow(), newWatch(), newSim(), newDemo(),
 	)

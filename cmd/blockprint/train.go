@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"blockprint"
-	"blockprint/feature"
+	"blockprint/classify"
 	"blockprint/file"
 	"blockprint/train"
 )
@@ -100,82 +98,123 @@ func badFiles(bad []train.BadFile, total int) error {
 }
 
 func newTrain() *cobra.Command {
-	var o train.Options
-	var out, slots string
-	var group, disable, graffitiOnly []string
+	var f fitFlags
+	var out, source string
+	var slots []string
 	cmd := &cobra.Command{
 		Use:   "train DATA -o MODEL",
-		Short: "Train a model on a prepared directory",
-		Example: "  blockprint train training/ -o mainnet.model\n" +
+		Short: "Train a model on a feature file or a prepared directory",
+		Long: "Train a model on a feature file or a prepared directory. With --slots A-B the model is for those slots, and learns\n" +
+			"from blocks of those slots (unless --data-slots says otherwise); several --slots make a model of several parts. A\n" +
+			"directory of slot_A_to_B directories, as the original has it, makes one part of each.",
+		Example: "  blockprint train mainnet.features -o mainnet.model\n" +
+			"  blockprint train mainnet.features -o mainnet.model --type gbt --features all --graffiti-only none\n" +
+			"  blockprint train mainnet.features -o mainnet.model --slots 0-11649023 --slots 11649024-\n" +
 			"  blockprint train training/ -o electra.model --slots 11649024- --group Lodestar --graffiti-only none",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
 			}
-			if o.Slots, err = parseSlots(slots); err != nil {
+			ranges, err := trainingRanges(args[0], slots)
+			if err != nil {
 				return err
 			}
-			if slices.Equal(graffitiOnly, []string{"none"}) {
-				graffitiOnly = nil
-			}
-			for _, list := range []struct {
-				from []string
-				into *[]blockprint.Client
-			}{{group, &o.Group}, {disable, &o.Disable}, {graffitiOnly, &o.GraffitiOnly}} {
-				if *list.into, err = parseClients(list.from); err != nil {
+			var models []*classify.Model
+			var bad []train.BadFile
+			files := 0
+			for _, r := range ranges {
+				set, o, badHere, err := f.read(cmd, r.data)
+				if err != nil {
 					return err
 				}
+				bad, files = append(bad, badHere...), files+set.Len()+len(badHere)
+				o.Slots, o.Source = r.slots, source
+				if !cmd.Flags().Changed("data-slots") {
+					o.Within = r.within
+				}
+				model, report, err := train.Fit(cmd.Context(), set, o)
+				warn(report.Warnings)
+				if err != nil {
+					return err
+				}
+				models = append(models, model)
+				printFit(cmd, out, model.Parts[0].PartInfo, report)
 			}
-			set, bad, err := train.ReadDir(cmd.Context(), args[0], nil)
-			if err != nil {
-				return err
-			}
-			o.Tool = tool()
-			model, report, err := train.Fit(set, o)
-			for _, w := range report.Warnings {
-				fmt.Fprintln(os.Stderr, "blockprint: warning:", w)
-			}
-			if err != nil {
-				return err
+			model := models[0]
+			if len(models) > 1 {
+				if model, err = classify.Join(models...); err != nil {
+					return err
+				}
 			}
 			if err := model.Save(out); err != nil {
 				return err
 			}
-			info := model.Parts[0].PartInfo
-			for _, c := range info.Classes {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%-12s %7d blocks, %5.1f %% recognised\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
-			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d blocks, %d without a number in every feature; accuracy by %s\n", out, report.Rows, report.Dropped, info.Training.AccuracyMethod)
-			return badFiles(bad, set.Len()+len(bad))
+			return badFiles(bad, files)
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "model file to write")
-	cmd.Flags().StringVar(&o.Type, "type", "knn", "classifier: knn")
-	cmd.Flags().StringSliceVar(&o.Features, "features", feature.Default(), "features to train on, by comma")
-	cmd.Flags().IntVar(&o.K, "k", train.DefaultK, "neighbours, for knn")
-	cmd.Flags().StringSliceVar(&group, "group", nil, "clients to take together as Other")
-	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients to leave out")
-	cmd.Flags().StringSliceVar(&graffitiOnly, "graffiti-only", []string{string(blockprint.Lodestar)}, "clients to label by graffiti only; none for no client")
-	cmd.Flags().StringVar(&slots, "slots", "", "slots for which the model is to be used, as A-B or A- (default all)")
+	cmd.Flags().StringArrayVar(&slots, "slots", nil, "slots that the model is for, as A-B or A- (default all); several make several parts")
+	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words, for `blockprint model inspect`")
+	f.addSelection(cmd, "default", string(blockprint.Lodestar))
+	f.addAlgorithm(cmd)
 	return cmd
 }
 
-// parseSlots reads A-B or A-.
-func parseSlots(s string) (*blockprint.Interval, error) {
-	if s == "" {
-		return nil, nil
+// trainingRange is what one part of a model is trained on and for.
+type trainingRange struct {
+	data   string
+	slots  *blockprint.Interval // that the part is for
+	within *blockprint.Interval // that its blocks are of
+}
+
+func trainingRanges(data string, slots []string) ([]trainingRange, error) {
+	dirs, err := train.RangeDirs(data)
+	if err != nil {
+		return nil, err
 	}
-	a, b, ok := strings.Cut(s, "-")
-	var i blockprint.Interval
-	if _, err := fmt.Sscan(a, &i.Start); !ok || err != nil {
-		return nil, usagef("--slots %q: expected A-B or A-", s)
-	}
-	i.End = 1<<63 - 1
-	if b != "" {
-		if _, err := fmt.Sscan(b, &i.End); err != nil || i.End < i.Start {
-			return nil, usagef("--slots %q: expected A-B with A at most B", s)
+	var out []trainingRange
+	for i := range dirs {
+		if len(slots) > 0 {
+			return nil, usagef("--slots: %s is laid out by slots already", data)
 		}
+		out = append(out, trainingRange{dirs[i].Path, &dirs[i].Slots, nil})
 	}
-	return &i, nil
+	for _, s := range slots {
+		i, err := parseSlots("--slots", s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, trainingRange{data, i, i})
+	}
+	if len(out) == 0 {
+		out = append(out, trainingRange{data: data})
+	}
+	return out, nil
+}
+
+func printFit(cmd *cobra.Command, out string, info classify.PartInfo, report train.Report) {
+	w := cmd.OutOrStdout()
+	if info.Slots != nil {
+		_, _ = fmt.Fprintf(w, "slots %s:\n", slotsText(info.Slots))
+	}
+	for _, c := range info.Classes {
+		_, _ = fmt.Fprintf(w, "%-12s %7d blocks, %5.1f %% recognised\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
+	}
+	left := report.Left.String()
+	if left != "" {
+		left = "; left out: " + left
+	}
+	_, _ = fmt.Fprintf(w, "%s: %d blocks, balanced accuracy %.1f %% (%s)%s\n", out, report.Rows, 100*info.Training.BalancedAccuracy, info.Training.AccuracyMethod, left)
+}
+
+// slotsText writes a part's range.
+func slotsText(i *blockprint.Interval) string {
+	switch {
+	case i == nil:
+		return "all"
+	case i.End == 1<<63-1:
+		return fmt.Sprintf("%d on", i.Start)
+	}
+	return i.String()
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/feature"
+	"blockprint/train"
+	"blockprint/train/featurefile"
+)
+
+// fitFlags are the flags of all commands that fit classifiers: which blocks, which features, which algorithm.
+type fitFlags struct {
+	o                                   train.Options
+	features                            []string
+	group, disable, graffitiOnly        []string
+	hidden                              []int
+	dataSlots                           string
+	keepDuplicates bool
+}
+
+// addSelection adds the flags that choose blocks and features.
+func (f *fitFlags) addSelection(cmd *cobra.Command, features string, graffitiOnly string) {
+	cmd.Flags().StringSliceVar(&f.features, "features", []string{features}, "features by comma; default is the original's four, all is every one of the data, candidates those that differ between blocks")
+	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients to leave out")
+	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{graffitiOnly}, "clients to label by graffiti only; none for no client")
+	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "slots of the blocks to learn from, as A-B or A-")
+	cmd.Flags().BoolVar(&f.keepDuplicates, "keep-duplicates", false, "count blocks that are there more than once each time")
+}
+
+// addAlgorithm adds the flags that choose and tune the classifier.
+func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
+	d := train.DefaultOptions("knn")
+	cmd.Flags().StringVar(&f.o.Type, "type", d.Type, "classifier: "+strings.Join(train.Algorithms(), ", "))
+	cmd.Flags().IntVar(&f.o.K, "k", d.K, "knn: neighbours")
+	cmd.Flags().IntSliceVar(&f.hidden, "hidden", nil, "mlp: widths of the hidden layers (default 64,64; the original's 390,870)")
+	cmd.Flags().IntVar(&f.o.Rounds, "rounds", 0, "gbt: trees per client at most (default 400)")
+	cmd.Flags().IntVar(&f.o.Leaves, "leaves", 0, "gbt: leaves of a tree (default 31)")
+	cmd.Flags().Float64Var(&f.o.Rate, "rate", 0, "mlp and gbt: learning rate (default 0.001 and 0.1)")
+	cmd.Flags().Uint64Var(&f.o.Seed, "seed", 1, "seed of all that is chosen by chance")
+	cmd.Flags().IntVar(&f.o.Folds, "folds", d.Folds, "folds of the cross-validation")
+	cmd.Flags().StringVar(&f.o.Calibrate, "calibrate", d.Calibrate, "correct probabilities: on, off, or auto (on but for knn, whose probabilities are the original's)")
+	cmd.Flags().StringSliceVar(&f.group, "group", nil, "clients to take together as Other")
+}
+
+// options reads the flags; data is the training data, whose features "all" means.
+func (f *fitFlags) options(data string) (train.Options, error) {
+	o := f.o
+	o.Tool, o.Hidden, o.KeepDuplicates = tool(), f.hidden, f.keepDuplicates
+	if slices.Equal(f.graffitiOnly, []string{"none"}) {
+		f.graffitiOnly = nil
+	}
+	var err error
+	for _, list := range []struct {
+		from []string
+		into *[]blockprint.Client
+	}{{f.group, &o.Group}, {f.disable, &o.Disable}, {f.graffitiOnly, &o.GraffitiOnly}} {
+		if *list.into, err = parseClients(list.from); err != nil {
+			return o, err
+		}
+	}
+	if f.dataSlots != "all" {
+		if o.Within, err = parseSlots("--data-slots", f.dataSlots); err != nil {
+			return o, err
+		}
+	}
+	switch strings.Join(f.features, ",") {
+	case "default":
+		o.Features = feature.Default()
+	case "all", "candidates":
+		o.Features, err = train.Features(data)
+	default:
+		o.Features = f.features
+	}
+	if featurefile.IsFile(data) {
+		file, err := featurefile.Open(data)
+		if err != nil {
+			return o, err
+		}
+		o.Network = file.Header.Network
+		return o, file.Close()
+	}
+	return o, err
+}
+
+// read reads training data and drops features that tell nothing if candidates were asked for.
+func (f *fitFlags) read(cmd *cobra.Command, data string) (*train.Set, train.Options, []train.BadFile, error) {
+	o, err := f.options(data)
+	if err != nil {
+		return nil, o, nil, err
+	}
+	set, bad, err := train.Read(cmd.Context(), data, o.Features)
+	if err == nil && slices.Equal(f.features, []string{"candidates"}) {
+		o.Features = set.Candidates()
+	}
+	return set, o, bad, err
+}
+
+// parseSlots reads A-B or A-; nothing is nil.
+func parseSlots(flag, s string) (*blockprint.Interval, error) {
+	if s == "" {
+		return nil, nil
+	}
+	a, b, ok := strings.Cut(s, "-")
+	start, err := strconv.ParseUint(strings.TrimSpace(a), 10, 63)
+	if !ok || err != nil {
+		return nil, usagef("%s %q: expected A-B or A-", flag, s)
+	}
+	end := uint64(1<<63 - 1)
+	if b = strings.TrimSpace(b); b != "" {
+		if end, err = strconv.ParseUint(b, 10, 63); err != nil || end < start {
+			return nil, usagef("%s %q: expected A-B with A at most B", flag, s)
+		}
+	}
+	return &blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end)}, nil
+}
+
+// warn prints warnings on standard error.
+func warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(os.Stderr, "blockprint: warning:", w)
+	}
+}
+
+// dataName is how training data is called in reports.
+func dataName(path string) string { return filepath.Base(filepath.Clean(path)) }

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/file"
+	"blockprint/train"
+)
+
+func newBalance() *cobra.Command {
+	var disable []string
+	o := train.BalanceOptions{Tool: tool()}
+	cmd := &cobra.Command{
+		Use:   "balance IN OUT",
+		Short: "Take a random part of the blocks of frequent clients",
+		Example: "  blockprint balance training/ balanced/ --max-imbalance 2\n" +
+			"  blockprint balance mainnet.features balanced.features --seed 7",
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.Disable, err = parseClients(disable); err != nil {
+				return err
+			}
+			o.Progress = progressBar("blocks")
+			report, err := train.Balance(cmd.Context(), args[0], args[1], o)
+			if err != nil {
+				return err
+			}
+			for _, c := range blockprint.Clients() {
+				if n := report.Before[c]; n > 0 {
+					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d,%d\n", c, n, report.After[c])
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().Float64Var(&o.MaxImbalance, "max-imbalance", 1, "blocks of a client at most, as a multiple of the smallest client's")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the choice")
+	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients to leave out")
+	return cmd
+}
+
+func newCV() *cobra.Command {
+	var f fitFlags
+	var asJSON bool
+	var numFeatures, top int
+	var group []string
+	cmd := &cobra.Command{
+		Use:   "cv DATA",
+		Short: "Measure how well unseen blocks are recognised, and search for better features",
+		Long: "Stratified k-fold cross-validation: balanced accuracy and the confusion matrix. With --num-features N every\n" +
+			"combination of N of the --features (default: candidates) is tried, with --group N every way to take N clients\n" +
+			"together as Other; the best come first.",
+		Example: "  blockprint cv mainnet.features\n" +
+			"  blockprint cv mainnet.features --type gbt --features all --json\n" +
+			"  blockprint cv mainnet.features --num-features 4 --top 10\n" +
+			"  blockprint cv mainnet.features --group 2 --graffiti-only none",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var grouped int
+			if len(group) == 1 {
+				if _, err := fmt.Sscan(group[0], &grouped); err == nil {
+					group = nil
+				}
+			}
+			f.group = group
+			search := numFeatures > 0 || grouped > 0
+			if numFeatures > 0 && !cmd.Flags().Changed("features") {
+				f.features = []string{"candidates"}
+			}
+			set, o, bad, err := f.read(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if search {
+				return printSearch(cmd, set, train.SearchOptions{Options: o, NumFeatures: numFeatures, NumGrouped: grouped, Progress: progressBar("combinations")}, top, asJSON)
+			}
+			v, err := train.Validate(cmd.Context(), set, o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				if err := json.NewEncoder(cmd.OutOrStdout()).Encode(v); err != nil {
+					return err
+				}
+				return badFiles(bad, set.Len()+len(bad))
+			}
+			w := cmd.OutOrStdout()
+			for i, score := range v.Folds {
+				_, _ = fmt.Fprintf(w, "fold %d: balanced accuracy %.4f\n", i+1, score)
+			}
+			mean, deviation := v.MeanAndDeviation()
+			_, _ = fmt.Fprintf(w, "mean %.4f, standard deviation %.4f; accuracy %.4f over %d blocks\n", mean, deviation, v.Accuracy, v.Blocks)
+			if left := v.Left.String(); left != "" {
+				_, _ = fmt.Fprintf(w, "left out: %s\n", left)
+			}
+			_, _ = fmt.Fprintf(w, "%s with %s\n\n%s", v.Type, strings.Join(v.Features, ", "), v.Table())
+			return badFiles(bad, set.Len()+len(bad))
+		},
+	}
+	f.addSelection(cmd, "default", "none")
+	f.addAlgorithm(cmd)
+	cmd.Flags().Lookup("group").Usage = "clients to take together as Other; or a number N, to try every N clients"
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) { group = f.group }
+	cmd.Flags().IntVar(&numFeatures, "num-features", 0, "try every combination of so many features")
+	cmd.Flags().IntVar(&top, "top", 20, "combinations to print; 0 for all")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printSearch(cmd *cobra.Command, set *train.Set, o train.SearchOptions, top int, asJSON bool) error {
+	found, err := train.Search(cmd.Context(), set, o)
+	if err != nil {
+		return err
+	}
+	if top > 0 && len(found) > top {
+		found = found[:top]
+	}
+	w := cmd.OutOrStdout()
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		for _, r := range found {
+			if err := encoder.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_, _ = fmt.Fprintf(w, "%8s %8s %8s  combination\n", "balanced", "+-", "worst")
+	for _, r := range found {
+		grouped := ""
+		if len(r.Group) > 0 {
+			var names []string
+			for _, c := range r.Group {
+				names = append(names, string(c))
+			}
+			grouped = "; together: " + strings.Join(names, ", ")
+		}
+		_, _ = fmt.Fprintf(w, "%8.4f %8.4f %8.4f  %s%s\n", r.Balanced, r.Deviation, r.Worst, strings.Join(r.Features, ", "), grouped)
+	}
+	return nil
+}
+
+func newReport() *cobra.Command {
+	var f fitFlags
+	var html string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report DATA",
+		Short: "Say what can be learned: feature importance, learning curve, calibration, confusions",
+		Example: "  blockprint report mainnet.features\n" +
+			"  blockprint report mainnet.features --type gbt --features all --html report.html",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, o, bad, err := f.read(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			s, err := train.NewStudy(cmd.Context(), set, o, progressBar("steps"))
+			if err != nil {
+				return err
+			}
+			s.Data = dataName(args[0])
+			if html != "" {
+				page, err := s.HTML()
+				if err != nil {
+					return err
+				}
+				if err := file.WriteAtomic(html, page); err != nil {
+					return err
+				}
+				fmt.Fprintln(os.Stderr, "blockprint: wrote", html)
+			}
+			if asJSON {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				if err := encoder.Encode(s); err != nil {
+					return err
+				}
+			} else {
+				_, _ = fmt.Fprint(cmd.OutOrStdout(), s.Text())
+			}
+			return badFiles(bad, set.Len()+len(bad))
+		},
+	}
+	f.addSelection(cmd, "default", "none")
+	f.addAlgorithm(cmd)
+	cmd.Flags().StringVar(&html, "html", "", "also write the report as one self-contained page")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newPlot() *cobra.Command {
+	var f fitFlags
+	var o train.PlotOptions
+	var out string
+	cmd := &cobra.Command{
+		Use:   "plot DATA -o DIR",
+		Short: "Draw every pair of features, a colour per client",
+		Example: "  blockprint plot mainnet.features -o plots/\n" +
+			"  blockprint plot mainnet.features -o plots/ --features difflib_slot,difflib_rewards --format svg",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if out == "" {
+				return usagef("-o DIR is missing")
+			}
+			set, options, bad, err := f.read(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			o.Selection, o.Progress = options.Selection, progressBar("pairs")
+			n, err := train.Plot(cmd.Context(), set, out, o)
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d pairs of features in %s\n", n, out)
+			return badFiles(bad, set.Len()+len(bad))
+		},
+	}
+	f.addSelection(cmd, "default", "none")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "directory for the pictures")
+	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the pictures")
+	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "blocks of each client to draw at most; 0 for all")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the choice")
+	return cmd
+}

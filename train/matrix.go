@@ -1,0 +1,229 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"blockprint"
+)
+
+// Selection says which blocks and features of a set are used, and what their classes are.
+type Selection struct {
+	Features     []string             // of the set's
+	Group        []blockprint.Client  // taken together as Other
+	Disable      []blockprint.Client  // left out
+	GraffitiOnly []blockprint.Client  // left out, and labelled by graffiti
+	Within       *blockprint.Interval // blocks of other slots are left out; nil means all
+	// KeepDuplicates keeps blocks that are there more than once; else the first of each counts.
+	KeepDuplicates bool
+}
+
+// check refuses combinations that have no meaning.
+func (s *Selection) check() error {
+	for _, pair := range []struct {
+		a, b         []blockprint.Client
+		nameA, nameB string
+	}{
+		{s.Disable, s.GraffitiOnly, "disabled", "graffiti-only"},
+		{s.Disable, s.Group, "disabled", "grouped"},
+		{s.Group, s.GraffitiOnly, "grouped", "graffiti-only"},
+	} {
+		for _, c := range pair.a {
+			if slices.Contains(pair.b, c) {
+				return blockprint.Errorf(blockprint.Invalid, "client %s cannot be both %s and %s", c, pair.nameA, pair.nameB)
+			}
+		}
+	}
+	return nil
+}
+
+// Matrix is training data in the form that algorithms take.
+type Matrix struct {
+	Features []string
+	Classes  []blockprint.Client // sorted by name
+	X        []float64           // len(Features) numbers per row; NaN where a feature has no value
+	Y        []uint8             // of each row, the place of its class
+	Slots    []blockprint.Slot   // of each row
+	Left     LeftOut
+}
+
+// LeftOut counts the rows that a selection did not take.
+type LeftOut struct {
+	Clients       int `json:"clients"`       // disabled or graffiti-only
+	OtherSlots    int `json:"other_slots"`   // outside of the range
+	Missing       int `json:"missing"`       // a feature has no value
+	Duplicates    int `json:"duplicates"`    // the block was there before
+	Contradicting int `json:"contradicting"` // of those, with another label
+}
+
+// String tells what was left out and why; it is empty if nothing was.
+func (l LeftOut) String() string {
+	var out string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{
+		{l.Clients, "of clients that are not learned"},
+		{l.OtherSlots, "of other slots"},
+		{l.Missing, "without a number in every feature"},
+		{l.Duplicates, "that were there before"},
+	} {
+		if part.n > 0 {
+			if out != "" {
+				out += ", "
+			}
+			out += fmt.Sprintf("%d %s", part.n, part.what)
+		}
+	}
+	return out
+}
+
+// Rows returns the number of rows.
+func (m *Matrix) Rows() int { return len(m.Y) }
+
+// Row returns row i.
+func (m *Matrix) Row(i int) []float64 {
+	n := len(m.Features)
+	return m.X[i*n : (i+1)*n : (i+1)*n]
+}
+
+// Select makes a matrix of a set. Rows with a missing value are left out unless missing is true. Equal input gives
+// equal rows in equal order.
+func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	columns, err := s.columns(o.Features)
+	if err != nil {
+		return nil, err
+	}
+	m := &Matrix{Features: slices.Clone(o.Features)}
+	var repeated map[int]bool
+	if !o.KeepDuplicates {
+		repeated, m.Left.Contradicting = s.duplicates()
+	}
+	var labels []blockprint.Client
+	row := make([]float64, len(columns))
+	for i, label := range s.Labels {
+		switch {
+		case slices.Contains(o.Disable, label) || slices.Contains(o.GraffitiOnly, label):
+			m.Left.Clients++
+			continue
+		case o.Within != nil && (s.Slots[i] < o.Within.Start || s.Slots[i] > o.Within.End):
+			m.Left.OtherSlots++
+			continue
+		case repeated[i]:
+			m.Left.Duplicates++
+			continue
+		}
+		from, whole := s.Row(i), true
+		for j, c := range columns {
+			row[j] = from[c]
+			whole = whole && !math.IsNaN(from[c])
+		}
+		if !whole && !missing {
+			m.Left.Missing++
+			continue
+		}
+		if slices.Contains(o.Group, label) {
+			label = blockprint.Other
+		}
+		m.X = append(m.X, row...)
+		m.Slots = append(m.Slots, s.Slots[i])
+		labels = append(labels, label)
+		if !slices.Contains(m.Classes, label) {
+			m.Classes = append(m.Classes, label)
+		}
+	}
+	if len(labels) == 0 {
+		return nil, s.nothingLeft(&o, columns, m.Left)
+	}
+	slices.Sort(m.Classes)
+	m.Y = make([]uint8, len(labels))
+	for i, l := range labels {
+		at, _ := slices.BinarySearch(m.Classes, l)
+		m.Y[i] = uint8(at)
+	}
+	return m, nil
+}
+
+// nothingLeft says why no row is left, in the way that helps most.
+func (s *Set) nothingLeft(o *Selection, columns []int, left LeftOut) error {
+	why := ""
+	for j, c := range columns {
+		valued := false
+		for i := 0; i < s.Len() && !valued; i++ {
+			valued = !math.IsNaN(s.Row(i)[c])
+		}
+		if !valued {
+			why = fmt.Sprintf("; feature %s has a value in none of them (old files carry no attestations)", o.Features[j])
+			break
+		}
+	}
+	if left.OtherSlots > 0 {
+		why += fmt.Sprintf("; the data is of slots %d to %d (see --data-slots)", slices.Min(s.Slots), slices.Max(s.Slots))
+	}
+	return blockprint.Errorf(blockprint.Invalid, "no blocks are left to train on: %s%s", left, why)
+}
+
+// columns returns the places of the named features in a row.
+func (s *Set) columns(names []string) ([]int, error) {
+	var out []int
+	for i, f := range names {
+		at := slices.Index(s.Features, f)
+		if at < 0 {
+			return nil, blockprint.Errorf(blockprint.Invalid, "the training data has no feature %q: it has %v", f, s.Features)
+		}
+		if slices.Contains(names[:i], f) {
+			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q is named twice", f)
+		}
+		out = append(out, at)
+	}
+	if len(out) == 0 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "no features to train on")
+	}
+	return out, nil
+}
+
+// counts returns the number of rows of each class.
+func (m *Matrix) counts() []int {
+	n := make([]int, len(m.Classes))
+	for _, y := range m.Y {
+		n[y]++
+	}
+	return n
+}
+
+// slotRange returns the first and the last slot.
+func (m *Matrix) slotRange() blockprint.Interval {
+	return blockprint.Interval{Start: slices.Min(m.Slots), End: slices.Max(m.Slots)}
+}
+
+// pick returns the matrix of the given rows, with the same classes.
+func (m *Matrix) pick(rows []int) *Matrix {
+	out := &Matrix{Features: m.Features, Classes: m.Classes}
+	out.X = make([]float64, 0, len(rows)*len(m.Features))
+	out.Y = make([]uint8, 0, len(rows))
+	for _, i := range rows {
+		out.X = append(out.X, m.Row(i)...)
+		out.Y = append(out.Y, m.Y[i])
+	}
+	return out
+}
+
+// project returns the matrix of some of its features, by place.
+func (m *Matrix) project(features []int) *Matrix {
+	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots}
+	for _, f := range features {
+		out.Features = append(out.Features, m.Features[f])
+	}
+	out.X = make([]float64, 0, m.Rows()*len(features))
+	for i := range m.Y {
+		row := m.Row(i)
+		for _, f := range features {
+			out.X = append(out.X, row[f])
+		}
+	}
+	return out
+}

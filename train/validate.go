@@ -1,0 +1,258 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"blockprint"
+	"blockprint/classify"
+)
+
+// Validation is the result of a stratified k-fold cross-validation.
+type Validation struct {
+	*Scores
+	Type     string    `json:"type"`
+	Features []string  `json:"features"`
+	Folds    []float64 `json:"folds"` // balanced accuracy of each
+	Left     LeftOut   `json:"left_out"`
+	// Correction is the calibration that was fitted; nil if the options want none.
+	Correction *classify.Calibration `json:"correction,omitempty"`
+}
+
+// MeanAndDeviation returns the mean of the folds' balanced accuracies and their standard deviation.
+func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
+	for _, f := range v.Folds {
+		mean += f / float64(len(v.Folds))
+	}
+	for _, f := range v.Folds {
+		deviation += (f - mean) * (f - mean) / float64(len(v.Folds))
+	}
+	return mean, math.Sqrt(deviation)
+}
+
+// Validate measures how well an algorithm tells blocks that it has not seen: the blocks are divided into folds, the
+// same share of each client in each, and each fold is asked of a classifier that was fitted to the others.
+func Validate(ctx context.Context, set *Set, o Options) (*Validation, error) {
+	m, err := o.matrix(set)
+	if err != nil {
+		return nil, err
+	}
+	return validate(ctx, m, &o)
+}
+
+func validate(ctx context.Context, m *Matrix, o *Options) (*Validation, error) {
+	f, err := crossValidate(ctx, m, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return f.summarise(m, o), nil
+}
+
+// summarise corrects the answers, if the options want it, and scores them.
+func (f *folded) summarise(m *Matrix, o *Options) *Validation {
+	v := &Validation{Type: o.Type, Features: m.Features, Left: m.Left}
+	if o.calibrates() {
+		v.Correction = fitCalibration(len(m.Classes), f.y, f.proba)
+		f.calibrate()
+	}
+	v.Scores = NewScores(m.Classes, f.y, f.proba)
+	for fold := range f.count {
+		if y, proba := f.of(func(i int) bool { return f.fold[i] == fold }); len(y) > 0 {
+			v.Folds = append(v.Folds, NewScores(m.Classes, y, proba).BalancedAccuracy)
+		}
+	}
+	return v
+}
+
+// folded holds the answers of a cross-validation, one for each row that was asked.
+type folded struct {
+	count, classes int
+	row            []int // in the matrix
+	fold           []int // that the row belongs to
+	y              []uint8
+	proba          []float64
+}
+
+// of returns the truth and the answers of some of the rows.
+func (f *folded) of(which func(i int) bool) (y []uint8, proba []float64) {
+	for i := range f.y {
+		if which(i) {
+			y = append(y, f.y[i])
+			proba = append(proba, f.proba[i*f.classes:(i+1)*f.classes]...)
+		}
+	}
+	return y, proba
+}
+
+// calibrate corrects each fold's answers by what the other folds' answers teach.
+func (f *folded) calibrate() {
+	fitted := make([]*classify.Calibration, f.count)
+	inParallel(f.count, func(fold int) {
+		y, proba := f.of(func(i int) bool { return f.fold[i] != fold })
+		fitted[fold] = fitCalibration(f.classes, y, proba)
+	})
+	for i, fold := range f.fold {
+		fitted[fold].Apply(f.proba[i*f.classes : (i+1)*f.classes])
+	}
+}
+
+func inParallel(n int, f func(int)) {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		g.Go(func() error { f(i); return nil })
+	}
+	_ = g.Wait() // f cannot fail
+}
+
+// maxAsked bounds how many rows of a matrix are asked in a cross-validation: more would make no figure surer than
+// a tenth of a per cent, and slow models of millions of rows.
+const maxAsked = 60_000
+
+// crossValidate asks each fold's rows of a classifier that is fitted to the other folds. hook, if not nil, is called
+// with each fold's classifier and the rows that were asked of it.
+func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold int, p classify.Predictor, rows []int) error) (*folded, error) {
+	if m.Rows() < 2 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "cross-validation needs at least two blocks, there is %d", m.Rows())
+	}
+	folds := min(o.folds(), m.Rows())
+	assigned := m.assignFolds(folds, o.Seed)
+	f := &folded{count: folds, classes: len(m.Classes)}
+	step := (m.Rows() + maxAsked - 1) / maxAsked
+	asked := make([][]int, folds) // places in f
+	for i, fold := range assigned {
+		if i%step == 0 {
+			asked[fold] = append(asked[fold], len(f.row))
+			f.row = append(f.row, i)
+			f.fold = append(f.fold, fold)
+			f.y = append(f.y, m.Y[i])
+		}
+	}
+	f.proba = make([]float64, len(f.row)*f.classes)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for fold := range folds {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			var learn []int
+			for i, in := range assigned {
+				if in != fold {
+					learn = append(learn, i)
+				}
+			}
+			p, err := algorithms[o.Type].fit(m.pick(learn), o)
+			if err != nil {
+				return fmt.Errorf("fold %d: %w", fold+1, err)
+			}
+			rows := make([]int, len(asked[fold]))
+			for j, at := range asked[fold] {
+				rows[j] = f.row[at]
+				p.PredictProba(f.proba[at*f.classes:(at+1)*f.classes], m.Row(f.row[at]))
+			}
+			if hook == nil {
+				return nil
+			}
+			return hook(fold, p, rows)
+		})
+	}
+	return f, g.Wait()
+}
+
+// assignFolds gives each row a fold, by chance, so that folds have the same share of each class and the same size.
+func (m *Matrix) assignFolds(folds int, seed uint64) []int {
+	rng := rand.New(rand.NewPCG(seed, 0xf01d))
+	out := make([]int, m.Rows())
+	next := 0
+	for _, rows := range m.byClass() {
+		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		for _, i := range rows {
+			out[i] = next % folds
+			next++
+		}
+	}
+	return out
+}
+
+// byClass returns the rows of each class.
+func (m *Matrix) byClass() [][]int {
+	out := make([][]int, len(m.Classes))
+	for i, y := range m.Y {
+		out[y] = append(out[y], i)
+	}
+	return out
+}
+
+// fitCalibration finds the temperature and smoothing under which the answers proba give the truth y the highest
+// likelihood: each in turn by golden-section search, which converges as the loss has one valley in each.
+func fitCalibration(classes int, y []uint8, proba []float64) *classify.Calibration {
+	c := &classify.Calibration{Temperature: 1}
+	if classes < 2 || len(y) == 0 {
+		return c
+	}
+	step := max(1, len(y)/20_000)
+	p := make([]float64, classes)
+	loss := func(c classify.Calibration) float64 {
+		total := 0.0
+		for i := 0; i < len(y); i += step {
+			copy(p, proba[i*classes:(i+1)*classes])
+			c.Apply(p)
+			total -= math.Log(max(p[y[i]], 1e-15))
+		}
+		return total
+	}
+	for range 3 {
+		c.Temperature = math.Exp(minimise(-2, 3, func(logT float64) float64 {
+			return loss(classify.Calibration{Temperature: math.Exp(logT), Smoothing: c.Smoothing})
+		}))
+		c.Smoothing = math.Exp(minimise(-14, -0.7, func(logS float64) float64 {
+			return loss(classify.Calibration{Temperature: c.Temperature, Smoothing: math.Exp(logS)})
+		}))
+	}
+	// Rounded, so that model files do not differ by the last digit of an optimisation.
+	c.Temperature = math.Round(c.Temperature*1e4) / 1e4
+	c.Smoothing = math.Round(c.Smoothing*1e6) / 1e6
+	return c
+}
+
+// minimise finds the lowest point of f between a and b by golden sections, to a thousandth of the range.
+func minimise(a, b float64, f func(float64) float64) float64 {
+	golden := (math.Sqrt(5) - 1) / 2
+	x1, x2 := b-golden*(b-a), a+golden*(b-a)
+	f1, f2 := f(x1), f(x2)
+	for range 16 {
+		if f1 < f2 {
+			b, x2, f2 = x2, x1, f1
+			x1 = b - golden*(b-a)
+			f1 = f(x1)
+		} else {
+			a, x1, f1 = x1, x2, f2
+			x2 = a + golden*(b-a)
+			f2 = f(x2)
+		}
+	}
+	return (a + b) / 2
+}
+
+// sample draws n rows, the same share of each class, by chance; at least two of each class that has them.
+func (m *Matrix) sample(rows []int, n int, rng *rand.Rand) []int {
+	byClass := make([][]int, len(m.Classes))
+	for _, i := range rows {
+		byClass[m.Y[i]] = append(byClass[m.Y[i]], i)
+	}
+	var out []int
+	for _, list := range byClass {
+		want := int(math.Round(float64(n) * float64(len(list)) / float64(len(rows))))
+		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		out = append(out, list[:min(max(want, 2), len(list))]...)
+	}
+	slices.Sort(out)
+	return out
+}
