@@ -2,34 +2,71 @@ package classify
 
 import "math"
 
-// Calibration makes probabilities honest: of blocks that are called X with 80 %, 80 % should be X's. Temperature
-// divides the logarithms of the probabilities (above 1 makes the answer less sure), Smoothing then mixes in a share
-// of "any class alike", for the certainty that no finite training data supports. Both keep the order of the classes.
-// Package train fits them to blocks that the predictor did not see.
+// Calibration makes probabilities honest: of blocks that are called X with 80 %, 80 % should be X's. It is a linear
+// map of the logarithms of the probabilities (Dirichlet calibration; Kull et al. 2019), so that being too sure
+// between two clients that look alike can be corrected without doubting the others. Smoothing then mixes in a share
+// of "any class alike", for the certainty that no finite data supports. Package train fits it to blocks that the
+// predictor did not see.
 type Calibration struct {
-	Temperature float64 `json:"temperature"`
-	Smoothing   float64 `json:"smoothing"`
+	// Weights[j][k] is what the logarithm of class k's probability adds to the score of class j, Bias[j] is added.
+	Weights   [][]float64 `json:"weights"`
+	Bias      []float64   `json:"bias"`
+	Smoothing float64     `json:"smoothing"`
 }
 
 // leastProbability stands for zero where a logarithm is needed.
-const leastProbability = 1e-9
+const leastProbability = 1e-6
+
+// Logarithms writes the logarithms of probabilities as a calibration takes them.
+func Logarithms(dst, proba []float64) {
+	for i, p := range proba {
+		dst[i] = math.Log(max(p, leastProbability))
+	}
+}
 
 // Apply corrects probabilities in place. A nil calibration leaves them as they are.
 func (c *Calibration) Apply(proba []float64) {
 	if c == nil {
 		return
 	}
-	total := 0.0
-	for i, p := range proba {
-		proba[i] = math.Exp(math.Log(max(p, leastProbability)) / c.Temperature)
-		total += proba[i]
+	var room [16]float64
+	logs := append(room[:0], proba...)
+	Logarithms(logs, proba)
+	most := math.Inf(-1)
+	for j := range proba {
+		proba[j] = c.Bias[j]
+		for k, v := range logs {
+			proba[j] += c.Weights[j][k] * v
+		}
+		most = max(most, proba[j])
 	}
-	for i, p := range proba {
-		proba[i] = (1-c.Smoothing)*p/total + c.Smoothing/float64(len(proba))
+	total := 0.0
+	for j, v := range proba {
+		proba[j] = math.Exp(v - most)
+		total += proba[j]
+	}
+	for j, v := range proba {
+		proba[j] = (1-c.Smoothing)*v/total + c.Smoothing/float64(len(proba))
 	}
 }
 
-// valid tells whether a calibration that was read from a file makes sense.
-func (c *Calibration) valid() bool {
-	return c == nil || c.Temperature > 0 && c.Temperature < 1e6 && c.Smoothing >= 0 && c.Smoothing <= 1
+// valid tells whether a calibration that was read from a file fits a part of so many classes.
+func (c *Calibration) valid(classes int) bool {
+	if c == nil {
+		return true
+	}
+	finite := func(list []float64) bool {
+		for _, v := range list {
+			if math.IsNaN(v) || math.Abs(v) > 1e6 {
+				return false
+			}
+		}
+		return len(list) == classes
+	}
+	for _, row := range c.Weights {
+		if !finite(row) {
+			return false
+		}
+	}
+	return len(c.Weights) == classes && finite(c.Bias) && c.Smoothing >= 0 && c.Smoothing <= 1
 }

@@ -146,8 +146,8 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 	if f, c := p.Shape(); f != len(ph.Features) || c != len(ph.Classes) {
 		return Part{}, blockprint.Errorf(blockprint.Invalid, "header and payload disagree: %d features and %d classes against %d and %d", len(ph.Features), len(ph.Classes), f, c)
 	}
-	if !ph.Calibration.valid() {
-		return Part{}, blockprint.Errorf(blockprint.Invalid, "impossible calibration %+v", *ph.Calibration)
+	if !ph.Calibration.valid(len(ph.Classes)) {
+		return Part{}, blockprint.Errorf(blockprint.Invalid, "impossible calibration")
 	}
 	return Part{ph.PartInfo, p}, nil
 }

@@ -165,6 +165,7 @@ func (m *Matrix) scatter(x, y string, rows []int, seed uint64) (*plot.Plot, erro
 			p.Add(s)
 		}
 	}
+	p.Y.Max = hi.Y + 0.06*float64(len(m.Classes))*(hi.Y-lo.Y) // room for the legend
 	for c, list := range points {
 		p.Legend.Add(fmt.Sprintf("%s (%d)", m.Classes[c], len(list)), thumbnail{glyph(m.Classes[c], 3.5)})
 	}

@@ -343,7 +343,7 @@ func (s *Study) Text() string {
 	}
 	fmt.Fprintf(&b, "\nCan the probabilities be believed\n  expected calibration error %.2f %%", 100*v.CalibrationError)
 	if v.Correction != nil {
-		fmt.Fprintf(&b, " (%.2f %% before correction: temperature %.3g, smoothing %.2g)", 100*s.Uncalibrated, v.Correction.Temperature, v.Correction.Smoothing)
+		fmt.Fprintf(&b, " (%.2f %% before correction)", 100*s.Uncalibrated)
 	}
 	fmt.Fprintf(&b, "\n  %.1f %% of the answers name one client with confidence, of which %.2f %% are right; %.1f %% are Uncertain\n", 100*v.Confident, 100*v.ConfidentPrecision, 100*v.Uncertain)
 	for _, bin := range v.Calibration {

@@ -15,9 +15,9 @@ import (
 
 // SearchOptions say what Search tries.
 type SearchOptions struct {
-	Options             // its Features are the candidates
-	NumFeatures int     // features at a time; 0 tries the candidates together
-	NumGrouped  int     // clients taken together as Other at a time; 0 groups none but Options.Group
+	Options         // its Features are the candidates
+	NumFeatures int // features at a time; 0 tries the candidates together
+	NumGrouped  int // clients taken together as Other at a time; 0 groups none but Options.Group
 	Progress    func(done, total int)
 }
 

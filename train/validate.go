@@ -190,57 +190,6 @@ func (m *Matrix) byClass() [][]int {
 	return out
 }
 
-// fitCalibration finds the temperature and smoothing under which the answers proba give the truth y the highest
-// likelihood: each in turn by golden-section search, which converges as the loss has one valley in each.
-func fitCalibration(classes int, y []uint8, proba []float64) *classify.Calibration {
-	c := &classify.Calibration{Temperature: 1}
-	if classes < 2 || len(y) == 0 {
-		return c
-	}
-	step := max(1, len(y)/20_000)
-	p := make([]float64, classes)
-	loss := func(c classify.Calibration) float64 {
-		total := 0.0
-		for i := 0; i < len(y); i += step {
-			copy(p, proba[i*classes:(i+1)*classes])
-			c.Apply(p)
-			total -= math.Log(max(p[y[i]], 1e-15))
-		}
-		return total
-	}
-	for range 3 {
-		c.Temperature = math.Exp(minimise(-2, 3, func(logT float64) float64 {
-			return loss(classify.Calibration{Temperature: math.Exp(logT), Smoothing: c.Smoothing})
-		}))
-		c.Smoothing = math.Exp(minimise(-14, -0.7, func(logS float64) float64 {
-			return loss(classify.Calibration{Temperature: c.Temperature, Smoothing: math.Exp(logS)})
-		}))
-	}
-	// Rounded, so that model files do not differ by the last digit of an optimisation.
-	c.Temperature = math.Round(c.Temperature*1e4) / 1e4
-	c.Smoothing = math.Round(c.Smoothing*1e6) / 1e6
-	return c
-}
-
-// minimise finds the lowest point of f between a and b by golden sections, to a thousandth of the range.
-func minimise(a, b float64, f func(float64) float64) float64 {
-	golden := (math.Sqrt(5) - 1) / 2
-	x1, x2 := b-golden*(b-a), a+golden*(b-a)
-	f1, f2 := f(x1), f(x2)
-	for range 16 {
-		if f1 < f2 {
-			b, x2, f2 = x2, x1, f1
-			x1 = b - golden*(b-a)
-			f1 = f(x1)
-		} else {
-			a, x1, f1 = x1, x2, f2
-			x2 = a + golden*(b-a)
-			f2 = f(x2)
-		}
-	}
-	return (a + b) / 2
-}
-
 // sample draws n rows, the same share of each class, by chance; at least two of each class that has them.
 func (m *Matrix) sample(rows []int, n int, rng *rand.Rand) []int {
 	byClass := make([][]int, len(m.Classes))

@@ -15,7 +15,7 @@ func Fit(x []float64, y []uint8, features, classes int, o Options) (*Classifier,
 	if err := checkInput(x, y, features, classes); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
+	o = o.withDefaults(len(y))
 	b := newBooster(x, y, features, classes, o)
 	b.grow()
 	return b.c, nil

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Rounds   int     // at most so many trees per class (400)
 	Leaves   int     // of a tree (31)
-	MinRows  int     // in a leaf (20)
+	MinRows  int     // in a leaf (a hundredth of the rows, 3 to 20)
 	Rate     float64 // of what a tree adds to the score (0.1)
 	L2       float64 // pulls the leaves' values to zero (1)
 	Columns  float64 // share of the features that a tree may use (0.8)
@@ -26,7 +26,7 @@ type Options struct {
 	Seed     uint64
 }
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(rows int) Options {
 	def := func(v *int, d int) {
 		if *v == 0 {
 			*v = d
@@ -39,7 +39,7 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.Rounds, 400)
 	def(&o.Leaves, 31)
-	def(&o.MinRows, 20)
+	def(&o.MinRows, min(max(rows/100, 3), 20))
 	def(&o.Patience, 25)
 	defFloat(&o.Rate, 0.1)
 	defFloat(&o.L2, 1)

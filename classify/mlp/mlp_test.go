@@ -120,7 +120,10 @@ func TestRefuses(t *testing.T) {
 		"ragged":        func() error { _, err := mlp.Fit(make([]float64, 5), make([]uint8, 2), 2, 1, mlp.Options{}); return err },
 		"NaN":           func() error { _, err := mlp.Fit([]float64{math.NaN()}, []uint8{0}, 1, 1, mlp.Options{}); return err },
 		"unknown class": func() error { _, err := mlp.Fit([]float64{1}, []uint8{3}, 1, 3, mlp.Options{}); return err },
-		"width":         func() error { _, err := mlp.Fit([]float64{1}, []uint8{0}, 1, 1, mlp.Options{Hidden: []int{0}}); return err },
+		"width": func() error {
+			_, err := mlp.Fit([]float64{1}, []uint8{0}, 1, 1, mlp.Options{Hidden: []int{0}})
+			return err
+		},
 	} {
 		if f() == nil {
 			t.Errorf("%s: accepted", name)

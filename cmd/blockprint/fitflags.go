@@ -18,12 +18,12 @@ import (
 
 // fitFlags are the flags of all commands that fit classifiers: which blocks, which features, which algorithm.
 type fitFlags struct {
-	o                                   train.Options
-	features                            []string
-	group, disable, graffitiOnly        []string
-	hidden                              []int
-	dataSlots                           string
-	keepDuplicates bool
+	o                            train.Options
+	features                     []string
+	group, disable, graffitiOnly []string
+	hidden                       []int
+	dataSlots                    string
+	keepDuplicates               bool
 }
 
 // addSelection adds the flags that choose blocks and features.

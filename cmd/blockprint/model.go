@@ -93,8 +93,8 @@ func describePart(p classify.PartInfo, last string) string {
 		line("source", "%s", t.Source)
 	}
 	line("made by", "%s, seed %d", t.Tool, t.Seed)
-	if c := p.Calibration; c != nil {
-		line("calibration", "temperature %g, smoothing %g", c.Temperature, c.Smoothing)
+	if p.Calibration != nil {
+		line("calibrated", "probabilities are corrected by what cross-validation taught")
 	}
 	if t.AccuracyMethod != "" {
 		line("accuracy", "%.2f %% balanced, by %s", 100*t.BalancedAccuracy, t.AccuracyMethod)

@@ -16,6 +16,7 @@ import (
 	"blockprint/demo"
 	"blockprint/httpapi"
 	"blockprint/sim"
+	"blockprint/sim/record"
 )
 
 // worldFlags are the flags that make a simulated network.
@@ -127,10 +128,49 @@ possible, then one slot every --slot-time milliseconds (whole seconds are what t
 			return httpapi.Serve(ctx, l, w.Handler(), func() {})
 		},
 	}
+	cmd.AddCommand(newSimRecord())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
 	cmd.Flags().IntVar(&history, "history", 0, "slots to simulate before serving")
 	cmd.Flags().IntVar(&slotMillis, "slot-time", 12000, "milliseconds of a slot, whole seconds")
+	return cmd
+}
+
+func newSimRecord() *cobra.Command {
+	var world worldFlags
+	var out string
+	var slots int
+	cmd := &cobra.Command{
+		Use:   "record -o FILE.features",
+		Short: "Write the features of a simulated network's blocks, labelled with their true builders",
+		Long: "Runs a simulated network as fast as possible and writes the features of its canonical blocks, labelled with the\n" +
+			"clients that built them: training data for trying things out. What is learned from it is a model of the clients.",
+		Example: "  blockprint sim record -o deneb.features --slots 3200\n" +
+			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/electra,prysm/electra",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if out == "" {
+				return usagef("-o FILE.features is missing")
+			}
+			c, err := world.load()
+			if err != nil {
+				return err
+			}
+			counts, err := record.WriteFile(cmd.Context(), out, []sim.Config{c}, slots, tool(), slog.Default(), progressBar("blocks"))
+			if err != nil {
+				return err
+			}
+			for _, client := range blockprint.Clients() {
+				if n := counts[client]; n > 0 {
+					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d\n", client, n)
+				}
+			}
+			return nil
+		},
+	}
+	world.add(cmd)
+	cmd.Flags().StringVarP(&out, "output", "o", "", "feature file to write")
+	cmd.Flags().IntVar(&slots, "slots", 3200, "slots to record")
 	return cmd
 }
 

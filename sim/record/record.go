@@ -1,0 +1,69 @@
+// Package record makes labelled training data from simulated networks: it runs a world, rates each block through the
+// same Beacon API and tracker as a real network's, and says which client built it.
+//
+// What a model learns from it is a model of the clients (docs/simulation.md), never a measurement of a network.
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/reward"
+	"blockprint/sim"
+)
+
+// Block is a rated block with its builder.
+type Block struct {
+	Reward  *blockprint.BlockReward // valid until the callback returns
+	Client  blockprint.Client
+	Variant string
+}
+
+// Source is what models and feature files say of such data.
+const Source = "simulated network"
+
+// warmUp is how many slots at the start of a world are left out: pools and committees must fill first.
+const warmUpEpochs = 2
+
+// Run makes a world, runs it for a number of slots after its warm-up, and gives each canonical block in order.
+func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each func(Block) error) (err error) {
+	w, err := sim.New(c)
+	if err != nil {
+		return err
+	}
+	first := blockprint.Slot(warmUpEpochs * c.SlotsPerEpoch)
+	for range int(first) + slots {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		w.Step()
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{Handler: w.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }() // ends with Close
+	defer func() { err = errors.Join(err, server.Close()) }()
+	client, err := beacon.New([]string{"http://" + l.Addr().String()}, beacon.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, head := w.Head()
+	return reward.Walk(ctx, client, log, blockprint.Interval{Start: first + 1, End: head}, reward.Walker{Block: func(r reward.Rated) error {
+		truth, variant, ok := w.Truth(r.Block.Root)
+		if !ok {
+			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
+		}
+		return each(Block{r.Reward, truth, variant})
+	}})
+}
