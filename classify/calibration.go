@@ -15,7 +15,7 @@ type Calibration struct {
 }
 
 // leastProbability stands for zero where a logarithm is needed.
-const leastProbability = 1e-6
+const leastProbability = 1e-3
 
 // Logarithms writes the logarithms of probabilities as a calibration takes them.
 func Logarithms(dst, proba []float64) {

@@ -66,6 +66,10 @@ type CurvePoint struct {
 	Deviation float64 `json:"deviation"`
 }
 
+// leastExponent bounds how slowly the law may approach its limit: measured curves of classifiers lie above it, and
+// slower laws fit noise with limits that no one can check.
+const leastExponent = 0.3
+
 // curveMargin is how near to the limit is near enough: half a percentage point.
 const curveMargin = 0.005
 
@@ -252,7 +256,7 @@ func learningCurve(ctx context.Context, m *Matrix, o *Options, sizes []int, repo
 // with the least error. The many-block end counts more, as it is what the law is asked about.
 func (c *Curve) fit() {
 	best := math.Inf(1)
-	for e := 0.05; e <= 2; e += 0.01 {
+	for e := leastExponent; e <= 2; e += 0.01 {
 		var sw, sx, sy, sxx, sxy float64
 		for i, p := range c.Points {
 			w, x := float64(i+1), math.Pow(float64(p.Blocks), -e)
@@ -296,7 +300,7 @@ func (c *Curve) sentence() string {
 		return now + "; there are too few blocks to say how many are enough."
 	case c.Factor == 0:
 		return now + "; more blocks have not helped from the start, so other features would be needed."
-	case c.Enough > 1e9 || c.Exponent < 0.06:
+	case c.Enough > float64(last.Blocks) && c.Exponent < leastExponent+0.005:
 		return now + "; accuracy still grows slowly and no limit shows, so it cannot be said how many are enough."
 	case c.Enough <= float64(last.Blocks):
 		return fmt.Sprintf("%s; the curve levels off at %.1f %%, and %s blocks are enough to come within %.1f percentage points of that: more blocks of this kind will hardly help, better features might.",
