@@ -115,6 +115,14 @@ func (m *Model) Features() []string {
 	return names
 }
 
+// FeaturesAt returns the names of the features that the model reads of blocks of a slot; none if it has no part for it.
+func (m *Model) FeaturesAt(slot blockprint.Slot) []string {
+	if p := m.part(slot); p != nil {
+		return p.Features
+	}
+	return nil
+}
+
 // Classify labels a block from feature values by name. features names the values' order; those that the model
 // needs must be among them.
 func (m *Model) Classify(slot blockprint.Slot, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {

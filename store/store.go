@@ -127,6 +127,9 @@ type Store interface {
 	SetFloor(ctx context.Context, floor blockprint.Slot) error
 	// Apply makes a change, whole or not at all. A block that contradicts a stored one is a Conflict.
 	Apply(ctx context.Context, b Batch) (Result, error)
+	// Relabel gives stored blocks new labels, whole or not at all; sums follow. Blocks that are not stored are passed
+	// over. It returns how many blocks now have another client.
+	Relabel(ctx context.Context, labels []Label) (changed int, err error)
 	// Status returns the state of the store.
 	Status(ctx context.Context) (Status, error)
 	// Gaps returns the slots of an interval that are not covered, in time proportional to their number.
@@ -152,10 +155,19 @@ type Store interface {
 	Close() error
 }
 
+// Label is a new classification of a stored block.
+type Label struct {
+	BlockID
+	blockprint.Classification
+	Model string
+}
+
 // Query says which blocks, and what of them, to read.
 type Query struct {
 	Orphaned bool // orphaned blocks too
 	Features bool // with their feature vectors
+	// NotModel, if not empty, leaves out the blocks that this model has labelled.
+	NotModel string
 }
 
 // RewardBlock makes a stored block of a classified reward.

@@ -107,6 +107,65 @@ func newBuildDB() *cobra.Command {
 	return cmd
 }
 
+func newReclassify() *cobra.Command {
+	var db, modelPath, slots string
+	var rules rulesFlags
+	cmd := &cobra.Command{
+		Use:   "reclassify --db D --model M",
+		Short: "Label stored blocks anew, from their stored features",
+		Long: "Labels all stored blocks with a model, from the features that are stored with them; no node is asked. The API\n" +
+			"may serve and the follower may write meanwhile (restart both with the new model). An interrupted run goes on\n" +
+			"where it was. Blocks without stored features, as of an imported original database, keep their labels.",
+		Example: "  blockprint reclassify --db mainnet.db --model new.model",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if db == "" || modelPath == "" {
+				return usagef("--db D and --model M are needed")
+			}
+			if _, err := os.Stat(db); err != nil {
+				return blockprint.Errorf(blockprint.NotFound, "--db: %w", err)
+			}
+			span, err := parseSlots("--slots", slots)
+			if err != nil {
+				return err
+			}
+			if span == nil {
+				span = &blockprint.Interval{End: 1<<63 - 1}
+			}
+			r, err := rules.load()
+			if err != nil {
+				return err
+			}
+			m, err := classify.Open(modelPath)
+			if err != nil {
+				return err
+			}
+			s, err := sqlite.Open(ctx, db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // all writes are on the disk already
+			report, err := train.Reclassify(ctx, s, m, r, *span, progressBar("slots"))
+			w := cmd.OutOrStdout()
+			for _, from := range append(blockprint.Clients(), blockprint.Uncertain) {
+				for _, to := range append(blockprint.Clients(), blockprint.Uncertain) {
+					if n := report.Moves[from][to]; n > 0 {
+						_, _ = fmt.Fprintf(w, "%s,%s,%d\n", from, to, n)
+					}
+				}
+			}
+			_, _ = fmt.Fprintf(w, "%d blocks labelled by %s, %d of them with another client than before; %d without features keep their labels\n", report.Blocks, m.Name, report.Changed, report.NoFeatures)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database")
+	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	cmd.Flags().StringVar(&slots, "slots", "", "slots to label, as A-B or A- (default all)")
+	rules.add(cmd)
+	return cmd
+}
+
 func newImportDB() *cobra.Command {
 	var db, beaconURL string
 	cmd := &cobra.Command{

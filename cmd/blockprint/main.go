@@ -79,7 +79,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 	}
 	root.AddCommand(
 		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newClassify(),
-		newLoad(), newBuildDB(), newImportDB(), newRewards(),
+		newLoad(), newBuildDB(), newReclassify(), newImportDB(), newRewards(),
 		newServe(), newFollow(), newWatch(), newSim(), newDemo(),
 	)
 	for _, c := range root.Commands() {

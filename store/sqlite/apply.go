@@ -93,9 +93,21 @@ type change struct {
 }
 
 // Apply implements store.Store.
-func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Result, error) {
+func (s *Store) Apply(ctx context.Context, b store.Batch) (result store.Result, err error) {
+	err = s.change(ctx, func(c *change) error {
+		if err := c.apply(ctx, b); err != nil {
+			return err
+		}
+		result = c.result
+		return nil
+	})
+	return result, err
+}
+
+// change makes a change in a transaction, and brings the sums and the newest blocks of validators up to date.
+func (s *Store) change(ctx context.Context, do func(*change) error) error {
 	c := &change{s: s, counts: map[countKey]int64{}, stale: map[uint64]bool{}}
-	err := s.inTransaction(ctx, "write to", func(tx *sql.Tx) (err error) {
+	return s.inTransaction(ctx, "write to", func(tx *sql.Tx) (err error) {
 		c.tx = tx
 		if c.slotsPerEpoch, err = s.slotsPerEpoch(ctx, tx); err != nil {
 			return err
@@ -103,12 +115,19 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (store.Result, error) 
 		if c.finalized, err = getSlot(ctx, tx, "finalized"); err != nil {
 			return err
 		}
-		return c.apply(ctx, b)
+		if err := do(c); err != nil {
+			return err
+		}
+		if err := addCounts(ctx, c.tx, c.counts); err != nil {
+			return err
+		}
+		for v := range c.stale {
+			if err := c.renewLatest(ctx, v); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return store.Result{}, err
-	}
-	return c.result, nil
 }
 
 // defaultSlotsPerEpoch is mainnet's; it holds until the database is tied to a network.
@@ -144,14 +163,6 @@ func (c *change) apply(ctx context.Context, b store.Batch) error {
 	}
 	if b.Finalized != nil && *b.Finalized > c.finalized {
 		if err := setMeta(ctx, c.tx, "finalized", strconv.FormatUint(uint64(*b.Finalized), 10)); err != nil {
-			return err
-		}
-	}
-	if err := addCounts(ctx, c.tx, c.counts); err != nil {
-		return err
-	}
-	for v := range c.stale {
-		if err := c.renewLatest(ctx, v); err != nil {
 			return err
 		}
 	}

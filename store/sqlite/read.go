@@ -44,7 +44,12 @@ func (s *Store) Blocks(ctx context.Context, i blockprint.Interval, q store.Query
 	if !q.Orphaned {
 		query += " AND b.canonical <> 1"
 	}
-	return s.blocks(ctx, query+" ORDER BY b.slot, b.root", clamp(i.Start), clamp(i.End))
+	args := []any{clamp(i.Start), clamp(i.End)}
+	if q.NotModel != "" {
+		query += " AND b.model <> coalesce((SELECT id FROM models WHERE name = ?), -1)"
+		args = append(args, q.NotModel)
+	}
+	return s.blocks(ctx, query+" ORDER BY b.slot, b.root", args...)
 }
 
 // Block implements store.Store.

@@ -1,0 +1,132 @@
+package train
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/feature"
+	"blockprint/store"
+)
+
+// ReclassifyReport counts what Reclassify did.
+type ReclassifyReport struct {
+	Blocks     int // relabelled
+	Changed    int // of these, with another client than before
+	NoFeatures int // kept as they were: stored without features, or without some that the model needs
+	// Moves counts the relabelled blocks by the client before and after.
+	Moves map[blockprint.Client]map[blockprint.Client]int
+}
+
+// reclassifySlots is how many slots are relabelled in one transaction, which other writers wait for.
+const reclassifySlots = 1024
+
+// Reclassify labels all stored blocks with a model, from their stored features. It works in small transactions, so
+// that the store can be read and written meanwhile, and may be interrupted: blocks that the model has labelled are
+// not labelled again. Blocks that come in meanwhile keep the label that their follower's model gives them.
+func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
+	report := ReclassifyReport{Moves: map[blockprint.Client]map[blockprint.Client]int{}}
+	st, err := s.Status(ctx)
+	if err != nil || st.Empty {
+		return report, err
+	}
+	last := min(slots.End, st.Newest)
+	for start := slots.Start; start <= last; start += reclassifySlots {
+		if err := ctx.Err(); err != nil {
+			return report, err
+		}
+		chunk := blockprint.Interval{Start: start, End: min(start+reclassifySlots-1, last)}
+		if err := reclassifyChunk(ctx, s, m, rules, chunk, &report); err != nil {
+			return report, err
+		}
+		if progress != nil {
+			progress(int(chunk.End-slots.Start)+1, int(last-slots.Start)+1)
+		}
+	}
+	return report, nil
+}
+
+func reclassifyChunk(ctx context.Context, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, chunk blockprint.Interval, report *ReclassifyReport) error {
+	var blocks []store.Block
+	for b, err := range s.Blocks(ctx, chunk, store.Query{Orphaned: true, Features: true, NotModel: m.Name}) {
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, b)
+	}
+	// Each place is written by one worker; blocks that cannot be labelled stay nil.
+	labels := make([]*store.Label, len(blocks))
+	names := feature.Names()
+	g, stopped := errgroup.WithContext(ctx)
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		g.Go(func() error {
+			for i := w; i < len(blocks); i += workers {
+				b := &blocks[i]
+				if !hasFeatures(m, b, names) {
+					continue
+				}
+				c, err := m.Classify(b.Slot, names, b.Features, rules.Guess(b.Graffiti))
+				if err != nil {
+					return err
+				}
+				if c.Reason != "" && b.Single != blockprint.Uncertain {
+					continue // what the model needs is not there: the old label is worth more
+				}
+				if b.Graffiti == "" { // databases of the original kept the guess, but not the text
+					c.Graffiti = b.Classification.Graffiti
+				}
+				labels[i] = &store.Label{BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Classification: c, Model: m.Name}
+			}
+			return stopped.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	var batch []store.Label
+	for _, l := range labels {
+		if l != nil {
+			batch = append(batch, *l)
+		}
+	}
+	if len(batch) > 0 {
+		changed, err := s.Relabel(ctx, batch)
+		if err != nil {
+			return err
+		}
+		report.Changed += changed
+	}
+	report.Blocks += len(batch)
+	report.NoFeatures += len(blocks) - len(batch)
+	for i, l := range labels {
+		if l == nil {
+			continue
+		}
+		before := blocks[i].Single
+		if report.Moves[before] == nil {
+			report.Moves[before] = map[blockprint.Client]int{}
+		}
+		report.Moves[before][l.Single]++
+	}
+	return nil
+}
+
+// hasFeatures tells whether anything that the model's part for a block's slot looks at is stored.
+func hasFeatures(m *classify.Model, b *store.Block, names []string) bool {
+	if b.Features == nil {
+		return false
+	}
+	needed := m.FeaturesAt(b.Slot)
+	for _, n := range needed {
+		if at := slices.Index(names, n); at >= 0 && !math.IsNaN(b.Features[at]) {
+			return true
+		}
+	}
+	return len(needed) == 0
+}

@@ -1,0 +1,144 @@
+package train_test
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/feature"
+	"blockprint/store"
+	"blockprint/store/sqlite"
+	"blockprint/train"
+)
+
+// twoModels are fitted to the same rows, the second with other names for them.
+func twoModels(t *testing.T) (a, b *classify.Model) {
+	t.Helper()
+	set := someSet(1, 300)
+	o := options("knn")
+	fit := func(name string) *classify.Model {
+		m, _, err := train.Fit(t.Context(), set, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Name = name
+		return m
+	}
+	a = fit("first")
+	for i, l := range set.Labels {
+		set.Labels[i] = map[blockprint.Client]blockprint.Client{"Prysm": "Grandine", "Teku": "Teku", "Nimbus": "Lighthouse"}[l]
+	}
+	return a, fit("second")
+}
+
+func open(t *testing.T) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// fill stores blocks of a chain labelled by a model; every tenth without features, every seventh orphaned.
+func fill(t *testing.T, s store.Store, m *classify.Model, n int) {
+	t.Helper()
+	set := someSet(2, n)
+	var b store.Batch
+	for i := range n {
+		values := make([]float64, len(feature.Names()))
+		for k, name := range set.Features {
+			values[slices.Index(feature.Names(), name)] = set.Row(i)[k]
+		}
+		slot := blockprint.Slot(10 * (i + 1))
+		c, err := m.Classify(slot, feature.Names(), values, blockprint.Graffiti{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := store.Block{Slot: slot, Root: set.Roots[i], ParentSlot: blockprint.Slot(10 * i), Proposer: uint64(i % 50), Classification: c, Features: values, Model: m.Name}
+		if i%10 == 0 {
+			block.Features = nil
+		}
+		if i%7 == 0 {
+			block.Canonical = store.Orphaned
+		}
+		b.Blocks = append(b.Blocks, block)
+	}
+	if _, err := s.Apply(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReclassify: after an interruption in the middle and a second run, all is as if the new model had been there
+// from the start, but for blocks without features; readers get whole answers all the time.
+func TestReclassify(t *testing.T) {
+	first, second := twoModels(t)
+	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 1000
+	s, want := open(t), open(t)
+	fill(t, s, first, n)
+	fill(t, want, second, n)
+	all := blockprint.Interval{End: 1 << 40}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	steps := 0
+	report, err := train.Reclassify(ctx, s, second, rules, all, func(int, int) {
+		counts, err := s.CountByClient(t.Context(), 0, 1<<20)
+		if err != nil {
+			t.Error(err)
+		}
+		total := int64(0)
+		for _, c := range counts {
+			total += c
+		}
+		if total != n-(n+6)/7 {
+			t.Errorf("%d blocks are counted in the middle", total)
+		}
+		if steps++; steps == 3 {
+			cancel()
+		}
+	})
+	if err == nil || report.Blocks == 0 || report.Blocks > n/2 {
+		t.Fatalf("interrupted: %+v, %v", report, err)
+	}
+	again, err := train.Reclassify(t.Context(), s, second, rules, all, nil)
+	if err != nil || report.Blocks+again.Blocks != n-n/10 || again.NoFeatures == 0 {
+		t.Fatalf("after %d blocks: %+v, %v", report.Blocks, again, err)
+	}
+	third, err := train.Reclassify(t.Context(), s, second, rules, all, nil)
+	if err != nil || third.Blocks != 0 || third.NoFeatures != n/10 {
+		t.Fatalf("once more: %+v, %v", third, err)
+	}
+	counts := map[blockprint.Client]int64{}
+	for b, err := range s.Blocks(t.Context(), all, store.Query{Orphaned: true, Features: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Canonical != store.Orphaned {
+			counts[b.Single]++
+		}
+		if b.Features == nil {
+			continue
+		}
+		w, err := want.Block(t.Context(), store.BlockID{Slot: b.Slot, Root: b.Root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Single != w.Single || b.Multi != w.Multi || b.Model != "second" || !maps.Equal(b.ProbabilityMap(), w.ProbabilityMap()) {
+			t.Fatalf("slot %d is %s by %s, want %s", b.Slot, b.Multi, b.Model, w.Multi)
+		}
+	}
+	sums, err := s.CountByClient(t.Context(), 0, 1<<20)
+	maps.DeleteFunc(sums, func(_ blockprint.Client, n int64) bool { return n == 0 })
+	if err != nil || !maps.Equal(sums, counts) {
+		t.Errorf("sums %v, blocks %v, %v", sums, counts, err)
+	}
+}
