@@ -74,7 +74,7 @@ func (c *Classifier) build(x []float64, y []uint8) {
 		perm[i] = uint32(i)
 	}
 	row := func(i uint32) []float64 { return x[int(i)*c.dims : (int(i)+1)*c.dims] }
-	slices.SortFunc(perm, func(a, b uint32) int {
+	sortInParallel(perm, func(a, b uint32) int {
 		ra, rb := row(a), row(b)
 		for d, v := range ra {
 			switch w := rb[d]; {
@@ -87,19 +87,27 @@ func (c *Classifier) build(x []float64, y []uint8) {
 		return cmp.Compare(a, b)
 	})
 	b := builder{c: c}
+	isNew := func(i int) bool { return i == 0 || !slices.Equal(row(perm[i-1]), row(perm[i])) }
+	distinct := 0 // counted first: growing slices of hundreds of megabytes costs more than looking twice
+	for i := range perm {
+		if isNew(i) {
+			distinct++
+		}
+	}
+	b.starts = make([]uint32, 0, distinct+1)
+	b.points = make([]float64, 0, distinct*c.dims)
 	for i, r := range perm {
-		if i == 0 || !slices.Equal(row(perm[i-1]), row(r)) {
+		if isNew(i) {
 			b.starts = append(b.starts, uint32(i))
 			b.points = append(b.points, row(r)...)
 		}
 	}
-	distinct := len(b.starts)
 	b.starts = append(b.starts, uint32(len(perm)))
 	b.order = make([]int32, distinct)
 	for i := range b.order {
 		b.order[i] = int32(i)
 	}
-	b.split(0, distinct)
+	c.nodes = b.split(make([]node, 0, 4*(distinct/leafSize+1)), 0, distinct)
 
 	c.points = make([]float64, 0, distinct*c.dims)
 	c.rowStart = make([]uint32, 0, distinct+1)
@@ -116,6 +124,31 @@ func (c *Classifier) build(x []float64, y []uint8) {
 	c.rowStart = append(c.rowStart, uint32(len(c.rowNum)))
 }
 
+// sortInParallel sorts the halves of a long list at the same time and merges them. compare is 0 for equals only, so
+// that there is one result.
+func sortInParallel(list []uint32, compare func(a, b uint32) int) {
+	if len(list) < parallelFrom {
+		slices.SortFunc(list, compare)
+		return
+	}
+	mid := len(list) / 2
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		sortInParallel(list[:mid], compare)
+	}()
+	sortInParallel(list[mid:], compare)
+	<-done
+	left, right := slices.Clone(list[:mid]), list[mid:]
+	for i := range list { // what is written never passes what is still to be read of the right half
+		if len(right) == 0 || len(left) > 0 && compare(left[0], right[0]) < 0 {
+			list[i], left = left[0], left[1:]
+		} else {
+			list[i], right = right[0], right[1:]
+		}
+	}
+}
+
 // builder arranges distinct points into cells.
 type builder struct {
 	c      *Classifier
@@ -126,22 +159,46 @@ type builder struct {
 
 func (b *builder) coord(point int32, dim int) float64 { return b.points[int(point)*b.c.dims+dim] }
 
-// split makes the cell of the points order[lo:hi] and returns its index.
-func (b *builder) split(lo, hi int) int32 {
-	at := int32(len(b.c.nodes))
-	b.c.nodes = append(b.c.nodes, node{dim: -1, lo: int32(lo), hi: int32(hi)})
+// parallelFrom is the number of points from which on the halves of a cell are made at the same time.
+const parallelFrom = 50_000
+
+// split appends the cell of the points order[lo:hi], and all cells in it, to nodes.
+func (b *builder) split(nodes []node, lo, hi int) []node {
+	at := len(nodes)
+	nodes = append(nodes, node{dim: -1, lo: int32(lo), hi: int32(hi)})
 	if hi-lo <= leafSize {
 		slices.Sort(b.order[lo:hi])
-		return at
+		return nodes
 	}
 	dim := b.widest(b.order[lo:hi])
 	mid := (lo + hi) / 2
 	b.selectMedian(b.order[lo:hi], mid-lo, dim)
 	value := b.coord(b.order[mid], dim)
-	left := b.split(lo, mid)
-	right := b.split(mid, hi)
-	b.c.nodes[at] = node{dim: int32(dim), lo: left, hi: right, split: value}
-	return at
+	var right []node
+	if hi-lo >= parallelFrom {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			right = b.split(nil, mid, hi)
+		}()
+		nodes = b.split(nodes, lo, mid)
+		<-done
+	} else {
+		nodes = b.split(nodes, lo, mid)
+	}
+	nodes[at] = node{dim: int32(dim), lo: int32(at + 1), hi: int32(len(nodes)), split: value}
+	if right == nil {
+		return b.split(nodes, mid, hi)
+	}
+	offset := int32(len(nodes))
+	for _, n := range right {
+		if n.dim >= 0 { // a leaf's bounds are points
+			n.lo += offset
+			n.hi += offset
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
 }
 
 // widest returns the dimension in which points lie furthest apart.

@@ -1,9 +1,11 @@
 package knn_test
 
 import (
+	"bytes"
 	"cmp"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -169,4 +171,36 @@ func scan(x []float64, dims int, q []float64) float64 {
 		best = min(best, d)
 	}
 	return best
+}
+
+// TestParallelBuild: a tree that is large enough to be built on several cores is the one that a core builds alone,
+// and finds what looking at all rows finds.
+func TestParallelBuild(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	x, y := rows(rng, 120_000, 3, 500)
+	build := func() (*knn.Classifier, []byte) {
+		tree, err := knn.Fit(x, y, 3, 5, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := tree.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree, b
+	}
+	tree, encoded := build()
+	if _, err := knn.Decode(encoded); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		q, _ := rows(rng, 1, 3, 500)
+		if got, want := tree.Neighbours(nil, q), brute(x, y, 3, 9, q); !slices.Equal(got, want) {
+			t.Fatalf("neighbours of %v are %v, want %v", q, got, want)
+		}
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	if _, again := build(); !bytes.Equal(encoded, again) {
+		t.Error("one core builds another tree")
+	}
 }
