@@ -5,7 +5,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 TOOLS    := $(CURDIR)/.tools
 export CGO_ENABLED = 0
 
-.PHONY: build demo test race lint bench fuzz clean
+.PHONY: build demo test lint bench bench-original fuzz clean
 
 build: ## the program, in bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/blockprint ./cmd/blockprint
@@ -26,6 +26,16 @@ $(TOOLS)/golangci-lint: tools/go.mod
 
 bench: ## benchmarks, with the ratios to what they replace
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+ORIGINAL ?=
+PYTHON   ?= /usr/bin/python3
+bench-original: ## the original beside ours: ORIGINAL=<checkout of sigp/blockprint>; needs python3-sklearn, python3-scipy
+	@test -f '$(ORIGINAL)/feature_selection.py' || { echo 'bench-original: ORIGINAL=<checkout of sigp/blockprint> is missing, or holds no feature_selection.py' >&2; exit 2; }
+	@$(PYTHON) -c 'import sklearn, scipy' || { echo 'bench-original: $(PYTHON) lacks sklearn or scipy (Debian: python3-sklearn python3-scipy)' >&2; exit 2; }
+	@dir=$$(mktemp -d) && trap 'rm -rf $$dir' EXIT && \
+		$(PYTHON) -c 'import gzip, json, sys; c = json.load(gzip.open("testdata/golden/mainnet-phase0.json.gz")); [open(f"{sys.argv[1]}/{i:04d}.json", "w").write(json.dumps(c[i % len(c)]["block_reward"], separators=(",", ":"))) for i in range(3000)]' $$dir && \
+		figures=$$($(PYTHON) tools/bench_original.py '$(ORIGINAL)' $$dir) && echo "$$figures" && \
+		env $$figures $(GO) test -run '^$$' -bench '^Benchmark(Prepare|Query)$$' ./train ./classify/knn
 
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME

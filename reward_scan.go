@@ -337,10 +337,11 @@ func fewDigits(x uint64) (value uint64, n int) {
 	if n == 0 || n == 8 {
 		return 0, 0
 	}
-	digits <<= (64 - 8*n) & 63 // leading zeros instead of what follows
-	digits = (digits*10 + digits>>8) & 0x00FF00FF00FF00FF
-	digits = (digits*100 + digits>>16) & 0x0000FFFF0000FFFF
-	return (digits*10000 + digits>>32) & 0xFFFFFFFF, n
+	digits <<= (64 - 8*n) & 63     // leading zeros instead of what follows
+	digits = digits*10 + digits>>8 // pairs, in every other byte
+	const pair = 0x000000FF000000FF
+	// Both products put the sum of their pairs, each times its power of a hundred, into the upper half.
+	return ((digits&pair)*(100+1000000<<32) + (digits>>16&pair)*(1+10000<<32)) >> 32, n
 }
 
 func (s *scanner) validatorKey() (uint64, error) {

@@ -45,16 +45,36 @@ func Open(path string) (io.ReadCloser, error) {
 		}
 		return io.NopCloser(r), nil
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
-	}
+	f, _, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	if !strings.HasSuffix(path, ".gz") {
 		return f, nil
 	}
+	return gunzip(f, path)
+}
+
+// openFile opens a file and looks at it.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
+	f, err := openPlain(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = blockprint.Errorf(blockprint.Invalid, "%s is a directory", path)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+func gunzip(f *os.File, path string) (io.ReadCloser, error) {
 	z, err := gzip.NewReader(bufio.NewReader(f))
 	if err != nil {
 		return nil, errors.Join(blockprint.Errorf(blockprint.Invalid, "%s: not gzip: %w", path, err), f.Close())
@@ -111,19 +131,50 @@ func ReadRewards(path string, each func(*blockprint.BlockReward) error) error {
 type RewardFiles struct {
 	reader *blockprint.RewardReader
 	block  blockprint.BlockReward
+	plain  plainFile
+	// Info is what the system says of the file that Read was called with; nil for standard input.
+	Info fs.FileInfo
+}
+
+// plainFile ends where its file ended when it was opened, without asking the system once more.
+type plainFile struct {
+	io.LimitedReader
+	f *os.File
+}
+
+func (p *plainFile) Close() error { return p.f.Close() }
+
+func (r *RewardFiles) open(path string) (io.ReadCloser, error) {
+	r.Info = nil
+	if path == "-" {
+		return Open(path)
+	}
+	f, info, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r.Info = info
+	switch {
+	case strings.HasSuffix(path, ".gz"):
+		return gunzip(f, path)
+	case !info.Mode().IsRegular(): // a pipe tells no size
+		return f, nil
+	}
+	r.plain = plainFile{io.LimitedReader{R: f, N: info.Size()}, f}
+	return &r.plain, nil
 }
 
 // Read calls each for every block reward of a file, with a reward that is valid until it returns.
 func (r *RewardFiles) Read(path string, each func(*blockprint.BlockReward) error) error {
-	f, err := Open(path)
+	in, err := r.open(path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // read only
+	defer func() { _ = in.Close() }() // read only
 	if r.reader == nil {
-		r.reader = blockprint.NewRewardReader(f)
+		r.reader = blockprint.NewRewardReader(in)
 	} else {
-		r.reader.Reset(f)
+		r.reader.Reset(in)
 	}
 	for {
 		err := r.reader.Next(&r.block)

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -208,16 +209,20 @@ func PrepareFeatures(ctx context.Context, paths []string, out string, o PrepareO
 }
 
 func sourceOf(path string) (featurefile.Source, error) {
-	s := featurefile.Source{Path: path}
 	if path == "-" {
-		return s, nil
+		return newSource(path, nil), nil
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		return s, err
+	return newSource(path, info), err
+}
+
+// newSource describes an input file; info is nil for standard input.
+func newSource(path string, info fs.FileInfo) featurefile.Source {
+	s := featurefile.Source{Path: path}
+	if info != nil {
+		s.Size, s.Modified = info.Size(), info.ModTime().UnixNano()
 	}
-	s.Size, s.Modified = info.Size(), info.ModTime().UnixNano()
-	return s, nil
+	return s
 }
 
 // writeFeatures extracts on all cores and writes in order of the jobs. A worker that is ahead waits until it is
@@ -311,9 +316,6 @@ func (e *featureWorker) extract(ctx context.Context, j *extraction) error {
 	if err != nil {
 		return err
 	}
-	if j.source, err = sourceOf(j.path); err != nil {
-		return err
-	}
 	rows := featurefile.NewRows(len(e.extractor.Names()))
 	send := func() error {
 		select {
@@ -343,6 +345,7 @@ func (e *featureWorker) extract(ctx context.Context, j *extraction) error {
 	if err == nil && rows.Len() > 0 {
 		err = send()
 	}
+	j.source = newSource(j.path, e.files.Info)
 	j.source.Blocks, j.source.Labelled = j.report.Blocks, j.report.Blocks-j.report.Unlabeled
 	return err
 }

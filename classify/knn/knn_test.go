@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"math"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -157,6 +159,9 @@ func BenchmarkQuery(b *testing.B) {
 	b.ReportMetric(float64(bruteTime)/float64(per), "x_brute_force")
 	b.ReportMetric(1/per.Seconds(), "queries/s")
 	b.ReportMetric(build.Seconds(), "s_to_build")
+	if original, err := strconv.ParseFloat(os.Getenv("ORIGINAL_QUERY_US"), 64); err == nil {
+		b.ReportMetric(original*1000/float64(per.Nanoseconds()), "x_original")
+	}
 }
 
 // scan is the least that looking at all rows costs.
