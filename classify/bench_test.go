@@ -31,18 +31,18 @@ func BenchmarkOpen(b *testing.B) {
 		y = append(y, uint8(class))
 	}
 	began := time.Now()
-	p, err := knn.Fit(x, y, dims, classes, 9)
+	tree, err := knn.Fit(x, y, dims, classes, 9)
 	if err != nil {
 		b.Fatal(err)
 	}
 	build := time.Since(began)
-	m := &classify.Model{Parts: []classify.Part{{Predictor: p, PartInfo: classify.PartInfo{Type: "knn", Features: feature.Default(), Classes: []blockprint.Client{"Grandine", "Lighthouse", "Lodestar", "Nimbus", "Prysm", "Teku"}}}}}
+	m := &classify.Model{Parts: []classify.Part{{Predictor: tree, PartInfo: classify.PartInfo{Type: "knn", Features: feature.Default(), Classes: []blockprint.Client{"Grandine", "Lighthouse", "Lodestar", "Nimbus", "Prysm", "Teku"}}}}}
 	path := filepath.Join(b.TempDir(), "m.model")
 	if err := m.Save(path); err != nil {
 		b.Fatal(err)
 	}
 	queries := x[:4*20_000]
-	p, m, y = nil, nil, nil
+	m, y = nil, nil
 	runtime.GC()
 	for b.Loop() {
 		if m, err = classify.Open(path); err != nil {
@@ -54,7 +54,7 @@ func BenchmarkOpen(b *testing.B) {
 	began = time.Now()
 	for i := range 20_000 {
 		// Half a step aside, so that no query coincides with a row.
-		q := [dims]float64{queries[4*i] + 1. / 512, queries[4*i+1] + 1. / 512, queries[4*i+2], queries[4*i+3]}
+		q := [dims]float64{queries[4*i] + 1./512, queries[4*i+1] + 1./512, queries[4*i+2], queries[4*i+3]}
 		m.Parts[0].Predictor.PredictProba(proba, q[:])
 	}
 	b.ReportMetric(20_000/time.Since(began).Seconds(), "queries/s")

@@ -78,7 +78,7 @@ func (b *booster) divide(classes int) {
 // the best.
 func (b *booster) grow() {
 	best, bestRound, bestNodes := b.loss(), 0, 0
-	for round := 0; round < b.o.Rounds; round++ {
+	for round := range b.o.Rounds {
 		b.gradients()
 		trees := make([]*tree, b.c.classes)
 		inParallel(b.c.classes, func(c int) {

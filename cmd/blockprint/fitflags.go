@@ -27,8 +27,8 @@ type fitFlags struct {
 }
 
 // addSelection adds the flags that choose blocks and features.
-func (f *fitFlags) addSelection(cmd *cobra.Command, features string, graffitiOnly string) {
-	cmd.Flags().StringSliceVar(&f.features, "features", []string{features}, "features by comma; default is the original's four, all is every one of the data, candidates those that differ between blocks")
+func (f *fitFlags) addSelection(cmd *cobra.Command, graffitiOnly string) {
+	cmd.Flags().StringSliceVar(&f.features, "features", []string{"default"}, "features by comma; default is the original's four, all is every one of the data, candidates those that differ between blocks")
 	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients to leave out")
 	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{graffitiOnly}, "clients to label by graffiti only; none for no client")
 	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "slots of the blocks to learn from, as A-B or A-")

@@ -103,7 +103,7 @@ func newCV() *cobra.Command {
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "default", "none")
+	f.addSelection(cmd, "none")
 	f.addAlgorithm(cmd)
 	cmd.Flags().Lookup("group").Usage = "clients to take together as Other; or a number N, to try every N clients"
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) { group = f.group }
@@ -188,7 +188,7 @@ func newReport() *cobra.Command {
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "default", "none")
+	f.addSelection(cmd, "none")
 	f.addAlgorithm(cmd)
 	cmd.Flags().StringVar(&html, "html", "", "also write the report as one self-contained page")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -222,7 +222,7 @@ func newPlot() *cobra.Command {
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "default", "none")
+	f.addSelection(cmd, "none")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "directory for the pictures")
 	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the pictures")
 	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "blocks of each client to draw at most; 0 for all")

@@ -31,7 +31,7 @@ func TestLodestar(t *testing.T) {
 	}
 	const slots, killAt, restartAt, altairEpoch = 32, 11, 15, 1
 	program := buildProgram(t)
-	model := goldenModel(t, program)
+	model := goldenModels(t, program)[0]
 	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: 3, AltairEpoch: altairEpoch, GenesisIn: 8 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

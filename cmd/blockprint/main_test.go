@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -76,25 +77,38 @@ func writeFile(t testing.TB, path string, b []byte) {
 	}
 }
 
-// goldenModel trains a model on the golden set by the real program.
-func goldenModel(t testing.TB, program string) string {
+// goldenModels trains models on the golden set by the real program: on the directory, and on a feature file of it.
+func goldenModels(t testing.TB, program string) []string {
 	t.Helper()
 	var g goldenKNN
 	readGolden(t, "knn.json.gz", &g)
 	dir := t.TempDir()
-	writeTraining(t, g, filepath.Join(dir, "training"))
-	path := filepath.Join(dir, "golden.model")
-	if out, err := exec.Command(program, "train", filepath.Join(dir, "training"), "-o", path).CombinedOutput(); err != nil {
-		t.Fatalf("train: %v\n%s", err, out)
+	training, features := filepath.Join(dir, "training"), filepath.Join(dir, "golden.features")
+	writeTraining(t, g, training)
+	var models []string
+	for i, args := range [][]string{{"prepare", training, "-o", features, "--labels", "directory"}, {"train", training}, {"train", features}} {
+		if i > 0 {
+			models = append(models, filepath.Join(dir, fmt.Sprintf("%d.model", i)))
+			args = append(args, "-o", models[i-1])
+		}
+		if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
 	}
-	return path
+	return models
 }
 
 // TestGoldenKNN: the original's training set and queries through the real program give the original's labels and
 // probabilities.
 func TestGoldenKNN(t *testing.T) {
 	program := buildProgram(t)
-	model := goldenModel(t, program)
+	for _, model := range goldenModels(t, program) {
+		testGoldenQueries(t, program, model)
+	}
+}
+
+func testGoldenQueries(t *testing.T, program, model string) {
+	t.Helper()
 	var g goldenKNN
 	readGolden(t, "knn.json.gz", &g)
 	var rewards []json.RawMessage

@@ -156,7 +156,7 @@ func newTrain() *cobra.Command {
 	cmd.Flags().StringVarP(&out, "output", "o", "", "model file to write")
 	cmd.Flags().StringArrayVar(&slots, "slots", nil, "slots that the model is for, as A-B or A- (default all); several make several parts")
 	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words, for `blockprint model inspect`")
-	f.addSelection(cmd, "default", string(blockprint.Lodestar))
+	f.addSelection(cmd, string(blockprint.Lodestar))
 	f.addAlgorithm(cmd)
 	return cmd
 }

@@ -382,8 +382,10 @@ func relabel(t *testing.T, s store.Store) {
 		Chains: []store.Chain{{Slots: blockprint.Interval{Start: 1, End: 2}, Blocks: []store.BlockID{{Slot: 1, Root: a.Root}, {Slot: 2, Root: b.Root}}}},
 	})
 	label := func(b store.Block, client blockprint.Client) store.Label {
-		l := store.Label{BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Model: "new",
-			Classification: blockprint.NewClassification([]blockprint.Probability{{Client: client, P: 0.9}, {Client: "Teku", P: 0.1}})}
+		l := store.Label{
+			BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Model: "new",
+			Classification: blockprint.NewClassification([]blockprint.Probability{{Client: client, P: 0.9}, {Client: "Teku", P: 0.1}}),
+		}
 		l.Classification.Graffiti = blockprint.Graffiti{Client: client, Execution: "Geth"}
 		return l
 	}
