@@ -42,7 +42,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	queries := x[:4*20_000]
-	m, y = nil, nil
+	m = nil
 	runtime.GC()
 	for b.Loop() {
 		if m, err = classify.Open(path); err != nil {
