@@ -1,6 +1,9 @@
 package sim
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // bitset holds members of a committee by position. All bitsets of a committee have the same length.
 type bitset []uint64
@@ -14,6 +17,12 @@ func (b bitset) add(o bitset)   { forEach(b, o, func(x, y uint64) uint64 { retur
 func (b bitset) strike(o bitset) {
 	forEach(b, o, func(x, y uint64) uint64 { return x &^ y })
 }
+
+func (b bitset) keep(o bitset) {
+	forEach(b, o, func(x, y uint64) uint64 { return x & y })
+}
+
+func (b bitset) equal(o bitset) bool { return slices.Equal(b, o) }
 
 func forEach(b, o bitset, f func(x, y uint64) uint64) {
 	for i := range b {

@@ -38,13 +38,19 @@ type Config struct {
 
 	Participation  float64 // share of validators that vote
 	Aggregators    int     // a committee
-	SkipRate       float64 // slots without a block
+	SkipRate       float64 // slots at which a run of up to SkipRun empty ones begins
+	SkipRun        int
 	LateRate       float64 // blocks that come when votes are cast
 	LateReorgRate  float64 // late blocks that the next proposer builds around
 	SideChainRate  float64 // slots at which a side chain of SideChainLength begins
 	SideChainLen   int
 	KeepStates     uint64  // slots whose states the API still serves; 0 for all
 	AllSubnetsRate float64 // nodes that hear all single votes; the others hear two subnets
+	Nodes          int     // of each variant: with two or more, at least one hears all subnets and one two
+	LateAggregates float64 // share of aggregates that reach a node after the next block; differs from node to node
+	LostAggregates float64 // share that never does
+	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
+	Compounding float64
 }
 
 // DefaultConfig is a healthy network with a little of everything.
@@ -53,9 +59,11 @@ func DefaultConfig(seed uint64) Config {
 		Seed: seed, Validators: 16384, Committees: 16, SlotsPerEpoch: 32, SecondsPerSlot: 12,
 		GenesisTime: time.Unix(1_700_000_000, 0),
 		DenebEpoch:  0, ElectraEpoch: blockprint.FarFuture,
-		Shares:       []Share{{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}},
+		Shares: []Share{
+			{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}, {"teku/v1-plain", 1}, {"nimbus/2023", 1}, {"grandine/optimal", 1},
+		},
 		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16,
-		SkipRate: 0.01, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
+		SkipRate: 0.01, SkipRun: 3, Nodes: 2, LateAggregates: 0.06, LostAggregates: 0.02, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
 	}
 }
 
@@ -77,6 +85,10 @@ func (c *Config) check() error {
 		return bad("participation must be above 0.67 (else nothing is ever final) and at most 1, not %v", c.Participation)
 	case len(c.Shares) == 0:
 		return bad("no clients")
+	case c.Nodes < 1 || c.SkipRun < 1:
+		return bad("each variant needs a node, and skipped slots come one at a time at least (nodes %d, run %d)", c.Nodes, c.SkipRun)
+	case c.LateAggregates < 0 || c.LostAggregates < 0 || 2*(c.LateAggregates+c.LostAggregates) > 1:
+		return bad("aggregates that come late (%v) or never (%v) must be less than half", c.LateAggregates, c.LostAggregates)
 	case c.Aggregators < 1:
 		return bad("a committee needs aggregators")
 	}

@@ -98,8 +98,8 @@ func (w *World) gossipAggregates(all []committeeVotes) {
 	for _, n := range w.nodes {
 		for _, i := range w.rng.Perm(len(published)) {
 			switch x := w.rng.Float64(); {
-			case x < 0.02: // lost
-			case x < 0.08:
+			case x < n.lost:
+			case x < n.lost+n.late:
 				w.late = append(w.late, delivery{n, published[i]})
 			default:
 				n.pool.aggregate(published[i])

@@ -106,17 +106,26 @@ func (v *view) numerator(a aggregate) uint64 {
 	})
 }
 
-// variants are the known client variants.
+// variants are the known client variants. Each packs before and after Electra; its name says of which time it is.
 var variants = map[string]struct {
 	client blockprint.Client
 	make   func() pool
 }{
+	"grandine/greedy":           {blockprint.Grandine, func() pool { return newGrandine(true) }},
+	"grandine/optimal":          {blockprint.Grandine, func() pool { return newGrandine(false) }},
 	"lighthouse/2024":           {blockprint.Lighthouse, func() pool { return newLighthouse() }},
 	"lodestar/2023":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2023) }},
 	"lodestar/2024":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2024) }},
 	"lodestar/electra-distance": {blockprint.Lodestar, func() pool { return newLodestar(lodestarDistance) }},
 	"lodestar/electra-weight":   {blockprint.Lodestar, func() pool { return newLodestar(lodestarWeight) }},
-	"prysm/2024":                {blockprint.Prysm, func() pool { return newPrysm() }},
+	"nimbus/2023":               {blockprint.Nimbus, func() pool { return newNimbus(nimbus2023) }},
+	"nimbus/2026":               {blockprint.Nimbus, func() pool { return newNimbus(nimbus2026) }},
+	"prysm/2023":                {blockprint.Prysm, func() pool { return newPrysm(prysm2023) }},
+	"prysm/2024":                {blockprint.Prysm, func() pool { return newPrysm(prysm2024) }},
+	"prysm/marginal":            {blockprint.Prysm, func() pool { return newPrysm(prysmMarginal) }},
+	"teku/v1-plain":             {blockprint.Teku, func() pool { return newTeku(tekuPlain) }},
+	"teku/v1-sorted":            {blockprint.Teku, func() pool { return newTeku(tekuSorted) }},
+	"teku/v2":                   {blockprint.Teku, func() pool { return newTeku(tekuV2) }},
 }
 
 // Variants lists the known client variants.
@@ -143,6 +152,98 @@ func join(parts []aggregate) packed {
 		p.bits = append(p.bits, a.bits)
 	}
 	return p
+}
+
+// joined makes an on-chain aggregate of the votes of one data by committee.
+func joined(d voteData, bits map[int]bitset) packed {
+	parts := make([]aggregate, 0, len(bits))
+	for c, b := range bits {
+		parts = append(parts, aggregate{group{d, c}, b})
+	}
+	return join(parts)
+}
+
+// count returns the number of votes in an attestation.
+func (a *packed) count() int {
+	n := 0
+	for _, b := range a.bits {
+		n += b.count()
+	}
+	return n
+}
+
+// accounts are the participation flags while a block is being filled.
+type accounts struct {
+	v                 *view
+	current, previous []uint8
+}
+
+func (v *view) accounts() *accounts {
+	return &accounts{v, append([]uint8(nil), v.state.current...), append([]uint8(nil), v.state.previous...)}
+}
+
+func (s *accounts) flags(d *voteData) []uint8 {
+	if s.v.isCurrent(d) {
+		return s.current
+	}
+	return s.previous
+}
+
+// numerator is what an attestation would earn now, as the specification counts.
+func (s *accounts) numerator(a *packed) (sum uint64) {
+	flags, f := s.flags(&a.data), s.v.earned(&a.data)
+	for i, c := range a.committees {
+		members := s.v.members(group{a.data, c})
+		a.bits[i].each(func(at int) {
+			n := members[at]
+			sum += s.v.state.base[n] * flagWeights(f&^flags[n])
+		})
+	}
+	return sum
+}
+
+// include sets the flags of an attestation's voters.
+func (s *accounts) include(a *packed) {
+	flags, f := s.flags(&a.data), s.v.earned(&a.data)
+	for i, c := range a.committees {
+		members := s.v.members(group{a.data, c})
+		a.bits[i].each(func(at int) { flags[members[at]] |= f })
+	}
+}
+
+// greedyByReward picks up to the limit, each time what earns most after all that is picked; ties fall at random.
+// Worthless ones are picked too unless stop is true.
+func (v *view) greedyByReward(list []packed, stop bool) []packed {
+	s := v.accounts()
+	rest := append([]packed(nil), list...)
+	v.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	values := make([]uint64, len(rest))
+	for i := range rest {
+		values[i] = s.numerator(&rest[i])
+	}
+	var out []packed
+	for len(out) < v.limit && len(rest) > 0 {
+		best := 0
+		for i := range rest {
+			if values[i] > values[best] {
+				best = i
+			}
+		}
+		if stop && values[best] == 0 {
+			break
+		}
+		pick := rest[best]
+		s.include(&pick)
+		out = append(out, pick)
+		rest = append(rest[:best], rest[best+1:]...)
+		values = append(values[:best], values[best+1:]...)
+		for i := range rest {
+			if rest[i].data.slot == pick.data.slot { // other slots' voters are others
+				values[i] = s.numerator(&rest[i])
+			}
+		}
+	}
+	return out
 }
 
 // entries is a map of vote groups that can be walked in the order of first arrival. Packers whose client walks a

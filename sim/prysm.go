@@ -6,16 +6,29 @@ import (
 	"blockprint"
 )
 
+// prysmVariant is a time in Prysm's history.
+type prysmVariant struct {
+	mixed    bool // before Electra: one cover over all committees of a slot, as if they were one
+	marginal bool // Electra: by what each adds to those before it, and nothing worthless
+}
+
+var (
+	prysm2023     = prysmVariant{mixed: true}
+	prysm2024     = prysmVariant{}
+	prysmMarginal = prysmVariant{marginal: true}
+)
+
 // prysm packs the newest slot first, in rounds over its committees, and minds neither rewards nor repetition. It
 // keeps aggregates and single votes apart and forgets what one on-chain attestation holds whole.
 type prysm struct {
+	prysmVariant
 	stored  entries[[]bitset]
 	singles entries[bitset]
 	onChain map[group][]bitset
 }
 
-func newPrysm() *prysm {
-	return &prysm{stored: newEntries[[]bitset](), singles: newEntries[bitset](), onChain: map[group][]bitset{}}
+func newPrysm(v prysmVariant) *prysm {
+	return &prysm{prysmVariant: v, stored: newEntries[[]bitset](), singles: newEntries[bitset](), onChain: map[group][]bitset{}}
 }
 
 func (p *prysm) aggregate(a aggregate) {
@@ -151,12 +164,59 @@ func (p *prysm) pack(v *view) []packed {
 		for hi < len(keys) && keys[hi].data.slot == keys[lo].data.slot {
 			hi++
 		}
-		out = append(out, p.slotRounds(v, keys[lo:hi])...)
+		if p.mixed {
+			out = append(out, p.slotMixed(v, keys[lo:hi])...)
+		} else {
+			out = append(out, p.slotRounds(v, keys[lo:hi])...)
+		}
 		lo = hi
 	}
 	out = out[:min(len(out), v.limit)]
+	if p.mixed {
+		return out
+	}
 	// Those whose target is not the chain's go to the end.
 	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].data) && !v.targetMatches(&out[j].data) })
+	return out
+}
+
+// slotMixed orders a slot's attestations by one maximum cover in which the positions of all committees count as the
+// same: first what was selected, then the rest, each by size. Committees of another size than the first are not
+// looked at in the cover.
+func (p *prysm) slotMixed(v *view, keys []group) []packed {
+	var list []aggregate
+	size := -1
+	var bits []bitset
+	for _, g := range keys {
+		if v.distance(&g.data) < 1 || !v.valid(&g.data) {
+			continue
+		}
+		for _, b := range disjointUnions(*p.stored.at[g]) {
+			n := len(v.members(g))
+			if size < 0 {
+				size = n
+			}
+			list = append(list, aggregate{g, b})
+			if n == size {
+				bits = append(bits, b)
+			}
+		}
+	}
+	selected := map[*uint64]bool{}
+	for _, b := range coverAdding(bits) {
+		selected[&b[0]] = true
+	}
+	sort.SliceStable(list, func(i, j int) bool {
+		a, b := list[i], list[j]
+		if x, y := selected[&a.bits[0]], selected[&b.bits[0]]; x != y {
+			return x
+		}
+		return a.bits.count() > b.bits.count()
+	})
+	var out []packed
+	for _, a := range list {
+		out = append(out, onlyOne(a))
+	}
 	return out
 }
 
@@ -241,6 +301,13 @@ func (p *prysm) packElectra(v *view, keys []group) []packed {
 			}
 			all = append(all, scored{join(parts), value})
 		}
+	}
+	if p.marginal {
+		var list []packed
+		for _, s := range all {
+			list = append(list, s.packed)
+		}
+		return v.greedyByReward(list, true)
 	}
 	v.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	sort.SliceStable(all, func(i, j int) bool { return all[i].value > all[j].value })

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"math"
 	"math/rand/v2"
 	"sync"
 
@@ -32,6 +33,7 @@ type World struct {
 	bySlot map[blockprint.Slot][]*block
 	late   []delivery
 	side   sideChain
+	skip   int    // empty slots still to come
 	avoid  *block // a late block that the next proposer builds around
 
 	subscribers map[chan event]bool
@@ -43,6 +45,8 @@ type node struct {
 	client  blockprint.Client
 	pool    pool
 	subnets map[int]bool // nil: all
+	// Shares of the aggregates that come after the next block, and never.
+	late, lost float64
 }
 
 // delivery is gossip that comes after the next block.
@@ -82,6 +86,9 @@ func New(c Config) (*World, error) {
 		if w.rng.Float64() < 0.03 { // a few have been leaking
 			balance = uint64(20+w.rng.IntN(12)) * 1_000_000_000
 		}
+		if w.rng.Float64() < c.Compounding {
+			balance = uint64(33*math.Pow(2048./33, w.rng.Float64())) * 1_000_000_000
+		}
 		w.balances = append(w.balances, balance)
 	}
 	w.makeNodes()
@@ -89,36 +96,45 @@ func New(c Config) (*World, error) {
 	return w, nil
 }
 
-// makeNodes gives the validators to nodes: of each variant one that hears all subnets and one that hears two.
+// makeNodes gives the validators to nodes, the same number of each variant. Nodes differ in the subnets that they
+// hear and in how well they are connected.
 func (w *World) makeNodes() {
 	total := 0.0
+	var ofShare [][2][]*node // those that hear all subnets, and those that hear two
 	for _, s := range w.config.Shares {
 		total += s.Weight
-	}
-	var pairs [][2]*node
-	for _, s := range w.config.Shares {
 		v := variants[s.Variant]
-		all := &node{variant: s.Variant, client: v.client, pool: v.make()}
-		some := &node{variant: s.Variant, client: v.client, pool: v.make(), subnets: map[int]bool{}}
-		for range 2 {
-			some.subnets[w.rng.IntN(w.config.Committees)] = true
+		var kinds [2][]*node
+		for i := range w.config.Nodes {
+			spread := 0.25 + 1.5*w.rng.Float64()
+			n := &node{variant: s.Variant, client: v.client, pool: v.make(), late: spread * w.config.LateAggregates, lost: spread * w.config.LostAggregates}
+			kind := 0
+			if i == 1 || i > 1 && w.rng.Float64() >= w.config.AllSubnetsRate {
+				kind = 1
+				n.subnets = map[int]bool{}
+				for range 2 {
+					n.subnets[w.rng.IntN(w.config.Committees)] = true
+				}
+			}
+			kinds[kind] = append(kinds[kind], n)
+			w.nodes = append(w.nodes, n)
 		}
-		pairs = append(pairs, [2]*node{all, some})
-		w.nodes = append(w.nodes, all, some)
+		ofShare = append(ofShare, kinds)
 	}
 	w.owner = make([]*node, w.config.Validators)
 	for i := range w.owner {
 		x := w.rng.Float64() * total
 		at := 0
-		for at < len(pairs)-1 && x >= w.config.Shares[at].Weight {
+		for at < len(ofShare)-1 && x >= w.config.Shares[at].Weight {
 			x -= w.config.Shares[at].Weight
 			at++
 		}
-		some := 1
-		if w.rng.Float64() < w.config.AllSubnetsRate {
-			some = 0
+		kind := 1
+		if w.rng.Float64() < w.config.AllSubnetsRate || len(ofShare[at][1]) == 0 {
+			kind = 0
 		}
-		w.owner[i] = pairs[at][some]
+		list := ofShare[at][kind]
+		w.owner[i] = list[w.rng.IntN(len(list))]
 	}
 }
 
@@ -191,7 +207,12 @@ func (w *World) Step() Slot {
 	parent, votesAgainst := w.choosePlan()
 	var b *block
 	late := false
-	if w.rng.Float64() >= w.config.SkipRate {
+	if w.skip == 0 && w.rng.Float64() < w.config.SkipRate {
+		w.skip = 1 + w.rng.IntN(w.config.SkipRun)
+	}
+	if w.skip > 0 {
+		w.skip--
+	} else {
 		b = w.propose(parent)
 		late = !votesAgainst && w.rng.Float64() < w.config.LateRate
 		out.Block, out.Client = b.root, b.node.client

@@ -1,0 +1,222 @@
+package sim
+
+import (
+	"sort"
+
+	"blockprint"
+)
+
+// grandine looks for the best total reward: of each vote group the best few aggregates, then the best number of each.
+// Its greedy form, used when the search did not finish in time, takes the best of each group by weight.
+type grandine struct {
+	greedy  bool
+	stored  entries[[]bitset]
+	singles entries[bitset]
+}
+
+func newGrandine(greedy bool) *grandine {
+	return &grandine{greedy: greedy, stored: newEntries[[]bitset](), singles: newEntries[bitset]()}
+}
+
+func (p *grandine) aggregate(a aggregate) {
+	list := p.stored.of(a.group)
+	*list = append(*list, a.bits.clone())
+}
+
+func (p *grandine) single(g group, size, position int) {
+	b := p.singles.of(g)
+	if *b == nil {
+		*b = newBitset(size)
+	}
+	b.set(position)
+}
+
+func (p *grandine) imported(slot blockprint.Slot, _ []packed) {
+	keep := func(g group) bool { return g.data.slot+33 > slot }
+	p.stored.drop(keep)
+	p.singles.drop(keep)
+}
+
+// grandineLimit is how many attestations of one committee are chosen before they are joined.
+const grandineLimit = 128
+
+// grandinePerGroup is how many aggregates of a group are tried together.
+const grandinePerGroup = 6
+
+// choice is the best aggregates of a group, in the order in which they raise its total.
+type choice struct {
+	group
+	list  []int    // places in the group's list
+	bits  []bitset // the group's list, with single votes
+	gains []uint64 // what each of list adds
+	taken int
+}
+
+func (p *grandine) pack(v *view) []packed {
+	var choices []*choice
+	for _, g := range p.stored.newest(v.rng) {
+		if d := v.distance(&g.data); d < 1 || d > 32 || !v.valid(&g.data) {
+			continue
+		}
+		c := &choice{group: g}
+		single := p.singles.at[g]
+		for _, b := range *p.stored.at[g] {
+			b = b.clone()
+			if single != nil {
+				b.add(*single)
+			}
+			c.bits = append(c.bits, b)
+		}
+		n := grandinePerGroup
+		if p.greedy {
+			n = 1
+		}
+		if c.choose(v, n); len(c.list) > 0 {
+			choices = append(choices, c)
+		}
+	}
+	var chosen []aggregate
+	if p.greedy {
+		chosen = byWeight(choices)
+	} else {
+		chosen = knapsack(v, choices)
+	}
+	if !v.electra() {
+		var out []packed
+		for _, a := range chosen {
+			out = append(out, onlyOne(a))
+		}
+		return out
+	}
+	return firstFit(chosen, v.limit)
+}
+
+// choose finds up to n aggregates that together earn most: greedily, then by exchanging one at a time as long as
+// that helps. With at most 16 aggregates that overlap widely this finds what an exact search does, nearly always.
+func (c *choice) choose(v *view, n int) {
+	members, flags, f := v.members(c.group), v.flags(&c.data), v.earned(&c.data)
+	worth := make([]uint64, len(members))
+	useful := make(bitset, len(c.bits[0]))
+	for i, m := range members {
+		if worth[i] = v.state.base[m] * flagWeights(f&^flags[m]); worth[i] > 0 {
+			useful.set(i)
+		}
+	}
+	value := func(covered bitset) (sum uint64) {
+		covered.each(func(i int) { sum += worth[i] })
+		return sum
+	}
+	fresh := make([]bitset, len(c.bits))
+	for i, b := range c.bits {
+		fresh[i] = b.clone()
+		fresh[i].keep(useful)
+	}
+	covered := make(bitset, len(useful))
+	for len(c.list) < n {
+		best, most := -1, uint64(0)
+		for i, b := range fresh {
+			only := b.clone()
+			only.strike(covered)
+			if w := value(only); w > most {
+				best, most = i, w
+			}
+		}
+		if best < 0 {
+			break
+		}
+		covered.add(fresh[best])
+		c.list = append(c.list, best)
+		c.gains = append(c.gains, most)
+	}
+	if len(c.list) == 2 { // the commonest case in which the greedy choice is not the best
+		c.bestPair(fresh, value)
+	}
+}
+
+// bestPair replaces two aggregates by the two that earn most together, if others do.
+func (c *choice) bestPair(fresh []bitset, value func(bitset) uint64) {
+	most := c.gains[0] + c.gains[1]
+	for i := range fresh {
+		for j := range i {
+			both := fresh[i].clone()
+			both.add(fresh[j])
+			if w := value(both); w > most {
+				first, second := i, j
+				if value(fresh[j]) > value(fresh[i]) {
+					first, second = j, i
+				}
+				most = w
+				c.list = []int{first, second}
+				c.gains = []uint64{value(fresh[first]), w - value(fresh[first])}
+			}
+		}
+	}
+}
+
+// byWeight is the greedy packing: the best of each group, most first.
+func byWeight(choices []*choice) []aggregate {
+	sort.SliceStable(choices, func(i, j int) bool { return choices[i].gains[0] > choices[j].gains[0] })
+	var out []aggregate
+	for _, c := range choices[:min(len(choices), grandineLimit)] {
+		out = append(out, aggregate{c.group, c.bits[c.list[0]]})
+	}
+	return out
+}
+
+// knapsack takes as many of each group as give the best total within the limit. What a further aggregate of a group
+// adds never grows, so that is taking the largest gains. Groups of the current epoch come first, each in order of
+// arrival.
+func knapsack(v *view, choices []*choice) []aggregate {
+	type gain struct {
+		c      *choice
+		amount uint64
+	}
+	var gains []gain
+	for _, c := range choices {
+		for _, g := range c.gains {
+			gains = append(gains, gain{c, g})
+		}
+	}
+	sort.SliceStable(gains, func(i, j int) bool { return gains[i].amount > gains[j].amount })
+	for _, g := range gains[:min(len(gains), grandineLimit)] {
+		g.c.taken++
+	}
+	v.rng.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
+	sort.SliceStable(choices, func(i, j int) bool { return v.isCurrent(&choices[i].data) && !v.isCurrent(&choices[j].data) })
+	var out []aggregate
+	for _, c := range choices {
+		list := append([]int(nil), c.list[:c.taken]...)
+		sort.Ints(list)
+		for _, at := range list {
+			out = append(out, aggregate{c.group, c.bits[at]})
+		}
+	}
+	return out
+}
+
+// firstFit joins attestations of one committee: each goes into the first of its data that lacks the committee.
+func firstFit(list []aggregate, limit int) []packed {
+	var open [][]aggregate
+next:
+	for _, a := range list {
+	search:
+		for i, parts := range open {
+			if parts[0].data != a.data {
+				continue
+			}
+			for _, o := range parts {
+				if o.committee == a.committee {
+					continue search
+				}
+			}
+			open[i] = append(parts, a)
+			continue next
+		}
+		open = append(open, []aggregate{a})
+	}
+	var out []packed
+	for _, parts := range open[:min(len(open), limit)] {
+		out = append(out, join(parts))
+	}
+	return out
+}
