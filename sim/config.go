@@ -49,6 +49,8 @@ type Config struct {
 	Nodes          int     // of each variant: with two or more, at least one hears all subnets and one two
 	LateAggregates float64 // share of aggregates that reach a node after the next block; differs from node to node
 	LostAggregates float64 // share that never does
+	LateVotes      float64 // share of votes that come too late for any aggregate, one to eight slots later
+	WrongHeads     float64 // share of votes for the parent although the slot's block was there
 	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
 	Compounding float64
 }
@@ -63,7 +65,7 @@ func DefaultConfig(seed uint64) Config {
 			{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}, {"teku/v1-plain", 1}, {"nimbus/2023", 1}, {"grandine/optimal", 1},
 		},
 		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16,
-		SkipRate: 0.01, SkipRun: 3, Nodes: 2, LateAggregates: 0.06, LostAggregates: 0.02, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
+		SkipRate: 0.01, SkipRun: 3, Nodes: 2, LateAggregates: 0.06, LostAggregates: 0.02, LateVotes: 0.02, WrongHeads: 0.01, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
 	}
 }
 
@@ -89,6 +91,8 @@ func (c *Config) check() error {
 		return bad("each variant needs a node, and skipped slots come one at a time at least (nodes %d, run %d)", c.Nodes, c.SkipRun)
 	case c.LateAggregates < 0 || c.LostAggregates < 0 || 2*(c.LateAggregates+c.LostAggregates) > 1:
 		return bad("aggregates that come late (%v) or never (%v) must be less than half", c.LateAggregates, c.LostAggregates)
+	case c.LateVotes < 0 || c.LateVotes > 0.3 || c.WrongHeads < 0 || c.WrongHeads > 0.3:
+		return bad("late votes (%v) and wrong heads (%v) must be at most 0.3, else nothing is ever final", c.LateVotes, c.WrongHeads)
 	case c.Aggregators < 1:
 		return bad("a committee needs aggregators")
 	}

@@ -35,8 +35,17 @@ func (w *World) attest(b *block, inTime float64) {
 				continue
 			}
 			v.data[i] = before
-			if w.rng.Float64() < inTime {
+			if w.rng.Float64() < inTime*(1-w.config.WrongHeads) {
 				v.data[i] = now
+			}
+			if w.rng.Float64() < w.config.LateVotes {
+				// Most come in the next slot, few much later.
+				delay := blockprint.Slot(1)
+				for delay < 8 && w.rng.Float64() < 0.4 {
+					delay++
+				}
+				w.votes[w.slot+delay] = append(w.votes[w.slot+delay], lateVote{group{v.data[i], c}, size, i})
+				continue
 			}
 			if v.votes[v.data[i]] == nil {
 				v.votes[v.data[i]] = newBitset(size)
@@ -75,6 +84,18 @@ func (w *World) gossipSingles(all []committeeVotes) {
 			}
 		}
 	}
+}
+
+// deliverLateVotes gives the nodes that hear their subnets the votes that come only now.
+func (w *World) deliverLateVotes() {
+	for _, v := range w.votes[w.slot] {
+		for _, n := range w.nodes {
+			if (n.subnets == nil || n.subnets[v.committee]) && w.rng.Float64() < 0.97 {
+				n.pool.single(v.group, v.size, v.position)
+			}
+		}
+	}
+	delete(w.votes, w.slot)
 }
 
 // gossipAggregates lets the aggregators of each committee publish what they have seen. Nodes hear the aggregates

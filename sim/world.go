@@ -32,6 +32,7 @@ type World struct {
 	blocks map[blockprint.Root]*block
 	bySlot map[blockprint.Slot][]*block
 	late   []delivery
+	votes  map[blockprint.Slot][]lateVote // by the slot in which they come
 	side   sideChain
 	skip   int    // empty slots still to come
 	avoid  *block // a late block that the next proposer builds around
@@ -53,6 +54,12 @@ type node struct {
 type delivery struct {
 	to *node
 	a  aggregate
+}
+
+// lateVote is a single vote that comes when the slot's aggregates are long made.
+type lateVote struct {
+	group
+	size, position int
 }
 
 // sideChain is a partition: some proposers extend a chain that the majority does not see.
@@ -77,7 +84,7 @@ func New(c Config) (*World, error) {
 	w := &World{
 		config: c, spec: c.spec(), rng: rand.New(rand.NewPCG(c.Seed, 0x626c6f636b707274)),
 		shuffled: map[shuffleKey]*reward.Committees{}, blocks: map[blockprint.Root]*block{}, bySlot: map[blockprint.Slot][]*block{},
-		subscribers: map[chan event]bool{},
+		subscribers: map[chan event]bool{}, votes: map[blockprint.Slot][]lateVote{},
 	}
 	w.schemas = beacon.NewSchemas(&w.spec)
 	for i := range c.Validators {
@@ -221,6 +228,7 @@ func (w *World) Step() Slot {
 		d.to.pool.aggregate(d.a)
 	}
 	w.late = nil
+	w.deliverLateVotes()
 
 	// How much of the network has the block in time to vote for it.
 	inTime := 1.0

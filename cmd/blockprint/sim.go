@@ -45,6 +45,8 @@ func (f *worldFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.config.Nodes, "nodes", f.config.Nodes, "nodes of each variant")
 	flags.Float64Var(&f.config.LateAggregates, "late-aggregates", f.config.LateAggregates, "share of aggregates that reach a node after the next block")
 	flags.Float64Var(&f.config.LostAggregates, "lost-aggregates", f.config.LostAggregates, "share of aggregates that never reach a node")
+	flags.Float64Var(&f.config.LateVotes, "late-votes", f.config.LateVotes, "share of votes that come too late for any aggregate")
+	flags.Float64Var(&f.config.WrongHeads, "wrong-heads", f.config.WrongHeads, "share of votes for the parent although the block was there")
 	flags.Float64Var(&f.config.Compounding, "compounding", f.config.Compounding, "share of validators with 33 to 2048 ETH")
 	flags.Float64Var(&f.config.LateRate, "late-rate", f.config.LateRate, "share of blocks that come late")
 	flags.Float64Var(&f.config.SideChainRate, "side-chain-rate", f.config.SideChainRate, "share of slots at which a side chain begins")
