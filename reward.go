@@ -52,6 +52,20 @@ type AttestationRewards struct {
 	// Committees has one entry per attestation, or none in files that others wrote: the committees whose votes
 	// the attestation carries, in ascending order.
 	Committees [][]CommitteeVotes
+	// Worth has one entry per attestation, or none in files that others wrote.
+	Worth []AttestationWorth
+}
+
+// AttestationWorth says what an attestation brings, in the specification's figures, beside its reward map.
+type AttestationWorth struct {
+	// Alone is what it would earn if it were the only one of its block, Marginal what it earned after those before it.
+	Alone    Gwei `json:"alone"`
+	Marginal Gwei `json:"marginal"`
+	// Unseen counts its voters who had no participation flag before the block, and UnseenBalance sums their
+	// effective balances; Overlap counts its voters who are in an earlier attestation of the block too.
+	Unseen        uint64 `json:"unseen"`
+	UnseenBalance Gwei   `json:"unseen_balance"`
+	Overlap       uint64 `json:"overlap"`
 }
 
 // VoterReward is what one newly included voter earned the proposer.
@@ -107,6 +121,9 @@ func (r *BlockReward) Validate() error {
 	}
 	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Committees); d != 0 && d != n {
 		return Errorf(Invalid, "block reward %s: %d committee lists but %d reward maps", r.BlockRoot.Short(), d, n)
+	}
+	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Worth); d != 0 && d != n {
+		return Errorf(Invalid, "block reward %s: %d worths but %d reward maps", r.BlockRoot.Short(), d, n)
 	}
 	return nil
 }

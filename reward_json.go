@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -317,6 +318,11 @@ func (s *scanner) attestationRewards(a *AttestationRewards) error {
 				return nil
 			}
 			a.Committees, err = s.committees()
+		case "worth":
+			if s.null() {
+				return nil
+			}
+			a.Worth, err = s.worth()
 		default:
 			err = s.skip()
 		}
@@ -422,6 +428,33 @@ func (s *scanner) committees() ([][]CommitteeVotes, error) {
 	return out, err
 }
 
+func (s *scanner) worth() ([]AttestationWorth, error) {
+	var out []AttestationWorth
+	err := s.array(func() error {
+		var w AttestationWorth
+		err := s.object(func(key []byte) (err error) {
+			switch string(key) {
+			case "alone":
+				w.Alone, err = s.number()
+			case "marginal":
+				w.Marginal, err = s.number()
+			case "unseen":
+				w.Unseen, err = s.number()
+			case "unseen_balance":
+				w.UnseenBalance, err = s.number()
+			case "overlap":
+				w.Overlap, err = s.number()
+			default:
+				err = s.skip()
+			}
+			return err
+		})
+		out = append(out, w)
+		return err
+	})
+	return out, err
+}
+
 // UnmarshalJSON reads a single block reward.
 func (r *BlockReward) UnmarshalJSON(data []byte) error {
 	s := scanner{data: data}
@@ -493,6 +526,10 @@ func (r *BlockReward) AppendJSON(dst []byte) []byte {
 		committees, _ := json.Marshal(a.Committees)
 		raw(`,"committees":` + string(committees))
 	}
+	if len(a.Worth) > 0 {
+		worth, _ := json.Marshal(a.Worth)
+		raw(`,"worth":` + string(worth))
+	}
 	raw("},")
 	num("sync_committee_rewards", r.SyncCommittee)
 	if r.Exact != nil {
@@ -523,6 +560,8 @@ func (r *BlockReward) Clone() *BlockReward {
 		all = append(all, v...)
 		c.Attestations.PerAttestation = append(c.Attestations.PerAttestation, all[start:])
 	}
-	c.Attestations.Data = append([]AttestationData(nil), r.Attestations.Data...)
+	c.Attestations.Data = slices.Clone(r.Attestations.Data)
+	c.Attestations.Committees = slices.Clone(r.Attestations.Committees) // each list is read anew, and never changed
+	c.Attestations.Worth = slices.Clone(r.Attestations.Worth)
 	return &c
 }

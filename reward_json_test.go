@@ -144,6 +144,7 @@ func TestRoundTrip(t *testing.T) {
 		first.Exact = &blockprint.ExactReward{Total: 10, Attestations: 7, Sync: 2, Slashings: 1}
 		first.Attestations.Committees = make([][]blockprint.CommitteeVotes, len(first.Attestations.PerAttestation))
 		for i := range first.Attestations.Committees {
+			first.Attestations.Worth = append(first.Attestations.Worth, blockprint.AttestationWorth{Alone: 5, Marginal: uint64(i), Unseen: 3, UnseenBalance: 2, Overlap: 1})
 			first.Attestations.Committees[i] = []blockprint.CommitteeVotes{{Index: 3, Size: 9, Attesters: 8, Fresh: 7}}
 			first.Attestations.Data = append(first.Attestations.Data, blockprint.AttestationData{Slot: 5, Index: 6, Source: blockprint.Checkpoint{Epoch: 9}})
 		}

@@ -26,7 +26,7 @@ type Feature struct {
 }
 
 // families are the tables of all features, in the order in which they are listed and stored.
-var families = [][]Feature{counts, order, amounts, density}
+var families = [][]Feature{counts, order, amounts, density, packing}
 
 // All returns every feature.
 func All() []Feature { return slices.Concat(families...) }
@@ -110,12 +110,13 @@ type input struct {
 	r      *blockprint.BlockReward
 	totals []blockprint.Gwei // reward of each attestation, in block order
 	order  orderScratch
+	pack   packScratch
 }
 
 func (in *input) reset(r *blockprint.BlockReward) {
 	in.r = r
 	in.totals = r.AttestationTotals(in.totals)
-	in.order.ready = false
+	in.order.ready, in.pack.ready = false, false
 }
 
 // n returns the number of attestations.

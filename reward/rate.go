@@ -59,6 +59,8 @@ type rating struct {
 	previous, current []uint8 // flags of the two epochs that votes may be of
 	changes           []change
 	numerator         uint64          // of the present attestation, since Altair
+	alone             uint64          // the same if it were the only one
+	worth             blockprint.AttestationWorth
 	exact             blockprint.Gwei // of the attestations so far, by the specification
 	reward            *blockprint.BlockReward
 	voters            []blockprint.VoterReward // backing array of all reward maps
@@ -88,6 +90,7 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 			Slot: b.Slot, ParentSlot: parent.slot, ParentRoot: b.ParentRoot, ProposerIndex: b.ProposerIndex, Graffiti: b.Graffiti,
 		},
 	}
+	t.before.begin(n)
 	if err := r.attestations(ctx); err != nil {
 		t.undo(epoch, r.changes)
 		return nil, nil, err
@@ -108,6 +111,7 @@ func (r *rating) attestations(ctx context.Context) error {
 		ends = append(ends, len(r.voters))
 		a.Data = append(a.Data, att.Data)
 		a.Committees = append(a.Committees, votes)
+		a.Worth = append(a.Worth, r.worth)
 		a.Total += total
 		if r.t.network.EpochOf(att.Data.Slot) == r.epoch {
 			a.CurrEpoch += total
@@ -147,7 +151,7 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 	}
 	earned := r.earned(&a.Data)
 	previous := target != r.epoch
-	r.numerator = 0
+	r.numerator, r.alone, r.worth = 0, 0, blockprint.AttestationWorth{}
 	var total blockprint.Gwei
 	votes := make([]blockprint.CommitteeVotes, 0, len(a.Committees))
 	bit := 0
@@ -173,6 +177,8 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 		votes = append(votes, count)
 	}
 	r.exact += r.numerator / specDenominator
+	r.worth.Marginal += r.numerator / specDenominator
+	r.worth.Alone += r.alone / specDenominator
 	return total, votes, nil
 }
 
@@ -215,14 +221,16 @@ func (r *rating) earned(d *blockprint.AttestationData) uint8 {
 func (r *rating) vote(flags []uint8, v uint32, earned uint8, previous bool) (gwei blockprint.Gwei, fresh bool) {
 	had := flags[v]
 	now := had | earned | seenBit
+	base := r.info.baseReward(v)
+	r.compare(v, had, earned, base, previous)
 	if now == had {
 		return 0, false
 	}
-	base := r.info.baseReward(v)
 	if r.fork == blockprint.Phase0 {
 		if fresh = had&seenBit == 0; fresh {
 			gwei = r.info.phase0Reward(v)
 			r.exact += gwei
+			r.worth.Marginal += gwei
 		}
 	} else {
 		r.numerator += base * weights[earned&^had&flagBits]
@@ -233,6 +241,65 @@ func (r *rating) vote(flags []uint8, v uint32, earned uint8, previous bool) (gwe
 	flags[v] = now
 	r.changes = append(r.changes, change{v, had, now, previous})
 	return gwei, fresh
+}
+
+// compare notes what a vote would be worth in a block without the attestations before its own.
+func (r *rating) compare(v uint32, had, earned uint8, base uint64, previous bool) {
+	before := r.t.before.of(v, previous, had)
+	if before.repeated {
+		r.worth.Overlap++
+	}
+	if r.fork == blockprint.Phase0 {
+		if before.flags&seenBit == 0 {
+			r.worth.Alone += r.info.phase0Reward(v)
+		}
+	} else {
+		r.alone += base * weights[earned&^before.flags&flagBits]
+	}
+	if before.flags&flagBits == 0 && (r.fork > blockprint.Phase0 || before.flags&seenBit == 0) {
+		r.worth.Unseen++
+		r.worth.UnseenBalance += r.info.validators.EffectiveBalance[v]
+	}
+}
+
+// beforeBlock remembers the flags that validators had when the present block began, of those that it has votes of.
+type beforeBlock struct {
+	block uint32 // raised with each block, so that nothing needs clearing
+	seen  [2][]noted
+}
+
+type noted struct {
+	block uint32
+	flags uint8
+}
+
+type beforeFlags struct {
+	flags    uint8
+	repeated bool // the block has had a vote of this validator already
+}
+
+// begin starts a block over n validators.
+func (b *beforeBlock) begin(n int) {
+	b.block++
+	for i := range b.seen {
+		if len(b.seen[i]) < n {
+			b.seen[i] = append(b.seen[i], make([]noted, n-len(b.seen[i]))...)
+		}
+	}
+}
+
+// of returns the flags that a validator had before the block, whose flags are now had.
+func (b *beforeBlock) of(v uint32, previous bool, had uint8) beforeFlags {
+	epoch := 0
+	if previous {
+		epoch = 1
+	}
+	n := &b.seen[epoch][v]
+	if n.block == b.block {
+		return beforeFlags{n.flags, true}
+	}
+	*n = noted{b.block, had}
+	return beforeFlags{had, false}
 }
 
 // finish adds what does not come from single attestations.

@@ -41,6 +41,7 @@ type Tracker struct {
 	// e, with seenBit. Moving the cursor undoes and redoes the changes of blocks.
 	cursor *tracked
 	flags  map[blockprint.Epoch][]uint8
+	before beforeBlock
 
 	epochs     map[epochKey]*epochInfo
 	committees map[epochKey]*Committees

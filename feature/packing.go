@@ -1,0 +1,659 @@
+package feature
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"blockprint"
+)
+
+// packing are features of how a block was put together: what each attestation would earn alone and what it added,
+// which data come again and with which committees, in what order slots and epochs stand. They keep their meaning
+// when attestations join committees (Electra). Those that need committees or worths have no value in files that
+// others wrote.
+var packing = []Feature{
+	{
+		"percent_worthless", "0 to 1", "attestations that earn nothing, by the specification's figures (the original's percent_redundant counts new voters)",
+		each(hasWorth, func(a *att) bool { return a.marginal == 0 }),
+	},
+	{
+		"percent_worthless_alone", "0 to 1", "attestations that would earn nothing even alone: all their voters' flags were set before the block",
+		each(hasWorth, func(a *att) bool { return a.alone == 0 }),
+	},
+	{
+		"percent_hurt", "0 to 1", "attestations that earn less than they would alone, because earlier ones of the block took voters",
+		each(hasWorth, func(a *att) bool { return a.marginal < a.alone }),
+	},
+	{
+		"percent_low", "0 to 1", "attestations that earn below a hundredth of the block's best",
+		func(in *input) float64 {
+			return in.attShare(hasWorth, func(a *att) bool { return a.marginal*100 < in.pack.bestMarginal })
+		},
+	},
+	{"mono_marginal", "0 to 1", "neighbours whose marginal rewards do not rise; 1 for greedy packing", notRising(hasWorth, marginal, anyPair)},
+	{"mono_alone", "0 to 1", "neighbours whose stand-alone rewards do not rise; 1 for sorting without re-scoring", notRising(hasWorth, alone, anyPair)},
+	{"mono_unseen", "0 to 1", "neighbours whose unseen voters do not rise", notRising(hasWorth, unseen, anyPair)},
+	{"mono_unseen_distance", "0 to 1", "neighbours whose unseen voters by distance do not rise", notRising(hasWorth, unseenByDistance, anyPair)},
+	{"mono_balance_distance", "0 to 1", "neighbours whose unseen balance by distance does not rise", notRising(hasWorth, balanceByDistance, anyPair)},
+	{"mono_fresh", "0 to 1", "neighbours whose fresh voters do not rise", notRising(hasCommittees, fresh, anyPair)},
+	{"mono_bits", "0 to 1", "neighbours whose numbers of voters do not rise", notRising(hasCommittees, bitCount, anyPair)},
+	{"mono_committees", "0 to 1", "neighbours whose numbers of committees do not rise", notRising(hasCommittees, committeeCount, anyPair)},
+	{"mono_marginal_slot", "0 to 1", "as mono_marginal, of neighbours of one slot", notRising(hasWorth, marginal, sameSlot)},
+	{"mono_alone_slot", "0 to 1", "as mono_alone, of neighbours of one slot", notRising(hasWorth, alone, sameSlot)},
+	{"mono_bits_slot", "0 to 1", "as mono_bits, of neighbours of one slot: falls inside rounds", notRising(hasCommittees, bitCount, sameSlot)},
+	{"mono_marginal_twin", "0 to 1", "as mono_marginal, of attestations of the same data, one after the other", inTwins(hasWorth, marginal)},
+	{"mono_bits_twin", "0 to 1", "as mono_bits, of attestations of the same data, one after the other", inTwins(hasCommittees, bitCount)},
+	{
+		"order_regret", "0 to 1", "how much sooner the same marginal rewards could have been collected in descending order",
+		orderRegret,
+	},
+	{"slot_desc", "0 to 1", "neighbours whose slots do not rise", notRising(hasData, slotOf, anyPair)},
+	{"slot_asc", "0 to 1", "neighbours whose slots do not fall", notRising(hasData, func(a *att) float64 { return -slotOf(a) }, anyPair)},
+	{"slot_runs", "1 up", "runs of equal slots by number of slots; 1 if each slot stands together", slotRuns},
+	{"epoch_split", "0 to 1", "pairs of different epochs of which the current one stands first; 1 for a strict split", epochSplit},
+	{"committee_asc", "0 to 1", "neighbours of one slot and vote in ascending order of committee (before Electra)", committeeOrder},
+	{"max_distance", "1 up", "slots from the oldest vote to the block", overAtts(hasData, distance, slices.Max[[]float64])},
+	{"median_distance", "1 up", "median of the slots from vote to block", overAtts(hasData, distance, median)},
+	{"percent_newest", "0 to 1", "attestations for the slot just before the block", each(hasData, func(a *att) bool { return a.distance == 1 })},
+	{"newest_reward_share", "0 to 1", "share of the marginal rewards that comes from the slot just before the block", newestShare},
+	{"first_distance", "1 up", "slots from the first attestation's vote to the block", at(hasData, 0, distance)},
+	{"percent_repeat", "0 to 1", "attestations whose data and committee stood before (since Electra: whose data did)", each(hasData, func(a *att) bool { return a.twin >= 0 })},
+	{"percent_repeat_adjacent", "0 to 1", "of these, those right after the one before", repeatAdjacent},
+	{"second_twin_at", "0 to 1", "where the first repeated data stands, as a share of the block", secondTwin},
+	{"distinct_data", "1 up", "different data in the block, committees apart before Electra", distinctData},
+	{"committees_first", "1 to 64", "committees of the first attestation", at(hasCommittees, 0, committeeCount)},
+	{"committees_second", "1 to 64", "committees of the second attestation", at(hasCommittees, 1, committeeCount)},
+	{"committees_last", "1 to 64", "committees of the last attestation", at(hasCommittees, -1, committeeCount)},
+	{"committees_median", "1 to 64", "median of the attestations' committees", overAtts(hasCommittees, committeeCount, median)},
+	{"percent_one_committee", "0 to 1", "attestations of a single committee", each(hasCommittees, func(a *att) bool { return a.committees == 1 })},
+	{"one_committee_tail", "0 to 1", "how much of the block's end is attestations of a single committee", oneCommitteeTail},
+	{"percent_nested", "0 to 1", "repeats whose committees all stood in the one before of their data", nested},
+	{"twin_committees", "0 to 1", "committees of repeats, by those of the first of their data", twinCommittees},
+	{"twin_overlap", "0 to 1", "voters of repeats who were in an earlier attestation", twinOverlap},
+	{"overlap", "0 to 1", "voters who were in an earlier attestation of the block", overlapShare},
+	{"stale", "0 to 1", "voters whose flags were all set before the block", stale},
+	{"stale_old", "0 to 1", "the same, of attestations older than the newest slot", staleOld},
+	{"completeness", "0 to 1", "voters of the first attestation of a data, by all voters of the data in the block, mean over repeated data", completeness},
+	{"coverage_newest", "0 to 1", "voters of the first attestation of the newest slot, by the members of its committees", coverage(func(a *att) bool { return a.distance == 1 })},
+	{"coverage_old", "0 to 1", "voters of the attestations of older slots, by the members of their committees", coverageOld},
+	{"percent_single_voter", "0 to 1", "attestations with one voter", each(hasCommittees, func(a *att) bool { return a.bits == 1 })},
+	{"percent_few_voters", "0 to 1", "attestations in which less than a tenth of the committees' members voted", each(hasCommittees, func(a *att) bool { return 10*a.bits < a.size })},
+	{"voters_per_committee_last", "0 up", "voters of the last attestation by its committees", at(hasCommittees, -1, votersPerCommittee)},
+	{"voters_per_committee_median", "0 up", "median over the attestations of voters by committees", overAtts(hasCommittees, votersPerCommittee, median)},
+	{"fresh_per_voter", "0 to 1", "fresh voters of all voters", freshShare},
+	{"fresh_per_voter_old", "0 to 1", "the same, of attestations older than the newest slot", freshShareOld},
+	{"saw_teeth", "0 to 1", "neighbours of one slot whose numbers of voters rise: where a round ends", sawTeeth},
+	{"tail_bits", "0 up", "voters of the last quarter by those of the first", tail(bitCount)},
+	{"tail_distance", "0 up", "distance of the last quarter by that of the first", tail(distance)},
+	{"head_split", "0 to 1", "votes of the newest slot that are for another block than most of them", headSplit},
+	{"newest_attestations", "0 up", "attestations of the newest slot by its committees that are in the block (before Electra, aggregates a committee)", newestAttestations},
+}
+
+// att is an attestation as the features see it.
+type att struct {
+	slot            blockprint.Slot
+	distance        float64
+	current         bool
+	key             dataKey
+	twin            int // the attestation before of the same key; -1 if there is none
+	first           int // the first of the same key
+	marginal, alone float64
+	unseen, balance float64
+	overlap         float64
+	committees      int
+	bits, fresh     int
+	size            int // members of the committees
+}
+
+// dataKey tells what attestations share that could have been one: data, and the committee before Electra.
+type dataKey struct {
+	slot  blockprint.Slot
+	index uint64
+	root  blockprint.Root
+	tgt   blockprint.Root
+	epoch blockprint.Epoch
+}
+
+// needs says what of a reward a feature needs.
+type needs int
+
+const (
+	hasData needs = 1 << iota
+	hasCommittees
+	hasWorth
+)
+
+// packScratch is the memory of the packing features, used again for each block.
+type packScratch struct {
+	ready        bool
+	have         needs
+	atts         []att
+	lists        [][]blockprint.CommitteeVotes
+	byKey        map[dataKey]int
+	values       []float64
+	bestMarginal float64
+}
+
+// packed prepares the block and returns its attestations, none if it lacks what a feature needs.
+func (in *input) packed(n needs) []att {
+	p := &in.pack
+	if !p.ready {
+		in.preparePack()
+	}
+	if p.have&n != n {
+		return nil
+	}
+	return p.atts
+}
+
+func (in *input) preparePack() {
+	p, a := &in.pack, &in.r.Attestations
+	p.ready, p.atts, p.have, p.bestMarginal, p.lists = true, p.atts[:0], 0, 0, a.Committees
+	if len(a.Data) != in.n() || in.n() == 0 {
+		return
+	}
+	p.have = hasData
+	if len(a.Committees) == in.n() {
+		p.have |= hasCommittees
+		if len(a.Worth) == in.n() {
+			p.have |= hasWorth
+		}
+	}
+	if p.byKey == nil {
+		p.byKey = map[dataKey]int{}
+	}
+	clear(p.byKey)
+	first := a.Data[0]
+	newest := first.Target.Epoch
+	for i := range a.Data {
+		newest = max(newest, a.Data[i].Target.Epoch)
+	}
+	for i := range a.Data {
+		d := &a.Data[i]
+		t := att{
+			slot: d.Slot, distance: float64(in.r.Meta.Slot) - float64(d.Slot), current: d.Target.Epoch == newest,
+			key:  dataKey{d.Slot, d.Index, d.BeaconBlockRoot, d.Target.Root, d.Target.Epoch},
+			twin: -1, first: i,
+		}
+		if last, ok := p.byKey[t.key]; ok {
+			t.twin, t.first = last, p.atts[last].first
+		}
+		p.byKey[t.key] = i
+		if p.have&hasCommittees != 0 {
+			t.committees = len(a.Committees[i])
+			for _, c := range a.Committees[i] {
+				t.bits += int(c.Attesters)
+				t.fresh += int(c.Fresh)
+				t.size += int(c.Size)
+			}
+		}
+		if p.have&hasWorth != 0 {
+			w := &a.Worth[i]
+			t.marginal, t.alone, t.unseen, t.balance, t.overlap = float64(w.Marginal), float64(w.Alone), float64(w.Unseen), float64(w.UnseenBalance), float64(w.Overlap)
+			p.bestMarginal = max(p.bestMarginal, t.marginal)
+		}
+		p.atts = append(p.atts, t)
+	}
+}
+
+func marginal(a *att) float64       { return a.marginal }
+func alone(a *att) float64          { return a.alone }
+func unseen(a *att) float64         { return a.unseen }
+func fresh(a *att) float64          { return float64(a.fresh) }
+func bitCount(a *att) float64       { return float64(a.bits) }
+func committeeCount(a *att) float64 { return float64(a.committees) }
+func distance(a *att) float64       { return a.distance }
+func slotOf(a *att) float64         { return float64(a.slot) }
+
+func unseenByDistance(a *att) float64   { return a.unseen / a.distance }
+func balanceByDistance(a *att) float64  { return a.balance / a.distance }
+func votersPerCommittee(a *att) float64 { return float64(a.bits) / float64(max(a.committees, 1)) }
+
+// attShare is the share of the attestations for which f holds.
+func (in *input) attShare(n needs, f func(*att) bool) float64 {
+	atts := in.packed(n)
+	if len(atts) == 0 {
+		return math.NaN()
+	}
+	count := 0
+	for i := range atts {
+		if f(&atts[i]) {
+			count++
+		}
+	}
+	return float64(count) / float64(len(atts))
+}
+
+func each(n needs, f func(*att) bool) func(*input) float64 {
+	return func(in *input) float64 { return in.attShare(n, f) }
+}
+
+func anyPair(_, _ *att) bool  { return true }
+func sameSlot(a, b *att) bool { return a.slot == b.slot }
+
+// notRising is the share of neighbours for which value does not rise; 1 if there are none to compare.
+func notRising(n needs, value func(*att) float64, among func(a, b *att) bool) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(n)
+		if len(atts) == 0 {
+			return math.NaN()
+		}
+		pairs, held := 0, 0
+		for i := 1; i < len(atts); i++ {
+			if !among(&atts[i-1], &atts[i]) {
+				continue
+			}
+			pairs++
+			if value(&atts[i]) <= value(&atts[i-1]) {
+				held++
+			}
+		}
+		return shareOr(held, pairs, 1)
+	}
+}
+
+// inTwins is notRising along attestations of the same data.
+func inTwins(n needs, value func(*att) float64) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(n)
+		if len(atts) == 0 {
+			return math.NaN()
+		}
+		pairs, held := 0, 0
+		for i := range atts {
+			if t := atts[i].twin; t >= 0 {
+				pairs++
+				if value(&atts[i]) <= value(&atts[t]) {
+					held++
+				}
+			}
+		}
+		return shareOr(held, pairs, 1)
+	}
+}
+
+func shareOr(a, b int, none float64) float64 {
+	if b == 0 {
+		return none
+	}
+	return float64(a) / float64(b)
+}
+
+// overAtts is a summary of a value over the attestations. It may reorder the values.
+func overAtts(n needs, value func(*att) float64, summary func([]float64) float64) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(n)
+		if len(atts) == 0 {
+			return math.NaN()
+		}
+		in.pack.values = in.pack.values[:0]
+		for i := range atts {
+			in.pack.values = append(in.pack.values, value(&atts[i]))
+		}
+		return summary(in.pack.values)
+	}
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// at is a value of the attestation in a place, counted from the end if it is negative; NaN if there is none.
+func at(n needs, place int, value func(*att) float64) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(n)
+		i := place
+		if i < 0 {
+			i += len(atts)
+		}
+		if i < 0 || i >= len(atts) {
+			return math.NaN()
+		}
+		return value(&atts[i])
+	}
+}
+
+func orderRegret(in *input) float64 {
+	atts := in.packed(hasWorth)
+	if len(atts) == 0 {
+		return math.NaN()
+	}
+	v := in.pack.values[:0]
+	for i := range atts {
+		v = append(v, atts[i].marginal)
+	}
+	// What is collected after each attestation, summed up.
+	area := func() (sum float64) {
+		for i, m := range v {
+			sum += m * float64(len(v)-i)
+		}
+		return sum
+	}
+	real := area()
+	slices.SortFunc(v, func(a, b float64) int { return cmp.Compare(b, a) })
+	in.pack.values = v
+	if best := area(); best > 0 {
+		return 1 - real/best
+	}
+	return 0
+}
+
+func slotRuns(in *input) float64 {
+	atts := in.packed(hasData)
+	if len(atts) == 0 {
+		return math.NaN()
+	}
+	runs := 1
+	v := append(in.pack.values[:0], float64(atts[0].slot))
+	for i := 1; i < len(atts); i++ {
+		if atts[i].slot != atts[i-1].slot {
+			runs++
+		}
+		v = append(v, float64(atts[i].slot))
+	}
+	slices.Sort(v)
+	in.pack.values = v
+	return float64(runs) / float64(len(slices.Compact(v)))
+}
+
+func epochSplit(in *input) float64 {
+	atts := in.packed(hasData)
+	if len(atts) == 0 {
+		return math.NaN()
+	}
+	current, ordered, previous := 0, 0, 0
+	for i := range atts {
+		if atts[i].current {
+			current++
+		} else {
+			previous++
+			ordered += current
+		}
+	}
+	if current == 0 || previous == 0 {
+		return math.NaN()
+	}
+	return float64(ordered) / float64(current*previous)
+}
+
+func committeeOrder(in *input) float64 {
+	atts := in.packed(hasData)
+	if len(atts) == 0 {
+		return math.NaN()
+	}
+	pairs, held := 0, 0
+	for i := 1; i < len(atts); i++ {
+		a, b := &atts[i-1], &atts[i]
+		if a.slot != b.slot || a.key.root != b.key.root || a.key.index == b.key.index {
+			continue
+		}
+		pairs++
+		if a.key.index < b.key.index {
+			held++
+		}
+	}
+	if pairs == 0 {
+		return math.NaN()
+	}
+	return float64(held) / float64(pairs)
+}
+
+func newestShare(in *input) float64 {
+	newest, all := 0.0, 0.0
+	for _, a := range in.packed(hasWorth) {
+		all += a.marginal
+		if a.distance == 1 {
+			newest += a.marginal
+		}
+	}
+	return newest / all // NaN for a block that earns nothing
+}
+
+func repeatAdjacent(in *input) float64 {
+	repeats, adjacent := 0, 0
+	for i, a := range in.packed(hasData) {
+		if a.twin >= 0 {
+			repeats++
+			if a.twin == i-1 {
+				adjacent++
+			}
+		}
+	}
+	return shareOr(adjacent, repeats, math.NaN())
+}
+
+func secondTwin(in *input) float64 {
+	atts := in.packed(hasData)
+	for i, a := range atts {
+		if a.twin >= 0 {
+			return float64(i) / float64(len(atts))
+		}
+	}
+	return math.NaN()
+}
+
+func distinctData(in *input) float64 {
+	if len(in.packed(hasData)) == 0 {
+		return math.NaN()
+	}
+	return float64(len(in.pack.byKey))
+}
+
+func oneCommitteeTail(in *input) float64 {
+	atts := in.packed(hasCommittees)
+	n := 0
+	for i := len(atts) - 1; i >= 0 && atts[i].committees == 1; i-- {
+		n++
+	}
+	return shareOr(n, len(atts), math.NaN())
+}
+
+// within tells whether all committees of list a are in list b; both ascend.
+func within(a, b []blockprint.CommitteeVotes) bool {
+	j := 0
+	for _, c := range a {
+		for j < len(b) && b[j].Index < c.Index {
+			j++
+		}
+		if j == len(b) || b[j].Index != c.Index {
+			return false
+		}
+	}
+	return true
+}
+
+func nested(in *input) float64 {
+	repeats, inside := 0, 0
+	for i, a := range in.packed(hasCommittees) {
+		if a.twin >= 0 {
+			repeats++
+			if within(in.pack.lists[i], in.pack.lists[a.twin]) {
+				inside++
+			}
+		}
+	}
+	return shareOr(inside, repeats, math.NaN())
+}
+
+func twinCommittees(in *input) float64 {
+	own, of := 0, 0
+	atts := in.packed(hasCommittees)
+	for _, a := range atts {
+		if a.twin >= 0 {
+			own += a.committees
+			of += atts[a.first].committees
+		}
+	}
+	return shareOr(own, of, math.NaN())
+}
+
+func twinOverlap(in *input) float64 {
+	overlap, voters := 0.0, 0
+	for _, a := range in.packed(hasWorth) {
+		if a.twin >= 0 {
+			overlap += a.overlap
+			voters += a.bits
+		}
+	}
+	return overlap / float64(voters) // NaN without repeats
+}
+
+func overlapShare(in *input) float64 {
+	overlap, voters := 0.0, 0
+	for _, a := range in.packed(hasWorth) {
+		overlap += a.overlap
+		voters += a.bits
+	}
+	return overlap / float64(voters)
+}
+
+func staleAmong(in *input, among func(*att) bool) float64 {
+	stale, voters := 0.0, 0
+	atts := in.packed(hasWorth)
+	for i := range atts {
+		if a := &atts[i]; among(a) {
+			stale += float64(a.bits) - a.unseen
+			voters += a.bits
+		}
+	}
+	return stale / float64(voters)
+}
+
+func stale(in *input) float64 { return staleAmong(in, func(*att) bool { return true }) }
+
+func staleOld(in *input) float64 {
+	return staleAmong(in, func(a *att) bool { return a.distance > 1 })
+}
+
+func completeness(in *input) float64 {
+	atts := in.packed(hasWorth)
+	sum, n := 0.0, 0
+	for i := range atts {
+		if atts[i].first != i {
+			continue
+		}
+		all, repeats := float64(atts[i].bits), 0
+		for j := i + 1; j < len(atts); j++ {
+			if atts[j].first == i {
+				all += float64(atts[j].bits) - atts[j].overlap
+				repeats++
+			}
+		}
+		if repeats > 0 && all > 0 {
+			sum += float64(atts[i].bits) / all
+			n++
+		}
+	}
+	return sum / float64(n) // NaN without repeats
+}
+
+// coverage is the voters of the first attestation for which f holds, by the members of its committees.
+func coverage(f func(*att) bool) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(hasCommittees)
+		for i := range atts {
+			if f(&atts[i]) {
+				return float64(atts[i].bits) / float64(atts[i].size)
+			}
+		}
+		return math.NaN()
+	}
+}
+
+func coverageOld(in *input) float64 {
+	bits, size := 0, 0
+	for _, a := range in.packed(hasCommittees) {
+		if a.distance > 1 {
+			bits += a.bits
+			size += a.size
+		}
+	}
+	return shareOr(bits, size, math.NaN())
+}
+
+func freshAmong(in *input, among func(*att) bool) float64 {
+	fresh, bits := 0, 0
+	atts := in.packed(hasCommittees)
+	for i := range atts {
+		if a := &atts[i]; among(a) {
+			fresh += a.fresh
+			bits += a.bits
+		}
+	}
+	return shareOr(fresh, bits, math.NaN())
+}
+
+func freshShare(in *input) float64 { return freshAmong(in, func(*att) bool { return true }) }
+
+func freshShareOld(in *input) float64 {
+	return freshAmong(in, func(a *att) bool { return a.distance > 1 })
+}
+
+func sawTeeth(in *input) float64 {
+	atts := in.packed(hasCommittees)
+	pairs, rises := 0, 0
+	for i := 1; i < len(atts); i++ {
+		if atts[i].slot == atts[i-1].slot {
+			pairs++
+			if atts[i].bits > atts[i-1].bits {
+				rises++
+			}
+		}
+	}
+	return shareOr(rises, pairs, math.NaN())
+}
+
+// tail is the mean of a value over the last quarter of the block by that over the first.
+func tail(value func(*att) float64) func(*input) float64 {
+	return func(in *input) float64 {
+		atts := in.packed(hasCommittees)
+		n := len(atts) / 4
+		if n == 0 {
+			return math.NaN()
+		}
+		first, last := 0.0, 0.0
+		for i := range n {
+			first += value(&atts[i])
+			last += value(&atts[len(atts)-1-i])
+		}
+		return last / first
+	}
+}
+
+func headSplit(in *input) float64 {
+	atts := in.packed(hasCommittees)
+	all, most := 0, 0
+	for i := range atts {
+		if atts[i].distance != 1 {
+			continue
+		}
+		all += atts[i].fresh
+		same := 0
+		for j := range atts {
+			if atts[j].distance == 1 && atts[j].key.root == atts[i].key.root {
+				same += atts[j].fresh
+			}
+		}
+		most = max(most, same)
+	}
+	return shareOr(all-most, all, math.NaN())
+}
+
+func newestAttestations(in *input) float64 {
+	atts := in.packed(hasCommittees)
+	n, committees := 0, map[uint64]bool{}
+	for i := range atts {
+		if atts[i].distance == 1 {
+			n++
+			for _, c := range in.pack.lists[i] {
+				committees[c.Index] = true
+			}
+		}
+	}
+	return shareOr(n, len(committees), math.NaN())
+}
