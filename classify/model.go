@@ -155,8 +155,7 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 		}
 	}
 	proba := make([]float64, len(p.Classes))
-	p.Predictor.PredictProba(proba, x)
-	p.Calibration.Apply(proba)
+	p.Proba(proba, x)
 	list := make([]blockprint.Probability, len(proba))
 	for i, v := range proba {
 		list[i] = blockprint.Probability{Client: p.Classes[i], P: v}
@@ -164,6 +163,12 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 	c := blockprint.NewClassification(list)
 	c.Graffiti = graffiti
 	return c
+}
+
+// Proba writes the corrected probability of each class for the row x, one number per feature, into dst.
+func (p *Part) Proba(dst, x []float64) {
+	p.Predictor.PredictProba(dst, x)
+	p.Calibration.Apply(dst)
 }
 
 // Labeler labels block rewards. It keeps scratch memory: make one for each goroutine.

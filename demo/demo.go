@@ -170,7 +170,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
 		}
 		row = e.Extract(row[:0], r.Reward)
-		set.Add(truth, r.Block.Slot, r.Block.Root, row)
+		set.Add(truth, r.Block.Slot, r.Block.Root, r.Block.ProposerIndex, row)
 		return nil
 	}})
 	if err != nil {

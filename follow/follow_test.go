@@ -48,7 +48,7 @@ func anyModel(t *testing.T) *classify.Model {
 	set := train.NewSet(feature.Default())
 	for i := range 20 {
 		x := float64(i) / 20
-		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, []float64{x, x, x, x})
+		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})
 	}
 	m, _, err := train.Fit(context.Background(), set, train.Options{Type: "knn", K: 3, Selection: train.Selection{Features: feature.Default()}})
 	if err != nil {

@@ -51,6 +51,7 @@ type Config struct {
 	LostAggregates float64 // share that never does
 	LateVotes      float64 // share of votes that come too late for any aggregate, one to eight slots later
 	WrongHeads     float64 // share of votes for the parent although the slot's block was there
+	Proposers      int     // so many of the validators propose, each often; 0 for all
 	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
 	Compounding float64
 }
@@ -85,6 +86,8 @@ func (c *Config) check() error {
 		return bad("%d validators are too few for %d committees in each of %d slots", c.Validators, c.Committees, c.SlotsPerEpoch)
 	case c.Participation <= 0.67 || c.Participation > 1:
 		return bad("participation must be above 0.67 (else nothing is ever final) and at most 1, not %v", c.Participation)
+	case c.Proposers < 0 || c.Proposers > c.Validators:
+		return bad("%d of %d validators cannot propose", c.Proposers, c.Validators)
 	case len(c.Shares) == 0:
 		return bad("no clients")
 	case c.Nodes < 1 || c.SkipRun < 1:

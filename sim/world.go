@@ -271,7 +271,11 @@ func (w *World) choosePlan() (parent *block, unseen bool) {
 
 // propose builds a block on parent by a random validator's node.
 func (w *World) propose(parent *block) *block {
-	proposer := uint64(w.rng.IntN(w.config.Validators))
+	proposers := w.config.Validators
+	if w.config.Proposers > 0 {
+		proposers = w.config.Proposers
+	}
+	proposer := uint64(w.rng.IntN(proposers))
 	n := w.owner[proposer]
 	epoch := w.spec.EpochOf(w.slot)
 	b := &block{slot: w.slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(epoch)}

@@ -36,6 +36,8 @@ type Set struct {
 	Labels   []blockprint.Client
 	Slots    []blockprint.Slot
 	Roots    []blockprint.Root // zero where it is not known
+	// Proposers are the blocks' validators.
+	Proposers []uint64
 }
 
 // NewSet returns an empty set of the named features.
@@ -51,19 +53,21 @@ func (s *Set) Row(i int) []float64 {
 }
 
 // Add appends a block.
-func (s *Set) Add(label blockprint.Client, slot blockprint.Slot, root blockprint.Root, row []float64) {
+func (s *Set) Add(label blockprint.Client, slot blockprint.Slot, root blockprint.Root, proposer uint64, row []float64) {
 	s.Rows = append(s.Rows, row...)
 	s.Labels = append(s.Labels, label)
 	s.Slots = append(s.Slots, slot)
 	s.Roots = append(s.Roots, root)
+	s.Proposers = append(s.Proposers, proposer)
 }
 
-// append adds all blocks of o, which has the same features.
-func (s *Set) append(o *Set) {
+// Append adds all blocks of o, which has the same features.
+func (s *Set) Append(o *Set) {
 	s.Rows = append(s.Rows, o.Rows...)
 	s.Labels = append(s.Labels, o.Labels...)
 	s.Slots = append(s.Slots, o.Slots...)
 	s.Roots = append(s.Roots, o.Roots...)
+	s.Proposers = append(s.Proposers, o.Proposers...)
 }
 
 // Counts returns the number of blocks of each label.
@@ -133,6 +137,7 @@ func readFile(ctx context.Context, path string, features []string) (_ *Set, err 
 		}
 		set.Slots = append(set.Slots, rows.Slots...)
 		set.Roots = append(set.Roots, rows.Roots...)
+		set.Proposers = append(set.Proposers, rows.Proposers...)
 		return nil
 	})
 	if err != nil {
@@ -215,7 +220,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 				before := *parts[i]
 				err := reader.Read(f.path, func(r *blockprint.BlockReward) error {
 					row = e.Extract(row[:0], r)
-					parts[i].Add(f.client, r.Meta.Slot, r.BlockRoot, row)
+					parts[i].Add(f.client, r.Meta.Slot, r.BlockRoot, r.Meta.ProposerIndex, row)
 					return nil
 				})
 				if err != nil {
@@ -231,7 +236,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 	}
 	set := NewSet(parts[0].Features)
 	for _, p := range parts {
-		set.append(p)
+		set.Append(p)
 	}
 	badFiles := slices.Concat(bad...)
 	if set.Len() == 0 {

@@ -38,7 +38,7 @@ func someSet(seed uint64, n int) *train.Set {
 		if c == 2 {
 			second += 1.5
 		}
-		s.Add(clients[c], blockprint.Slot(100+i), root, []float64{first, second, rng.Float64()})
+		s.Add(clients[c], blockprint.Slot(100+i), root, uint64(i%50), []float64{first, second, rng.Float64()})
 	}
 	return s
 }
@@ -52,7 +52,7 @@ func options(kind string) train.Options {
 func TestSelect(t *testing.T) {
 	s := train.NewSet([]string{"a", "b"})
 	nan := math.NaN()
-	for i, r := range []struct {
+	for _, r := range []struct {
 		c    blockprint.Client
 		slot blockprint.Slot
 		root byte
@@ -69,8 +69,7 @@ func TestSelect(t *testing.T) {
 	} {
 		var root blockprint.Root
 		root[0] = r.root
-		s.Add(r.c, r.slot, root, r.row)
-		_ = i
+		s.Add(r.c, r.slot, root, 0, r.row)
 	}
 	sel := train.Selection{Features: []string{"b", "a"}, GraffitiOnly: []blockprint.Client{"Lodestar"}, Group: []blockprint.Client{"Nimbus"}, Within: &blockprint.Interval{Start: 0, End: 50}}
 	m, err := s.Select(sel, false)
@@ -243,7 +242,7 @@ func TestTold(t *testing.T) {
 
 func repeated(s *train.Set) *train.Set {
 	for i, n := 0, s.Len(); i < n; i++ {
-		s.Add(s.Labels[i], s.Slots[i], s.Roots[i], s.Row(i))
+		s.Add(s.Labels[i], s.Slots[i], s.Roots[i], s.Proposers[i], s.Row(i))
 	}
 	return s
 }

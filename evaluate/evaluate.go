@@ -1,0 +1,325 @@
+package evaluate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"blockprint"
+	"blockprint/classify"
+	"blockprint/estimate"
+	"blockprint/feature"
+	"blockprint/sim"
+	"blockprint/sim/record"
+	"blockprint/train"
+)
+
+// Options say what to evaluate.
+type Options struct {
+	Era         Era
+	Seed        uint64
+	TrainWorlds int
+	TestWorlds  int // of each shift
+	Size        Size
+	// Dir keeps the worlds' feature files, so that another evaluation needs not run them again; empty for a
+	// temporary folder.
+	Dir      string
+	Tool     string
+	Logger   *slog.Logger
+	Progress func(done, total int) // of the worlds
+}
+
+// Contender is a classifier with its features.
+type Contender struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Features []string `json:"features"`
+}
+
+// Contenders are the original's classifier and ours.
+func Contenders() []Contender {
+	return []Contender{
+		{"original (kNN, its four features)", "knn", feature.Default()},
+		{"ours (boosted trees, all features)", "gbt", feature.Names()},
+	}
+}
+
+// Result is how a contender did in the worlds of one scenario.
+type Result struct {
+	Contender string `json:"contender"`
+	Scenario  string `json:"scenario"`
+	*train.Scores
+	// Validators is the share of validators whose client is told from five of their blocks, of so many.
+	Validators      float64 `json:"validators_right,omitempty"`
+	ValidatorsAsked int     `json:"validators,omitempty"`
+}
+
+// Evaluation is all results.
+type Evaluation struct {
+	Era       Era      `json:"era"`
+	Seed      uint64   `json:"seed"`
+	Size      Size     `json:"size"`
+	Trained   int      `json:"training_blocks"`
+	Results   []Result `json:"results"`
+	Simulated bool     `json:"simulated"`
+}
+
+// world is a recorded world.
+type world struct {
+	config sim.Config
+	set    *train.Set
+}
+
+func (w *world) has(variant string) bool {
+	return slices.ContainsFunc(w.config.Shares, func(s sim.Share) bool { return s.Variant == variant })
+}
+
+// Run records the worlds, trains and tests.
+func Run(ctx context.Context, o Options) (*Evaluation, error) {
+	if _, ok := variants[o.Era]; !ok {
+		return nil, blockprint.Errorf(blockprint.Invalid, "unknown era %q: expected %s or %s", o.Era, Deneb, Electra)
+	}
+	if o.TrainWorlds < 1 || o.TestWorlds < 1 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%d worlds to train and %d to test: expected at least one each", o.TrainWorlds, o.TestWorlds)
+	}
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", "blockprint-evaluate-")
+		if err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		o.Dir = dir
+	} else if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	training, tests, err := recordWorlds(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	e := &Evaluation{Era: o.Era, Seed: o.Seed, Size: o.Size, Simulated: true}
+	for _, c := range Contenders() {
+		if err := e.contend(ctx, &o, c, training, tests); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	return e, nil
+}
+
+// recordWorlds runs or reads all worlds: those to train in, and those to test in by shift.
+func recordWorlds(ctx context.Context, o *Options) (training []*world, tests map[Shift][]*world, err error) {
+	tests = map[Shift][]*world{}
+	type job struct {
+		w     *world
+		shift Shift
+		i     int
+	}
+	var jobs []job
+	add := func(shift Shift, i int) *world {
+		w := &world{config: Draw(o.Era, shift, o.Seed, i, o.Size)}
+		jobs = append(jobs, job{w, shift, i})
+		return w
+	}
+	for i := range o.TrainWorlds {
+		training = append(training, add(None, i))
+	}
+	for _, s := range Shifts() {
+		for i := range o.TestWorlds {
+			tests[s] = append(tests[s], add(s, o.TrainWorlds+i))
+		}
+	}
+	var mu sync.Mutex
+	done := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, j := range jobs {
+		g.Go(func() error {
+			path := filepath.Join(o.Dir, name(o.Era, j.shift, o.Seed, j.i, o.Size))
+			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+				if _, err := record.WriteFile(ctx, path, []sim.Config{j.w.config}, o.Size.Slots, o.Tool, o.Logger, nil); err != nil {
+					return err
+				}
+			}
+			set, _, err := train.Read(ctx, path, nil)
+			if err != nil {
+				return err
+			}
+			if missing := slices.IndexFunc(feature.Names(), func(f string) bool { return !slices.Contains(set.Features, f) }); missing >= 0 {
+				return blockprint.Errorf(blockprint.Conflict, "%s lacks the feature %s, so another version made it: remove it", path, feature.Names()[missing])
+			}
+			j.w.set = set
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			if o.Progress != nil {
+				o.Progress(done, len(jobs))
+			}
+			return nil
+		})
+	}
+	return training, tests, g.Wait()
+}
+
+// join puts worlds together.
+func join(worlds []*world) *train.Set {
+	out := train.NewSet(worlds[0].set.Features)
+	for _, w := range worlds {
+		out.Append(w.set)
+	}
+	return out
+}
+
+// fit trains a contender in worlds.
+func (c *Contender) fit(ctx context.Context, o *Options, worlds []*world) (*classify.Part, error) {
+	options := train.DefaultOptions(c.Type)
+	options.Features, options.Seed, options.Tool, options.Source = c.Features, o.Seed, o.Tool, record.Source
+	m, _, err := train.Fit(ctx, join(worlds), options)
+	if err != nil {
+		return nil, err
+	}
+	return &m.Parts[0], nil
+}
+
+// contend trains a contender and tests it in all scenarios.
+func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, training []*world, tests map[Shift][]*world) error {
+	part, err := c.fit(ctx, o, training)
+	if err != nil {
+		return err
+	}
+	e.Trained = join(training).Len()
+	for _, shift := range Shifts() {
+		if err := e.test(c.Name, string(shift), part, tests[shift]); err != nil {
+			return err
+		}
+	}
+	for _, variant := range Variants(o.Era) {
+		var without, with []*world
+		for _, w := range training {
+			if !w.has(variant) {
+				without = append(without, w)
+			}
+		}
+		for _, w := range append(slices.Clone(training), tests[None]...) {
+			if w.has(variant) {
+				with = append(with, w)
+			}
+		}
+		if len(without) == 0 || len(with) == 0 {
+			continue // too few worlds to tell
+		}
+		part, err := c.fit(ctx, o, without)
+		if err != nil {
+			return err
+		}
+		if err := e.test(c.Name, "without "+variant, part, with); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validatorBlocks is how many blocks of a validator are taken together.
+const validatorBlocks = 5
+
+// test asks a part in worlds and adds the result.
+func (e *Evaluation) test(contender, scenario string, p *classify.Part, worlds []*world) error {
+	r := Result{Contender: contender, Scenario: scenario}
+	var truth []uint8
+	var proba []float64
+	right := 0
+	for _, w := range worlds {
+		a, err := train.Test(p, w.set)
+		if err != nil {
+			return err
+		}
+		truth, proba = append(truth, a.Truth...), append(proba, a.Proba...)
+		n, ok := validators(a, w.set)
+		r.ValidatorsAsked += n
+		right += ok
+	}
+	r.Scores = train.NewScores(p.Classes, truth, proba)
+	if r.ValidatorsAsked > 0 {
+		r.Validators = float64(right) / float64(r.ValidatorsAsked)
+	}
+	e.Results = append(e.Results, r)
+	return nil
+}
+
+// validators estimates the client of each validator with enough blocks from its first ones.
+func validators(a *train.Answers, set *train.Set) (asked, right int) {
+	model := estimate.ValidatorModel{Classes: a.Classes, Switch: estimate.DefaultSwitch}
+	blocks := map[uint64][]int{}
+	var order []uint64
+	for i, row := range a.Row {
+		p := set.Proposers[row]
+		if blocks[p] == nil {
+			order = append(order, p)
+		}
+		blocks[p] = append(blocks[p], i)
+	}
+	for _, p := range order {
+		list := blocks[p]
+		if len(list) < validatorBlocks {
+			continue
+		}
+		var evidence []estimate.Evidence
+		for _, i := range list[:validatorBlocks] {
+			evidence = append(evidence, estimate.Evidence{Slot: set.Slots[a.Row[i]], P: a.Of(i)})
+		}
+		asked++
+		if model.Validator(evidence).Client == a.Classes[a.Truth[list[0]]] {
+			right++
+		}
+	}
+	return asked, right
+}
+
+// Text returns the evaluation for a terminal.
+func (e *Evaluation) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Simulated networks of the era %s, seed %d, %d validators, %d committees a slot; trained on %d blocks.\n", e.Era, e.Seed, e.Size.Validators, e.Size.Committees, e.Trained)
+	b.WriteString("A model of the clients, not the clients: nothing here is a measurement of a real network.\n")
+	for _, c := range Contenders() {
+		fmt.Fprintf(&b, "\n%s\n", c.Name)
+		fmt.Fprintf(&b, "%-34s %7s %9s %9s %9s %9s %9s %9s %10s\n", "tested in worlds with shift", "blocks", "balanced", "worst", "labelled", "precision", "uncertain", "cal.err.", "validators")
+		for _, r := range e.Results {
+			if r.Contender != c.Name {
+				continue
+			}
+			worst := 1.0
+			for _, rate := range r.TruePositiveRate {
+				worst = min(worst, rate)
+			}
+			fmt.Fprintf(&b, "%-34s %7d %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %8.2f %%\n", r.Scenario, r.Blocks,
+				100*r.BalancedAccuracy, 100*worst, 100*r.Confident, 100*r.ConfidentPrecision, 100*r.Uncertain, 100*r.CalibrationError, 100*r.Validators)
+		}
+	}
+	for _, r := range e.Results {
+		if r.Scenario != string(None) {
+			continue
+		}
+		fmt.Fprintf(&b, "\n%s, worlds drawn as in training\n%s", r.Contender, r.Table())
+		fmt.Fprintf(&b, "%-11s", "TPR")
+		for _, c := range r.Classes {
+			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TruePositiveRate[c])
+		}
+		fmt.Fprintf(&b, "\n%-11s", "TNR")
+		for _, c := range r.Classes {
+			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TrueNegativeRate[c])
+		}
+		b.WriteString("\nmost confused:")
+		for _, m := range r.Mistakes()[:min(5, len(r.Mistakes()))] {
+			fmt.Fprintf(&b, " %s called %s %.2f %%;", m.Truth, m.Called, 100*m.Share)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,122 @@
+// Package evaluate measures classifiers on simulated networks: models are trained in some worlds and tested in others,
+// drawn alike, or shifted in one respect (participation, latency, subscriptions, skipped slots, a variant of a client
+// that was not seen in training). Everything follows from the seed.
+//
+// The figures are those of a model of the clients, not of the clients.
+package evaluate
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"blockprint"
+	"blockprint/sim"
+)
+
+// Era is a time in the protocol's history.
+type Era string
+
+// The eras.
+const (
+	Deneb   Era = "deneb"   // one committee per attestation, at most 128 of them
+	Electra Era = "electra" // committees joined, at most 8
+)
+
+// variants lists, for each era, the variants that each client is drawn from.
+var variants = map[Era][][]string{
+	Deneb: {
+		{"grandine/optimal", "grandine/greedy"},
+		{"lighthouse/2024"},
+		{"lodestar/2023", "lodestar/2024"},
+		{"nimbus/2023"},
+		{"prysm/2023", "prysm/2024"},
+		{"teku/v1-plain", "teku/v1-sorted"},
+	},
+	Electra: {
+		{"grandine/optimal", "grandine/greedy"},
+		{"lighthouse/2024"},
+		{"lodestar/electra-distance", "lodestar/electra-weight"},
+		{"nimbus/2023", "nimbus/2026"},
+		{"prysm/2024", "prysm/marginal"},
+		{"teku/v1-sorted", "teku/v2"},
+	},
+}
+
+// Variants lists the variants of an era of which a client has several: those whose absence from the training can be
+// tested.
+func Variants(era Era) []string {
+	var out []string
+	for _, list := range variants[era] {
+		if len(list) > 1 {
+			out = append(out, list...)
+		}
+	}
+	return out
+}
+
+// Shift is a way in which a world differs from those of the training.
+type Shift string
+
+// The shifts. None is a world drawn as the training's.
+const (
+	None          Shift = "none"
+	Participation Shift = "participation" // fewer vote: 93 to 96 %
+	Latency       Shift = "latency"       // late blocks, votes and aggregates are two to four times as many
+	Subscription  Shift = "subscription"  // nearly all nodes hear all subnets, or nearly none
+	Skips         Shift = "skips"         // three times as many empty slots
+)
+
+// Shifts lists them all.
+func Shifts() []Shift { return []Shift{None, Participation, Latency, Subscription, Skips} }
+
+// Size is how large worlds are.
+type Size struct {
+	Slots      int // recorded
+	Validators int
+	Committees int
+}
+
+// DefaultSize has mainnet's committees and slots, with 16 members a committee.
+func DefaultSize() Size { return Size{Slots: 600, Validators: 32768, Committees: 64} }
+
+// Draw draws world number i of an era.
+func Draw(era Era, shift Shift, seed uint64, i int, size Size) sim.Config {
+	rng := rand.New(rand.NewPCG(seed, uint64(i)<<8|uint64(slices.Index(Shifts(), shift))))
+	between := func(a, b float64) float64 { return a + (b-a)*rng.Float64() }
+	c := sim.DefaultConfig(rng.Uint64())
+	c.Validators, c.Committees, c.Nodes = size.Validators, size.Committees, 3
+	c.Proposers = max(size.Slots/7, 1) // so that many validators propose five blocks and more
+	c.Shares = nil
+	for _, list := range variants[era] {
+		c.Shares = append(c.Shares, sim.Share{Variant: list[rng.IntN(len(list))], Weight: between(0.7, 1.3)})
+	}
+	c.Participation = between(0.97, 0.998)
+	c.AllSubnetsRate = between(0.2, 0.8)
+	c.LateAggregates, c.LostAggregates = between(0.02, 0.10), between(0, 0.04)
+	c.LateVotes, c.WrongHeads = between(0.005, 0.03), between(0.003, 0.02)
+	c.LateRate, c.SkipRate = between(0.02, 0.08), between(0.005, 0.03)
+	c.DenebEpoch, c.ElectraEpoch = 0, blockprint.FarFuture
+	if era == Electra {
+		c.ElectraEpoch = 0
+		c.Compounding = between(0, 0.05)
+	}
+	switch shift {
+	case Participation:
+		c.Participation = between(0.93, 0.96)
+	case Latency:
+		c.LateAggregates, c.LateVotes, c.LateRate = between(0.12, 0.20), between(0.04, 0.08), between(0.10, 0.20)
+	case Subscription:
+		if c.AllSubnetsRate = 0.98; rng.IntN(2) == 0 {
+			c.AllSubnetsRate = 0.02
+		}
+	case Skips:
+		c.SkipRate = between(0.06, 0.10)
+	}
+	return c
+}
+
+// name is a world's file name; worlds of the same name are the same.
+func name(era Era, shift Shift, seed uint64, i int, size Size) string {
+	return fmt.Sprintf("%s-%s-%d-%d-%dx%dx%d.features", era, shift, seed, i, size.Slots, size.Validators, size.Committees)
+}
