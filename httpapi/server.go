@@ -121,6 +121,7 @@ func (s *Server) routes() {
 	}
 	s.api = humago.New(s.mux, config)
 	s.publicRoutes()
+	s.shareRoutes()
 	s.privateRoutes()
 	s.syncRoutes()
 	s.mux.HandleFunc("GET /docs", s.serveDocs)

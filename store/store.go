@@ -116,6 +116,14 @@ type Confusion struct {
 	FalseNeg int64 `json:"false_neg"`
 }
 
+// Tally is a number of blocks that are alike.
+type Tally struct {
+	Graffiti blockprint.Graffiti // its Client is empty where the graffiti does not tell
+	Single   blockprint.Client
+	Model    string
+	Blocks   int64
+}
+
 // Store keeps labelled blocks. It is safe for concurrent use, by several processes too.
 type Store interface {
 	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
@@ -150,6 +158,9 @@ type Store interface {
 	LatestBlocks(ctx context.Context) iter.Seq2[Latest, error]
 	// ConfusionByGraffiti compares the labels of an interval's blocks with their graffiti.
 	ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i blockprint.Interval) (Confusion, error)
+	// Tally counts the blocks of an interval, orphaned ones left out, by what their graffiti says and what they are
+	// labelled.
+	Tally(ctx context.Context, i blockprint.Interval) ([]Tally, error)
 	// Ping tells whether the store answers.
 	Ping(ctx context.Context) error
 	Close() error

@@ -142,3 +142,49 @@ func TestReclassify(t *testing.T) {
 		t.Errorf("sums %v, blocks %v, %v", sums, counts, err)
 	}
 }
+
+// TestFromStore: blocks that say who built them become training data, the others do not; those whose packing says
+// something else are found.
+func TestFromStore(t *testing.T) {
+	first, _ := twoModels(t)
+	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t)
+	fill(t, s, first, 100)
+	set := someSet(2, 3)
+	values := make([]float64, len(feature.Names()))
+	for k, name := range set.Features {
+		values[slices.Index(feature.Names(), name)] = float64(k) + 0.25
+	}
+	var b store.Batch
+	for i, graffiti := range []string{"teku/v24.1.0", "NMPM", "Grandine/1.0"} {
+		c := blockprint.NewClassification([]blockprint.Probability{{Client: "Grandine", P: 0.001}, {Client: "Prysm", P: 0.002}, {Client: "Teku", P: 0.997}})
+		c.Graffiti = rules.Guess(graffiti)
+		b.Blocks = append(b.Blocks, store.Block{Slot: blockprint.Slot(5001 + i), ParentSlot: blockprint.Slot(5000 + i), Root: set.Roots[i], Proposer: 7, Graffiti: graffiti, Classification: c, Features: values, Model: "first"})
+	}
+	if _, err := s.Apply(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := train.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, set.Features)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []blockprint.Client{"Teku", "Prysm", "Grandine"}; !slices.Equal(got.Labels, want) || !slices.Equal(got.Row(2), []float64{0.25, 1.25, 2.25}) || got.Proposers[0] != 7 {
+		t.Errorf("%v, want %v: %v", got.Labels, want, got.Rows)
+	}
+	var spoofs []blockprint.Client
+	if err := train.Spoofs(t.Context(), s, blockprint.Interval{End: 1 << 40}, func(p train.Spoof) error {
+		spoofs = append(spoofs, p.Says)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []blockprint.Client{"Prysm", "Grandine"}; !slices.Equal(spoofs, want) {
+		t.Errorf("spoofs %v, want %v", spoofs, want)
+	}
+	if _, err := train.FromStore(t.Context(), s, rules, blockprint.Interval{End: 10}, nil); blockprint.CodeOf(err) != blockprint.NotFound {
+		t.Errorf("nothing: %v", err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
+	"blockprint/store/sqlite"
 	"blockprint/train"
 	"blockprint/train/featurefile"
 )
@@ -24,6 +25,8 @@ type fitFlags struct {
 	hidden                       []int
 	dataSlots                    string
 	keepDuplicates               bool
+	fromDB                       string
+	rules                        rulesFlags
 }
 
 // addSelection adds the flags that choose blocks and features.
@@ -32,6 +35,8 @@ func (f *fitFlags) addSelection(cmd *cobra.Command, graffitiOnly string) {
 	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients to leave out")
 	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{graffitiOnly}, "clients to label by graffiti only; none for no client")
 	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "slots of the blocks to learn from, as A-B or A-")
+	cmd.Flags().StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose graffiti says who built them, instead of DATA")
+	f.rules.add(cmd)
 	cmd.Flags().BoolVar(&f.keepDuplicates, "keep-duplicates", false, "count blocks that are there more than once each time")
 }
 
@@ -75,7 +80,11 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 	case "default":
 		o.Features = feature.Default()
 	case "all", "candidates":
-		o.Features, err = train.Features(data)
+		if f.fromDB != "" {
+			o.Features = feature.Names()
+		} else {
+			o.Features, err = train.Features(data)
+		}
 	default:
 		o.Features = f.features
 	}
@@ -90,13 +99,57 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 	return o, err
 }
 
+// data returns the training data of the command line: its argument, or the database of --from-db.
+func (f *fitFlags) data(args []string) (string, error) {
+	switch {
+	case f.fromDB != "" && len(args) > 0:
+		return "", usagef("DATA %s and --from-db %s: expected one of them", args[0], f.fromDB)
+	case f.fromDB != "":
+		return f.fromDB, nil
+	case len(args) == 0:
+		return "", usagef("expected DATA: a feature file or a prepared directory, or --from-db D")
+	}
+	return args[0], nil
+}
+
+// fetch reads the set that options name.
+func (f *fitFlags) fetch(cmd *cobra.Command, data string, o *train.Options) (*train.Set, []train.BadFile, error) {
+	if f.fromDB == "" {
+		return train.Read(cmd.Context(), data, o.Features)
+	}
+	if _, err := os.Stat(data); err != nil {
+		return nil, nil, blockprint.Errorf(blockprint.NotFound, "--from-db: %w", err)
+	}
+	rules, err := f.rules.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sqlite.Open(cmd.Context(), data)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = s.Close() }() // only read
+	if id, known, err := s.Identity(cmd.Context()); err == nil && known {
+		o.Network = id.ConfigName
+	}
+	if o.Source == "" {
+		o.Source = "graffiti of the network's own blocks"
+	}
+	slots := blockprint.Interval{End: 1<<63 - 1}
+	if o.Within != nil {
+		slots = *o.Within
+	}
+	set, err := train.FromStore(cmd.Context(), s, rules, slots, o.Features)
+	return set, nil, err
+}
+
 // read reads training data and drops features that tell nothing if candidates were asked for.
 func (f *fitFlags) read(cmd *cobra.Command, data string) (*train.Set, train.Options, []train.BadFile, error) {
 	o, err := f.options(data)
 	if err != nil {
 		return nil, o, nil, err
 	}
-	set, bad, err := train.Read(cmd.Context(), data, o.Features)
+	set, bad, err := f.fetch(cmd, data, &o)
 	if err == nil && slices.Equal(f.features, []string{"candidates"}) {
 		o.Features = set.Candidates()
 	}

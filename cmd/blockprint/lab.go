@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/file"
+	"blockprint/store/sqlite"
 	"blockprint/train"
 )
 
@@ -60,7 +61,7 @@ func newCV() *cobra.Command {
 			"  blockprint cv mainnet.features --type gbt --features all --json\n" +
 			"  blockprint cv mainnet.features --num-features 4 --top 10\n" +
 			"  blockprint cv mainnet.features --group 2 --graffiti-only none",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var grouped int
 			if len(group) == 1 {
@@ -73,7 +74,11 @@ func newCV() *cobra.Command {
 			if numFeatures > 0 && !cmd.Flags().Changed("features") {
 				f.features = []string{"candidates"}
 			}
-			set, o, bad, err := f.read(cmd, args[0])
+			data, err := f.data(args)
+			if err != nil {
+				return err
+			}
+			set, o, bad, err := f.read(cmd, data)
 			if err != nil {
 				return err
 			}
@@ -155,9 +160,13 @@ func newReport() *cobra.Command {
 		Short: "Say what can be learned: feature importance, learning curve, calibration, confusions",
 		Example: "  blockprint report mainnet.features\n" +
 			"  blockprint report mainnet.features --type gbt --features all --html report.html",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			set, o, bad, err := f.read(cmd, args[0])
+			data, err := f.data(args)
+			if err != nil {
+				return err
+			}
+			set, o, bad, err := f.read(cmd, data)
 			if err != nil {
 				return err
 			}
@@ -165,7 +174,7 @@ func newReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.Data = dataName(args[0])
+			s.Data = dataName(data)
 			if html != "" {
 				page, err := s.HTML()
 				if err != nil {
@@ -204,12 +213,16 @@ func newPlot() *cobra.Command {
 		Short: "Draw every pair of features, a colour per client",
 		Example: "  blockprint plot mainnet.features -o plots/\n" +
 			"  blockprint plot mainnet.features -o plots/ --features difflib_slot,difflib_rewards --format svg",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o DIR is missing")
 			}
-			set, options, bad, err := f.read(cmd, args[0])
+			data, err := f.data(args)
+			if err != nil {
+				return err
+			}
+			set, options, bad, err := f.read(cmd, data)
 			if err != nil {
 				return err
 			}
@@ -227,5 +240,56 @@ func newPlot() *cobra.Command {
 	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the pictures")
 	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "blocks of each client to draw at most; 0 for all")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the choice")
+	return cmd
+}
+
+func newSpoofs() *cobra.Command {
+	var db, slots string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "spoofs --db D",
+		Short: "List blocks whose graffiti contradicts their packing strongly",
+		Long: "Lists blocks whose graffiti names one client while the model is all but sure of another: made-up or stale\n" +
+			"graffiti, blocks that a middleware took from another client, or a client that has changed its packing.",
+		Example: "  blockprint spoofs --db mainnet.db --slots 9000000-",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if db == "" {
+				return usagef("--db D is missing")
+			}
+			if _, err := os.Stat(db); err != nil {
+				return blockprint.Errorf(blockprint.NotFound, "--db: %w", err)
+			}
+			span, err := parseSlots("--slots", slots)
+			if err != nil {
+				return err
+			}
+			if span == nil {
+				span = &blockprint.Interval{End: 1<<63 - 1}
+			}
+			s, err := sqlite.Open(cmd.Context(), db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // only read
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			n := 0
+			err = train.Spoofs(cmd.Context(), s, *span, func(b train.Spoof) error {
+				n++
+				if asJSON {
+					return encoder.Encode(b)
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "slot %d, proposer %d: says %s (%q), packs like %s (%.2f %%)\n", b.Slot, b.Proposer, b.Says, b.Graffiti, b.Packs, 100*b.P)
+				return err
+			})
+			if !asJSON && err == nil {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d blocks\n", n)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database")
+	cmd.Flags().StringVar(&slots, "slots", "", "slots to look at, as A-B or A- (default all)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
 	return cmd
 }

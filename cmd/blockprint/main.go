@@ -78,7 +78,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 		return setLogger(cmd)
 	}
 	root.AddCommand(
-		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newEvaluate(), newClassify(),
+		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newEvaluate(), newShares(), newSpoofs(), newClassify(),
 		newLoad(), newBuildDB(), newReclassify(), newImportDB(), newRewards(),
 		newServe(), newFollow(), newWatch(), newSim(), newDemo(),
 	)

@@ -110,13 +110,18 @@ func newTrain() *cobra.Command {
 		Example: "  blockprint train mainnet.features -o mainnet.model\n" +
 			"  blockprint train mainnet.features -o mainnet.model --type gbt --features all --graffiti-only none\n" +
 			"  blockprint train mainnet.features -o mainnet.model --slots 0-11649023 --slots 11649024-\n" +
-			"  blockprint train training/ -o electra.model --slots 11649024- --group Lodestar --graffiti-only none",
-		Args: cobra.ExactArgs(1),
+			"  blockprint train training/ -o electra.model --slots 11649024- --group Lodestar --graffiti-only none\n" +
+			"  blockprint train --from-db mainnet.db -o mainnet.model --type gbt --features all --graffiti-only none",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
 			}
-			ranges, err := trainingRanges(args[0], slots)
+			data, err := f.data(args)
+			if err != nil {
+				return err
+			}
+			ranges, err := trainingRanges(data, slots)
 			if err != nil {
 				return err
 			}
@@ -129,7 +134,10 @@ func newTrain() *cobra.Command {
 					return err
 				}
 				bad, files = append(bad, badHere...), files+set.Len()+len(badHere)
-				o.Slots, o.Source = r.slots, source
+				o.Slots = r.slots
+				if source != "" {
+					o.Source = source
+				}
 				if !cmd.Flags().Changed("data-slots") {
 					o.Within = r.within
 				}

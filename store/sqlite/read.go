@@ -114,6 +114,38 @@ func (s *Store) ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i 
 	return out, s.wrap("read", err)
 }
 
+// Tally implements store.Store.
+func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.Tally, err error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks
+		WHERE slot BETWEEN ? AND ? AND canonical <> 1 GROUP BY graffiti_client, execution, version, single, model
+		ORDER BY graffiti_client, execution, version, single, model`, clamp(i.Start), clamp(i.End))
+	if err != nil {
+		return nil, s.wrap("read", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var t store.Tally
+		var graffiti sql.NullInt64
+		var single, model int64
+		if err := rows.Scan(&graffiti, &t.Graffiti.Execution, &t.Graffiti.Version, &single, &model, &t.Blocks); err != nil {
+			return nil, s.wrap("read", err)
+		}
+		if graffiti.Valid {
+			if t.Graffiti.Client, err = s.client(ctx, s.read, graffiti.Int64); err != nil {
+				return nil, s.wrap("read", err)
+			}
+		}
+		if t.Single, err = s.client(ctx, s.read, single); err != nil {
+			return nil, s.wrap("read", err)
+		}
+		if t.Model, err = s.textOf(ctx, s.read, "models", model); err != nil {
+			return nil, s.wrap("read", err)
+		}
+		out = append(out, t)
+	}
+	return out, s.wrap("read", rows.Err())
+}
+
 // blocks gives the rows of a query for blockColumns, feature set and vector.
 func (s *Store) blocks(ctx context.Context, query string, args ...any) iter.Seq2[store.Block, error] {
 	return func(yield func(store.Block, error) bool) {

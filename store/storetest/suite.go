@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"placeholders", placeholders},
 		{"counts", counts},
 		{"relabel", relabel},
+		{"tally", tally},
 		{"identity", identity},
 		{"random coverage", randomCoverage},
 	} {
@@ -428,5 +429,29 @@ func relabel(t *testing.T, s store.Store) {
 	}
 	if counts, err = s.CountByClient(ctx, 0, 1); err != nil || counts["Prysm"] != 2 || counts["Nimbus"] != 0 {
 		t.Errorf("counts %v, %v", counts, err)
+	}
+}
+
+// tally counts what is alike, and nothing that is orphaned.
+func tally(t *testing.T, s store.Store) {
+	var blocks []store.Block
+	for i := range blockprint.Slot(6) {
+		b := Block(i+1, i, 0, 0, "Prysm")
+		if i%2 == 0 {
+			b.Classification.Graffiti = blockprint.Graffiti{Client: "Teku", Execution: "Besu", Version: "ab12"}
+		}
+		if i == 4 {
+			b.Canonical = store.Orphaned
+		}
+		blocks = append(blocks, b)
+	}
+	apply(t, s, store.Batch{Blocks: blocks})
+	got, err := s.Tally(t.Context(), blockprint.Interval{Start: 1, End: 5})
+	want := []store.Tally{
+		{Single: "Prysm", Model: "test", Blocks: 2},
+		{Graffiti: blockprint.Graffiti{Client: "Teku", Execution: "Besu", Version: "ab12"}, Single: "Prysm", Model: "test", Blocks: 2},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("tally %+v, %v", got, err)
 	}
 }
