@@ -334,11 +334,11 @@ func orderRegret(in *input) float64 {
 		}
 		return sum
 	}
-	real := area()
+	collected := area()
 	slices.SortFunc(v, func(a, b float64) int { return cmp.Compare(b, a) })
 	in.pack.values = v
 	if best := area(); best > 0 {
-		return 1 - real/best
+		return 1 - collected/best
 	}
 	return 0
 }

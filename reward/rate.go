@@ -58,8 +58,8 @@ type rating struct {
 
 	previous, current []uint8 // flags of the two epochs that votes may be of
 	changes           []change
-	numerator         uint64          // of the present attestation, since Altair
-	alone             uint64          // the same if it were the only one
+	numerator         uint64 // of the present attestation, since Altair
+	alone             uint64 // the same if it were the only one
 	worth             blockprint.AttestationWorth
 	exact             blockprint.Gwei // of the attestations so far, by the specification
 	reward            *blockprint.BlockReward
