@@ -51,7 +51,7 @@ type Started struct {
 	API, Node   string // URLs
 	Model       string
 	TrainBlocks int
-	Accuracy    map[blockprint.Client]float64 // of the model on its training blocks, each left out in turn
+	Accuracy    map[blockprint.Client]float64 // of the model, by cross-validation
 	Took        time.Duration
 }
 
@@ -176,16 +176,10 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	o := train.DefaultOptions("knn")
-	o.Features, o.Tool, o.Source = Features(), d.o.Tool, "simulated network"
+	o := train.DefaultOptions("gbt")
+	o.Features, o.Tool, o.Source = feature.Names(), d.o.Tool, "simulated network"
 	model, report, err := train.Fit(ctx, set, o)
 	return model, report.Rows, err
-}
-
-// Features are what the demonstration's model looks at: the original's default set and three more that tell the
-// simulated packers apart.
-func Features() []string {
-	return append(feature.Default(), "percent_pairwise_ordered", "difflib_slot_reward_rev", "spearman_correlation")
 }
 
 // services opens the database and starts the API and the follower.

@@ -17,7 +17,7 @@ import (
 func options() demo.Options {
 	c := sim.DefaultConfig(3)
 	c.GenesisTime = time.Now()
-	return demo.Options{World: c, TrainEpochs: 8, Slots: 100, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
+	return demo.Options{World: c, TrainEpochs: 16, Slots: 100, Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
 }
 
 // TestDemo runs the whole program: every block of the followed slots is stored with its label, there are no gaps,
@@ -42,7 +42,7 @@ func TestDemo(t *testing.T) {
 			var status struct {
 				Greatest int `json:"greatest_block_slot"`
 			}
-			if err := json.Unmarshal(b, &status); err != nil || status.Greatest < 8*32+90 {
+			if err := json.Unmarshal(b, &status); err != nil || status.Greatest < 16*32+90 {
 				t.Errorf("status %s (%v)", b, err)
 			}
 		}
@@ -51,7 +51,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows != 100 || s.Slots != 100 || s.Gaps != 0 || !s.Synced || s.Blocks+s.Skipped+s.Orphaned != 100 || s.TrainBlocks < 240 {
+	if rows != 100 || s.Slots != 100 || s.Gaps != 0 || !s.Synced || s.Blocks+s.Skipped+s.Orphaned != 100 || s.TrainBlocks < 480 {
 		t.Errorf("%d rows, %+v", rows, s)
 	}
 	if s.Accuracy < 0.9 {

@@ -235,7 +235,7 @@ chain, labels each block, stores it and serves the API. The figures are those of
 		},
 	}
 	world.add(cmd)
-	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 12, "epochs to train on")
+	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 20, "epochs to train on")
 	cmd.Flags().IntVar(&o.Slots, "slots", 0, "slots to follow; 0 for no end (320 with --exit)")
 	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "real time of a slot")
 	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible and exit")
