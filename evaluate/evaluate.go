@@ -33,6 +33,7 @@ type Options struct {
 	// Dir keeps the worlds' feature files, so that another evaluation needs not run them again; empty for a
 	// temporary folder.
 	Dir      string
+	Rounds   int // trees per client at most; 0 for the default
 	Tool     string
 	Logger   *slog.Logger
 	Progress func(done, total int) // of the worlds
@@ -98,10 +99,8 @@ func Run(ctx context.Context, o Options) (*Evaluation, error) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		o.Dir = dir
-	} else if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("evaluate: %w", err)
 	}
-	training, tests, err := recordWorlds(ctx, &o)
+	training, tests, err := recordAll(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -114,48 +113,68 @@ func Run(ctx context.Context, o Options) (*Evaluation, error) {
 	return e, nil
 }
 
-// recordWorlds runs or reads all worlds: those to train in, and those to test in by shift.
-func recordWorlds(ctx context.Context, o *Options) (training []*world, tests map[Shift][]*world, err error) {
-	tests = map[Shift][]*world{}
-	type job struct {
-		w     *world
-		shift Shift
-		i     int
-	}
+// job is a world to record.
+type job struct {
+	shift Shift
+	i     int
+}
+
+// trainingJobs are the worlds to train in.
+func trainingJobs(o *Options) []job {
 	var jobs []job
-	add := func(shift Shift, i int) *world {
-		w := &world{config: Draw(o.Era, shift, o.Seed, i, o.Size)}
-		jobs = append(jobs, job{w, shift, i})
-		return w
-	}
 	for i := range o.TrainWorlds {
-		training = append(training, add(None, i))
+		jobs = append(jobs, job{None, i})
 	}
+	return jobs
+}
+
+// recordAll runs or reads all worlds: those to train in, and those to test in by shift.
+func recordAll(ctx context.Context, o *Options) (training []*world, tests map[Shift][]*world, err error) {
+	jobs := trainingJobs(o)
 	for _, s := range Shifts() {
 		for i := range o.TestWorlds {
-			tests[s] = append(tests[s], add(s, o.TrainWorlds+i))
+			jobs = append(jobs, job{s, o.TrainWorlds + i})
 		}
 	}
+	worlds, err := o.record(ctx, jobs)
+	if err != nil {
+		return nil, nil, err
+	}
+	tests = map[Shift][]*world{}
+	for k, w := range worlds[o.TrainWorlds:] {
+		s := jobs[o.TrainWorlds+k].shift
+		tests[s] = append(tests[s], w)
+	}
+	return worlds[:o.TrainWorlds], tests, nil
+}
+
+// record runs worlds on all cores, or reads those that are in Dir, and returns them in the order of the jobs.
+func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
+	worlds := make([]*world, len(jobs))
 	var mu sync.Mutex
 	done := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, j := range jobs {
+	for k, j := range jobs {
 		g.Go(func() error {
+			w := &world{config: Draw(o.Era, j.shift, o.Seed, j.i, o.Size)}
 			path := filepath.Join(o.Dir, name(o.Era, j.shift, o.Seed, j.i, o.Size))
 			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-				if _, err := record.WriteFile(ctx, path, []sim.Config{j.w.config}, o.Size.Slots, o.Tool, o.Logger, nil); err != nil {
+				if _, err := record.WriteFile(ctx, path, []sim.Config{w.config}, o.Size.Slots, o.Tool, o.Logger, nil); err != nil {
 					return err
 				}
 			}
-			set, _, err := train.Read(ctx, path, nil)
-			if err != nil {
+			var err error
+			if w.set, _, err = train.Read(ctx, path, nil); err != nil {
 				return err
 			}
-			if missing := slices.IndexFunc(feature.Names(), func(f string) bool { return !slices.Contains(set.Features, f) }); missing >= 0 {
+			if missing := slices.IndexFunc(feature.Names(), func(f string) bool { return !slices.Contains(w.set.Features, f) }); missing >= 0 {
 				return blockprint.Errorf(blockprint.Conflict, "%s lacks the feature %s, so another version made it: remove it", path, feature.Names()[missing])
 			}
-			j.w.set = set
+			worlds[k] = w
 			mu.Lock()
 			defer mu.Unlock()
 			done++
@@ -165,7 +184,7 @@ func recordWorlds(ctx context.Context, o *Options) (training []*world, tests map
 			return nil
 		})
 	}
-	return training, tests, g.Wait()
+	return worlds, g.Wait()
 }
 
 // join puts worlds together.
@@ -181,6 +200,7 @@ func join(worlds []*world) *train.Set {
 func (c *Contender) fit(ctx context.Context, o *Options, worlds []*world) (*classify.Part, error) {
 	options := train.DefaultOptions(c.Type)
 	options.Features, options.Seed, options.Tool, options.Source = c.Features, o.Seed, o.Tool, record.Source
+	options.Rounds = o.Rounds
 	m, _, err := train.Fit(ctx, join(worlds), options)
 	if err != nil {
 		return nil, err

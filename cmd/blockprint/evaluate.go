@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint/evaluate"
+	"blockprint/feature"
+	"blockprint/train"
 )
 
 func newEvaluate() *cobra.Command {
@@ -48,5 +50,47 @@ func newEvaluate() *cobra.Command {
 	flags.IntVar(&o.Size.Committees, "committees", o.Size.Committees, "committees in a slot")
 	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newSimTrain() *cobra.Command {
+	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool(), Size: evaluate.DefaultSize()}, ElectraSlot: evaluate.MainnetElectraSlot, Fit: train.DefaultOptions("gbt")}
+	var out string
+	cmd := &cobra.Command{
+		Use:   "train -o MODEL",
+		Short: "Train a model in simulated networks, for the time before Electra and since",
+		Long: "Draws simulated networks with all known variants of all clients and trains a model of two parts in them. It knows\n" +
+			"simulated blocks only: how it does on a real network must be measured there.",
+		Example: "  blockprint sim train -o simulated.model\n  blockprint sim train -o simulated.model --validators 131072 --dir worlds/",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if out == "" {
+				return usagef("-o MODEL is missing")
+			}
+			o.Logger, o.Progress = slog.Default(), progressBar("worlds")
+			o.Fit.Features, o.Fit.Seed, o.Fit.Tool = feature.Names(), o.Seed, tool()
+			m, err := evaluate.BuildModel(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			if err := m.Save(out); err != nil {
+				return err
+			}
+			for _, p := range m.Parts {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "slots %s: balanced accuracy %.1f %% (%s)\n", slotsText(p.Slots), 100*p.Training.BalancedAccuracy, p.Training.AccuracyMethod)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&out, "output", "o", "", "model file to write")
+	flags.Uint64Var(&o.Seed, "seed", 1, "everything follows from it")
+	flags.IntVar(&o.TrainWorlds, "worlds", 16, "networks of each era")
+	flags.IntVar(&o.Size.Slots, "slots", o.Size.Slots, "slots of each network")
+	flags.IntVar(&o.Size.Validators, "validators", o.Size.Validators, "validators of each network")
+	flags.IntVar(&o.Size.Committees, "committees", o.Size.Committees, "committees in a slot")
+	flags.IntVar(&o.Fit.Rounds, "rounds", 0, "trees per client at most (default 400)")
+	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
+	flags.Uint64Var((*uint64)(&o.ElectraSlot), "electra-slot", uint64(o.ElectraSlot), "first slot of the second part")
 	return cmd
 }

@@ -136,7 +136,7 @@ possible, then one slot every --slot-time milliseconds (whole seconds are what t
 			return httpapi.Serve(ctx, l, w.Handler(), func() {})
 		},
 	}
-	cmd.AddCommand(newSimRecord())
+	cmd.AddCommand(newSimRecord(), newSimTrain())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
 	cmd.Flags().IntVar(&history, "history", 0, "slots to simulate before serving")

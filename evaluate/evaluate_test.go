@@ -1,0 +1,95 @@
+package evaluate_test
+
+import (
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+
+	"blockprint"
+	"blockprint/evaluate"
+	"blockprint/feature"
+	"blockprint/train"
+)
+
+// small is an evaluation that takes seconds.
+func small(t *testing.T, era evaluate.Era) evaluate.Options {
+	t.Helper()
+	return evaluate.Options{
+		Era: era, Seed: 1, TrainWorlds: 3, TestWorlds: 1, Dir: t.TempDir(), Tool: "test", Logger: slog.New(slog.DiscardHandler),
+		Size: evaluate.Size{Slots: 64, Validators: 8192, Committees: 8}, Rounds: 20,
+	}
+}
+
+// TestRun: the same seed gives the same figures, from worlds that are kept too; ours does better than the original.
+func TestRun(t *testing.T) {
+	for _, era := range []evaluate.Era{evaluate.Deneb, evaluate.Electra} {
+		o := small(t, era)
+		e, err := evaluate.Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if era == evaluate.Electra {
+			again, err := evaluate.Run(t.Context(), o)
+			if err != nil || !reflect.DeepEqual(e, again) {
+				t.Errorf("%s: a second run finds something else (%v)", era, err)
+			}
+		}
+		balanced := map[string]float64{}
+		scenarios := map[string]bool{}
+		for _, r := range e.Results {
+			if r.Scenario == string(evaluate.None) {
+				balanced[r.Contender] = r.BalancedAccuracy
+			}
+			scenarios[r.Scenario] = true
+		}
+		c := evaluate.Contenders()
+		if balanced[c[1].Name] < balanced[c[0].Name]+0.1 {
+			t.Errorf("%s: ours %.2f, the original %.2f", era, balanced[c[1].Name], balanced[c[0].Name])
+		}
+		unseen := 0
+		for s := range scenarios {
+			if strings.HasPrefix(s, "without ") {
+				unseen++
+			}
+		}
+		if unseen < 3 || !scenarios[string(evaluate.Latency)] {
+			t.Errorf("%s: scenarios %v", era, scenarios)
+		}
+		if text := e.Text(); !strings.Contains(text, "A model of the clients, not the clients") {
+			t.Errorf("the text does not say that it is a simulation: %s", text)
+		}
+	}
+}
+
+// TestBuildModel: a part for each era, which says that it knows simulated blocks only.
+func TestBuildModel(t *testing.T) {
+	o := evaluate.ModelOptions{Options: small(t, ""), ElectraSlot: evaluate.MainnetElectraSlot, Fit: train.DefaultOptions("gbt")}
+	o.Fit.Features, o.Fit.Rounds = feature.Names(), 5
+	m, err := evaluate.BuildModel(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Parts) != 2 || m.Parts[0].Slots.End+1 != m.Parts[1].Slots.Start || m.Parts[1].Slots.Start != 11649024 {
+		t.Errorf("parts %+v, %+v", m.Parts[0].Slots, m.Parts[1].Slots)
+	}
+	for _, p := range m.Parts {
+		if !strings.Contains(p.Training.Source, "simulated networks only") || len(p.Classes) != 6 {
+			t.Errorf("%+v", p.Training)
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	for name, change := range map[string]func(*evaluate.Options){
+		"era":    func(o *evaluate.Options) { o.Era = "fulu" },
+		"worlds": func(o *evaluate.Options) { o.TrainWorlds = 0 },
+		"size":   func(o *evaluate.Options) { o.Size.Validators = 10 },
+	} {
+		o := small(t, evaluate.Deneb)
+		change(&o)
+		if _, err := evaluate.Run(t.Context(), o); blockprint.CodeOf(err) != blockprint.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
