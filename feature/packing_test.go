@@ -48,12 +48,12 @@ func packedBlock() *blockprint.BlockReward {
 func TestPacking(t *testing.T) {
 	want := map[string]float64{
 		"percent_worthless": 1. / 5, "percent_worthless_alone": 1. / 5, "percent_hurt": 1. / 5, "percent_low": 1. / 5,
-		"mono_marginal": 2. / 4, "mono_alone": 3. / 4, "mono_unseen": 2. / 4, "mono_unseen_distance": 2. / 4 + 0, "mono_balance_distance": 2. / 4,
+		"mono_marginal": 2. / 4, "mono_alone": 3. / 4, "mono_unseen": 2. / 4, "mono_unseen_distance": 2./4 + 0, "mono_balance_distance": 2. / 4,
 		"mono_fresh": 3. / 4, "mono_bits": 2. / 4, "mono_committees": 3. / 4,
 		"mono_marginal_slot": 1. / 2, "mono_alone_slot": 1. / 2, "mono_bits_slot": 1. / 2, "mono_marginal_twin": 1, "mono_bits_twin": 1,
 		// 50 5 10 20 0 against 50 20 10 5 0, each times the attestations that it stands before and itself.
 		"order_regret": 1 - (250.+20+30+40)/(250.+80+30+10),
-		"slot_desc": 1, "slot_asc": 2. / 4, "slot_runs": 1, "epoch_split": 1, "max_distance": 5, "median_distance": 1,
+		"slot_desc":    1, "slot_asc": 2. / 4, "slot_runs": 1, "epoch_split": 1, "max_distance": 5, "median_distance": 1,
 		"percent_newest": 3. / 5, "newest_reward_share": 65. / 85, "first_distance": 1,
 		"percent_repeat": 1. / 5, "percent_repeat_adjacent": 0, "second_twin_at": 2. / 5, "distinct_data": 4,
 		"committees_first": 2, "committees_second": 1, "committees_last": 1, "committees_median": 1,
