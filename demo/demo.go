@@ -177,7 +177,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		return nil, 0, err
 	}
 	o := train.DefaultOptions("gbt")
-	o.Features, o.Tool, o.Source = feature.Names(), d.o.Tool, "simulated network"
+	o.Features, o.Tool, o.Source, o.Folds = feature.Names(), d.o.Tool, "simulated network", 3
 	model, report, err := train.Fit(ctx, set, o)
 	return model, report.Rows, err
 }

@@ -143,6 +143,9 @@ func TestScores(t *testing.T) {
 // TestValidate: each algorithm finds what can be found (Prysm wholly, the others to the noise's limit), the same on
 // one core, and its calibration makes its probabilities honest.
 func TestValidate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("training on thousands of rows takes minutes under the race detector; TestFit and TestSearch run the same code")
+	}
 	set := someSet(1, 3000)
 	for _, kind := range train.Algorithms() {
 		o := options(kind)
@@ -271,6 +274,9 @@ func TestSearch(t *testing.T) {
 }
 
 func TestStudy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("training on thousands of rows takes minutes under the race detector; TestFit and TestSearch run the same code")
+	}
 	s, err := train.NewStudy(t.Context(), someSet(1, 3000), options("gbt"), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -14,10 +14,12 @@ type binner struct {
 	cuts [][]float64
 }
 
-// newBinner chooses bins with about equally many rows each, or one per value where there are few values.
+// newBinner chooses bins with about equally many rows each, or one per value where there are few values. Few rows
+// get few bins: cuts between single rows are noise.
 func newBinner(x []float64, features int) *binner {
 	b := &binner{cuts: make([][]float64, features)}
 	rows := len(x) / features
+	bins := min(max(rows/8, 16), maxBins)
 	// A sample is enough to place the cuts.
 	step := max(1, rows/200_000)
 	inParallel(features, func(f int) {
@@ -28,13 +30,13 @@ func newBinner(x []float64, features int) *binner {
 			}
 		}
 		slices.Sort(values)
-		b.cuts[f] = cutsOf(values)
+		b.cuts[f] = cutsOf(values, bins)
 	})
 	return b
 }
 
-// cutsOf returns the bounds between bins of sorted values.
-func cutsOf(values []float64) []float64 {
+// cutsOf returns the bounds between at most so many bins of sorted values.
+func cutsOf(values []float64, bins int) []float64 {
 	var cuts []float64
 	distinct := 0
 	for i, v := range values {
@@ -48,7 +50,7 @@ func cutsOf(values []float64) []float64 {
 		}
 		return a
 	}
-	if distinct <= maxBins {
+	if distinct <= bins {
 		for i := 1; i < len(values); i++ {
 			if values[i] != values[i-1] {
 				cuts = append(cuts, between(values[i-1], values[i]))
@@ -56,8 +58,8 @@ func cutsOf(values []float64) []float64 {
 		}
 		return cuts
 	}
-	for b := 1; b < maxBins; b++ {
-		i := b * len(values) / maxBins
+	for b := 1; b < bins; b++ {
+		i := b * len(values) / bins
 		for i < len(values) && i > 0 && values[i] == values[i-1] {
 			i++ // a value is never divided
 		}

@@ -74,6 +74,9 @@ func (b *booster) divide(classes int) {
 	slices.Sort(b.hold)
 }
 
+// leastGain is the smallest improvement of the mean loss that counts as one.
+const leastGain = 1e-4
+
 // grow adds rounds of trees until the held-back rows are not told better any more, and forgets the rounds after
 // the best.
 func (b *booster) grow() {
@@ -96,7 +99,8 @@ func (b *booster) grow() {
 			bestRound, bestNodes = round+1, len(b.c.nodes)
 			continue
 		}
-		if loss := b.loss(); loss < best {
+		// Where all is told apart already, the loss falls for ever, by less and less.
+		if loss := b.loss(); loss < best-leastGain {
 			best, bestRound, bestNodes = loss, round+1, len(b.c.nodes)
 		} else if round+1-bestRound >= b.o.Patience {
 			break
