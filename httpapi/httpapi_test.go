@@ -498,6 +498,19 @@ func TestShares(t *testing.T) {
 	if len(graffiti.Releases) != 2 || graffiti.Execution["Besu"] == 0 || graffiti.Execution["Geth"] == 0 {
 		t.Errorf("releases %v, execution %v", graffiti.Releases, graffiti.Execution)
 	}
+	var clients []struct {
+		Name   string
+		Recent *struct {
+			Blocks              int64
+			Execution, Releases map[string]int64
+		}
+	}
+	a.call("GET", "/clients", "", &clients)
+	for _, c := range clients {
+		if known := c.Name == "Teku" || c.Name == "Grandine"; known != (c.Recent != nil) || known && (c.Recent.Execution["Besu"] == 0 || c.Recent.Releases["v1"] != c.Recent.Blocks) {
+			t.Errorf("%s: %+v", c.Name, c.Recent)
+		}
+	}
 	a.fails("GET", "/shares/0/100000?partial=true", "", 400, "invalid")
 	a.fails("GET", "/shares/0/20", "", 404, "not_covered")
 	if w := a.call("GET", "/shares/3/3", "", nil); w.Code != 200 {

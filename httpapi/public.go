@@ -124,7 +124,49 @@ func (s *Server) syncStatus(ctx context.Context) (*bodyOf[syncStatus], error) {
 
 type clientCount struct {
 	Name   blockprint.Client `json:"name"`
-	Blocks int64             `json:"blocks"`
+	Blocks int64             `json:"blocks" doc:"Blocks with this label in the whole database."`
+	// Recent is what blocks of the last two weeks say of themselves in their graffiti.
+	Recent *recentClient `json:"recent,omitempty" doc:"Blocks of the last two weeks whose graffiti names this client."`
+}
+
+type recentClient struct {
+	Blocks    int64            `json:"blocks"`
+	Execution map[string]int64 `json:"execution" doc:"By execution client, of those that name it."`
+	Releases  map[string]int64 `json:"releases" doc:"By release or commit, of those that name it."`
+}
+
+// recentEpochs are the two weeks of mainnet over which releases and execution clients are counted.
+const recentEpochs = 14 * 225
+
+// recent counts what the newest blocks say of themselves.
+func (s *Server) recent(ctx context.Context) (map[blockprint.Client]*recentClient, error) {
+	st, err := s.store.Status(ctx)
+	if err != nil || st.Empty {
+		return nil, err
+	}
+	n, err := s.slotsPerEpoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.store.Tally(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(recentEpochs*n)), End: st.Newest})
+	out := map[blockprint.Client]*recentClient{}
+	for _, t := range list {
+		c := t.Graffiti.Client
+		if c == "" {
+			continue
+		}
+		if out[c] == nil {
+			out[c] = &recentClient{Execution: map[string]int64{}, Releases: map[string]int64{}}
+		}
+		out[c].Blocks += t.Blocks
+		if t.Graffiti.Execution != "" {
+			out[c].Execution[t.Graffiti.Execution] += t.Blocks
+		}
+		if t.Graffiti.Version != "" {
+			out[c].Releases[t.Graffiti.Version] += t.Blocks
+		}
+	}
+	return out, err
 }
 
 type clientsOutput struct {
@@ -144,9 +186,13 @@ func (s *Server) clients(ctx context.Context) (*clientsOutput, error) {
 	for _, c := range append(blockprint.Clients(), blockprint.Uncertain) {
 		counts[c] += 0
 	}
+	recent, err := s.recent(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := &clientsOutput{AnswerHeaders: h}
 	for c, n := range counts {
-		out.Body = append(out.Body, clientCount{c, n})
+		out.Body = append(out.Body, clientCount{c, n, recent[c]})
 	}
 	sort.Slice(out.Body, func(i, j int) bool { return out.Body[i].Name < out.Body[j].Name })
 	return out, nil
