@@ -190,16 +190,21 @@ func (w *World) serveBlock(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(append(out, '}')) // the client is gone
 }
 
+// validatorsJSON returns the registry, which never changes: it is written once.
 func (w *World) validatorsJSON() any {
-	far := dec(uint64(blockprint.FarFuture))
-	out := make([]obj, len(w.balances))
-	for i, balance := range w.balances {
-		out[i] = obj{"index": dec(uint64(i)), "balance": dec(balance), "status": "active_ongoing", "validator": obj{
-			"pubkey": fmt.Sprintf("0x%096x", i), "withdrawal_credentials": fmt.Sprintf("0x%064x", i), "effective_balance": dec(balance),
-			"slashed": false, "activation_eligibility_epoch": "0", "activation_epoch": "0", "exit_epoch": far, "withdrawable_epoch": far,
-		}}
-	}
-	return out
+	w.registry.Do(func() {
+		out := []byte{'['}
+		for i, balance := range w.balances {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = fmt.Appendf(out, `{"index":"%d","balance":"%d","status":"active_ongoing","validator":{"pubkey":"0x%096x","withdrawal_credentials":"0x%064x","effective_balance":"%d",`+
+				`"slashed":false,"activation_eligibility_epoch":"0","activation_epoch":"0","exit_epoch":"%d","withdrawable_epoch":"%d"}}`,
+				i, balance, i, i, balance, uint64(blockprint.FarFuture), uint64(blockprint.FarFuture))
+		}
+		w.registryText = append(out, ']')
+	})
+	return json.RawMessage(w.registryText)
 }
 
 func (w *World) committeesJSON(r *http.Request) (any, error) {

@@ -38,6 +38,9 @@ type World struct {
 	avoid  *block // a late block that the next proposer builds around
 
 	subscribers map[chan event]bool
+
+	registry     sync.Once
+	registryText []byte
 }
 
 // node is a beacon node with its validators, heard by gossip.
