@@ -187,12 +187,16 @@ func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
 	return worlds, g.Wait()
 }
 
-// join puts worlds together.
+// join puts worlds together. Each is a group, so that the accuracy and the calibration that a model is given are
+// those of other worlds than it was trained in.
 func join(worlds []*world) *train.Set {
 	out := train.NewSet(worlds[0].set.Features)
-	for _, w := range worlds {
+	var groups []int
+	for i, w := range worlds {
 		out.Append(w.set)
+		groups = append(groups, slices.Repeat([]int{i}, w.set.Len())...)
 	}
+	out.Groups = groups
 	return out
 }
 

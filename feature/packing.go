@@ -70,6 +70,9 @@ var packing = []Feature{
 	{"one_committee_tail", "0 to 1", "how much of the block's end is attestations of a single committee", oneCommitteeTail},
 	{"percent_nested", "0 to 1", "repeats whose committees all stood in the one before of their data", nested},
 	{"twin_committees", "0 to 1", "committees of repeats, by those of the first of their data", twinCommittees},
+	{"second_takes", "0 to 1", "fresh voters of the second attestation of a data, by those of all but the first; 1 if the second leaves nothing", secondTakes},
+	{"twin_density", "0 up", "voters by committees of the second attestation of a data, by those of the first", twinDensity},
+	{"twin_fresh_density", "0 up", "fresh voters by committees of the second attestation of a data", twinFreshDensity},
 	{"twin_overlap", "0 to 1", "voters of repeats who were in an earlier attestation", twinOverlap},
 	{"overlap", "0 to 1", "voters who were in an earlier attestation of the block", overlapShare},
 	{"stale", "0 to 1", "voters whose flags were all set before the block", stale},
@@ -490,6 +493,41 @@ func twinCommittees(in *input) float64 {
 		}
 	}
 	return shareOr(own, of, math.NaN())
+}
+
+// seconds calls f for the second attestation of each data that has one.
+func (in *input) seconds(n needs, f func(first, second *att)) (count int) {
+	atts := in.packed(n)
+	for i := range atts {
+		if t := atts[i].twin; t >= 0 && atts[i].first == t {
+			f(&atts[t], &atts[i])
+			count++
+		}
+	}
+	return count
+}
+
+func secondTakes(in *input) float64 {
+	second, rest := 0, 0
+	in.seconds(hasCommittees, func(_, s *att) { second += s.fresh })
+	for _, a := range in.packed(hasCommittees) {
+		if a.twin >= 0 {
+			rest += a.fresh
+		}
+	}
+	return shareOr(second, rest, math.NaN())
+}
+
+func twinDensity(in *input) float64 {
+	sum := 0.0
+	n := in.seconds(hasCommittees, func(f, s *att) { sum += votersPerCommittee(s) / max(votersPerCommittee(f), 1) })
+	return sum / float64(n) // NaN without repeats
+}
+
+func twinFreshDensity(in *input) float64 {
+	sum := 0.0
+	n := in.seconds(hasCommittees, func(_, s *att) { sum += float64(s.fresh) / float64(max(s.committees, 1)) })
+	return sum / float64(n)
 }
 
 func twinOverlap(in *input) float64 {

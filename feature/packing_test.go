@@ -58,6 +58,7 @@ func TestPacking(t *testing.T) {
 		"percent_repeat": 1. / 5, "percent_repeat_adjacent": 0, "second_twin_at": 2. / 5, "distinct_data": 4,
 		"committees_first": 2, "committees_second": 1, "committees_last": 1, "committees_median": 1,
 		"percent_one_committee": 3. / 5, "one_committee_tail": 1. / 5, "percent_nested": 1, "twin_committees": 1. / 2,
+		"second_takes": 1, "twin_density": 4. / 17, "twin_fresh_density": 2,
 		"twin_overlap": 2. / 4, "overlap": 2. / 61, "stale": (61. - 50) / 61, "stale_old": (21. - 10) / 21,
 		"completeness": 34. / 36, "coverage_newest": 34. / 40, "coverage_old": 21. / 80,
 		"percent_single_voter": 1. / 5, "percent_few_voters": 1. / 5, "voters_per_committee_last": 1, "voters_per_committee_median": 4,

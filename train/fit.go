@@ -55,6 +55,9 @@ func Fit(ctx context.Context, set *Set, o Options) (*classify.Model, Report, err
 		info.Training.Accuracy = v.TruePositiveRate
 		info.Training.BalancedAccuracy = v.BalancedAccuracy
 		info.Training.AccuracyMethod = fmt.Sprintf("%d-fold cross-validation on the training blocks", len(v.Folds))
+		if m.Groups != nil {
+			info.Training.AccuracyMethod += ", whole groups apart"
+		}
 		info.Calibration = v.Correction
 	}
 	return &classify.Model{Name: "unsaved", Parts: []classify.Part{{PartInfo: info, Predictor: p}}}, report, nil

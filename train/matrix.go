@@ -45,6 +45,7 @@ type Matrix struct {
 	X        []float64           // len(Features) numbers per row; NaN where a feature has no value
 	Y        []uint8             // of each row, the place of its class
 	Slots    []blockprint.Slot   // of each row
+	Groups   []int               // of each row; nil if rows are alone
 	Left     LeftOut
 }
 
@@ -131,6 +132,9 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 		}
 		m.X = append(m.X, row...)
 		m.Slots = append(m.Slots, s.Slots[i])
+		if s.Groups != nil {
+			m.Groups = append(m.Groups, s.Groups[i])
+		}
 		labels = append(labels, label)
 		if !slices.Contains(m.Classes, label) {
 			m.Classes = append(m.Classes, label)
@@ -214,7 +218,7 @@ func (m *Matrix) pick(rows []int) *Matrix {
 
 // project returns the matrix of some of its features, by place.
 func (m *Matrix) project(features []int) *Matrix {
-	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots}
+	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots, Groups: m.Groups}
 	for _, f := range features {
 		out.Features = append(out.Features, m.Features[f])
 	}

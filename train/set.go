@@ -38,6 +38,9 @@ type Set struct {
 	Roots    []blockprint.Root // zero where it is not known
 	// Proposers are the blocks' validators.
 	Proposers []uint64
+	// Groups, if not nil, says which blocks belong together: those of one network or one time, say. Cross-validation
+	// then never trains and asks in the same group, so that what it measures holds for groups that come.
+	Groups []int
 }
 
 // NewSet returns an empty set of the named features.

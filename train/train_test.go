@@ -171,6 +171,29 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestGroups: blocks of one group are never told by blocks of the same group. Each group has its own sign for Prysm,
+// which only blocks of that group could teach.
+func TestGroups(t *testing.T) {
+	set := someSet(1, 900)
+	for i := range set.Len() {
+		g := i / 3 % 10
+		set.Groups = append(set.Groups, g)
+		set.Row(i)[0] = float64(g)
+		if set.Labels[i] == "Prysm" {
+			set.Row(i)[0] += 0.5
+		}
+		set.Row(i)[1] = 0
+	}
+	v, err := train.Validate(t.Context(), set, options("knn"))
+	if err != nil || v.TruePositiveRate["Prysm"] > 0.7 {
+		t.Errorf("in groups: Prysm %.2f, %v", v.TruePositiveRate["Prysm"], err)
+	}
+	set.Groups = nil
+	if v, err = train.Validate(t.Context(), set, options("knn")); err != nil || v.TruePositiveRate["Prysm"] < 0.9 {
+		t.Errorf("alone: Prysm %.2f, %v", v.TruePositiveRate["Prysm"], err)
+	}
+}
+
 // TestFit: models of all algorithms are equal byte by byte when made again, and say what they are.
 func TestFit(t *testing.T) {
 	set := someSet(1, 600)

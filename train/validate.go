@@ -166,10 +166,21 @@ func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold in
 	return f, g.Wait()
 }
 
-// assignFolds gives each row a fold, by chance, so that folds have the same share of each class and the same size.
+// assignFolds gives each row a fold, by chance: whole groups, if rows have groups and there are enough of them; else
+// so that folds have the same share of each class and the same size.
 func (m *Matrix) assignFolds(folds int, seed uint64) []int {
 	rng := rand.New(rand.NewPCG(seed, 0xf01d))
 	out := make([]int, m.Rows())
+	if groups := slices.Compact(slices.Sorted(slices.Values(m.Groups))); len(groups) >= folds {
+		foldOf := map[int]int{}
+		for i, at := range rng.Perm(len(groups)) {
+			foldOf[groups[at]] = i % folds
+		}
+		for i, g := range m.Groups {
+			out[i] = foldOf[g]
+		}
+		return out
+	}
 	next := 0
 	for _, rows := range m.byClass() {
 		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
