@@ -119,6 +119,30 @@ func Read(ctx context.Context, path string, features []string) (*Set, []BadFile,
 	return readDir(ctx, path, features)
 }
 
+// ReadAll reads several pieces of training data as one set, in which each piece is a group.
+func ReadAll(ctx context.Context, paths, features []string) (*Set, []BadFile, error) {
+	if len(paths) == 1 {
+		return Read(ctx, paths[0], features)
+	}
+	var all *Set
+	var bad []BadFile
+	for i, path := range paths {
+		set, badHere, err := Read(ctx, path, features)
+		if err != nil {
+			return nil, nil, err
+		}
+		if all == nil {
+			all = NewSet(set.Features)
+		} else if !slices.Equal(all.Features, set.Features) {
+			return nil, nil, blockprint.Errorf(blockprint.Conflict, "%s and %s hold different features: name those that you want with --features", paths[0], path)
+		}
+		all.Append(set)
+		all.Groups = append(all.Groups, slices.Repeat([]int{i}, set.Len())...)
+		bad = append(bad, badHere...)
+	}
+	return all, bad, nil
+}
+
 func readFile(ctx context.Context, path string, features []string) (_ *Set, err error) {
 	f, err := featurefile.Open(path)
 	if err != nil {

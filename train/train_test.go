@@ -188,6 +188,15 @@ func TestGroups(t *testing.T) {
 	if err != nil || v.TruePositiveRate["Prysm"] > 0.7 {
 		t.Errorf("in groups: Prysm %.2f, %v", v.TruePositiveRate["Prysm"], err)
 	}
+	// A group for each client cannot be kept apart: nobody could learn the client.
+	for i := range set.Groups {
+		set.Groups[i] = i % 3
+	}
+	o := options("knn")
+	o.Folds = 3
+	if v, err = train.Validate(t.Context(), set, o); err != nil || v.TruePositiveRate["Prysm"] < 0.9 {
+		t.Errorf("a group for each client: Prysm %.2f, %v", v.TruePositiveRate["Prysm"], err)
+	}
 	set.Groups = nil
 	if v, err = train.Validate(t.Context(), set, options("knn")); err != nil || v.TruePositiveRate["Prysm"] < 0.9 {
 		t.Errorf("alone: Prysm %.2f, %v", v.TruePositiveRate["Prysm"], err)

@@ -179,7 +179,9 @@ func (m *Matrix) assignFolds(folds int, seed uint64) []int {
 		for i, g := range m.Groups {
 			out[i] = foldOf[g]
 		}
-		return out
+		if m.learnable(out, folds) {
+			return out
+		}
 	}
 	next := 0
 	for _, rows := range m.byClass() {
@@ -190,6 +192,29 @@ func (m *Matrix) assignFolds(folds int, seed uint64) []int {
 		}
 	}
 	return out
+}
+
+// learnable tells whether each fold's classes can be learned from the other folds. (A group may be a client's own.)
+func (m *Matrix) learnable(fold []int, folds int) bool {
+	in := make([][]bool, len(m.Classes)) // of each class, the folds that have it
+	for c := range in {
+		in[c] = make([]bool, folds)
+	}
+	for i, f := range fold {
+		in[m.Y[i]][f] = true
+	}
+	for _, where := range in {
+		n := 0
+		for _, there := range where {
+			if there {
+				n++
+			}
+		}
+		if n < 2 {
+			return false
+		}
+	}
+	return true
 }
 
 // byClass returns the rows of each class.

@@ -55,7 +55,7 @@ func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.group, "group", nil, "clients to take together as Other")
 }
 
-// options reads the flags; data is the training data, whose features "all" means.
+// options reads the flags; data is the first of the training data, whose features "all" means.
 func (f *fitFlags) options(data string) (train.Options, error) {
 	o := f.o
 	o.Tool, o.Hidden, o.KeepDuplicates = tool(), f.hidden, f.keepDuplicates
@@ -99,32 +99,32 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 	return o, err
 }
 
-// data returns the training data of the command line: its argument, or the database of --from-db.
-func (f *fitFlags) data(args []string) (string, error) {
+// data returns the training data of the command line: its arguments, or the database of --from-db.
+func (f *fitFlags) data(args []string) ([]string, error) {
 	switch {
 	case f.fromDB != "" && len(args) > 0:
-		return "", usagef("DATA %s and --from-db %s: expected one of them", args[0], f.fromDB)
+		return nil, usagef("DATA %s and --from-db %s: expected one of them", args[0], f.fromDB)
 	case f.fromDB != "":
-		return f.fromDB, nil
+		return []string{f.fromDB}, nil
 	case len(args) == 0:
-		return "", usagef("expected DATA: a feature file or a prepared directory, or --from-db D")
+		return nil, usagef("expected DATA: feature files or prepared directories, or --from-db D")
 	}
-	return args[0], nil
+	return args, nil
 }
 
 // fetch reads the set that options name.
-func (f *fitFlags) fetch(cmd *cobra.Command, data string, o *train.Options) (*train.Set, []train.BadFile, error) {
+func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*train.Set, []train.BadFile, error) {
 	if f.fromDB == "" {
-		return train.Read(cmd.Context(), data, o.Features)
+		return train.ReadAll(cmd.Context(), data, o.Features)
 	}
-	if _, err := os.Stat(data); err != nil {
+	if _, err := os.Stat(f.fromDB); err != nil {
 		return nil, nil, blockprint.Errorf(blockprint.NotFound, "--from-db: %w", err)
 	}
 	rules, err := f.rules.load()
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sqlite.Open(cmd.Context(), data)
+	s, err := sqlite.Open(cmd.Context(), f.fromDB)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,8 +144,8 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data string, o *train.Options) (*tr
 }
 
 // read reads training data and drops features that tell nothing if candidates were asked for.
-func (f *fitFlags) read(cmd *cobra.Command, data string) (*train.Set, train.Options, []train.BadFile, error) {
-	o, err := f.options(data)
+func (f *fitFlags) read(cmd *cobra.Command, data []string) (*train.Set, train.Options, []train.BadFile, error) {
+	o, err := f.options(data[0])
 	if err != nil {
 		return nil, o, nil, err
 	}
@@ -183,4 +183,10 @@ func warn(warnings []string) {
 }
 
 // dataName is how training data is called in reports.
-func dataName(path string) string { return filepath.Base(filepath.Clean(path)) }
+func dataName(paths []string) string {
+	name := filepath.Base(filepath.Clean(paths[0]))
+	if len(paths) > 1 {
+		name += fmt.Sprintf(" and %d more", len(paths)-1)
+	}
+	return name
+}

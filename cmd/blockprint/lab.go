@@ -52,7 +52,7 @@ func newCV() *cobra.Command {
 	var numFeatures, top int
 	var group []string
 	cmd := &cobra.Command{
-		Use:   "cv DATA",
+		Use:   "cv DATA...",
 		Short: "Measure how well unseen blocks are recognised, and search for better features",
 		Long: "Stratified k-fold cross-validation: balanced accuracy and the confusion matrix. With --num-features N every\n" +
 			"combination of N of the --features (default: candidates) is tried, with --group N every way to take N clients\n" +
@@ -61,7 +61,6 @@ func newCV() *cobra.Command {
 			"  blockprint cv mainnet.features --type gbt --features all --json\n" +
 			"  blockprint cv mainnet.features --num-features 4 --top 10\n" +
 			"  blockprint cv mainnet.features --group 2 --graffiti-only none",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var grouped int
 			if len(group) == 1 {
@@ -156,11 +155,10 @@ func newReport() *cobra.Command {
 	var html string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "report DATA",
+		Use:   "report DATA...",
 		Short: "Say what can be learned: feature importance, learning curve, calibration, confusions",
 		Example: "  blockprint report mainnet.features\n" +
 			"  blockprint report mainnet.features --type gbt --features all --html report.html",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			data, err := f.data(args)
 			if err != nil {
@@ -209,11 +207,10 @@ func newPlot() *cobra.Command {
 	var o train.PlotOptions
 	var out string
 	cmd := &cobra.Command{
-		Use:   "plot DATA -o DIR",
+		Use:   "plot DATA... -o DIR",
 		Short: "Draw every pair of features, a colour per client",
 		Example: "  blockprint plot mainnet.features -o plots/\n" +
 			"  blockprint plot mainnet.features -o plots/ --features difflib_slot,difflib_rewards --format svg",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o DIR is missing")

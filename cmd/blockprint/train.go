@@ -102,9 +102,10 @@ func newTrain() *cobra.Command {
 	var out, source string
 	var slots []string
 	cmd := &cobra.Command{
-		Use:   "train DATA -o MODEL",
+		Use:   "train DATA... -o MODEL",
 		Short: "Train a model on a feature file or a prepared directory",
-		Long: "Train a model on a feature file or a prepared directory. With --slots A-B the model is for those slots, and learns\n" +
+		Long: "Train a model on feature files or prepared directories; the cross-validation that measures it keeps several of\n" +
+			"them apart. With --slots A-B the model is for those slots, and learns\n" +
 			"from blocks of those slots (unless --data-slots says otherwise); several --slots make a model of several parts. A\n" +
 			"directory of slot_A_to_B directories, as the original has it, makes one part of each.",
 		Example: "  blockprint train mainnet.features -o mainnet.model\n" +
@@ -112,7 +113,6 @@ func newTrain() *cobra.Command {
 			"  blockprint train mainnet.features -o mainnet.model --slots 0-11649023 --slots 11649024-\n" +
 			"  blockprint train training/ -o electra.model --slots 11649024- --group Lodestar --graffiti-only none\n" +
 			"  blockprint train --from-db mainnet.db -o mainnet.model --type gbt --features all --graffiti-only none",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
@@ -171,22 +171,25 @@ func newTrain() *cobra.Command {
 
 // trainingRange is what one part of a model is trained on and for.
 type trainingRange struct {
-	data   string
+	data   []string
 	slots  *blockprint.Interval // that the part is for
 	within *blockprint.Interval // that its blocks are of
 }
 
-func trainingRanges(data string, slots []string) ([]trainingRange, error) {
-	dirs, err := train.RangeDirs(data)
+func trainingRanges(data, slots []string) ([]trainingRange, error) {
+	dirs, err := train.RangeDirs(data[0])
 	if err != nil {
 		return nil, err
+	}
+	if len(dirs) > 0 && len(data) > 1 {
+		return nil, usagef("%s is laid out by slots, so it must be the only DATA", data[0])
 	}
 	var out []trainingRange
 	for i := range dirs {
 		if len(slots) > 0 {
-			return nil, usagef("--slots: %s is laid out by slots already", data)
+			return nil, usagef("--slots: %s is laid out by slots already", data[0])
 		}
-		out = append(out, trainingRange{dirs[i].Path, &dirs[i].Slots, nil})
+		out = append(out, trainingRange{[]string{dirs[i].Path}, &dirs[i].Slots, nil})
 	}
 	for _, s := range slots {
 		i, err := parseSlots("--slots", s)
