@@ -55,7 +55,7 @@ func Fit(ctx context.Context, set *Set, o Options) (*classify.Model, Report, err
 		info.Training.Accuracy = v.TruePositiveRate
 		info.Training.BalancedAccuracy = v.BalancedAccuracy
 		info.Training.AccuracyMethod = fmt.Sprintf("%d-fold cross-validation on the training blocks", len(v.Folds))
-		if m.Groups != nil {
+		if m.assignGroups(len(v.Folds), o.Seed) != nil {
 			info.Training.AccuracyMethod += ", whole groups apart"
 		}
 		info.Calibration = v.Correction

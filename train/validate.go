@@ -166,23 +166,14 @@ func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold in
 	return f, g.Wait()
 }
 
-// assignFolds gives each row a fold, by chance: whole groups, if rows have groups and there are enough of them; else
-// so that folds have the same share of each class and the same size.
+// assignFolds gives each row a fold, by chance: whole groups, if that is possible; else so that folds have the same
+// share of each class and the same size.
 func (m *Matrix) assignFolds(folds int, seed uint64) []int {
+	if out := m.assignGroups(folds, seed); out != nil {
+		return out
+	}
 	rng := rand.New(rand.NewPCG(seed, 0xf01d))
 	out := make([]int, m.Rows())
-	if groups := slices.Compact(slices.Sorted(slices.Values(m.Groups))); len(groups) >= folds {
-		foldOf := map[int]int{}
-		for i, at := range rng.Perm(len(groups)) {
-			foldOf[groups[at]] = i % folds
-		}
-		for i, g := range m.Groups {
-			out[i] = foldOf[g]
-		}
-		if m.learnable(out, folds) {
-			return out
-		}
-	}
 	next := 0
 	for _, rows := range m.byClass() {
 		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
@@ -190,6 +181,27 @@ func (m *Matrix) assignFolds(folds int, seed uint64) []int {
 			out[i] = next % folds
 			next++
 		}
+	}
+	return out
+}
+
+// assignGroups gives each row the fold of its group; nil if there are no groups or too few of them, or if a fold would
+// have a class that the others lack.
+func (m *Matrix) assignGroups(folds int, seed uint64) []int {
+	groups := slices.Compact(slices.Sorted(slices.Values(m.Groups)))
+	if len(groups) < folds {
+		return nil
+	}
+	foldOf := map[int]int{}
+	for i, at := range rand.New(rand.NewPCG(seed, 0xf01e)).Perm(len(groups)) {
+		foldOf[groups[at]] = i % folds
+	}
+	out := make([]int, m.Rows())
+	for i, g := range m.Groups {
+		out[i] = foldOf[g]
+	}
+	if !m.learnable(out, folds) {
+		return nil
 	}
 	return out
 }
