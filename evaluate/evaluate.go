@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,12 +67,57 @@ type Result struct {
 
 // Evaluation is all results.
 type Evaluation struct {
-	Era       Era      `json:"era"`
-	Seed      uint64   `json:"seed"`
-	Size      Size     `json:"size"`
-	Trained   int      `json:"training_blocks"`
-	Results   []Result `json:"results"`
-	Simulated bool     `json:"simulated"`
+	Era     Era      `json:"era"`
+	Seed    uint64   `json:"seed"`
+	Size    Size     `json:"size"`
+	Trained int      `json:"training_blocks"`
+	Results []Result `json:"results"`
+	// Same says how often two packers with the same votes at hand make the same block: what no feature can tell.
+	Same      []Agreement `json:"same_blocks"`
+	Simulated bool        `json:"simulated"`
+}
+
+// Agreement is how often two packers make the same block.
+type Agreement struct {
+	A       string  `json:"a"`
+	B       string  `json:"b"`
+	Same    float64 `json:"same"`         // share of slots with the same attestations in the same order
+	SameSet float64 `json:"in_any_order"` // share with the same attestations
+}
+
+// compareSlots are enough to tell shares to a few per cent.
+const compareSlots = 200
+
+// compare runs a world in which all nodes hear everything, and asks one node of each client's newest variant for a
+// block in each slot.
+func compare(ctx context.Context, o *Options) ([]Agreement, error) {
+	c := Draw(o.Era, None, o.Seed, 0, o.Size)
+	c.AllSubnetsRate, c.LateAggregates, c.LostAggregates, c.Nodes = 1, 0, 0, 1
+	for i, list := range variants[o.Era] {
+		c.Shares[i].Variant = list[len(list)-1]
+	}
+	w, err := sim.New(c)
+	if err != nil {
+		return nil, err
+	}
+	pairs := map[[2]string]*sim.Agreement{}
+	for i := range int(2*c.SlotsPerEpoch) + min(o.Size.Slots, compareSlots) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		w.Step()
+		if i >= int(2*c.SlotsPerEpoch) {
+			w.Compare(pairs)
+		}
+	}
+	var out []Agreement
+	for _, p := range pairs {
+		out = append(out, Agreement{p.A, p.B, float64(p.Same) / float64(p.Slots), float64(p.SameSet) / float64(p.Slots)})
+	}
+	slices.SortFunc(out, func(a, b Agreement) int {
+		return cmp.Or(cmp.Compare(b.Same, a.Same), cmp.Compare(b.SameSet, a.SameSet), cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B))
+	})
+	return out, nil
 }
 
 // world is a recorded world.
@@ -105,6 +151,9 @@ func Run(ctx context.Context, o Options) (*Evaluation, error) {
 		return nil, err
 	}
 	e := &Evaluation{Era: o.Era, Seed: o.Seed, Size: o.Size, Simulated: true}
+	if e.Same, err = compare(ctx, &o); err != nil {
+		return nil, err
+	}
 	for _, c := range Contenders() {
 		if err := e.contend(ctx, &o, c, training, tests); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name, err)
@@ -325,6 +374,10 @@ func (e *Evaluation) Text() string {
 			fmt.Fprintf(&b, "%-34s %7d %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %8.2f %%\n", r.Scenario, r.Blocks,
 				100*r.BalancedAccuracy, 100*worst, 100*r.Confident, 100*r.ConfidentPrecision, 100*r.Uncertain, 100*r.CalibrationError, 100*r.Validators)
 		}
+	}
+	b.WriteString("\nThe same block from the same votes (what no feature can tell), and the same attestations in any order\n")
+	for _, s := range e.Same[:min(len(e.Same), 6)] {
+		fmt.Fprintf(&b, "%-24s %-24s %6.1f %% %6.1f %%\n", s.A, s.B, 100*s.Same, 100*s.SameSet)
 	}
 	for _, r := range e.Results {
 		if r.Scenario != string(None) {

@@ -48,8 +48,11 @@ func TestRun(t *testing.T) {
 		}
 		c := evaluate.Contenders()
 		// So few blocks before Electra are told as well by the original's four features.
-		if ours := balanced[c[1].Name]; ours < 0.5 || era == evaluate.Electra && ours < balanced[c[0].Name]+0.05 {
+		if ours := balanced[c[1].Name]; ours < 0.35 || era == evaluate.Electra && ours < balanced[c[0].Name]+0.05 {
 			t.Errorf("%s: ours %.2f, the original %.2f", era, balanced[c[1].Name], balanced[c[0].Name])
+		}
+		if len(e.Same) != 15 || e.Same[0].Same < e.Same[14].Same || e.Same[0].SameSet < e.Same[0].Same {
+			t.Errorf("%s: same blocks %+v", era, e.Same)
 		}
 		unseen := 0
 		for s := range scenarios {

@@ -1,0 +1,74 @@
+package sim
+
+import "slices"
+
+// Agreement is how often two packers would make the same block.
+type Agreement struct {
+	A, B string // variants
+	// Slots were compared; in Same of them the attestations are equal and in the same order, in SameSet equal in some
+	// order.
+	Slots, Same, SameSet int
+}
+
+// Compare asks, for the next slot, one node of each variant that hears all subnets for a block on the head, and tells
+// for each pair of variants whether the blocks' attestations are the same. What the packers do to their pools when
+// they pack, they do as if they had proposed.
+func (w *World) Compare(into map[[2]string]*Agreement) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slot := w.slot + 1
+	type packing struct {
+		variant string
+		list    []packed
+	}
+	var all []packing
+	for _, n := range w.nodes {
+		if n.subnets != nil || slices.ContainsFunc(all, func(p packing) bool { return p.variant == n.variant }) {
+			continue
+		}
+		b := &block{slot: slot, parent: w.head, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
+		all = append(all, packing{n.variant, n.pool.pack(w.view(b))})
+	}
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			key := [2]string{a.variant, b.variant}
+			g := into[key]
+			if g == nil {
+				g = &Agreement{A: a.variant, B: b.variant}
+				into[key] = g
+			}
+			g.Slots++
+			if slices.EqualFunc(a.list, b.list, samePacked) {
+				g.Same++
+			}
+			if sameSet(a.list, b.list) {
+				g.SameSet++
+			}
+		}
+	}
+}
+
+func samePacked(a, b packed) bool {
+	return a.data == b.data && slices.Equal(a.committees, b.committees) && slices.EqualFunc(a.bits, b.bits, bitset.equal)
+}
+
+func sameSet(a, b []packed) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	used := make([]bool, len(b))
+	for _, x := range a {
+		at := -1
+		for j, y := range b {
+			if !used[j] && samePacked(x, y) {
+				at = j
+				break
+			}
+		}
+		if at < 0 {
+			return false
+		}
+		used[at] = true
+	}
+	return true
+}
