@@ -186,7 +186,7 @@ func size(active uint64, slot blockprint.Slot) int {
 // stand in them and as many others as are missing.
 func (s *sepolia) activeSet(t *testing.T, all uint64) map[uint64]bool {
 	t.Helper()
-	n := uint64(0)
+	var n uint64
 search:
 	for n = 32; n <= all; n++ {
 		for slot, members := range s.committees {
