@@ -37,6 +37,8 @@ var packing = []Feature{
 	{"mono_unseen_distance", "0 to 1", "neighbours whose unseen voters by distance do not rise", notRising(hasWorth, unseenByDistance, anyPair)},
 	{"mono_balance_distance", "0 to 1", "neighbours whose unseen balance by distance does not rise", notRising(hasWorth, balanceByDistance, anyPair)},
 	{"mono_fresh", "0 to 1", "neighbours whose fresh voters do not rise", notRising(hasCommittees, fresh, anyPair)},
+	{"mono_best_committee", "0 to 1", "neighbours whose best committee's fresh voters do not rise: the order of greedy picking by committee", notRising(hasCommittees, bestCommittee, anyPair)},
+	{"mono_best_worth", "0 to 1", "neighbours whose best committee's reward does not rise", notRising(hasWorth, bestWorth, anyPair)},
 	{"mono_bits", "0 to 1", "neighbours whose numbers of voters do not rise", notRising(hasCommittees, bitCount, anyPair)},
 	{"mono_committees", "0 to 1", "neighbours whose numbers of committees do not rise", notRising(hasCommittees, committeeCount, anyPair)},
 	{"mono_marginal_slot", "0 to 1", "as mono_marginal, of neighbours of one slot", notRising(hasWorth, marginal, sameSlot)},
@@ -106,6 +108,7 @@ type att struct {
 	overlap         float64
 	committees      int
 	bits, fresh     int
+	best            int // fresh voters of the committee that has most
 	size            int // members of the committees
 }
 
@@ -188,6 +191,7 @@ func (in *input) preparePack() {
 			for _, c := range a.Committees[i] {
 				t.bits += int(c.Attesters)
 				t.fresh += int(c.Fresh)
+				t.best = max(t.best, int(c.Fresh))
 				t.size += int(c.Size)
 			}
 		}
@@ -208,6 +212,11 @@ func bitCount(a *att) float64       { return float64(a.bits) }
 func committeeCount(a *att) float64 { return float64(a.committees) }
 func distance(a *att) float64       { return a.distance }
 func slotOf(a *att) float64         { return float64(a.slot) }
+
+func bestCommittee(a *att) float64 { return float64(a.best) }
+
+// bestWorth takes all fresh voters of an attestation to earn alike, which balances apart they do.
+func bestWorth(a *att) float64 { return a.marginal * float64(a.best) / float64(max(a.fresh, 1)) }
 
 func unseenByDistance(a *att) float64   { return a.unseen / a.distance }
 func balanceByDistance(a *att) float64  { return a.balance / a.distance }

@@ -49,7 +49,7 @@ func TestPacking(t *testing.T) {
 	want := map[string]float64{
 		"percent_worthless": 1. / 5, "percent_worthless_alone": 1. / 5, "percent_hurt": 1. / 5, "percent_low": 1. / 5,
 		"mono_marginal": 2. / 4, "mono_alone": 3. / 4, "mono_unseen": 2. / 4, "mono_unseen_distance": 2./4 + 0, "mono_balance_distance": 2. / 4,
-		"mono_fresh": 3. / 4, "mono_bits": 2. / 4, "mono_committees": 3. / 4,
+		"mono_fresh": 3. / 4, "mono_best_committee": 3. / 4, "mono_best_worth": 3. / 4, "mono_bits": 2. / 4, "mono_committees": 3. / 4,
 		"mono_marginal_slot": 1. / 2, "mono_alone_slot": 1. / 2, "mono_bits_slot": 1. / 2, "mono_marginal_twin": 1, "mono_bits_twin": 1,
 		// 50 5 10 20 0 against 50 20 10 5 0, each times the attestations that it stands before and itself.
 		"order_regret": 1 - (250.+20+30+40)/(250.+80+30+10),
