@@ -357,4 +357,7 @@ var defaultGraffiti = map[blockprint.Client]string{
 	blockprint.Lighthouse: "Lighthouse/v5.3.0-d6ba8c3",
 	blockprint.Prysm:      "prysm v5.1.2",
 	blockprint.Lodestar:   "GE1a2bLSc3d4",
+	blockprint.Teku:       "BU5e6fTK7a8b",
+	blockprint.Nimbus:     "Nimbus/v24.9.0-a3be8d-stateofus",
+	blockprint.Grandine:   "NM9c0dGRe1f2 Grandine/1.0.0",
 }
