@@ -138,6 +138,12 @@ func Variants() []string {
 	return names
 }
 
+// ClientOf returns the client that a variant is of.
+func ClientOf(variant string) (client blockprint.Client, ok bool) {
+	v, ok := variants[variant]
+	return v.client, ok
+}
+
 // single makes a packed attestation of one committee.
 func onlyOne(a aggregate) packed {
 	return packed{a.data, []int{a.committee}, []bitset{a.bits}}
