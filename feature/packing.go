@@ -1,7 +1,6 @@
 package feature
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -204,22 +203,31 @@ func (in *input) preparePack() {
 	}
 }
 
-func marginal(a *att) float64       { return a.marginal }
-func alone(a *att) float64          { return a.alone }
-func unseen(a *att) float64         { return a.unseen }
-func fresh(a *att) float64          { return float64(a.fresh) }
-func bitCount(a *att) float64       { return float64(a.bits) }
+func marginal(a *att) float64 { return a.marginal }
+
+func alone(a *att) float64 { return a.alone }
+
+func unseen(a *att) float64 { return a.unseen }
+
+func fresh(a *att) float64 { return float64(a.fresh) }
+
+func bitCount(a *att) float64 { return float64(a.bits) }
+
 func committeeCount(a *att) float64 { return float64(a.committees) }
-func distance(a *att) float64       { return a.distance }
-func slotOf(a *att) float64         { return float64(a.slot) }
+
+func distance(a *att) float64 { return a.distance }
+
+func slotOf(a *att) float64 { return float64(a.slot) }
 
 func bestCommittee(a *att) float64 { return float64(a.best) }
 
 // bestWorth takes all fresh voters of an attestation to earn alike, which balances apart they do.
 func bestWorth(a *att) float64 { return a.marginal * float64(a.best) / float64(max(a.fresh, 1)) }
 
-func unseenByDistance(a *att) float64   { return a.unseen / a.distance }
-func balanceByDistance(a *att) float64  { return a.balance / a.distance }
+func unseenByDistance(a *att) float64 { return a.unseen / a.distance }
+
+func balanceByDistance(a *att) float64 { return a.balance / a.distance }
+
 func votersPerCommittee(a *att) float64 { return float64(a.bits) / float64(max(a.committees, 1)) }
 
 // attShare is the share of the attestations for which f holds.
@@ -239,50 +247,6 @@ func (in *input) attShare(n needs, f func(*att) bool) float64 {
 
 func each(n needs, f func(*att) bool) func(*input) float64 {
 	return func(in *input) float64 { return in.attShare(n, f) }
-}
-
-func anyPair(_, _ *att) bool  { return true }
-func sameSlot(a, b *att) bool { return a.slot == b.slot }
-
-// notRising is the share of neighbours for which value does not rise; 1 if there are none to compare.
-func notRising(n needs, value func(*att) float64, among func(a, b *att) bool) func(*input) float64 {
-	return func(in *input) float64 {
-		atts := in.packed(n)
-		if len(atts) == 0 {
-			return math.NaN()
-		}
-		pairs, held := 0, 0
-		for i := 1; i < len(atts); i++ {
-			if !among(&atts[i-1], &atts[i]) {
-				continue
-			}
-			pairs++
-			if value(&atts[i]) <= value(&atts[i-1]) {
-				held++
-			}
-		}
-		return shareOr(held, pairs, 1)
-	}
-}
-
-// inTwins is notRising along attestations of the same data.
-func inTwins(n needs, value func(*att) float64) func(*input) float64 {
-	return func(in *input) float64 {
-		atts := in.packed(n)
-		if len(atts) == 0 {
-			return math.NaN()
-		}
-		pairs, held := 0, 0
-		for i := range atts {
-			if t := atts[i].twin; t >= 0 {
-				pairs++
-				if value(&atts[i]) <= value(&atts[t]) {
-					held++
-				}
-			}
-		}
-		return shareOr(held, pairs, 1)
-	}
 }
 
 func shareOr(a, b int, none float64) float64 {
@@ -330,91 +294,6 @@ func at(n needs, place int, value func(*att) float64) func(*input) float64 {
 	}
 }
 
-func orderRegret(in *input) float64 {
-	atts := in.packed(hasWorth)
-	if len(atts) == 0 {
-		return math.NaN()
-	}
-	v := in.pack.values[:0]
-	for i := range atts {
-		v = append(v, atts[i].marginal)
-	}
-	// What is collected after each attestation, summed up.
-	area := func() (sum float64) {
-		for i, m := range v {
-			sum += m * float64(len(v)-i)
-		}
-		return sum
-	}
-	collected := area()
-	slices.SortFunc(v, func(a, b float64) int { return cmp.Compare(b, a) })
-	in.pack.values = v
-	if best := area(); best > 0 {
-		return 1 - collected/best
-	}
-	return 0
-}
-
-func slotRuns(in *input) float64 {
-	atts := in.packed(hasData)
-	if len(atts) == 0 {
-		return math.NaN()
-	}
-	runs := 1
-	v := append(in.pack.values[:0], float64(atts[0].slot))
-	for i := 1; i < len(atts); i++ {
-		if atts[i].slot != atts[i-1].slot {
-			runs++
-		}
-		v = append(v, float64(atts[i].slot))
-	}
-	slices.Sort(v)
-	in.pack.values = v
-	return float64(runs) / float64(len(slices.Compact(v)))
-}
-
-func epochSplit(in *input) float64 {
-	atts := in.packed(hasData)
-	if len(atts) == 0 {
-		return math.NaN()
-	}
-	current, ordered, previous := 0, 0, 0
-	for i := range atts {
-		if atts[i].current {
-			current++
-		} else {
-			previous++
-			ordered += current
-		}
-	}
-	if current == 0 || previous == 0 {
-		return math.NaN()
-	}
-	return float64(ordered) / float64(current*previous)
-}
-
-func committeeOrder(in *input) float64 {
-	atts := in.packed(hasData)
-	if len(atts) == 0 {
-		return math.NaN()
-	}
-	pairs, held := 0, 0
-	for i := 1; i < len(atts); i++ {
-		a, b := &atts[i-1], &atts[i]
-		if a.slot != b.slot || a.key.root != b.key.root || a.key.index == b.key.index {
-			continue
-		}
-		pairs++
-		if a.key.index < b.key.index {
-			held++
-		}
-	}
-	if pairs == 0 {
-		return math.NaN()
-	}
-	return float64(held) / float64(pairs)
-}
-
 func newestShare(in *input) float64 {
 	newest, all := 0.0, 0.0
 	for _, a := range in.packed(hasWorth) {
@@ -426,36 +305,6 @@ func newestShare(in *input) float64 {
 	return newest / all // NaN for a block that earns nothing
 }
 
-func repeatAdjacent(in *input) float64 {
-	repeats, adjacent := 0, 0
-	for i, a := range in.packed(hasData) {
-		if a.twin >= 0 {
-			repeats++
-			if a.twin == i-1 {
-				adjacent++
-			}
-		}
-	}
-	return shareOr(adjacent, repeats, math.NaN())
-}
-
-func secondTwin(in *input) float64 {
-	atts := in.packed(hasData)
-	for i, a := range atts {
-		if a.twin >= 0 {
-			return float64(i) / float64(len(atts))
-		}
-	}
-	return math.NaN()
-}
-
-func distinctData(in *input) float64 {
-	if len(in.packed(hasData)) == 0 {
-		return math.NaN()
-	}
-	return float64(len(in.pack.byKey))
-}
-
 func oneCommitteeTail(in *input) float64 {
 	atts := in.packed(hasCommittees)
 	n := 0
@@ -463,91 +312,6 @@ func oneCommitteeTail(in *input) float64 {
 		n++
 	}
 	return shareOr(n, len(atts), math.NaN())
-}
-
-// within tells whether all committees of list a are in list b; both ascend.
-func within(a, b []blockprint.CommitteeVotes) bool {
-	j := 0
-	for _, c := range a {
-		for j < len(b) && b[j].Index < c.Index {
-			j++
-		}
-		if j == len(b) || b[j].Index != c.Index {
-			return false
-		}
-	}
-	return true
-}
-
-func nested(in *input) float64 {
-	repeats, inside := 0, 0
-	for i, a := range in.packed(hasCommittees) {
-		if a.twin >= 0 {
-			repeats++
-			if within(in.pack.lists[i], in.pack.lists[a.twin]) {
-				inside++
-			}
-		}
-	}
-	return shareOr(inside, repeats, math.NaN())
-}
-
-func twinCommittees(in *input) float64 {
-	own, of := 0, 0
-	atts := in.packed(hasCommittees)
-	for _, a := range atts {
-		if a.twin >= 0 {
-			own += a.committees
-			of += atts[a.first].committees
-		}
-	}
-	return shareOr(own, of, math.NaN())
-}
-
-// seconds calls f for the second attestation of each data that has one.
-func (in *input) seconds(n needs, f func(first, second *att)) (count int) {
-	atts := in.packed(n)
-	for i := range atts {
-		if t := atts[i].twin; t >= 0 && atts[i].first == t {
-			f(&atts[t], &atts[i])
-			count++
-		}
-	}
-	return count
-}
-
-func secondTakes(in *input) float64 {
-	second, rest := 0, 0
-	in.seconds(hasCommittees, func(_, s *att) { second += s.fresh })
-	for _, a := range in.packed(hasCommittees) {
-		if a.twin >= 0 {
-			rest += a.fresh
-		}
-	}
-	return shareOr(second, rest, math.NaN())
-}
-
-func twinDensity(in *input) float64 {
-	sum := 0.0
-	n := in.seconds(hasCommittees, func(f, s *att) { sum += votersPerCommittee(s) / max(votersPerCommittee(f), 1) })
-	return sum / float64(n) // NaN without repeats
-}
-
-func twinFreshDensity(in *input) float64 {
-	sum := 0.0
-	n := in.seconds(hasCommittees, func(_, s *att) { sum += float64(s.fresh) / float64(max(s.committees, 1)) })
-	return sum / float64(n)
-}
-
-func twinOverlap(in *input) float64 {
-	overlap, voters := 0.0, 0
-	for _, a := range in.packed(hasWorth) {
-		if a.twin >= 0 {
-			overlap += a.overlap
-			voters += a.bits
-		}
-	}
-	return overlap / float64(voters) // NaN without repeats
 }
 
 func overlapShare(in *input) float64 {
@@ -575,28 +339,6 @@ func stale(in *input) float64 { return staleAmong(in, func(*att) bool { return t
 
 func staleOld(in *input) float64 {
 	return staleAmong(in, func(a *att) bool { return a.distance > 1 })
-}
-
-func completeness(in *input) float64 {
-	atts := in.packed(hasWorth)
-	sum, n := 0.0, 0
-	for i := range atts {
-		if atts[i].first != i {
-			continue
-		}
-		all, repeats := float64(atts[i].bits), 0
-		for j := i + 1; j < len(atts); j++ {
-			if atts[j].first == i {
-				all += float64(atts[j].bits) - atts[j].overlap
-				repeats++
-			}
-		}
-		if repeats > 0 && all > 0 {
-			sum += float64(atts[i].bits) / all
-			n++
-		}
-	}
-	return sum / float64(n) // NaN without repeats
 }
 
 // coverage is the voters of the first attestation for which f holds, by the members of its committees.
@@ -639,37 +381,6 @@ func freshShare(in *input) float64 { return freshAmong(in, func(*att) bool { ret
 
 func freshShareOld(in *input) float64 {
 	return freshAmong(in, func(a *att) bool { return a.distance > 1 })
-}
-
-func sawTeeth(in *input) float64 {
-	atts := in.packed(hasCommittees)
-	pairs, rises := 0, 0
-	for i := 1; i < len(atts); i++ {
-		if atts[i].slot == atts[i-1].slot {
-			pairs++
-			if atts[i].bits > atts[i-1].bits {
-				rises++
-			}
-		}
-	}
-	return shareOr(rises, pairs, math.NaN())
-}
-
-// tail is the mean of a value over the last quarter of the block by that over the first.
-func tail(value func(*att) float64) func(*input) float64 {
-	return func(in *input) float64 {
-		atts := in.packed(hasCommittees)
-		n := len(atts) / 4
-		if n == 0 {
-			return math.NaN()
-		}
-		first, last := 0.0, 0.0
-		for i := range n {
-			first += value(&atts[i])
-			last += value(&atts[len(atts)-1-i])
-		}
-		return last / first
-	}
 }
 
 func headSplit(in *input) float64 {

@@ -9,26 +9,18 @@ import (
 // grandine looks for the best total reward: of each vote group the best few aggregates, then the best number of each.
 // Its greedy form, used when the search did not finish in time, takes the best of each group by weight.
 type grandine struct {
-	greedy  bool
-	stored  entries[[]bitset]
-	singles entries[bitset]
+	greedy bool
+	stored entries[[]bitset]
+	singleVotes
 }
 
 func newGrandine(greedy bool) *grandine {
-	return &grandine{greedy: greedy, stored: newEntries[[]bitset](), singles: newEntries[bitset]()}
+	return &grandine{greedy: greedy, stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
 }
 
 func (p *grandine) aggregate(a aggregate) {
 	list := p.stored.of(a.group)
 	*list = append(*list, a.bits.clone())
-}
-
-func (p *grandine) single(g group, size, position int) {
-	b := p.singles.of(g)
-	if *b == nil {
-		*b = newBitset(size)
-	}
-	b.set(position)
 }
 
 func (p *grandine) imported(slot blockprint.Slot, _ []packed) {

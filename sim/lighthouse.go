@@ -9,12 +9,12 @@ import (
 // lighthouse packs by greedy maximum cover of reward. Its pool merges every aggregate into all stored ones that it
 // does not overlap.
 type lighthouse struct {
-	stored  entries[[]bitset]
-	singles entries[bitset]
+	stored entries[[]bitset]
+	singleVotes
 }
 
 func newLighthouse() *lighthouse {
-	return &lighthouse{stored: newEntries[[]bitset](), singles: newEntries[bitset]()}
+	return &lighthouse{stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
 }
 
 func (p *lighthouse) aggregate(a aggregate) { p.insert(a.group, a.bits) }
@@ -36,14 +36,6 @@ func (p *lighthouse) insert(g group, b bitset) {
 	if !merged {
 		*list = append(*list, b.clone())
 	}
-}
-
-func (p *lighthouse) single(g group, size, position int) {
-	b := p.singles.of(g)
-	if *b == nil {
-		*b = newBitset(size)
-	}
-	b.set(position)
 }
 
 func (p *lighthouse) imported(slot blockprint.Slot, _ []packed) {

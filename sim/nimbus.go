@@ -21,12 +21,12 @@ var (
 // but every single vote goes into all that lack it.
 type nimbus struct {
 	nimbusVariant
-	stored  entries[[]bitset]
-	singles entries[bitset]
+	stored entries[[]bitset]
+	singleVotes
 }
 
 func newNimbus(v nimbusVariant) *nimbus {
-	return &nimbus{nimbusVariant: v, stored: newEntries[[]bitset](), singles: newEntries[bitset]()}
+	return &nimbus{nimbusVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
 }
 
 func (p *nimbus) aggregate(a aggregate) {
@@ -51,11 +51,7 @@ func withoutSubsets(list []bitset, b bitset) []bitset {
 }
 
 func (p *nimbus) single(g group, size, position int) {
-	b := p.singles.of(g)
-	if *b == nil {
-		*b = newBitset(size)
-	}
-	b.set(position)
+	p.singleVotes.single(g, size, position)
 	p.stored.of(g) // singles alone make an entry too
 }
 

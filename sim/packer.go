@@ -44,6 +44,19 @@ type pool interface {
 	pack(v *view) []packed
 }
 
+// singleVotes are the single votes that a node has heard, one set for each group. Pools that use them embed it.
+type singleVotes struct{ singles entries[bitset] }
+
+func newSingleVotes() singleVotes { return singleVotes{newEntries[bitset]()} }
+
+func (s *singleVotes) single(g group, size, position int) {
+	b := s.singles.of(g)
+	if *b == nil {
+		*b = newBitset(size)
+	}
+	b.set(position)
+}
+
 // view is the state that a block is built on, as a packer sees it.
 type view struct {
 	slot    blockprint.Slot

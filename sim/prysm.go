@@ -22,13 +22,13 @@ var (
 // keeps aggregates and single votes apart and forgets what one on-chain attestation holds whole.
 type prysm struct {
 	prysmVariant
-	stored  entries[[]bitset]
-	singles entries[bitset]
+	stored entries[[]bitset]
+	singleVotes
 	onChain map[group][]bitset
 }
 
 func newPrysm(v prysmVariant) *prysm {
-	return &prysm{prysmVariant: v, stored: newEntries[[]bitset](), singles: newEntries[bitset](), onChain: map[group][]bitset{}}
+	return &prysm{prysmVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes(), onChain: map[group][]bitset{}}
 }
 
 func (p *prysm) aggregate(a aggregate) {
@@ -44,14 +44,6 @@ func (p *prysm) aggregate(a aggregate) {
 		}
 	}
 	*list = disjointUnions(append(*list, a.bits.clone()))
-}
-
-func (p *prysm) single(g group, size, position int) {
-	b := p.singles.of(g)
-	if *b == nil {
-		*b = newBitset(size)
-	}
-	b.set(position)
 }
 
 func (p *prysm) imported(slot blockprint.Slot, attestations []packed) {

@@ -22,13 +22,13 @@ var (
 // what brings no further one.
 type teku struct {
 	tekuVariant
-	stored  entries[[]bitset]
-	singles entries[bitset]
+	stored entries[[]bitset]
+	singleVotes
 	onChain map[group]bitset
 }
 
 func newTeku(v tekuVariant) *teku {
-	return &teku{tekuVariant: v, stored: newEntries[[]bitset](), singles: newEntries[bitset](), onChain: map[group]bitset{}}
+	return &teku{tekuVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes(), onChain: map[group]bitset{}}
 }
 
 func (p *teku) aggregate(a aggregate) {
@@ -42,14 +42,6 @@ func (p *teku) aggregate(a aggregate) {
 		}
 	}
 	*list = append(*list, a.bits.clone())
-}
-
-func (p *teku) single(g group, size, position int) {
-	b := p.singles.of(g)
-	if *b == nil {
-		*b = newBitset(size)
-	}
-	b.set(position)
 }
 
 func (p *teku) imported(slot blockprint.Slot, attestations []packed) {

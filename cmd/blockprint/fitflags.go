@@ -143,8 +143,17 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	return set, nil, err
 }
 
-// read reads training data and drops features that tell nothing if candidates were asked for.
-func (f *fitFlags) read(cmd *cobra.Command, data []string) (*train.Set, train.Options, []train.BadFile, error) {
+// read reads the training data of the command line.
+func (f *fitFlags) read(cmd *cobra.Command, args []string) (*train.Set, train.Options, []train.BadFile, error) {
+	data, err := f.data(args)
+	if err != nil {
+		return nil, train.Options{}, nil, err
+	}
+	return f.readData(cmd, data)
+}
+
+// readData reads training data and drops features that tell nothing if candidates were asked for.
+func (f *fitFlags) readData(cmd *cobra.Command, data []string) (*train.Set, train.Options, []train.BadFile, error) {
 	o, err := f.options(data[0])
 	if err != nil {
 		return nil, o, nil, err
@@ -182,11 +191,14 @@ func warn(warnings []string) {
 	}
 }
 
-// dataName is how training data is called in reports.
-func dataName(paths []string) string {
-	name := filepath.Base(filepath.Clean(paths[0]))
-	if len(paths) > 1 {
-		name += fmt.Sprintf(" and %d more", len(paths)-1)
+// name is how the training data is called in reports.
+func (f *fitFlags) name(args []string) string {
+	if f.fromDB != "" {
+		return filepath.Base(f.fromDB)
+	}
+	name := filepath.Base(filepath.Clean(args[0]))
+	if len(args) > 1 {
+		name += fmt.Sprintf(" and %d more", len(args)-1)
 	}
 	return name
 }

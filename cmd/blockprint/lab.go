@@ -73,11 +73,7 @@ func newCV() *cobra.Command {
 			if numFeatures > 0 && !cmd.Flags().Changed("features") {
 				f.features = []string{"candidates"}
 			}
-			data, err := f.data(args)
-			if err != nil {
-				return err
-			}
-			set, o, bad, err := f.read(cmd, data)
+			set, o, bad, err := f.read(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -160,11 +156,7 @@ func newReport() *cobra.Command {
 		Example: "  blockprint report mainnet.features\n" +
 			"  blockprint report mainnet.features --type gbt --features all --html report.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := f.data(args)
-			if err != nil {
-				return err
-			}
-			set, o, bad, err := f.read(cmd, data)
+			set, o, bad, err := f.read(cmd, args)
 			if err != nil {
 				return err
 			}
@@ -172,7 +164,7 @@ func newReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s.Data = dataName(data)
+			s.Data = f.name(args)
 			if html != "" {
 				page, err := s.HTML()
 				if err != nil {
@@ -215,11 +207,7 @@ func newPlot() *cobra.Command {
 			if out == "" {
 				return usagef("-o DIR is missing")
 			}
-			data, err := f.data(args)
-			if err != nil {
-				return err
-			}
-			set, options, bad, err := f.read(cmd, data)
+			set, options, bad, err := f.read(cmd, args)
 			if err != nil {
 				return err
 			}

@@ -129,7 +129,7 @@ func newTrain() *cobra.Command {
 			var bad []train.BadFile
 			files := 0
 			for _, r := range ranges {
-				set, o, badHere, err := f.read(cmd, r.data)
+				set, o, badHere, err := f.readData(cmd, r.data)
 				if err != nil {
 					return err
 				}
