@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"maps"
+	"slices"
 	"sort"
 
 	"blockprint"
@@ -52,24 +54,14 @@ func (p *prysm) imported(slot blockprint.Slot, attestations []packed) {
 			g := group{a.data, c}
 			p.onChain[g] = append(p.onChain[g], a.bits[i])
 			if list := p.stored.at[g]; list != nil {
-				kept := (*list)[:0]
-				for _, b := range *list {
-					if !b.within(a.bits[i]) {
-						kept = append(kept, b)
-					}
-				}
-				*list = kept
+				*list = slices.DeleteFunc(*list, func(b bitset) bool { return b.within(a.bits[i]) })
 			}
 		}
 	}
 	keep := func(g group) bool { return g.data.slot+64 > slot }
 	p.stored.drop(keep)
 	p.singles.drop(keep)
-	for g := range p.onChain {
-		if !keep(g) {
-			delete(p.onChain, g)
-		}
-	}
+	maps.DeleteFunc(p.onChain, func(g group, _ []bitset) bool { return !keep(g) })
 }
 
 // disjointUnions is Prysm's aggregation inside a vote group: rounds of maximum cover among votes that do not

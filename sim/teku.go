@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"maps"
+	"slices"
 	"sort"
 
 	"blockprint"
@@ -53,24 +55,14 @@ func (p *teku) imported(slot blockprint.Slot, attestations []packed) {
 			}
 			p.onChain[g].add(a.bits[i])
 			if list := p.stored.at[g]; list != nil {
-				kept := (*list)[:0]
-				for _, b := range *list {
-					if !b.within(p.onChain[g]) {
-						kept = append(kept, b)
-					}
-				}
-				*list = kept
+				*list = slices.DeleteFunc(*list, func(b bitset) bool { return b.within(p.onChain[g]) })
 			}
 		}
 	}
 	keep := func(g group) bool { return g.data.slot+64 > slot }
 	p.stored.drop(keep)
 	p.singles.drop(keep)
-	for g := range p.onChain {
-		if !keep(g) {
-			delete(p.onChain, g)
-		}
-	}
+	maps.DeleteFunc(p.onChain, func(g group, _ bitset) bool { return !keep(g) })
 }
 
 func (p *teku) pack(v *view) []packed {

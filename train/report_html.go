@@ -38,22 +38,14 @@ func (s *Study) HTML() ([]byte, error) {
 		"percent": percent,
 		"points":  func(v float64) string { return fmt.Sprintf("%.2f", 100*v) },
 		"shade": func(n int, row []int, diagonal bool) template.CSS {
-			total := 0
-			for _, v := range row {
-				total += v
-			}
-			alpha := math.Sqrt(share(n, total))
+			alpha := math.Sqrt(share(n, sum(row)))
 			if diagonal {
 				return template.CSS(fmt.Sprintf("background: rgba(0, 158, 115, %.2f)", 0.6*alpha))
 			}
 			return template.CSS(fmt.Sprintf("background: rgba(213, 94, 0, %.2f)", 0.8*alpha))
 		},
 		"share": func(n int, row []int) string {
-			total := 0
-			for _, v := range row {
-				total += v
-			}
-			return fmt.Sprintf("%.2f", 100*share(n, total))
+			return fmt.Sprintf("%.2f", 100*share(n, sum(row)))
 		},
 		"width": func(v float64) template.CSS {
 			return template.CSS(fmt.Sprintf("width: %.1f%%", 100*max(v, 0)/max(most, 1e-9)))

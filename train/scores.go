@@ -103,6 +103,13 @@ func argmax(p []float64) int {
 	return best
 }
 
+func sum(list []int) (total int) {
+	for _, n := range list {
+		total += n
+	}
+	return total
+}
+
 func share(a, b int) float64 {
 	if b == 0 {
 		return 0
@@ -120,10 +127,7 @@ func (s *Scores) finish(right, confident, confidentRight, uncertain int) {
 	}
 	present := 0
 	for i, c := range s.Classes {
-		own := 0
-		for _, n := range s.Confusion[i] {
-			own += n
-		}
+		own := sum(s.Confusion[i])
 		hit := s.Confusion[i][i]
 		if own > 0 {
 			s.TruePositiveRate[c] = share(hit, own)
@@ -166,10 +170,7 @@ type Mistake struct {
 func (s *Scores) Mistakes() []Mistake {
 	var out []Mistake
 	for i, row := range s.Confusion {
-		own := 0
-		for _, n := range row {
-			own += n
-		}
+		own := sum(row)
 		for j, n := range row {
 			if i != j && n > 0 {
 				out = append(out, Mistake{s.Classes[i], s.Classes[j], n, share(n, own)})
@@ -190,10 +191,7 @@ func (s *Scores) Table() string {
 	}
 	fmt.Fprintf(&b, " %10s\n", "precision")
 	for i, c := range s.Classes {
-		own := 0
-		for _, n := range s.Confusion[i] {
-			own += n
-		}
+		own := sum(s.Confusion[i])
 		fmt.Fprintf(&b, "%-11s %8d ", c, own)
 		for _, n := range s.Confusion[i] {
 			fmt.Fprintf(&b, " %8.2f %%", 100*share(n, own))

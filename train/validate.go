@@ -27,13 +27,7 @@ type Validation struct {
 
 // MeanAndDeviation returns the mean of the folds' balanced accuracies and their standard deviation.
 func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
-	for _, f := range v.Folds {
-		mean += f / float64(len(v.Folds))
-	}
-	for _, f := range v.Folds {
-		deviation += (f - mean) * (f - mean) / float64(len(v.Folds))
-	}
-	return mean, math.Sqrt(deviation)
+	return meanAndDeviation(v.Folds)
 }
 
 // Validate measures how well an algorithm tells blocks that it has not seen: the blocks are divided into folds, the

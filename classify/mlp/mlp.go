@@ -28,9 +28,6 @@ type Options struct {
 	Seed     uint64
 }
 
-// OriginalHidden are the widths of the original's layers.
-func OriginalHidden() []int { return []int{390, 870} }
-
 func (o Options) withDefaults() Options {
 	if len(o.Hidden) == 0 {
 		o.Hidden = []int{64, 64}

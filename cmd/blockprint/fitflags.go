@@ -12,7 +12,6 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
-	"blockprint/store/sqlite"
 	"blockprint/train"
 	"blockprint/train/featurefile"
 )
@@ -117,14 +116,11 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	if f.fromDB == "" {
 		return train.ReadAll(cmd.Context(), data, o.Features)
 	}
-	if _, err := os.Stat(f.fromDB); err != nil {
-		return nil, nil, blockprint.Errorf(blockprint.NotFound, "--from-db: %w", err)
-	}
 	rules, err := f.rules.load()
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sqlite.Open(cmd.Context(), f.fromDB)
+	s, err := openDB(cmd.Context(), "--from-db", f.fromDB)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,7 +131,7 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	if o.Source == "" {
 		o.Source = "graffiti of the network's own blocks"
 	}
-	slots := blockprint.Interval{End: 1<<63 - 1}
+	slots := allSlots
 	if o.Within != nil {
 		slots = *o.Within
 	}
@@ -182,6 +178,18 @@ func parseSlots(flag, s string) (*blockprint.Interval, error) {
 		}
 	}
 	return &blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end)}, nil
+}
+
+// allSlots is every slot that a database can hold.
+var allSlots = blockprint.Interval{End: 1<<63 - 1}
+
+// slotsOrAll reads A-B or A-; nothing is all slots.
+func slotsOrAll(flag, s string) (blockprint.Interval, error) {
+	i, err := parseSlots(flag, s)
+	if err != nil || i == nil {
+		return allSlots, err
+	}
+	return *i, nil
 }
 
 // warn prints warnings on standard error.

@@ -14,6 +14,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/httpapi"
+	"blockprint/store/sqlite"
 )
 
 // nodeFlags are the flags that choose beacon nodes.
@@ -81,6 +82,14 @@ func secrets(flag string, values []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// openDB opens a database that must be there; flag names it in the error.
+func openDB(ctx context.Context, flag, path string) (*sqlite.Store, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s: %w", flag, err)
+	}
+	return sqlite.Open(ctx, path)
 }
 
 // listen opens an address for serving.

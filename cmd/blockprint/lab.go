@@ -10,7 +10,6 @@ import (
 
 	"blockprint"
 	"blockprint/file"
-	"blockprint/store/sqlite"
 	"blockprint/train"
 )
 
@@ -242,24 +241,18 @@ func newSpoofs() *cobra.Command {
 			if db == "" {
 				return usagef("--db D is missing")
 			}
-			if _, err := os.Stat(db); err != nil {
-				return blockprint.Errorf(blockprint.NotFound, "--db: %w", err)
-			}
-			span, err := parseSlots("--slots", slots)
+			span, err := slotsOrAll("--slots", slots)
 			if err != nil {
 				return err
 			}
-			if span == nil {
-				span = &blockprint.Interval{End: 1<<63 - 1}
-			}
-			s, err := sqlite.Open(cmd.Context(), db)
+			s, err := openDB(cmd.Context(), "--db", db)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = s.Close() }() // only read
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			n := 0
-			err = train.Spoofs(cmd.Context(), s, *span, func(b train.Spoof) error {
+			err = train.Spoofs(cmd.Context(), s, span, func(b train.Spoof) error {
 				n++
 				if asJSON {
 					return encoder.Encode(b)

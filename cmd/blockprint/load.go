@@ -123,15 +123,9 @@ func newReclassify() *cobra.Command {
 			if db == "" || modelPath == "" {
 				return usagef("--db D and --model M are needed")
 			}
-			if _, err := os.Stat(db); err != nil {
-				return blockprint.Errorf(blockprint.NotFound, "--db: %w", err)
-			}
-			span, err := parseSlots("--slots", slots)
+			span, err := slotsOrAll("--slots", slots)
 			if err != nil {
 				return err
-			}
-			if span == nil {
-				span = &blockprint.Interval{End: 1<<63 - 1}
 			}
 			r, err := rules.load()
 			if err != nil {
@@ -141,12 +135,12 @@ func newReclassify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := sqlite.Open(ctx, db)
+			s, err := openDB(ctx, "--db", db)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
-			report, err := train.Reclassify(ctx, s, m, r, *span, progressBar("slots"))
+			report, err := train.Reclassify(ctx, s, m, r, span, progressBar("slots"))
 			w := cmd.OutOrStdout()
 			for _, from := range append(blockprint.Clients(), blockprint.Uncertain) {
 				for _, to := range append(blockprint.Clients(), blockprint.Uncertain) {
