@@ -40,3 +40,15 @@ func ParseClient(s string) (Client, error) {
 	}
 	return "", Errorf(Invalid, "unknown client %q: expected one of %v", s, Clients())
 }
+
+// ParseLabel reads the label of a node whose client is known: a client, or one of the names allowed besides.
+func ParseLabel(s string, also []string) (Client, error) {
+	if slices.Contains(also, s) {
+		return Client(s), nil
+	}
+	c, err := ParseClient(s)
+	if err != nil {
+		return "", Errorf(Invalid, "label %q is of no client: expected one of %v, or allow it with --label", s, Clients())
+	}
+	return c, nil
+}

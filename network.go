@@ -2,6 +2,9 @@ package blockprint
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -87,6 +90,21 @@ func MainnetSpec() Spec {
 		MaxConsolidationRequests: 2, MaxBlobCommitments: 4096, MaxAttestationsElectra: 8,
 		ForkEpochs: [NumForks]Epoch{0, 74240, 144896, 194048, 269568, 364032, 411392},
 	}
+}
+
+// electraEpochs are the first Electra epochs of public networks (eth-clients and gnosischain configurations), and
+// their slots an epoch.
+var electraEpochs = map[string][2]uint64{
+	"mainnet": {364032, 32}, "sepolia": {222464, 32}, "holesky": {115968, 32}, "hoodi": {2048, 32}, "gnosis": {1337856, 16},
+}
+
+// ElectraSlot returns the first slot of Electra on a public network.
+func ElectraSlot(network string) (Slot, error) {
+	e, ok := electraEpochs[network]
+	if !ok {
+		return 0, Errorf(Invalid, "the fork times of network %q are not known here: known are %s", network, strings.Join(slices.Sorted(maps.Keys(electraEpochs)), ", "))
+	}
+	return Slot(e[0] * e[1]), nil
 }
 
 // EpochOf returns the epoch of a slot.

@@ -75,12 +75,15 @@ type VoterReward struct {
 }
 
 // CommitteeVotes says how many members of a committee an attestation carries, and how many of them no earlier
-// attestation did.
+// attestation did. Unseen of them had no participation flag before the block, and Alone is what their votes would
+// earn by the specification if they were the only ones; both are 0 in files of earlier versions.
 type CommitteeVotes struct {
 	Index     uint64 `json:"index"`
 	Size      uint64 `json:"size"`
 	Attesters uint64 `json:"attesters"`
 	Fresh     uint64 `json:"fresh"`
+	Unseen    uint64 `json:"unseen"`
+	Alone     Gwei   `json:"alone"`
 }
 
 // Checkpoint is an epoch boundary block.

@@ -414,6 +414,10 @@ func (s *scanner) committees() ([][]CommitteeVotes, error) {
 					c.Attesters, err = s.number()
 				case "fresh":
 					c.Fresh, err = s.number()
+				case "unseen":
+					c.Unseen, err = s.number()
+				case "alone":
+					c.Alone, err = s.number()
 				default:
 					err = s.skip()
 				}

@@ -309,6 +309,9 @@ func (c *Client) ParseBlock(ctx context.Context, raw []byte) (*Block, error) {
 		Message json.RawMessage   `json:"message"`
 		Block   json.RawMessage   `json:"block"` // block contents since Deneb
 		Slot    blockprint.Quoted `json:"slot"`
+		Body    struct {
+			Header json.RawMessage `json:"execution_payload_header"` // of a blinded block
+		} `json:"body"`
 	}
 	version := ""
 	for range 4 { // data, block, message, block
@@ -331,6 +334,9 @@ func (c *Client) ParseBlock(ctx context.Context, raw []byte) (*Block, error) {
 	fork, err := c.forkOf(version, func() (blockprint.Slot, error) { return blockprint.Slot(shape.Slot), nil })
 	if err != nil {
 		return nil, err
+	}
+	if shape.Body.Header != nil {
+		return schemas.DecodeBlindedJSON(fork, raw)
 	}
 	return schemas.DecodeBlockJSON(fork, raw)
 }

@@ -74,6 +74,23 @@ func (s *Schemas) DecodeBlockJSON(fork blockprint.Fork, data []byte) (*Block, er
 	return s.DecodeBlock(fork, b)
 }
 
+// DecodeBlinded reads the encoding of an unsigned block with a payload header.
+func (s *Schemas) DecodeBlinded(fork blockprint.Fork, b []byte) (*Block, error) {
+	if err := s.blinded[fork].Check(b); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "blinded %s block: %w", fork, err)
+	}
+	return s.readBlock(fork, s.blinded[fork].View(b)), nil
+}
+
+// DecodeBlindedJSON reads the JSON of an unsigned block with a payload header.
+func (s *Schemas) DecodeBlindedJSON(fork blockprint.Fork, data []byte) (*Block, error) {
+	b, err := s.blinded[fork].FromJSON(jx.DecodeBytes(data))
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "blinded %s block: %w", fork, err)
+	}
+	return s.DecodeBlinded(fork, b)
+}
+
 // SlotOfSigned returns the slot of an encoded signed block of any fork.
 func SlotOfSigned(b []byte) (blockprint.Slot, error) {
 	const message = 4 + signatureSize

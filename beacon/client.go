@@ -47,6 +47,7 @@ type Client struct {
 	preferred int // index of the node that answered last
 	network   *blockprint.Network
 	schemas   *Schemas
+	produces  int // version of the block production endpoint that worked last; 0 if none did
 }
 
 type node struct {
@@ -184,6 +185,14 @@ func (c *Client) noteState(n *node, err error) {
 	}
 }
 
+// statusReply is an answer with another status than 200.
+type statusReply struct {
+	error
+	status int
+}
+
+func (s *statusReply) Unwrap() error { return s.error }
+
 type retryAfter struct {
 	error
 	seconds int
@@ -243,7 +252,7 @@ func statusError(n *node, path string, res *http.Response) error {
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
 		code = blockprint.Unauthorized
 	}
-	err := blockprint.Errorf(code, "node %s: %s: status %d: %s", n.url, path, res.StatusCode, message)
+	err := error(&statusReply{blockprint.Errorf(code, "node %s: %s: status %d: %s", n.url, path, res.StatusCode, message), res.StatusCode})
 	if s, convErr := strconv.Atoi(res.Header.Get("Retry-After")); convErr == nil {
 		return &retryAfter{err, s}
 	}

@@ -9,6 +9,8 @@ import (
 type Schemas struct {
 	blocks [blockprint.NumForks]*ssz.Type
 	signed [blockprint.NumForks]*ssz.Type
+	// blinded are unsigned blocks with the header of their execution payload; before Bellatrix they are the blocks.
+	blinded [blockprint.NumForks]*ssz.Type
 }
 
 // Limits of the specification that no preset changes.
@@ -93,6 +95,7 @@ func NewSchemas(spec *blockprint.Spec) *Schemas {
 	for fork, body := range bodies {
 		s.blocks[fork] = ssz.ContainerOf(f("slot", u64), f("proposer_index", u64), f("parent_root", root), f("state_root", root), f("body", body))
 		s.signed[fork] = signedOf(s.blocks[fork])
+		s.blinded[fork] = s.blocks[fork].With(f("body", blindedBody(body)))
 	}
 	return s
 }
@@ -102,3 +105,66 @@ func (s *Schemas) Block(fork blockprint.Fork) *ssz.Type { return s.blocks[fork] 
 
 // Signed returns the type of a fork's signed blocks.
 func (s *Schemas) Signed(fork blockprint.Fork) *ssz.Type { return s.signed[fork] }
+
+// payloadRoots are the lists of an execution payload of which its header has the roots.
+var payloadRoots = map[string]string{"transactions": "transactions_root", "withdrawals": "withdrawals_root"}
+
+// blindedBody returns the type of a body with the payload's header in the payload's place.
+func blindedBody(body *ssz.Type) *ssz.Type {
+	var fields []ssz.Field
+	for _, field := range body.Fields {
+		if field.Name == "execution_payload" {
+			field = f("execution_payload_header", headerOf(field.Type))
+		}
+		fields = append(fields, field)
+	}
+	return ssz.ContainerOf(fields...)
+}
+
+func headerOf(payload *ssz.Type) *ssz.Type {
+	var fields []ssz.Field
+	for _, field := range payload.Fields {
+		if name, ok := payloadRoots[field.Name]; ok {
+			field = f(name, ssz.BytesOf(32))
+		}
+		fields = append(fields, field)
+	}
+	return ssz.ContainerOf(fields...)
+}
+
+// Blind returns the encoding of a block with the header of its execution payload in the payload's place. Its root
+// stays the same.
+func (s *Schemas) Blind(fork blockprint.Fork, block []byte) []byte {
+	v := s.blocks[fork].View(block)
+	body := v.Field("body")
+	if !body.Has("execution_payload") {
+		return block
+	}
+	payload := body.Field("execution_payload")
+	header := map[string][]byte{}
+	for _, field := range payload.Type().Fields {
+		value := payload.Field(field.Name)
+		if name, ok := payloadRoots[field.Name]; ok {
+			root := value.Type().Root(value.Bytes())
+			header[name] = root[:]
+		} else {
+			header[field.Name] = value.Bytes()
+		}
+	}
+	blindedBody := s.blinded[fork].Fields[len(s.blinded[fork].Fields)-1].Type
+	fields := map[string][]byte{}
+	for _, field := range blindedBody.Fields {
+		if field.Name == "execution_payload_header" {
+			fields[field.Name] = field.Type.Build(header)
+		} else {
+			fields[field.Name] = body.Field(field.Name).Bytes()
+		}
+	}
+	message := map[string][]byte{"body": blindedBody.Build(fields)}
+	for _, field := range v.Type().Fields {
+		if field.Name != "body" {
+			message[field.Name] = v.Field(field.Name).Bytes()
+		}
+	}
+	return s.blinded[fork].Build(message)
+}

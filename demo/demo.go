@@ -1,6 +1,6 @@
-// Package demo runs the whole program in one process on a simulated network: it trains a model on the network's
-// first epochs, whose builders are known, then follows the chain through the node's Beacon API, labels, stores and
-// serves.
+// Package demo runs the whole program in one process on a simulated network: with the model that ships, or one trained
+// on the network's first epochs, whose builders are known, it follows the chain through the node's Beacon API, labels,
+// stores and serves.
 //
 // Its figures are those of a model of a network, not of a network.
 package demo
@@ -20,6 +20,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/classify/builtin"
 	"blockprint/feature"
 	"blockprint/follow"
 	"blockprint/httpapi"
@@ -33,7 +34,7 @@ import (
 // Options say what to run.
 type Options struct {
 	World       sim.Config
-	TrainEpochs int           // run as fast as possible before following begins
+	TrainEpochs int           // run first, to train a model on; 0 to use the model that ships
 	Slots       int           // slots to follow; 0 for no end
 	SlotTime    time.Duration // real time of a slot; 0 for as fast as possible
 	Listen      string        // address of the API
@@ -50,7 +51,7 @@ type Options struct {
 type Started struct {
 	API, Node   string // URLs
 	Model       string
-	TrainBlocks int
+	TrainBlocks int // of this network; 0 with the model that ships
 	Accuracy    map[blockprint.Client]float64 // of the model, by cross-validation
 	Took        time.Duration
 }
@@ -138,7 +139,10 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	return s, err
 }
 
-// prepare makes the world, runs its first epochs and trains on them.
+// History is how many epochs of the network are run before following begins: rewards and pools need two.
+func (o *Options) History() int { return max(o.TrainEpochs, 2) }
+
+// prepare makes the world and runs its first epochs, and trains on them if there is to be a model of its own.
 func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 	var err error
 	if d.world, err = sim.New(d.o.World); err != nil {
@@ -151,11 +155,20 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		return nil, 0, err
 	}
 	d.closers = append(d.closers, d.client.Close)
-	for range d.o.TrainEpochs * int(d.o.World.SlotsPerEpoch) {
+	for range d.o.History() * int(d.o.World.SlotsPerEpoch) {
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
 		}
 		d.world.Step()
+	}
+	if d.o.TrainEpochs == 0 {
+		network := d.world.Network()
+		electra := blockprint.Slot(1 << 62) // never
+		if epoch := network.ForkEpochs[blockprint.Electra]; epoch != blockprint.FarFuture {
+			electra = network.StartOf(epoch)
+		}
+		model, err := builtin.Model(electra)
+		return model, 0, err
 	}
 	_, head := d.world.Head()
 	set := train.NewSet(feature.Names())

@@ -72,6 +72,8 @@ type Evaluation struct {
 	Size    Size     `json:"size"`
 	Trained int      `json:"training_blocks"`
 	Results []Result `json:"results"`
+	// Examples has a block of each of ours' worst mistakes in worlds drawn as in training.
+	Examples []Example `json:"examples"`
 	// Same says how often two packers with the same votes at hand make the same block: what no feature can tell.
 	Same      []Agreement `json:"same_blocks"`
 	Simulated bool        `json:"simulated"`
@@ -123,7 +125,18 @@ func compare(ctx context.Context, o *Options) ([]Agreement, error) {
 // world is a recorded world.
 type world struct {
 	config sim.Config
+	file   string
 	set    *train.Set
+}
+
+// variantOf returns a client's variant.
+func (w *world) variantOf(client blockprint.Client) string {
+	for _, s := range w.config.Shares {
+		if c, _ := sim.ClientOf(s.Variant); c == client {
+			return s.Variant
+		}
+	}
+	return ""
 }
 
 func (w *world) has(variant string) bool {
@@ -164,15 +177,28 @@ func Run(ctx context.Context, o Options) (*Evaluation, error) {
 
 // job is a world to record.
 type job struct {
-	shift Shift
-	i     int
+	shift  Shift
+	i      int
+	size   Size
+	dreams bool // in each slot every client dreams a block too: more to train on for the same work
+}
+
+// config draws the job's world and names its file; worlds of the same name are the same.
+func (j job) config(o *Options) (c sim.Config, file string) {
+	c = Draw(o.Era, j.shift, o.Seed, j.i, j.size)
+	c.Dreams = j.dreams
+	kind := string(j.shift)
+	if j.dreams {
+		kind += "-dreams"
+	}
+	return c, fmt.Sprintf("%s-%s-%d-%d-%dx%dx%d.features", o.Era, kind, o.Seed, j.i, j.size.Slots, j.size.Validators, j.size.Committees)
 }
 
 // trainingJobs are the worlds to train in.
 func trainingJobs(o *Options) []job {
 	var jobs []job
 	for i := range o.TrainWorlds {
-		jobs = append(jobs, job{None, i})
+		jobs = append(jobs, job{None, i, o.Size, true})
 	}
 	return jobs
 }
@@ -182,7 +208,7 @@ func recordAll(ctx context.Context, o *Options) (training []*world, tests map[Sh
 	jobs := trainingJobs(o)
 	for _, s := range Shifts() {
 		for i := range o.TestWorlds {
-			jobs = append(jobs, job{s, o.TrainWorlds + i})
+			jobs = append(jobs, job{s, o.TrainWorlds + i, o.Size, false})
 		}
 	}
 	worlds, err := o.record(ctx, jobs)
@@ -209,10 +235,10 @@ func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for k, j := range jobs {
 		g.Go(func() error {
-			w := &world{config: Draw(o.Era, j.shift, o.Seed, j.i, o.Size)}
-			path := filepath.Join(o.Dir, name(o.Era, j.shift, o.Seed, j.i, o.Size))
+			c, file := j.config(o)
+			w, path := &world{config: c, file: file}, filepath.Join(o.Dir, file)
 			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-				if _, err := record.WriteFile(ctx, path, []sim.Config{w.config}, o.Size.Slots, o.Tool, o.Logger, nil); err != nil {
+				if _, err := record.WriteFile(ctx, path, []sim.Config{w.config}, j.size.Slots, o.Tool, o.Logger, nil); err != nil {
 					return err
 				}
 			}
@@ -267,10 +293,18 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 	if err != nil {
 		return err
 	}
-	e.Trained = join(training).Len()
+	all := join(training)
+	e.Trained = all.Len()
 	for _, shift := range Shifts() {
-		if err := e.test(c.Name, string(shift), part, tests[shift]); err != nil {
+		r, answers, err := test(part, tests[shift])
+		if err != nil {
 			return err
+		}
+		r.Contender, r.Scenario = c.Name, string(shift)
+		e.Results = append(e.Results, *r)
+		if shift == None { // the last contender's stay
+			mistakes := r.Mistakes()
+			e.Examples = findExamples(mistakes[:min(len(mistakes), 5)], all, tests[None], answers)
 		}
 	}
 	for _, variant := range Variants(o.Era) {
@@ -292,9 +326,12 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 		if err != nil {
 			return err
 		}
-		if err := e.test(c.Name, "without "+variant, part, with); err != nil {
+		r, _, err := test(part, with)
+		if err != nil {
 			return err
 		}
+		r.Contender, r.Scenario = c.Name, "without "+variant
+		e.Results = append(e.Results, *r)
 	}
 	return nil
 }
@@ -302,17 +339,19 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 // validatorBlocks is how many blocks of a validator are taken together.
 const validatorBlocks = 5
 
-// test asks a part in worlds and adds the result.
-func (e *Evaluation) test(contender, scenario string, p *classify.Part, worlds []*world) error {
-	r := Result{Contender: contender, Scenario: scenario}
+// test asks a part in worlds and returns the result, and the answers in each world.
+func test(p *classify.Part, worlds []*world) (*Result, []*train.Answers, error) {
+	r := &Result{}
+	var answers []*train.Answers
 	var truth []uint8
 	var proba []float64
 	right := 0
 	for _, w := range worlds {
 		a, err := train.Test(p, w.set)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
+		answers = append(answers, a)
 		truth, proba = append(truth, a.Truth...), append(proba, a.Proba...)
 		n, ok := validators(a, w.set)
 		r.ValidatorsAsked += n
@@ -322,8 +361,7 @@ func (e *Evaluation) test(contender, scenario string, p *classify.Part, worlds [
 	if r.ValidatorsAsked > 0 {
 		r.Validators = float64(right) / float64(r.ValidatorsAsked)
 	}
-	e.Results = append(e.Results, r)
-	return nil
+	return r, answers, nil
 }
 
 // validators estimates the client of each validator with enough blocks from its first ones.
@@ -397,6 +435,12 @@ func (e *Evaluation) Text() string {
 			fmt.Fprintf(&b, " %s called %s %.2f %%;", m.Truth, m.Called, 100*m.Share)
 		}
 		b.WriteString("\n")
+	}
+	if len(e.Examples) > 0 {
+		b.WriteString("\nA block of each of these pairs, and what makes it look like the other's\n")
+	}
+	for i := range e.Examples {
+		b.WriteString(e.Examples[i].text())
 	}
 	return b.String()
 }

@@ -74,7 +74,8 @@ func TestBuildModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulating and training take minutes under the race detector")
 	}
-	o := evaluate.ModelOptions{Options: small(t, ""), ElectraSlot: evaluate.MainnetElectraSlot, Fit: train.DefaultOptions("gbt")}
+	o := evaluate.ModelOptions{Options: small(t, ""), ElectraSlot: 11649024, Fit: train.DefaultOptions("gbt")}
+	o.Sizes = []evaluate.Size{o.Size, {Slots: o.Size.Slots, Validators: 2 * o.Size.Validators, Committees: o.Size.Committees}}
 	o.Fit.Features, o.Fit.Rounds = feature.Names(), 5
 	m, err := evaluate.BuildModel(t.Context(), o)
 	if err != nil {

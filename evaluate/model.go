@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"blockprint"
 	"blockprint/classify"
@@ -13,17 +16,17 @@ import (
 // ModelOptions say how BuildModel trains.
 type ModelOptions struct {
 	Options
-	// ElectraSlot is the first slot of the Electra part; mainnet's is MainnetElectraSlot.
-	ElectraSlot blockprint.Slot
-	Fit         train.Options // algorithm, features and its parameters
+	ElectraSlot blockprint.Slot // first of the Electra part
+	Sizes       []Size          // of the networks, in turn; Options.Size is not used
+	Fit         train.Options   // algorithm, features and its parameters
 }
-
-// MainnetElectraSlot is the first slot of Electra on mainnet, 7 May 2025.
-const MainnetElectraSlot blockprint.Slot = 364032 * 32
 
 // BuildModel trains a model of two parts, for the time before Electra and since, in simulated networks with all known
 // variants of all clients. It says in the model that it knows simulated blocks only.
 func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
+	if len(o.Sizes) == 0 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "build a model: no sizes of networks")
+	}
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "blockprint-worlds-")
 		if err != nil {
@@ -42,14 +45,18 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 	var models []*classify.Model
 	for _, p := range parts {
 		o.Era = p.era
-		worlds, err := o.record(ctx, trainingJobs(&o.Options))
+		jobs := trainingJobs(&o.Options)
+		for i := range jobs {
+			jobs[i].size = o.Sizes[i%len(o.Sizes)]
+		}
+		worlds, err := o.record(ctx, jobs)
 		if err != nil {
 			return nil, err
 		}
 		fit := o.Fit
 		fit.Slots = &p.slots
-		fit.Source = fmt.Sprintf("simulated networks only (%d worlds of %s, %d members a committee): says nothing of its accuracy on a real network",
-			o.TrainWorlds, p.era, o.Size.Validators/32/o.Size.Committees)
+		fit.Source = fmt.Sprintf("simulated networks only (%d of %s, %s members a committee): says nothing of its accuracy on a real network",
+			o.TrainWorlds, p.era, members(o.Sizes))
 		m, _, err := train.Fit(ctx, join(worlds), fit)
 		if err != nil {
 			return nil, err
@@ -57,4 +64,13 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 		models = append(models, m)
 	}
 	return classify.Join(models...)
+}
+
+// members lists how many members the committees have.
+func members(sizes []Size) string {
+	var out []string
+	for _, s := range sizes {
+		out = append(out, strconv.Itoa(s.Validators/32/s.Committees))
+	}
+	return strings.Join(slices.Compact(out), ", ")
 }

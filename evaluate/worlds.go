@@ -6,7 +6,6 @@
 package evaluate
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -114,9 +113,4 @@ func Draw(era Era, shift Shift, seed uint64, i int, size Size) sim.Config {
 		c.SkipRate = between(0.06, 0.10)
 	}
 	return c
-}
-
-// name is a world's file name; worlds of the same name are the same.
-func name(era Era, shift Shift, seed uint64, i int, size Size) string {
-	return fmt.Sprintf("%s-%s-%d-%d-%dx%dx%d.features", era, shift, seed, i, size.Slots, size.Validators, size.Committees)
 }

@@ -38,6 +38,8 @@ var packing = []Feature{
 	{"mono_fresh", "0 to 1", "neighbours whose fresh voters do not rise", notRising(hasCommittees, fresh, anyPair)},
 	{"mono_best_committee", "0 to 1", "neighbours whose best committee's fresh voters do not rise: the order of greedy picking by committee", notRising(hasCommittees, bestCommittee, anyPair)},
 	{"mono_best_worth", "0 to 1", "neighbours whose best committee's reward does not rise", notRising(hasWorth, bestWorth, anyPair)},
+	{"mono_best_unseen", "0 to 1", "neighbours whose best committee's unseen voters do not rise", notRising(hasCommitteeWorth, bestUnseen, anyPair)},
+	{"mono_best_alone", "0 to 1", "neighbours whose best committee's stand-alone reward does not rise", notRising(hasCommitteeWorth, bestAlone, anyPair)},
 	{"mono_bits", "0 to 1", "neighbours whose numbers of voters do not rise", notRising(hasCommittees, bitCount, anyPair)},
 	{"mono_committees", "0 to 1", "neighbours whose numbers of committees do not rise", notRising(hasCommittees, committeeCount, anyPair)},
 	{"mono_marginal_slot", "0 to 1", "as mono_marginal, of neighbours of one slot", notRising(hasWorth, marginal, sameSlot)},
@@ -87,6 +89,19 @@ var packing = []Feature{
 	{"voters_per_committee_median", "0 up", "median over the attestations of voters by committees", overAtts(hasCommittees, votersPerCommittee, median)},
 	{"fresh_per_voter", "0 to 1", "fresh voters of all voters", freshShare},
 	{"fresh_per_voter_old", "0 to 1", "the same, of attestations older than the newest slot", freshShareOld},
+	{"committee_entries", "1 up", "committees of all attestations together", committeeEntries},
+	{"idle_committees", "0 to 1", "committees of attestations that bring no fresh voter", committeeShare(hasCommittees, anyAtt, idle)},
+	{"idle_committees_old", "0 to 1", "the same, of attestations older than the newest slot", committeeShare(hasCommittees, isOld, idle)},
+	{"idle_committees_repeat", "0 to 1", "the same, of repeats of a data", committeeShare(hasCommittees, isRepeat, idle)},
+	{"stale_committees", "0 to 1", "committees of attestations all of whose voters had a flag before the block", committeeShare(hasCommitteeWorth, anyAtt, staleCommittee)},
+	{"stale_committees_old", "0 to 1", "the same, of attestations older than the newest slot", committeeShare(hasCommitteeWorth, isOld, staleCommittee)},
+	{"one_fresh_old", "0 to 1", "committees with one fresh voter, of attestations older than the newest slot", committeeShare(hasCommittees, isOld, oneFresh)},
+	{"one_fresh_repeat", "0 to 1", "the same, of repeats of a data", committeeShare(hasCommittees, isRepeat, oneFresh)},
+	{"mono_fresh_committee", "0 to 1", "committees of repeats that bring no more fresh voters than when they stood before", committeeTwins(func(before, now *blockprint.CommitteeVotes) bool { return now.Fresh <= before.Fresh })},
+	{"mono_bits_committee", "0 to 1", "committees of repeats with no more voters than when they stood before", committeeTwins(func(before, now *blockprint.CommitteeVotes) bool { return now.Attesters <= before.Attesters })},
+	{"mono_fresh_rounds", "0 to 1", "as mono_fresh_committee, from the second time on", committeeRounds(func(before, now *blockprint.CommitteeVotes) bool { return now.Fresh <= before.Fresh })},
+	{"mono_bits_rounds", "0 to 1", "as mono_bits_committee, from the second time on", committeeRounds(func(before, now *blockprint.CommitteeVotes) bool { return now.Attesters <= before.Attesters })},
+	{"density_newest_spread", "0 to 1", "standard deviation, over the committees of the newest slot's first attestation, of the share that voted", densitySpread},
 	{"saw_teeth", "0 to 1", "neighbours of one slot whose numbers of voters rise: where a round ends", sawTeeth},
 	{"tail_bits", "0 up", "voters of the last quarter by those of the first", tail(bitCount)},
 	{"tail_distance", "0 up", "distance of the last quarter by that of the first", tail(distance)},
@@ -108,6 +123,8 @@ type att struct {
 	committees      int
 	bits, fresh     int
 	best            int // fresh voters of the committee that has most
+	bestUnseen      int // the same of unseen voters
+	bestAlone       float64
 	size            int // members of the committees
 }
 
@@ -127,6 +144,7 @@ const (
 	hasData needs = 1 << iota
 	hasCommittees
 	hasWorth
+	hasCommitteeWorth
 )
 
 // packScratch is the memory of the packing features, used again for each block.
@@ -162,7 +180,7 @@ func (in *input) preparePack() {
 	if len(a.Committees) == in.n() {
 		p.have |= hasCommittees
 		if len(a.Worth) == in.n() {
-			p.have |= hasWorth
+			p.have |= hasWorth | hasCommitteeWorth
 		}
 	}
 	if p.byKey == nil {
@@ -187,11 +205,18 @@ func (in *input) preparePack() {
 		p.byKey[t.key] = i
 		if p.have&hasCommittees != 0 {
 			t.committees = len(a.Committees[i])
+			unseen := uint64(0)
 			for _, c := range a.Committees[i] {
+				unseen += c.Unseen
+				t.bestUnseen = max(t.bestUnseen, int(c.Unseen))
+				t.bestAlone = max(t.bestAlone, float64(c.Alone))
 				t.bits += int(c.Attesters)
 				t.fresh += int(c.Fresh)
 				t.best = max(t.best, int(c.Fresh))
 				t.size += int(c.Size)
+			}
+			if p.have&hasWorth != 0 && unseen != a.Worth[i].Unseen { // a file of an earlier version
+				p.have &^= hasCommitteeWorth
 			}
 		}
 		if p.have&hasWorth != 0 {
@@ -220,6 +245,10 @@ func distance(a *att) float64 { return a.distance }
 func slotOf(a *att) float64 { return float64(a.slot) }
 
 func bestCommittee(a *att) float64 { return float64(a.best) }
+
+func bestUnseen(a *att) float64 { return float64(a.bestUnseen) }
+
+func bestAlone(a *att) float64 { return a.bestAlone }
 
 // bestWorth takes all fresh voters of an attestation to earn alike, which balances apart they do.
 func bestWorth(a *att) float64 { return a.marginal * float64(a.best) / float64(max(a.fresh, 1)) }

@@ -152,6 +152,7 @@ type labelled struct {
 	Multi         string                        `json:"best_guess_multi"`
 	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
 	Graffiti      *blockprint.Client            `json:"graffiti_guess"`
+	Model         string                        `json:"model"`
 }
 
 // classify labels the rewards of a body. A single object gets a single answer.
@@ -168,7 +169,7 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 	out := []labelled{}
 	for _, r := range rewards {
 		c, _ := l.Label(r)
-		out = append(out, labelled{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullable(c.Graffiti.Client)})
+		out = append(out, labelled{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullable(c.Graffiti.Client), s.model.Name})
 	}
 	if keep {
 		if err := s.recorder.Record(ctx, follow.Batch{Rewards: rewards}); err != nil {

@@ -25,6 +25,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/follow"
+	"blockprint/gauge"
 	"blockprint/store"
 )
 
@@ -65,22 +66,7 @@ type Server struct {
 
 // New returns a server. Without a model it cannot classify.
 func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Options) (*Server, error) {
-	if o.HeadTolerance == 0 {
-		o.HeadTolerance = DefaultHeadTolerance
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 64 << 20
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
-	}
-	srv := &Server{store: s, model: m, o: o, mux: http.NewServeMux()}
+	srv := &Server{store: s, model: m, o: o.withDefaults(), mux: http.NewServeMux()}
 	if m != nil {
 		var err error
 		if srv.recorder, err = follow.NewLocal(s, m, rules, nil); err != nil {
@@ -98,29 +84,41 @@ func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Op
 	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
-	srv.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_http", Name: "requests_total", Help: "Requests by route and status."}, []string{"route", "status"})
-	srv.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "blockprint_http", Name: "request_duration_seconds", Help: "Time to answer by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"route"})
-	o.Registry.MustRegister(srv.requests, srv.duration)
+	srv.meter()
 	srv.routes()
 	return srv, nil
+}
+
+// meter makes the metrics of all routes.
+func (s *Server) meter() {
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_http", Name: "requests_total", Help: "Requests by route and status."}, []string{"route", "status"})
+	s.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "blockprint_http", Name: "request_duration_seconds", Help: "Time to answer by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9)}, []string{"route"})
+	s.o.Registry.MustRegister(s.requests, s.duration)
 }
 
 // Shutdown makes /readyz say no, so that a load balancer stops sending.
 func (s *Server) Shutdown() { s.closing.Store(true) }
 
-// routes registers everything.
-func (s *Server) routes() {
+// newAPI makes the OpenAPI document that operations are registered with.
+func (s *Server) newAPI(description string) {
 	huma.NewError = newStatusError // the library's only way to shape its errors
 	config := huma.DefaultConfig("blockprint", s.o.Version)
 	config.CreateHooks = nil // no $schema field in answers
 	config.DocsPath, config.OpenAPIPath, config.SchemasPath = "", "/openapi", ""
-	config.Info.Description = "Which consensus client built each block of Ethereum's beacon chain."
+	config.Info.Description = description
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"basic":  {Type: "http", Scheme: "basic"},
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
 	s.api = humago.New(s.mux, config)
+}
+
+// routes registers everything.
+func (s *Server) routes() {
+	s.newAPI("Which consensus client built each block of Ethereum's beacon chain.")
 	s.publicRoutes()
+	s.accuracyRoutes(gauge.New(s.store, nil, nil, storeNetwork(s.store), gauge.Options{Now: s.o.Now}))
+	s.opinionRoutes()
 	s.shareRoutes()
 	s.privateRoutes()
 	s.syncRoutes()

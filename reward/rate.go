@@ -158,6 +158,7 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 	for _, index := range a.Committees {
 		members := committees.Of(a.Data.Slot, index)
 		count := blockprint.CommitteeVotes{Index: index, Size: uint64(len(members))}
+		before, aloneBefore := r.worth, r.alone
 		for _, v := range members {
 			voted := a.Bit(bit)
 			bit++
@@ -174,6 +175,8 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 				total += gwei
 			}
 		}
+		count.Unseen = r.worth.Unseen - before.Unseen
+		count.Alone = r.worth.Alone - before.Alone + (r.alone-aloneBefore)/specDenominator
 		votes = append(votes, count)
 	}
 	r.exact += r.numerator / specDenominator

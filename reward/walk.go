@@ -21,6 +21,9 @@ type Walker struct {
 	// Empty, if not nil, gets the slots of the range that have no block. A slot counts as empty when the next
 	// block's parent lies before it: a node that answers "not found" may just lack its history.
 	Empty func(blockprint.Interval) error
+	// Rivals, if not nil, returns further blocks of the range with the same parent as one of the chain. They are rated
+	// as if they stood in its place and given to Block before it.
+	Rivals func(chain *beacon.Block) ([]*beacon.Block, error)
 }
 
 // Walk computes the rewards of all canonical blocks of a range of slots, in order, beginning at the warm-up
@@ -77,6 +80,9 @@ func (w *walk) block(ctx context.Context, b *beacon.Block) error {
 		return err
 	}
 	w.last = b
+	if err := w.rivals(ctx, b); err != nil {
+		return err
+	}
 	r, err := w.t.add(ctx, b)
 	if err != nil {
 		return err
@@ -93,6 +99,27 @@ func (w *walk) block(ctx context.Context, b *beacon.Block) error {
 	}
 	w.next = b.Slot + 1
 	return w.to.Block(Rated{b, r})
+}
+
+// rivals rates the blocks that could have stood in b's place.
+func (w *walk) rivals(ctx context.Context, b *beacon.Block) error {
+	if w.to.Rivals == nil || b.Slot < w.slots.Start {
+		return nil
+	}
+	list, err := w.to.Rivals(b)
+	if err != nil {
+		return err
+	}
+	for _, rival := range list {
+		r, err := w.t.Rate(ctx, rival)
+		if err != nil {
+			return err
+		}
+		if err := w.to.Block(Rated{rival, r}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // join makes sure that nothing is missing before b, and returns its parent's slot.

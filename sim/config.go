@@ -52,8 +52,12 @@ type Config struct {
 	LateVotes      float64 // share of votes that come too late for any aggregate, one to eight slots later
 	WrongHeads     float64 // share of votes for the parent although the slot's block was there
 	Proposers      int     // so many of the validators propose, each often; 0 for all
+	Leaked         float64 // share of validators with 20 to 31 ETH left, so that committees earn differently
 	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
 	Compounding float64
+	// Dreams asks, in each slot, a node of every variant for a block on the same parent as the proposer's. They join no
+	// chain; World.Dreams has them.
+	Dreams bool
 }
 
 // DefaultConfig is a healthy network with a little of everything.
@@ -65,7 +69,7 @@ func DefaultConfig(seed uint64) Config {
 		Shares: []Share{
 			{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}, {"teku/v1-plain", 1}, {"nimbus/2023", 1}, {"grandine/optimal", 1},
 		},
-		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16,
+		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16, Leaked: 0.03,
 		SkipRate: 0.01, SkipRun: 3, Nodes: 2, LateAggregates: 0.06, LostAggregates: 0.02, LateVotes: 0.02, WrongHeads: 0.01, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
 	}
 }

@@ -84,9 +84,15 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 			continue
 		}
 		list := *p.stored.at[g]
+		unseen := v.unseenIn(g)
+		alone := func(b bitset) {
+			if b.overlaps(unseen) { // what pays nothing is never picked
+				out = append(out, &candidate{parts: []aggregate{{g, b.clone()}}})
+			}
+		}
 		if !v.electra() {
 			for _, b := range list {
-				out = append(out, &candidate{parts: []aggregate{{g, b.clone()}}})
+				alone(b)
 			}
 			continue
 		}
@@ -98,7 +104,7 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 		}
 		for i, b := range list {
 			if i != best {
-				out = append(out, &candidate{parts: []aggregate{{g, b.clone()}}})
+				alone(b)
 			}
 		}
 		if used[g.data] == nil {

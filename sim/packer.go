@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"sort"
 
 	"blockprint"
@@ -68,6 +70,9 @@ type view struct {
 	parent  *block
 	members func(g group) []uint32 // committee members by position
 	valid   func(d *voteData) bool // the attestation may be included at all
+
+	unseenOf map[group]bitset   // members without a flag, of groups that were asked for
+	earnedBy map[voteData]uint8 // flags, of votes that were asked for
 }
 
 // electra tells whether attestations join committees.
@@ -89,17 +94,35 @@ func (v *view) flags(d *voteData) []uint8 {
 }
 
 // earned returns the flags that a vote would set.
-func (v *view) earned(d *voteData) uint8 { return earned(v.spec, v.fork, v.parent, v.slot, d) }
+func (v *view) earned(d *voteData) uint8 {
+	f, ok := v.earnedBy[*d]
+	if !ok {
+		f = earned(v.spec, v.fork, v.parent, v.slot, d)
+		v.earnedBy[*d] = f
+	}
+	return f
+}
+
+// unseenIn returns the members of a group's committee who have no flag yet. It must not be changed.
+func (v *view) unseenIn(g group) bitset {
+	out, ok := v.unseenOf[g]
+	if !ok {
+		members, flags := v.members(g), v.flags(&g.data)
+		out = newBitset(len(members))
+		for i, m := range members {
+			if flags[m] == 0 {
+				out.set(i)
+			}
+		}
+		v.unseenOf[g] = out
+	}
+	return out
+}
 
 // unseen returns those of an aggregate whose voters have no flag yet.
 func (v *view) unseen(a aggregate) bitset {
-	members, flags := v.members(a.group), v.flags(&a.data)
-	out := newBitset(len(members))
-	a.bits.each(func(i int) {
-		if flags[members[i]] == 0 {
-			out.set(i)
-		}
-	})
+	out := a.bits.clone()
+	out.keep(v.unseenIn(a.group))
 	return out
 }
 
@@ -304,6 +327,6 @@ func (e *entries[T]) newest(shuffle *rand.Rand) []group {
 	if shuffle != nil {
 		shuffle.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	}
-	sort.SliceStable(keys, func(i, j int) bool { return keys[i].data.slot > keys[j].data.slot })
+	slices.SortStableFunc(keys, func(a, b group) int { return cmp.Compare(b.data.slot, a.data.slot) })
 	return keys
 }

@@ -1,9 +1,12 @@
 package sim
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"blockprint"
@@ -24,6 +27,7 @@ type World struct {
 	balances []uint64
 	nodes    []*node
 	owner    []*node // of each validator
+	dreams   map[blockprint.Root]*block
 	shuffled map[shuffleKey]*reward.Committees
 
 	slot   blockprint.Slot
@@ -51,6 +55,9 @@ type node struct {
 	subnets map[int]bool // nil: all
 	// Shares of the aggregates that come after the next block, and never.
 	late, lost float64
+
+	asked  bool   // somebody asks it for blocks
+	dreamt *block // the newest that it built when asked
 }
 
 // delivery is gossip that comes after the next block.
@@ -87,13 +94,13 @@ func New(c Config) (*World, error) {
 	w := &World{
 		config: c, spec: c.spec(), rng: rand.New(rand.NewPCG(c.Seed, 0x626c6f636b707274)),
 		shuffled: map[shuffleKey]*reward.Committees{}, blocks: map[blockprint.Root]*block{}, bySlot: map[blockprint.Slot][]*block{},
-		subscribers: map[chan event]bool{}, votes: map[blockprint.Slot][]lateVote{},
+		subscribers: map[chan event]bool{}, votes: map[blockprint.Slot][]lateVote{}, dreams: map[blockprint.Root]*block{},
 	}
 	w.schemas = beacon.NewSchemas(&w.spec)
 	for i := range c.Validators {
 		w.active = append(w.active, uint32(i))
 		balance := uint64(32_000_000_000)
-		if w.rng.Float64() < 0.03 { // a few have been leaking
+		if w.rng.Float64() < c.Leaked {
 			balance = uint64(20+w.rng.IntN(12)) * 1_000_000_000
 		}
 		if w.rng.Float64() < c.Compounding {
@@ -177,6 +184,9 @@ func (w *World) Truth(root blockprint.Root) (client blockprint.Client, variant s
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	b := w.blocks[root]
+	if b == nil {
+		b = w.dreams[root]
+	}
 	if b == nil || b.node == nil {
 		return "", "", false
 	}
@@ -215,6 +225,7 @@ func (w *World) Step() Slot {
 	w.slot++
 	out := Slot{Slot: w.slot}
 	parent, votesAgainst := w.choosePlan()
+	w.dreamAll(parent)
 	var b *block
 	late := false
 	if w.skip == 0 && w.rng.Float64() < w.config.SkipRate {
@@ -223,6 +234,9 @@ func (w *World) Step() Slot {
 	if w.skip > 0 {
 		w.skip--
 	} else {
+		if w.config.Dreams {
+			w.dream(parent)
+		}
 		b = w.propose(parent)
 		late = !votesAgainst && w.rng.Float64() < w.config.LateRate
 		out.Block, out.Client = b.root, b.node.client
@@ -274,26 +288,82 @@ func (w *World) choosePlan() (parent *block, unseen bool) {
 
 // propose builds a block on parent by a random validator's node.
 func (w *World) propose(parent *block) *block {
-	proposers := w.config.Validators
-	if w.config.Proposers > 0 {
-		proposers = w.config.Proposers
-	}
-	proposer := uint64(w.rng.IntN(proposers))
-	n := w.owner[proposer]
-	epoch := w.spec.EpochOf(w.slot)
-	b := &block{slot: w.slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(epoch)}
-	v := w.view(b)
-	b.attestations = n.pool.pack(v)
+	b, v := w.build(parent, w.proposer())
 	b.state = v.state
 	b.exact = b.state.include(v, b.attestations)
 	b.stateRoot = sha256.Sum256(append(append([]byte("state"), parent.root[:]...), le64(uint64(w.slot))...))
 	graffiti := ""
 	if w.rng.Float64() < w.config.GraffitiRate {
-		graffiti = defaultGraffiti[n.client]
+		graffiti = defaultGraffiti[b.node.client]
 	}
 	w.encode(b, graffiti, parent)
 	w.add(b)
 	return b
+}
+
+// proposer draws a validator that may propose.
+func (w *World) proposer() uint64 {
+	if w.config.Proposers > 0 {
+		return uint64(w.rng.IntN(w.config.Proposers))
+	}
+	return uint64(w.rng.IntN(w.config.Validators))
+}
+
+// build lets a validator's node pack a block on parent.
+func (w *World) build(parent *block, proposer uint64) (*block, *view) {
+	n := w.owner[proposer]
+	b := &block{slot: w.slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(w.slot))}
+	v := w.view(b)
+	b.attestations = n.pool.pack(v)
+	return b, v
+}
+
+// dreamTries bounds the search for a proposer of each variant; one that has hardly any validators dreams less often.
+const dreamTries = 200
+
+// dream asks a node of each variant for a block on parent.
+func (w *World) dream(parent *block) {
+	done := map[string]bool{}
+	for range dreamTries {
+		proposer := w.proposer()
+		n := w.owner[proposer]
+		if done[n.variant] {
+			continue
+		}
+		done[n.variant] = true
+		b, _ := w.build(parent, proposer)
+		b.stateRoot = sha256.Sum256(append(append([]byte("dreamt state"), parent.root[:]...), le64(proposer)...))
+		w.encode(b, "", parent)
+		w.dreams[b.root] = b
+		b.attestations = nil // only the encoded block is asked for
+		if len(done) == len(w.config.Shares) {
+			return
+		}
+	}
+}
+
+// Dreams returns the dreamt blocks of each parent, signed and in SSZ, with the fork that they are of.
+func (w *World) Dreams() map[blockprint.Root][]Dream {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	out := map[blockprint.Root][]Dream{}
+	for root, b := range w.dreams {
+		out[b.parent.root] = append(out[b.parent.root], Dream{root, b.slot, b.fork, b.encoded})
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b Dream) int {
+			return cmp.Or(cmp.Compare(a.Slot, b.Slot), bytes.Compare(a.Root[:], b.Root[:]))
+		})
+	}
+	return out
+}
+
+// Dream is a block that a node built when asked, which joins no chain.
+type Dream struct {
+	Root  blockprint.Root
+	Slot  blockprint.Slot
+	Fork  blockprint.Fork
+	Block []byte
 }
 
 // view is what the packer of b's node sees.
@@ -305,6 +375,7 @@ func (w *World) view(b *block) *view {
 	epoch := w.spec.EpochOf(b.slot)
 	v := &view{
 		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, parent: b.parent,
+		unseenOf: map[group]bitset{}, earnedBy: map[voteData]uint8{},
 		state:   b.parent.state.advance(&w.spec, b.parent, epoch),
 		members: func(g group) []uint32 { return w.committeeOf(b.parent, g) },
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"time"
 
 	"blockprint"
 )
@@ -126,6 +127,7 @@ type Tally struct {
 
 // Store keeps labelled blocks. It is safe for concurrent use, by several processes too.
 type Store interface {
+	Gauge
 	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
 	// database is a Conflict that names both.
 	Identify(ctx context.Context, id Identity) error
@@ -196,4 +198,12 @@ func NewIdentity(n *blockprint.Network) Identity {
 		ConfigName: n.ConfigName, GenesisTime: n.GenesisTime.Unix(), GenesisValidatorsRoot: n.GenesisValidatorsRoot,
 		SlotSeconds: n.SlotDuration.Seconds(), SlotsPerEpoch: n.SlotsPerEpoch,
 	}
+}
+
+// Network returns the clock of the network that a database is tied to; the rest of it is not kept.
+func (id *Identity) Network() *blockprint.Network {
+	spec := blockprint.MainnetSpec()
+	spec.ConfigName, spec.SlotsPerEpoch = id.ConfigName, id.SlotsPerEpoch
+	spec.SlotDuration = time.Duration(id.SlotSeconds * float64(time.Second))
+	return &blockprint.Network{Spec: spec, GenesisTime: time.Unix(id.GenesisTime, 0), GenesisValidatorsRoot: id.GenesisValidatorsRoot}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
-	"blockprint/classify"
 	"blockprint/file"
 )
 
@@ -23,10 +22,7 @@ func newClassify() *cobra.Command {
 		Example: "  blockprint classify --model mainnet.model rewards/\n  blockprint classify --model mainnet.model --json slot_1_to_2048.json.gz",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if modelPath == "" {
-				return usagef("--model M is missing")
-			}
-			model, err := classify.Open(modelPath)
+			model, err := openModel(modelPath, rules.network)
 			if err != nil {
 				return err
 			}
@@ -66,7 +62,7 @@ func newClassify() *cobra.Command {
 			return out.Flush()
 		},
 	}
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file (see `blockprint train`)")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block instead of the table of shares")
 	rules.add(cmd)
 	return cmd

@@ -13,9 +13,15 @@ import (
 	"blockprint"
 )
 
+// ownConfig marks commands whose --config is a file of another form.
+const ownConfig = "own-config"
+
 // applyConfig sets the flags that the --config file names and the command line does not. A list in the file is a
 // flag that is given several times.
 func applyConfig(cmd *cobra.Command) error {
+	if _, ok := cmd.Annotations[ownConfig]; ok {
+		return nil
+	}
 	path, _ := cmd.Flags().GetString("config")
 	if path == "" {
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"blockprint"
 	"blockprint/evaluate"
 	"blockprint/feature"
 	"blockprint/train"
@@ -54,19 +55,27 @@ func newEvaluate() *cobra.Command {
 }
 
 func newSimTrain() *cobra.Command {
-	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool(), Size: evaluate.DefaultSize()}, ElectraSlot: evaluate.MainnetElectraSlot, Fit: train.DefaultOptions("gbt")}
+	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool()}, Fit: train.DefaultOptions("gbt")}
 	var out string
+	var sizes []string
+	var slots int
+	electra, _ := blockprint.ElectraSlot("mainnet") // it is known
 	cmd := &cobra.Command{
 		Use:   "train -o MODEL",
 		Short: "Train a model in simulated networks, for the time before Electra and since",
 		Long: "Draws simulated networks with all known variants of all clients and trains a model of two parts in them. It knows\n" +
 			"simulated blocks only: how it does on a real network must be measured there.",
-		Example: "  blockprint sim train -o simulated.model\n  blockprint sim train -o simulated.model --validators 131072 --dir worlds/",
+		Example: "  blockprint sim train -o simulated.model\n  blockprint sim train -o simulated.model --sizes 131072x64,262144x64 --dir worlds/",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
 			}
+			var err error
+			if o.Sizes, err = parseSizes(sizes, slots); err != nil {
+				return err
+			}
+			o.ElectraSlot = electra
 			o.Logger, o.Progress = slog.Default(), progressBar("worlds")
 			o.Fit.Features, o.Fit.Seed, o.Fit.Tool = feature.Names(), o.Seed, tool()
 			m, err := evaluate.BuildModel(cmd.Context(), o)
@@ -86,11 +95,27 @@ func newSimTrain() *cobra.Command {
 	flags.StringVarP(&out, "output", "o", "", "model file to write")
 	flags.Uint64Var(&o.Seed, "seed", 1, "everything follows from it")
 	flags.IntVar(&o.TrainWorlds, "worlds", 16, "networks of each era")
-	flags.IntVar(&o.Size.Slots, "slots", o.Size.Slots, "slots of each network")
-	flags.IntVar(&o.Size.Validators, "validators", o.Size.Validators, "validators of each network")
-	flags.IntVar(&o.Size.Committees, "committees", o.Size.Committees, "committees in a slot")
+	flags.IntVar(&slots, "slots", 200, "slots of each network; in each of them every client builds a block")
+	flags.StringSliceVar(&sizes, "sizes", []string{"16384x16", "131072x64"}, "sizes of the networks in turn, as VALIDATORSxCOMMITTEES (of a slot)")
 	flags.IntVar(&o.Fit.Rounds, "rounds", 0, "trees per client at most (default 400)")
+	flags.IntVar(&o.Fit.Leaves, "leaves", 0, "leaves of a tree (default 31)")
 	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
-	flags.Uint64Var((*uint64)(&o.ElectraSlot), "electra-slot", uint64(o.ElectraSlot), "first slot of the second part")
+	flags.Uint64Var((*uint64)(&electra), "electra-slot", uint64(electra), "first slot of the second part")
 	return cmd
+}
+
+// parseSizes reads sizes of networks, VALIDATORSxCOMMITTEES each.
+func parseSizes(list []string, slots int) ([]evaluate.Size, error) {
+	var out []evaluate.Size
+	for _, s := range list {
+		size := evaluate.Size{Slots: slots}
+		if _, err := fmt.Sscanf(s, "%dx%d", &size.Validators, &size.Committees); err != nil || size.Validators < 1 || size.Committees < 1 {
+			return nil, usagef("--sizes %q: expected VALIDATORSxCOMMITTEES, 131072x64 say", s)
+		}
+		out = append(out, size)
+	}
+	if len(out) == 0 || slots < 1 {
+		return nil, usagef("--sizes and --slots must not be empty")
+	}
+	return out, nil
 }

@@ -13,6 +13,8 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/classify"
+	"blockprint/classify/builtin"
 	"blockprint/httpapi"
 	"blockprint/store/sqlite"
 )
@@ -82,6 +84,25 @@ func secrets(flag string, values []string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// modelHelp describes a --model flag.
+const modelHelp = "model file, or \"simulated\" for the one that ships, trained in simulated networks only"
+
+// openModel opens a model file, or the model that ships for the network of that name.
+func openModel(path, network string) (*classify.Model, error) {
+	switch path {
+	case "":
+		return nil, usagef("--model M is missing: make one with `blockprint train`, or try --model %s, which was trained in simulated networks only", builtin.Name)
+	case builtin.Name:
+		electra, err := blockprint.ElectraSlot(network)
+		if err != nil {
+			return nil, err
+		}
+		slog.Warn("the built-in model was trained in simulated networks only: how well it does on a real one is not known")
+		return builtin.Model(electra)
+	}
+	return classify.Open(path)
 }
 
 // openDB opens a database that must be there; flag names it in the error.

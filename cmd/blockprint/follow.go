@@ -85,7 +85,7 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 	nodes.add(cmd)
 	rules.add(cmd)
 	cmd.Flags().StringVar(&db, "db", "", "database to keep (made if it does not exist)")
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file, with --db")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; with --db")
 	cmd.Flags().StringVar(&remote, "blockprint", "", "URL of a `blockprint serve --model` to write to instead of a database")
 	cmd.Flags().StringVar(&token, "token", "", "bearer token for --blockprint")
 	cmd.Flags().StringVar(&since, "since", "finalized", "where history begins in a new database: a slot, genesis, or finalized")
@@ -116,10 +116,7 @@ func openRecorder(ctx context.Context, db, modelPath, remote, token string, rule
 		r, err := httpapi.NewRemote(remote, token)
 		return r, func() {}, err
 	}
-	if modelPath == "" {
-		return nil, nil, usagef("--model M is missing: make one with `blockprint train`")
-	}
-	model, err := classify.Open(modelPath)
+	model, err := openModel(modelPath, rules.network)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -146,10 +143,7 @@ func newWatch() *cobra.Command {
 		Example: "  blockprint watch --beacon http://localhost:5052 --model mainnet.model",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if modelPath == "" {
-				return usagef("--model M is missing: make one with `blockprint train`")
-			}
-			model, err := classify.Open(modelPath)
+			model, err := openModel(modelPath, rules.network)
 			if err != nil {
 				return err
 			}
@@ -172,7 +166,7 @@ func newWatch() *cobra.Command {
 	}
 	nodes.add(cmd)
 	rules.add(cmd)
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block")
 	return cmd
 }

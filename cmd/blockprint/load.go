@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
-	"blockprint/classify"
 	"blockprint/file"
 	"blockprint/httpapi"
 	"blockprint/reward"
@@ -76,7 +75,7 @@ func newBuildDB() *cobra.Command {
 			if db == "" || modelPath == "" {
 				return usagef("--db D and --model M are needed")
 			}
-			model, err := classify.Open(modelPath)
+			model, err := openModel(modelPath, rules.network)
 			if err != nil {
 				return err
 			}
@@ -102,7 +101,7 @@ func newBuildDB() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist)")
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
 	rules.add(cmd)
 	return cmd
 }
@@ -131,7 +130,7 @@ func newReclassify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := classify.Open(modelPath)
+			m, err := openModel(modelPath, rules.network)
 			if err != nil {
 				return err
 			}
@@ -154,7 +153,7 @@ func newReclassify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
 	cmd.Flags().StringVar(&slots, "slots", "", "slots to label, as A-B or A- (default all)")
 	rules.add(cmd)
 	return cmd

@@ -33,7 +33,7 @@ func newModelInspect() *cobra.Command {
 		Example: "  blockprint model inspect mainnet.model\n  blockprint model inspect mainnet.model --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := classify.Open(args[0])
+			m, err := openModel(args[0], "mainnet")
 			if err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func newServe() *cobra.Command {
 			}
 			var model *classify.Model
 			if modelPath != "" {
-				if model, err = classify.Open(modelPath); err != nil {
+				if model, err = openModel(modelPath, rules.network); err != nil {
 					return err
 				}
 			}
@@ -60,7 +60,7 @@ func newServe() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist)")
-	cmd.Flags().StringVar(&modelPath, "model", "", "model file; without one, labels are served but not made")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; without one, labels are served but not made")
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8000", "address to serve on")
 	cmd.Flags().Uint64Var(&o.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")
 	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")

@@ -190,9 +190,10 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything on a simulated network",
-		Long: `Starts a simulated network, trains a model on its first epochs, whose builders are known, then follows the
-chain, labels each block, stores it and serves the API. The figures are those of a simulation.`,
-		Example: "  blockprint demo\n  blockprint demo --slots 320 --exit --json",
+		Long: `Starts a simulated network, follows its chain with the model that ships (or, with --train-epochs, one trained on
+its first epochs, whose builders are known), labels each block, stores it and serves the API. The figures are those
+of a simulation.`,
+		Example: "  blockprint demo\n  blockprint demo --slots 320 --exit --json\n  blockprint demo --electra-epoch 0 --train-epochs 20",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -202,8 +203,8 @@ chain, labels each block, stores it and serves the API. The figures are those of
 			if exit && o.Slots == 0 {
 				o.Slots = 320
 			}
-			if o.Slots < 0 || o.TrainEpochs < 1 {
-				return usagef("--slots must not be negative and --train-epochs must be at least 1")
+			if o.Slots < 0 || o.TrainEpochs < 0 {
+				return usagef("--slots and --train-epochs must not be negative")
 			}
 			if !exit {
 				o.SlotTime = slotTime
@@ -211,7 +212,7 @@ chain, labels each block, stores it and serves the API. The figures are those of
 				o.Listen = "127.0.0.1:0"
 			}
 			// Genesis lies so far back that the first followed slot is now.
-			back := time.Duration(uint64(o.TrainEpochs)*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
+			back := time.Duration(uint64(o.History())*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
 			o.World.GenesisTime = time.Now().Add(-back).Truncate(time.Second)
 			o.Tool, o.Logger = tool(), slog.New(slog.DiscardHandler)
 			if level, _ := cmd.Flags().GetString("log-level"); level == "debug" {
@@ -235,7 +236,7 @@ chain, labels each block, stores it and serves the API. The figures are those of
 		},
 	}
 	world.add(cmd)
-	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 20, "epochs to train on")
+	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 0, "epochs to train an own model on (default: use the one that ships)")
 	cmd.Flags().IntVar(&o.Slots, "slots", 0, "slots to follow; 0 for no end (320 with --exit)")
 	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "real time of a slot")
 	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible and exit")
@@ -252,7 +253,11 @@ type liveTable struct {
 }
 
 func (t *liveTable) started(s demo.Started) {
-	fmt.Printf("Trained on %d blocks in %.1f s (%s).\n", s.TrainBlocks, s.Took.Seconds(), s.Model)
+	if s.TrainBlocks > 0 {
+		fmt.Printf("Trained on %d blocks in %.1f s (%s).\n", s.TrainBlocks, s.Took.Seconds(), s.Model)
+	} else {
+		fmt.Printf("Using the model that ships (%s), which was trained in other simulated networks.\n", s.Model)
+	}
 	fmt.Printf("Beacon API of the simulated node: %s\nblockprint's API: %s (try %s/sync/status and %s/docs)\n\n", s.Node, s.API, s.API, s.API)
 }
 

@@ -32,7 +32,8 @@ const Source = "simulated network"
 // warmUp is how many slots at the start of a world are left out: pools and committees must fill first.
 const warmUpEpochs = 2
 
-// Run makes a world, runs it for a number of slots after its warm-up, and gives each canonical block in order.
+// Run makes a world, runs it for a number of slots after its warm-up, and gives each canonical block in order, each
+// after those that were dreamt in its place.
 func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each func(Block) error) (err error) {
 	w, err := sim.New(c)
 	if err != nil {
@@ -59,11 +60,28 @@ func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each fu
 	}
 	defer client.Close()
 	_, head := w.Head()
-	return reward.Walk(ctx, client, log, blockprint.Interval{Start: first + 1, End: head}, reward.Walker{Block: func(r reward.Rated) error {
-		truth, variant, ok := w.Truth(r.Block.Root)
-		if !ok {
-			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
-		}
-		return each(Block{r.Reward, truth, variant})
-	}})
+	dreams := w.Dreams()
+	schemas := beacon.NewSchemas(&w.Network().Spec)
+	return reward.Walk(ctx, client, log, blockprint.Interval{Start: first + 1, End: head}, reward.Walker{
+		Block: func(r reward.Rated) error {
+			truth, variant, ok := w.Truth(r.Block.Root)
+			if !ok {
+				return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
+			}
+			return each(Block{r.Reward, truth, variant})
+		},
+		Rivals: func(chain *beacon.Block) (out []*beacon.Block, err error) {
+			for _, d := range dreams[chain.ParentRoot] {
+				if d.Slot != chain.Slot {
+					continue // of an orphan on the same parent
+				}
+				b, err := schemas.DecodeSigned(d.Fork, d.Block)
+				if err != nil {
+					return nil, fmt.Errorf("dreamt block of slot %d: %w", d.Slot, err)
+				}
+				out = append(out, b)
+			}
+			return out, nil
+		},
+	})
 }

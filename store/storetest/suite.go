@@ -29,6 +29,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"counts", counts},
 		{"relabel", relabel},
 		{"tally", tally},
+		{"gauge", gauge},
+		{"opinions", opinions},
 		{"identity", identity},
 		{"random coverage", randomCoverage},
 	} {

@@ -239,6 +239,17 @@ func (w *Writer) End(s Source) {
 	w.open = false
 }
 
+// Flush writes what was ended, so that a crash loses nothing of it.
+func (w *Writer) Flush() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if err := w.f.Sync(); err != nil {
+		return fmt.Errorf("feature file: %w", err)
+	}
+	return nil
+}
+
 // Abort takes the present source's rows away again.
 func (w *Writer) Abort() error {
 	w.open = false

@@ -1,0 +1,220 @@
+package beacon
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"mime"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/go-faster/jx"
+
+	"blockprint"
+)
+
+// ProduceOptions say how a node is asked for a block.
+type ProduceOptions struct {
+	// SkipRandao asks the node not to look at the RANDAO reveal, which is the point at infinity: whoever asks has no
+	// validator's key.
+	SkipRandao bool
+	SSZ        bool // ask for SSZ, and read JSON if the node gives that
+	// V3 asks for the third version of the endpoint first, else the second; the other one is tried when the node
+	// does not know the first.
+	V3 bool
+	// BuilderBoost is builder_boost_factor, in per cent of a builder's bid; nil leaves it to the node.
+	BuilderBoost *uint64
+}
+
+// Produced is a block that a node built when it was asked.
+type Produced struct {
+	*Block
+	Endpoint int // version of the endpoint that gave it: 2 or 3
+	// Blinded tells that the payload is a builder's, of which the node gave the header only.
+	Blinded bool
+	// Value is the consensus reward in wei as the node tells it; nil if it does not.
+	Value *big.Int
+	// JSON is the unsigned block with its payload's header, in the Beacon API's form.
+	JSON []byte
+}
+
+// infinity is the encoding of the point at infinity, the only signature that needs no key.
+const infinity = "0xc0"
+
+// Produce asks the node to build a block for a slot, without signing or publishing it.
+func (c *Client) Produce(ctx context.Context, slot blockprint.Slot, o ProduceOptions) (*Produced, error) {
+	versions := []int{2, 3}
+	if o.V3 {
+		versions = []int{3, 2}
+	}
+	c.mu.Lock()
+	known := c.produces
+	c.mu.Unlock()
+	if known != 0 {
+		versions = []int{known, 5 - known}
+	}
+	var first error
+	for _, v := range versions {
+		p, err := c.produce(ctx, slot, v, o)
+		if err == nil {
+			c.mu.Lock()
+			c.produces = v
+			c.mu.Unlock()
+			return p, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if ctx.Err() != nil || !unknownEndpoint(err) {
+			return nil, first
+		}
+	}
+	return nil, first
+}
+
+// unknownEndpoint tells errors that a node without an endpoint gives from those of a node that cannot build now.
+func unknownEndpoint(err error) bool {
+	var s *statusReply
+	return errors.As(err, &s) && s.status >= 400 && s.status < 500
+}
+
+func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int, o ProduceOptions) (*Produced, error) {
+	schemas, err := c.Schemas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	path := fmt.Sprintf("/eth/v%d/validator/blocks/%d?randao_reveal=%s%s", version, slot, infinity, strings.Repeat("0", 2*signatureSize-2))
+	if o.SkipRandao {
+		path += "&skip_randao_verification=" // with an empty value, as all clients read it
+	}
+	if o.BuilderBoost != nil && version >= 3 {
+		path += "&builder_boost_factor=" + url.QueryEscape(strconv.FormatUint(*o.BuilderBoost, 10))
+	}
+	accept := acceptJSON
+	if o.SSZ {
+		accept = acceptSSZ
+	}
+	var p *Produced
+	read := func(a answer) error {
+		var err error
+		p, err = c.readProduced(schemas, a)
+		if err == nil && p.Slot != slot {
+			err = blockprint.Errorf(blockprint.Invalid, "asked for a block of slot %d, the node built one of slot %d", slot, p.Slot)
+		}
+		return err
+	}
+	err = c.get(ctx, path, accept, limitBlock, read)
+	if err != nil && o.SSZ && ctx.Err() == nil && !unknownEndpoint(err) {
+		err = c.get(ctx, path, acceptJSON, limitBlock, read) // some nodes fail when SSZ is asked for
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.Endpoint = version
+	return p, nil
+}
+
+func (c *Client) readProduced(schemas *Schemas, a answer) (*Produced, error) {
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		return nil, err
+	}
+	p := &Produced{Blinded: a.Header.Get("Eth-Execution-Payload-Blinded") == "true"}
+	value, version := a.Header.Get("Eth-Consensus-Block-Value"), a.Header.Get("Eth-Consensus-Version")
+	var encoded []byte
+	var fork blockprint.Fork
+	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind == "application/octet-stream" {
+		if fork, err = blockprint.ParseFork(version); err != nil {
+			return nil, fmt.Errorf("an SSZ block without its fork: %w", err)
+		}
+		encoded = body
+		if fork >= blockprint.Deneb && !p.Blinded {
+			if encoded, err = blockOfContents(body); err != nil {
+				return nil, err
+			}
+		}
+	} else if encoded, fork, err = c.producedJSON(schemas, body, version, &value, p); err != nil {
+		return nil, err
+	}
+	if p.Value, _ = new(big.Int).SetString(value, 10); value == "" {
+		p.Value = nil
+	}
+	if p.Blinded {
+		p.Block, err = schemas.DecodeBlinded(fork, encoded)
+	} else {
+		p.Block, err = schemas.DecodeBlock(fork, encoded)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !p.Blinded {
+		encoded = schemas.Blind(fork, encoded)
+	}
+	p.JSON = schemas.blinded[fork].AppendJSON(nil, encoded)
+	return p, nil
+}
+
+// blockOfContents takes the block out of SSZ block contents (block, proofs, blobs), which begin with three offsets.
+func blockOfContents(b []byte) ([]byte, error) {
+	const offsets = 12
+	if len(b) < offsets {
+		return nil, errors.New("the block contents are cut off")
+	}
+	start, end := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
+	if start != offsets || end < start || uint64(end) > uint64(len(b)) {
+		return nil, fmt.Errorf("not the SSZ of block contents: they begin with the offsets %d and %d", start, end)
+	}
+	return b[start:end], nil
+}
+
+// producedJSON reads the JSON answer of either version into SSZ.
+func (c *Client) producedJSON(schemas *Schemas, body []byte, version string, value *string, p *Produced) ([]byte, blockprint.Fork, error) {
+	var reply struct {
+		Version string          `json:"version"`
+		Blinded bool            `json:"execution_payload_blinded"`
+		Value   string          `json:"consensus_block_value"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &reply); err != nil {
+		return nil, 0, badJSON("the JSON of a produced block", body, err)
+	}
+	if reply.Data == nil {
+		return nil, 0, errors.New(`not a produced block: "data" is missing`)
+	}
+	p.Blinded = p.Blinded || reply.Blinded
+	if *value == "" {
+		*value = reply.Value
+	}
+	if reply.Version != "" {
+		version = reply.Version
+	}
+	var contents struct {
+		Block json.RawMessage   `json:"block"`
+		Slot  blockprint.Quoted `json:"slot"`
+	}
+	if err := json.Unmarshal(reply.Data, &contents); err != nil {
+		return nil, 0, err
+	}
+	fork, err := c.forkOf(version, func() (blockprint.Slot, error) { return blockprint.Slot(contents.Slot), nil })
+	if err != nil {
+		return nil, 0, err
+	}
+	data := reply.Data
+	if contents.Block != nil {
+		data = contents.Block
+	}
+	t := schemas.blocks[fork]
+	if p.Blinded {
+		t = schemas.blinded[fork]
+	}
+	encoded, err := t.FromJSON(jx.DecodeBytes(data))
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s block: %w", fork, err)
+	}
+	return encoded, fork, nil
+}

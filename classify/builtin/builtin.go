@@ -1,0 +1,39 @@
+// Package builtin holds the model that ships with the program. It was trained in simulated networks only: it serves
+// demonstrations and a first look at a network, until there is a model of that network's own blocks, and its accuracy
+// there is not known.
+package builtin
+
+import (
+	_ "embed"
+	"fmt"
+
+	"blockprint"
+	"blockprint/classify"
+)
+
+//go:generate go run blockprint/cmd/blockprint sim train -o simulated.model --sizes 16384x16,131072x64,65536x64 --worlds 18 --slots 160 --rounds 120 --leaves 15 --electra-slot 1
+
+//go:embed simulated.model
+var encoded []byte
+
+// Name is what commands call the model.
+const Name = "simulated"
+
+// Model returns the model for a network whose first Electra slot is electra; it may be 0, or 1<<62 for never.
+func Model(electra blockprint.Slot) (*classify.Model, error) {
+	m, err := classify.Decode(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("the built-in model: %w", err)
+	}
+	if len(m.Parts) != 2 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "the built-in model has %d parts: expected one before and one since Electra", len(m.Parts))
+	}
+	m.Name = Name + "@" + m.Name
+	m.Parts[1].Slots = &blockprint.Interval{Start: electra, End: 1<<63 - 1}
+	if electra == 0 {
+		m.Parts = m.Parts[1:]
+	} else {
+		m.Parts[0].Slots = &blockprint.Interval{Start: 0, End: electra - 1}
+	}
+	return m, nil
+}

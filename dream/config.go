@@ -1,0 +1,169 @@
+package dream
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"blockprint"
+)
+
+// Config is blockdreamer's configuration file, unchanged: TOML, unknown keys are errors.
+type Config struct {
+	// Network is the network's name, which the nodes must be of; NetworkDir was the original's other way to say so.
+	// The nodes are asked for everything else, so both may be left out.
+	Network       string           `toml:"network"`
+	NetworkDir    string           `toml:"network_dir"`
+	CanonicalBN   string           `toml:"canonical_bn"`
+	PostEndpoints []EndpointConfig `toml:"post_endpoints"`
+	Nodes         []NodeConfig     `toml:"nodes"`
+
+	// The single endpoint of old files.
+	PostEndpoint          *string `toml:"post_endpoint"`
+	PostResultsDir        string  `toml:"post_results_dir"`
+	PostExtraData         *bool   `toml:"post_extra_data"`
+	CompareRewards        bool    `toml:"compare_rewards"`
+	PostRequireAll        bool    `toml:"post_require_all"`
+	PostRequireSameParent bool    `toml:"post_require_same_parent"`
+}
+
+// NodeConfig is a node that is asked for blocks.
+type NodeConfig struct {
+	Name               string  `toml:"name"`
+	Label              string  `toml:"label"`
+	URL                string  `toml:"url"`
+	SkipRandao         bool    `toml:"skip_randao_verification"`
+	SSZ                *bool   `toml:"ssz"`     // default true
+	V3                 bool    `toml:"v3"`      // which endpoint is tried first
+	Enabled            *bool   `toml:"enabled"` // default true
+	BuilderBoostFactor *uint64 `toml:"builder_boost_factor"`
+
+	UseBuilder   *bool `toml:"use_builder"`   // deprecated
+	VerifyRandao *bool `toml:"verify_randao"` // deprecated: skip_randao_verification the other way round
+}
+
+// EndpointConfig is where dreamt blocks are posted: a gauge, or Lighthouse's block_rewards.
+type EndpointConfig struct {
+	Name string `toml:"name"`
+	// URL may carry a name and password for basic authentication.
+	URL        string `toml:"url"`
+	ResultsDir string `toml:"results_dir"` // keeps the answers, in the layout of training data
+	ExtraData  *bool  `toml:"extra_data"`  // default true: names and labels beside the blocks
+	// CompareRewards logs which node's block would earn most.
+	CompareRewards    bool `toml:"compare_rewards"`
+	RequireAll        bool `toml:"require_all"`         // post only if every node gave a block
+	RequireSameParent bool `toml:"require_same_parent"` // post only if all blocks build on the same parent
+}
+
+// ReadConfig reads a configuration. warnings name deprecated keys.
+func ReadConfig(path string) (c *Config, warnings []string, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if c, warnings, err = ParseConfig(data); err != nil {
+		return nil, nil, blockprint.Errorf(blockprint.Invalid, "%s: %w", path, err)
+	}
+	return c, warnings, nil
+}
+
+// ParseConfig reads a configuration's text.
+func ParseConfig(data []byte) (*Config, []string, error) {
+	c := &Config{}
+	if err := blockprint.DecodeTOML(data, c); err != nil {
+		return nil, nil, err
+	}
+	warnings := c.modernise()
+	return c, warnings, c.check()
+}
+
+// modernise translates deprecated keys.
+func (c *Config) modernise() (warnings []string) {
+	if c.PostEndpoint != nil {
+		warnings = append(warnings, "post_endpoint and the keys beside it are deprecated: use [[post_endpoints]]")
+		c.PostEndpoints = append(c.PostEndpoints, EndpointConfig{
+			Name: "post_endpoint", URL: *c.PostEndpoint, ResultsDir: c.PostResultsDir, ExtraData: c.PostExtraData, CompareRewards: c.CompareRewards,
+			RequireAll: c.PostRequireAll, RequireSameParent: c.PostRequireSameParent,
+		})
+	}
+	if c.NetworkDir != "" {
+		warnings = append(warnings, "network_dir has no effect: the nodes are asked for their network's constants")
+	}
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		if n.UseBuilder != nil {
+			warnings = append(warnings, fmt.Sprintf("node %s: use_builder is deprecated and has no effect: use builder_boost_factor", n.Name))
+		}
+		if n.VerifyRandao != nil {
+			warnings = append(warnings, fmt.Sprintf("node %s: verify_randao is deprecated: use skip_randao_verification", n.Name))
+			n.SkipRandao = n.SkipRandao || !*n.VerifyRandao
+		}
+	}
+	return warnings
+}
+
+func (c *Config) check() error {
+	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
+	if c.Network != "" && c.NetworkDir != "" {
+		return bad("network and network_dir are both given: expected at most one")
+	}
+	if err := checkURL(c.CanonicalBN); err != nil {
+		return bad("canonical_bn: %w", err)
+	}
+	var names []string
+	for i, n := range c.Nodes {
+		if n.Name == "" || n.Label == "" {
+			return bad("node %d of the file: name and label are needed", i+1)
+		}
+		if strings.ContainsAny(n.Name, "/\\") || strings.HasPrefix(n.Name, ".") {
+			return bad("node %q: a name is part of file names, so it must have no slash and not begin with a dot", n.Name)
+		}
+		if slices.Contains(names, n.Name) {
+			return bad("two nodes are called %q", n.Name)
+		}
+		names = append(names, n.Name)
+		if err := checkURL(n.URL); err != nil {
+			return bad("node %s: url: %w", n.Name, err)
+		}
+	}
+	if len(c.Enabled()) == 0 {
+		return bad("no node is enabled")
+	}
+	for _, e := range c.PostEndpoints {
+		if err := checkURL(e.URL); err != nil {
+			return bad("post endpoint %s: url: %w", e.Name, err)
+		}
+	}
+	return nil
+}
+
+// CheckLabels makes sure that the nodes' labels are clients, or among those that are allowed besides.
+func (c *Config) CheckLabels(also []string) error {
+	for _, n := range c.Enabled() {
+		if _, err := blockprint.ParseLabel(n.Label, also); err != nil {
+			return blockprint.Errorf(blockprint.Invalid, "node %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+// Enabled returns the nodes that are asked.
+func (c *Config) Enabled() []NodeConfig {
+	var out []NodeConfig
+	for _, n := range c.Nodes {
+		if n.Enabled == nil || *n.Enabled {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q: expected a URL such as http://localhost:5052", s)
+	}
+	return nil
+}

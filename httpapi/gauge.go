@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
+
+	"blockprint"
+	"blockprint/gauge"
+	"blockprint/store"
+)
+
+// NewGauge returns the service of a gauge: POST /classify in the original's form, and what is known of the accuracy.
+func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
+	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux()}
+	var err error
+	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
+		return nil, err
+	}
+	srv.meter()
+	srv.newAPI("Measures the classifier by blocks of nodes whose client is known.")
+	srv.accuracyRoutes(g)
+	register(srv, huma.Operation{Method: http.MethodPost, Path: "/classify", Summary: "Rate and label dreamt blocks, and note how well that went", Tags: []string{"private"}, Security: credentials},
+		func(ctx context.Context, in *struct {
+			RawBody []byte
+		},
+		) (*dreamtOutput, error) {
+			return srv.classifyDreamt(ctx, g, in.RawBody)
+		})
+	srv.mux.HandleFunc("GET /docs", srv.serveDocs)
+	srv.mux.Handle("GET /metrics", promhttp.HandlerFor(srv.o.Registry, promhttp.HandlerOpts{}))
+	srv.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	srv.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := g.Summarise(r.Context()); err != nil || srv.closing.Load() {
+			writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	srv.mux.HandleFunc("/", srv.serveUnknown)
+	return srv, nil
+}
+
+type dreamtOutput struct {
+	Unrated string `header:"Blockprint-Unrated" doc:"How many blocks could not be rated; their places are null."`
+	Body    []json.RawMessage
+}
+
+func (s *Server) classifyDreamt(ctx context.Context, g *gauge.Gauge, body []byte) (*dreamtOutput, error) {
+	var q struct {
+		Names  []string          `json:"names"`
+		Labels []string          `json:"labels"`
+		Blocks []json.RawMessage `json:"blocks"`
+	}
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, `expected {"names": [...], "labels": [...], "blocks": [...]}: %w`, err)
+	}
+	if q.Names == nil || q.Labels == nil || q.Blocks == nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, `expected {"names": [...], "labels": [...], "blocks": [...]}: a list is missing`)
+	}
+	rewards, errs, err := g.Classify(ctx, q.Names, q.Labels, q.Blocks)
+	if err != nil {
+		return nil, err
+	}
+	out := &dreamtOutput{Body: []json.RawMessage{}}
+	unrated := 0
+	for i, r := range rewards {
+		if errs[i] != nil {
+			unrated++
+			s.o.Logger.Warn("dreamt block cannot be rated", "node", q.Names[i], "error", errs[i])
+		}
+		if r == nil {
+			out.Body = append(out.Body, json.RawMessage("null"))
+			continue
+		}
+		out.Body = append(out.Body, r.AppendJSON(nil))
+	}
+	if unrated > 0 {
+		out.Unrated = strconv.Itoa(unrated)
+	}
+	return out, nil
+}
+
+// accuracyRoutes are those that tell what a gauge knows.
+func (s *Server) accuracyRoutes(g *gauge.Gauge) {
+	op := func(path, summary string) huma.Operation {
+		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"accuracy"}}
+	}
+	for _, path := range []string{"/accuracy", "/confusion"} {
+		register(s, op(path, "How dreamt blocks of the last two weeks were labelled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
+			out, err := g.Summarise(ctx)
+			return &bodyOf[*gauge.Summary]{out}, err
+		})
+	}
+	register(s, op("/accuracy/days/{first}/{last}", "The same day by day (YYYY-MM-DD, both included) and model by model"), func(ctx context.Context, in *struct {
+		First string `path:"first"`
+		Last  string `path:"last"`
+	},
+	) (*bodyOf[[]gauge.Day], error) {
+		for _, day := range []string{in.First, in.Last} {
+			if _, err := time.Parse(time.DateOnly, day); err != nil {
+				return nil, blockprint.Errorf(blockprint.Invalid, "%.40q is not a day: expected YYYY-MM-DD", day)
+			}
+		}
+		out, err := g.Days(ctx, in.First, in.Last)
+		return &bodyOf[[]gauge.Day]{out}, err
+	})
+}
+
+// storeNetwork returns the chain's clock as the store knows it.
+func storeNetwork(s store.Store) func(context.Context) (*blockprint.Network, error) {
+	return func(ctx context.Context) (*blockprint.Network, error) {
+		id, ok, err := s.Identity(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, blockprint.Errorf(blockprint.NotFound, "the database is not tied to a network yet: nothing has been followed or dreamt")
+		}
+		return id.Network(), nil
+	}
+}
+
+// maxOpinionSlots is how many slots' opinions one answer may span: a day of mainnet.
+const maxOpinionSlots = 7200
+
+type opinionJSON struct {
+	Slot      blockprint.Slot    `json:"slot"`
+	BlockRoot blockprint.Root    `json:"block_root"`
+	Likely    *blockprint.Client `json:"likely" doc:"The client whose node's block is clearly nearest; null if it is too close to call."`
+	Details   json.RawMessage    `json:"details" doc:"The distances of the dreamt blocks to the canonical one, nearest first, and between each other."`
+}
+
+func (s *Server) opinionRoutes() {
+	register(s, huma.Operation{
+		Method: http.MethodGet, Path: "/distances/{start_slot}/{end_slot}", Tags: []string{"accuracy"},
+		Summary: "How far canonical blocks of the slots from start to end are from those that nodes dreamt: a second opinion",
+	}, func(ctx context.Context, in *struct {
+		Start uint64 `path:"start_slot" maximum:"9223372036854775807"`
+		End   uint64 `path:"end_slot" maximum:"9223372036854775807"`
+	},
+	) (*bodyOf[[]opinionJSON], error) {
+		if in.End < in.Start || in.End-in.Start >= maxOpinionSlots {
+			return nil, blockprint.Errorf(blockprint.Invalid, "slots %d to %d: expected at most %d, and the end not before the start", in.Start, in.End, maxOpinionSlots)
+		}
+		out := []opinionJSON{}
+		for o, err := range s.store.Opinions(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)}) {
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, opinionJSON{o.Slot, o.Root, nullable(o.Likely), json.RawMessage(o.Details)})
+		}
+		return &bodyOf[[]opinionJSON]{out}, nil
+	})
+}
+
+// withDefaults fills in what was left out.
+func (o Options) withDefaults() Options {
+	if o.HeadTolerance == 0 {
+		o.HeadTolerance = DefaultHeadTolerance
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	return o
+}

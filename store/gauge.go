@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"blockprint"
+)
+
+// Observation is what the block that a node of a known client dreamt in a slot was labelled.
+type Observation struct {
+	Slot  blockprint.Slot
+	Node  string
+	Label blockprint.Client // the node's own client
+	Guess blockprint.Client
+	Model string
+	Day   string // of the slot, UTC, YYYY-MM-DD
+}
+
+// NodeCount is a number of a node's dreamt blocks that were labelled alike.
+type NodeCount struct {
+	Node   string
+	Label  blockprint.Client
+	Guess  blockprint.Client
+	Model  string
+	Blocks int64
+	Latest blockprint.Slot // the newest of them
+}
+
+// DayCount is the same for a day.
+type DayCount struct {
+	Day    string            `json:"day"`
+	Node   string            `json:"node"`
+	Label  blockprint.Client `json:"label"`
+	Guess  blockprint.Client `json:"guess"`
+	Model  string            `json:"model"`
+	Blocks int64             `json:"blocks"`
+}
+
+// Opinion is what the distances to dreamt blocks say of a canonical block.
+type Opinion struct {
+	BlockID
+	Likely  blockprint.Client // empty if it is too close to call
+	Details []byte            // JSON
+}
+
+// GaugePart is how many slots Observed counts at once: the start of a window is rounded down to a multiple of it.
+const GaugePart = 256
+
+// Gauge keeps what is known of the classifier's accuracy.
+type Gauge interface {
+	// Observe adds observations, whole or not at all. Of a node and slot the first one counts; it returns how many
+	// were new.
+	Observe(ctx context.Context, list []Observation) (added int, err error)
+	// Observed counts the observations of the slots from since on (see GaugePart).
+	Observed(ctx context.Context, since blockprint.Slot) ([]NodeCount, error)
+	// ObservedDays counts the observations of the days first to last, both included, in order.
+	ObservedDays(ctx context.Context, first, last string) ([]DayCount, error)
+	// ForgetObservations drops the single observations before a slot; what is counted of them stays.
+	ForgetObservations(ctx context.Context, before blockprint.Slot) error
+	// AddOpinion keeps an opinion, in place of an earlier one of the same block.
+	AddOpinion(ctx context.Context, o Opinion) error
+	// Opinions gives the opinions of an interval in order of slot.
+	Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[Opinion, error]
+}

@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+
+	"blockprint"
+	"blockprint/store"
+)
+
+// Observe implements store.Gauge.
+func (s *Store) Observe(ctx context.Context, list []store.Observation) (added int, err error) {
+	err = s.inTransaction(ctx, "observe in", func(tx *sql.Tx) error {
+		added = 0
+		for i := range list {
+			isNew, err := s.observe(ctx, tx, &list[i])
+			if err != nil {
+				return err
+			}
+			if isNew {
+				added++
+			}
+		}
+		return nil
+	})
+	return added, err
+}
+
+func (s *Store) observe(ctx context.Context, tx *sql.Tx, o *store.Observation) (bool, error) {
+	node, err := s.gaugeNode(ctx, tx, o.Node, o.Label)
+	if err != nil {
+		return false, err
+	}
+	guess, err := s.idOf(ctx, tx, "clients", string(o.Guess))
+	if err != nil {
+		return false, err
+	}
+	model, err := s.idOf(ctx, tx, "models", o.Model)
+	if err != nil {
+		return false, err
+	}
+	res, err := tx.ExecContext(ctx, "INSERT INTO gauge_observations (slot, node, guess, model) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", clamp(o.Slot), node, guess, model)
+	if err != nil {
+		return false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO gauge_counts (part, node, model, guess, blocks, latest) VALUES (?, ?, ?, ?, 1, ?)
+		ON CONFLICT DO UPDATE SET blocks = blocks + 1, latest = max(latest, excluded.latest)`, clamp(o.Slot/store.GaugePart), node, model, guess, clamp(o.Slot)); err != nil {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO gauge_days (day, node, model, guess, blocks) VALUES (?, ?, ?, ?, 1)
+		ON CONFLICT DO UPDATE SET blocks = blocks + 1`, o.Day, node, model, guess)
+	return true, err
+}
+
+// gaugeNode returns the number of a node, giving it one if it is new.
+func (s *Store) gaugeNode(ctx context.Context, tx *sql.Tx, name string, label blockprint.Client) (int64, error) {
+	client, err := s.idOf(ctx, tx, "clients", string(label))
+	if err != nil {
+		return 0, err
+	}
+	var id int64
+	err = tx.QueryRowContext(ctx, "SELECT id FROM gauge_nodes WHERE name = ? AND label = ?", name, client).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tx.QueryRowContext(ctx, "INSERT INTO gauge_nodes (name, label) VALUES (?, ?) RETURNING id", name, client).Scan(&id)
+	}
+	return id, err
+}
+
+// Observed implements store.Gauge.
+func (s *Store) Observed(ctx context.Context, since blockprint.Slot) ([]store.NodeCount, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT n.name, l.name, g.name, m.name, sum(c.blocks), max(c.latest)
+		FROM gauge_counts c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
+		WHERE c.part >= ? GROUP BY c.node, c.model, c.guess ORDER BY l.name, n.name, m.name, g.name`, clamp(since/store.GaugePart))
+	return collect(rows, s.wrap("read", err), func(c *store.NodeCount) []any {
+		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
+	})
+}
+
+// ObservedDays implements store.Gauge.
+func (s *Store) ObservedDays(ctx context.Context, first, last string) ([]store.DayCount, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT c.day, n.name, l.name, g.name, m.name, c.blocks
+		FROM gauge_days c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
+		WHERE c.day BETWEEN ? AND ? ORDER BY c.day, l.name, n.name, m.name, g.name`, first, last)
+	return collect(rows, s.wrap("read", err), func(c *store.DayCount) []any {
+		return []any{&c.Day, &c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks}
+	})
+}
+
+// collect reads all rows of a query.
+func collect[T any](rows *sql.Rows, err error, into func(*T) []any) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // the error is in Err
+	var out []T
+	for rows.Next() {
+		var t T
+		if err := rows.Scan(into(&t)...); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, rows.Err()
+}
+
+// ForgetObservations implements store.Gauge.
+func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) error {
+	return s.inTransaction(ctx, "forget observations in", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM gauge_observations WHERE slot < ?", clamp(before))
+		return err
+	})
+}
+
+// AddOpinion implements store.Gauge.
+func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
+	return s.inTransaction(ctx, "write an opinion to", func(tx *sql.Tx) error {
+		var likely any
+		if o.Likely != "" {
+			id, err := s.idOf(ctx, tx, "clients", string(o.Likely))
+			if err != nil {
+				return err
+			}
+			likely = id
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET likely = excluded.likely, details = excluded.details`, clamp(o.Slot), o.Root[:], likely, string(o.Details))
+		return err
+	})
+}
+
+// Opinions implements store.Gauge.
+func (s *Store) Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[store.Opinion, error] {
+	return func(yield func(store.Opinion, error) bool) {
+		rows, err := s.read.QueryContext(ctx, `SELECT v.slot, v.root, coalesce(c.name, ''), v.details FROM verdicts v LEFT JOIN clients c ON c.id = v.likely
+			WHERE v.slot BETWEEN ? AND ? ORDER BY v.slot`, clamp(i.Start), clamp(i.End))
+		if err != nil {
+			yield(store.Opinion{}, s.wrap("read", err))
+			return
+		}
+		defer func() { _ = rows.Close() }() // the error is in Err
+		for rows.Next() {
+			var o store.Opinion
+			var root []byte
+			if err := rows.Scan(&o.Slot, &root, &o.Likely, &o.Details); err != nil {
+				yield(o, s.wrap("read", err))
+				return
+			}
+			copy(o.Root[:], root)
+			if !yield(o, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(store.Opinion{}, s.wrap("read", err))
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package storetest
+
+import (
+	"reflect"
+	"testing"
+
+	"blockprint"
+	"blockprint/store"
+)
+
+// gauge: observations are counted once, by node and guess, in windows and by day, and forgetting the single ones
+// changes no sum.
+func gauge(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	observe := func(slot blockprint.Slot, node string, label, guess blockprint.Client, model, day string) store.Observation {
+		return store.Observation{Slot: slot, Node: node, Label: label, Guess: guess, Model: model, Day: day}
+	}
+	list := []store.Observation{
+		observe(100, "a", blockprint.Teku, blockprint.Teku, "m1", "2026-01-01"),
+		observe(100, "b", blockprint.Prysm, blockprint.Teku, "m1", "2026-01-01"),
+		observe(600, "a", blockprint.Teku, blockprint.Teku, "m1", "2026-01-02"),
+		observe(601, "a", blockprint.Teku, blockprint.Lodestar, "m2", "2026-01-02"),
+	}
+	for round, want := range []int{4, 0} {
+		if n, err := s.Observe(ctx, list); err != nil || n != want {
+			t.Fatalf("round %d: %d added, %v", round, n, err)
+		}
+	}
+	// The first observation of a node and slot counts.
+	if n, err := s.Observe(ctx, []store.Observation{observe(100, "a", blockprint.Teku, blockprint.Prysm, "m1", "2026-01-01")}); err != nil || n != 0 {
+		t.Errorf("a second opinion of the same block was added: %d, %v", n, err)
+	}
+	want := []store.NodeCount{
+		{Node: "b", Label: blockprint.Prysm, Guess: blockprint.Teku, Model: "m1", Blocks: 1, Latest: 100},
+		{Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 2, Latest: 600},
+		{Node: "a", Label: blockprint.Teku, Guess: blockprint.Lodestar, Model: "m2", Blocks: 1, Latest: 601},
+	}
+	check := func(since blockprint.Slot, want []store.NodeCount) {
+		t.Helper()
+		if got, err := s.Observed(ctx, since); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("since slot %d: %+v (%v), want %+v", since, got, err, want)
+		}
+	}
+	check(0, want)
+	if err := s.ForgetObservations(ctx, 601); err != nil {
+		t.Fatal(err)
+	}
+	check(0, want)
+	recent := []store.NodeCount{want[1], want[2]}
+	recent[0].Blocks = 1
+	check(2*store.GaugePart, recent)
+	days, err := s.ObservedDays(ctx, "2026-01-02", "2026-01-31")
+	if err != nil || !reflect.DeepEqual(days, []store.DayCount{
+		{Day: "2026-01-02", Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 1},
+		{Day: "2026-01-02", Node: "a", Label: blockprint.Teku, Guess: blockprint.Lodestar, Model: "m2", Blocks: 1},
+	}) {
+		t.Errorf("days %+v (%v)", days, err)
+	}
+}
+
+// opinions: the newest opinion of a block counts, and those that do not call it are kept as well.
+func opinions(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	at := func(slot blockprint.Slot) store.BlockID { return store.BlockID{Slot: slot, Root: root(slot, 1)} }
+	for _, o := range []store.Opinion{
+		{BlockID: at(7), Likely: blockprint.Prysm, Details: []byte(`{"a":1}`)},
+		{BlockID: at(5), Details: []byte(`{}`)},
+		{BlockID: at(7), Likely: blockprint.Teku, Details: []byte(`{"a":2}`)},
+		{BlockID: at(9), Likely: blockprint.Teku, Details: []byte(`{}`)},
+	} {
+		if err := s.AddOpinion(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []store.Opinion
+	for o, err := range s.Opinions(ctx, blockprint.Interval{Start: 5, End: 8}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, o)
+	}
+	want := []store.Opinion{{BlockID: at(5), Details: []byte(`{}`)}, {BlockID: at(7), Likely: blockprint.Teku, Details: []byte(`{"a":2}`)}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
