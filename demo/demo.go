@@ -51,7 +51,7 @@ type Options struct {
 type Started struct {
 	API, Node   string // URLs
 	Model       string
-	TrainBlocks int // of this network; 0 with the model that ships
+	TrainBlocks int                           // of this network; 0 with the model that ships
 	Accuracy    map[blockprint.Client]float64 // of the model, by cross-validation
 	Took        time.Duration
 }
@@ -67,7 +67,9 @@ type Row struct {
 	Blocks  int
 	Shares  map[blockprint.Client]int // labels so far
 	Gaps    int
-	Latency time.Duration // from the world's step to the stored label
+	Latency time.Duration     // from the world's step to the stored label
+	Gauge   GaugeSummary      // of the slots so far
+	Opinion blockprint.Client // of the distance to dreamt blocks; empty if it is too close to call
 }
 
 // Summary is the result of a demonstration.
@@ -87,26 +89,28 @@ type Summary struct {
 	TrainBlocks  int                                             `json:"train_blocks"`
 	LatencyMs    map[string]float64                              `json:"latency_ms"`
 	Seconds      float64                                         `json:"seconds"`
+	Gauge        GaugeSummary                                    `json:"gauge"`
 	SimulatedNet bool                                            `json:"simulated"`
 }
 
 // demo is a running demonstration.
 type demo struct {
-	o       Options
-	log     *slog.Logger
-	world   *sim.World
-	nodeURL string
-	client  *beacon.Client
-	store   *sqlite.Store
-	first   blockprint.Slot // of the followed part
-	metrics *follow.Metrics
-	mu      sync.Mutex
-	stored  map[blockprint.Root]store.Block
-	arrived chan struct{}
-	latency []time.Duration
-	row     Row
-	skipped int
-	closers []func()
+	o        Options
+	log      *slog.Logger
+	world    *sim.World
+	nodeURL  string
+	client   *beacon.Client
+	store    *sqlite.Store
+	first    blockprint.Slot // of the followed part
+	metrics  *follow.Metrics
+	mu       sync.Mutex
+	stored   map[blockprint.Root]store.Block
+	arrived  chan struct{}
+	latency  []time.Duration
+	row      Row
+	skipped  int
+	dreaming dreaming
+	closers  []func()
 }
 
 // Run runs a demonstration until its slots are over or ctx ends.
@@ -135,7 +139,7 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 		return Summary{}, err
 	}
 	s, err := d.summary(context.WithoutCancel(ctx))
-	s.TrainBlocks, s.Seconds, s.SimulatedNet = trained, time.Since(began).Seconds(), true
+	s.TrainBlocks, s.Seconds, s.SimulatedNet, s.Gauge = trained, time.Since(began).Seconds(), true, d.dreaming.sum
 	return s, err
 }
 
@@ -233,6 +237,12 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 	if err != nil {
 		return err
 	}
+	if err := d.store.Identify(ctx, store.NewIdentity(d.world.Network())); err != nil {
+		return err
+	}
+	if err := d.startDreaming(ctx, model, rules); err != nil {
+		return err
+	}
 	d.first = d.world.Now() + 1
 	f := follow.New(d.client, local, follow.Options{
 		Since: &d.first, HealPause: 100 * time.Millisecond, Poll: time.Second, Now: time.Now, Logger: d.log, Metrics: d.metrics,
@@ -301,6 +311,7 @@ func (d *demo) steps(ctx context.Context) error {
 
 // step runs a slot and waits until its label is stored.
 func (d *demo) step(ctx context.Context) error {
+	d.dreamSlot(ctx, d.world.Now()+1)
 	began := time.Now()
 	slot := d.world.Step()
 	d.row.Slot, d.row.Block = slot.Slot, !slot.Block.IsZero()
@@ -321,6 +332,10 @@ func (d *demo) step(ctx context.Context) error {
 	} else {
 		d.skipped++
 	}
+	if err := d.measure(ctx, slot.Slot, d.row.Truth); err != nil && ctx.Err() == nil {
+		return err
+	}
+	d.row.Gauge, d.row.Opinion = d.dreaming.sum, d.dreaming.verdict.Likely
 	gaps, err := d.store.Gaps(ctx, blockprint.Interval{Start: d.first, End: max(d.first, slot.Slot-min(slot.Slot, 1))})
 	if err == nil {
 		d.row.Gaps = len(gaps)

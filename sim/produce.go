@@ -46,7 +46,7 @@ func (w *World) NodeHandler(i int) http.Handler {
 // dreamAll lets the nodes that are asked for blocks build one on parent.
 func (w *World) dreamAll(parent *block) {
 	for _, n := range w.nodes {
-		if n.asked {
+		if n.asked && (n.dreamt == nil || n.dreamt.slot != w.slot || n.dreamt.parent != parent) {
 			n.dreamt = w.produce(n, parent, w.slot)
 		}
 	}

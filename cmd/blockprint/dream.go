@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,30 +81,6 @@ func rated(n *dream.Night) (labels []blockprint.Client, rewards []*blockprint.Bl
 	return labels, rewards
 }
 
-// gaugeSink gives dreamt blocks to a gauge in the same process.
-func gaugeSink(g *gauge.Gauge) dream.Sink {
-	return func(ctx context.Context, n *dream.Night) error {
-		var list []gauge.Dreamt
-		for _, b := range n.Blocks {
-			if b.Reward != nil {
-				list = append(list, gauge.Dreamt{Node: b.Name, Label: string(b.Label), Reward: b.Reward})
-			}
-		}
-		return g.Observe(ctx, list)
-	}
-}
-
-// opinionSink keeps verdicts in a store.
-func opinionSink(s store.Gauge) func(context.Context, dream.Verdict) error {
-	return func(ctx context.Context, v dream.Verdict) error {
-		details, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		return s.AddOpinion(ctx, store.Opinion{BlockID: store.BlockID{Slot: v.Slot, Root: v.Root}, Likely: v.Likely, Details: details})
-	}
-}
-
 func newDream() *cobra.Command {
 	var f dreamFlags
 	var config, db string
@@ -130,7 +105,7 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 					return err
 				}
 				defer func() { _ = s.Close() }() // all writes are on the disk already
-				printed, keep := verdicts, opinionSink(s)
+				printed, keep := verdicts, gauge.KeepOpinions(s)
 				verdicts = func(ctx context.Context, v dream.Verdict) error { return errors.Join(printed(ctx, v), keep(ctx, v)) }
 			}
 			d, closeAll, err := f.dreamer(ctx, config, nil, nil, verdicts)

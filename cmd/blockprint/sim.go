@@ -232,6 +232,8 @@ of a simulation.`,
 			}
 			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %d reorganisations, %d of %d slots skipped, %d gaps; from the beginning of the slot to the stored label: median %.1f ms\n",
 				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, s.Reorgs, s.Skipped, s.Slots, s.Gaps, s.LatencyMs["p50"])
+			fmt.Printf("The gauge has seen %d dreamt blocks, %.1f %% of an average client's labelled rightly; the distance to them named %d builders, %d rightly, and could not tell %d.\n",
+				s.Gauge.Blocks, 100*s.Gauge.BalancedAccuracy, s.Gauge.Opinions, s.Gauge.OpinionsRight, s.Gauge.TooClose)
 			return nil
 		},
 	}
@@ -267,7 +269,7 @@ func (t *liveTable) row(r demo.Row) {
 		return
 	}
 	if t.rows%20 == 0 || t.exit && t.rows == 0 {
-		fmt.Printf("%8s  %-11s %-11s %-5s %9s  %5s  %s\n", "slot", "label", "truth", "", "accuracy", "gaps", "shares")
+		fmt.Printf("%8s  %-11s %-11s %-5s %9s  %9s  %-11s %5s  %s\n", "slot", "label", "truth", "", "accuracy", "gauge", "opinion", "gaps", "shares")
 	}
 	t.rows++
 	label, truth, mark := string(r.Label), string(r.Truth), "ok"
@@ -277,7 +279,12 @@ func (t *liveTable) row(r demo.Row) {
 	case r.Label != r.Truth:
 		mark = "WRONG"
 	}
-	fmt.Printf("%8d  %-11s %-11s %-5s %8.1f%%  %5d  %s\n", r.Slot, label, truth, mark, 100*float64(r.Right)/float64(max(r.Blocks, 1)), r.Gaps, shares(r.Shares, r.Blocks))
+	opinion := string(r.Opinion)
+	if opinion == "" && r.Block {
+		opinion = "-"
+	}
+	fmt.Printf("%8d  %-11s %-11s %-5s %8.1f%%  %8.1f%%  %-11s %5d  %s\n", r.Slot, label, truth, mark,
+		100*float64(r.Right)/float64(max(r.Blocks, 1)), 100*r.Gauge.BalancedAccuracy, opinion, r.Gaps, shares(r.Shares, r.Blocks))
 }
 
 func shares(counts map[blockprint.Client]int, total int) string {

@@ -1,0 +1,31 @@
+package gauge
+
+import (
+	"context"
+	"encoding/json"
+
+	"blockprint/dream"
+	"blockprint/store"
+)
+
+// Take is a dream.Sink: it observes the blocks of a night that could be rated.
+func (g *Gauge) Take(ctx context.Context, n *dream.Night) error {
+	var list []Dreamt
+	for _, b := range n.Blocks {
+		if b.Reward != nil {
+			list = append(list, Dreamt{b.Name, string(b.Label), b.Reward})
+		}
+	}
+	return g.Observe(ctx, list)
+}
+
+// KeepOpinions returns what keeps a dreamer's verdicts in a store.
+func KeepOpinions(s store.Gauge) func(context.Context, dream.Verdict) error {
+	return func(ctx context.Context, v dream.Verdict) error {
+		details, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		return s.AddOpinion(ctx, store.Opinion{BlockID: store.BlockID{Slot: v.Slot, Root: v.Root}, Likely: v.Likely, Details: details})
+	}
+}
