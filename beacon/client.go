@@ -226,9 +226,18 @@ func (c *Client) once(ctx context.Context, n *node, method, path, accept string,
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) {
 			code = blockprint.Unavailable
 		}
-		return blockprint.Errorf(code, "node %s: %s: %w", n.url, path, err)
+		return blockprint.Errorf(code, "node %s: %s: %w", n.url, shown(path), err)
 	}
 	return nil
+}
+
+// shown cuts a path short for an error's text.
+func shown(path string) string {
+	const most = 80
+	if len(path) > most {
+		return path[:most] + "..."
+	}
+	return path
 }
 
 func statusError(n *node, path string, res *http.Response) error {
@@ -252,7 +261,7 @@ func statusError(n *node, path string, res *http.Response) error {
 	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
 		code = blockprint.Unauthorized
 	}
-	err := error(&statusReply{blockprint.Errorf(code, "node %s: %s: status %d: %s", n.url, path, res.StatusCode, message), res.StatusCode})
+	err := error(&statusReply{blockprint.Errorf(code, "node %s: %s: status %d: %s", n.url, shown(path), res.StatusCode, message), res.StatusCode})
 	if s, convErr := strconv.Atoi(res.Header.Get("Retry-After")); convErr == nil {
 		return &retryAfter{err, s}
 	}

@@ -120,7 +120,9 @@ func TestNewPacking(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	n := func(label blockprint.Client, distance int) NodeDistance { return NodeDistance{string(label), label, distance} }
+	n := func(label blockprint.Client, distance int) NodeDistance {
+		return NodeDistance{string(label), label, distance}
+	}
 	for name, c := range map[string]struct {
 		nearest []NodeDistance
 		want    blockprint.Client

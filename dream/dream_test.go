@@ -139,13 +139,17 @@ func TestFaults(t *testing.T) {
 		"down":    "http://127.0.0.1:1",
 		"foreign": serve(t, foreign.NodeHandler(0)),
 		"slow":    produces(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
-		"garbage": produces(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"version":"electra","data":{"slot":"x"}}`) }),
+		"garbage": produces(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"version":"electra","data":{"slot":"x"}}`)
+		}),
 		"otherslot": produces(func(w http.ResponseWriter, r *http.Request) {
 			r2 := r.Clone(r.Context())
 			r2.URL.Path = fmt.Sprintf("/eth/v3/validator/blocks/%d", n.Now()) // the block of the slot before
 			n.NodeHandler(1).ServeHTTP(w, r2)
 		}),
-		"failing": produces(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of gas", http.StatusInternalServerError) }),
+		"failing": produces(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "out of gas", http.StatusInternalServerError)
+		}),
 	}
 	for name, url := range bad {
 		c.Nodes = append(c.Nodes, dream.NodeConfig{Name: name, Label: "Teku", URL: url, V3: true})
@@ -264,7 +268,10 @@ func TestRun(t *testing.T) {
 	genesis := n.Network().TimeOf(0)
 	began := time.Now()
 	start := n.Network().TimeOf(n.Now() + 1).Add(-50 * time.Millisecond)
-	now := func() time.Time { return start.Add(12 * time.Second * time.Duration(time.Since(began)/(100*time.Millisecond))) }
+	now := func() time.Time { // a slot every tenth of a second
+		slots := int64(time.Since(began) / (100 * time.Millisecond))
+		return start.Add(time.Duration(12*slots) * time.Second)
+	}
 	if now().Before(genesis) {
 		t.Fatal("the clock is before genesis")
 	}

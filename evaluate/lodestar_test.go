@@ -35,8 +35,12 @@ func TestRealLodestar(t *testing.T) {
 			c.SkipRate, c.LateRate, c.LateAggregates, c.LateVotes, c.WrongHeads = 0.01, 0.04, 0.05, 0.02, 0.01
 		}
 		c.Shares = []sim.Share{
-			{Variant: "grandine/optimal", Weight: 1}, {Variant: "lighthouse/2024", Weight: 1}, {Variant: "lodestar/2023", Weight: 1},
-			{Variant: "nimbus/2023", Weight: 1}, {Variant: "prysm/2023", Weight: 1}, {Variant: "teku/v1-plain", Weight: 1},
+			{Variant: "grandine/optimal", Weight: 1},
+			{Variant: "lighthouse/2024", Weight: 1},
+			{Variant: "lodestar/2023", Weight: 1},
+			{Variant: "nimbus/2023", Weight: 1},
+			{Variant: "prysm/2023", Weight: 1},
+			{Variant: "teku/v1-plain", Weight: 1},
 		}
 		var row []float64
 		if err := record.Run(t.Context(), c, 200, slog.New(slog.DiscardHandler), func(b record.Block) error {

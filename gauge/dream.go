@@ -22,7 +22,10 @@ func (g *Gauge) Take(ctx context.Context, n *dream.Night) error {
 // KeepOpinions returns what keeps a dreamer's verdicts in a store.
 func KeepOpinions(s store.Gauge) func(context.Context, dream.Verdict) error {
 	return func(ctx context.Context, v dream.Verdict) error {
-		details, err := json.Marshal(v)
+		details, err := json.Marshal(struct {
+			Distances []dream.NodeDistance `json:"distances"`
+			Between   []dream.PairDistance `json:"between"`
+		}{v.Nearest, v.Between})
 		if err != nil {
 			return err
 		}

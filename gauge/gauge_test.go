@@ -89,14 +89,14 @@ func newRig(t *testing.T) *rig {
 func (r *rig) classify(t *testing.T, slot blockprint.Slot, names, labels string) error {
 	t.Helper()
 	var blocks []json.RawMessage
-	for _, n := range strings.Fields(names) {
+	for _, n := range strings.Split(names, ",") {
 		b, err := json.Marshal(map[string]any{"slot": slot, "name": n})
 		if err != nil {
 			t.Fatal(err)
 		}
 		blocks = append(blocks, b)
 	}
-	_, _, err := r.Classify(t.Context(), strings.Fields(names), strings.Fields(labels), blocks)
+	_, _, err := r.Classify(t.Context(), strings.Split(names, ","), strings.Split(labels, ","), blocks)
 	return err
 }
 
@@ -104,7 +104,7 @@ func (r *rig) classify(t *testing.T, slot blockprint.Slot, names, labels string)
 func TestAccuracy(t *testing.T) {
 	r := newRig(t)
 	for slot := blockprint.Slot(900); slot < 904; slot++ {
-		if err := r.classify(t, slot, "t1 t2 p1 l1", "Teku Teku Prysm Lodestar"); err != nil {
+		if err := r.classify(t, slot, "t1,t2,p1,l1", "Teku,Teku,Prysm,Lodestar"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +146,7 @@ func TestAccuracy(t *testing.T) {
 // TestTime: a node that is silent is said to be so, and what is older than the window does not count.
 func TestTime(t *testing.T) {
 	r := newRig(t)
-	if err := r.classify(t, 990, "t1 p1", "Teku Prysm"); err != nil {
+	if err := r.classify(t, 990, "t1,p1", "Teku,Prysm"); err != nil {
 		t.Fatal(err)
 	}
 	r.at(1200)
@@ -175,11 +175,11 @@ func TestTime(t *testing.T) {
 // TestDays: accuracy by day and model.
 func TestDays(t *testing.T) {
 	r := newRig(t)
-	if err := r.classify(t, 900, "t1 t2", "Teku Teku"); err != nil {
+	if err := r.classify(t, 900, "t1,t2", "Teku,Teku"); err != nil {
 		t.Fatal(err)
 	}
 	r.c.model, r.c.guess["t2"] = "m2", "Teku"
-	if err := r.classify(t, 901, "t1 t2", "Teku Teku"); err != nil {
+	if err := r.classify(t, 901, "t1,t2", "Teku,Teku"); err != nil {
 		t.Fatal(err)
 	}
 	days, err := r.Days(t.Context(), "2023-11-01", "2023-11-30")
@@ -202,12 +202,12 @@ func TestRefuses(t *testing.T) {
 		names, labels string
 		want          string
 	}{
-		"labels missing":   {900, "t1 p1", "Teku", "2 names, 1 labels and 2 blocks"},
+		"labels missing":   {900, "t1,p1", "Teku", "2 names, 1 labels and 2 blocks"},
 		"no client":        {900, "t1", "teku", `"teku"`},
-		"twice the same":   {900, "t1 t1", "Teku Teku", "twice"},
+		"twice the same":   {900, "t1,t1", "Teku,Teku", "twice"},
 		"of the future":    {5000, "t1", "Teku", "slot 5000"},
 		"of a far future":  {1 << 63, "t1", "Teku", "slot 9223372036854775808"},
-		"good and too new": {1002, "t1 p1", "Teku Prysm", "slot 1002"},
+		"good and too new": {1002, "t1,p1", "Teku,Prysm", "slot 1002"},
 	} {
 		if err := r.classify(t, c.slot, c.names, c.labels); blockprint.CodeOf(err) != blockprint.Invalid || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)

@@ -29,10 +29,13 @@ func (w *World) Nodes() []NodeInfo {
 	return out
 }
 
-// NodeHandler serves the world as the Beacon API of one of its nodes, which builds a block for whoever asks. From the
-// first request on the node builds one for every slot at its start, before the slot's own block is made: a block
-// that is asked for later in the slot is that one.
+// NodeHandler serves the world as the Beacon API of one of its nodes, which builds a block for whoever asks. From now
+// on the node builds one for every slot at its start, before the slot's own block is made: a block that is asked for
+// later in the slot is that one.
 func (w *World) NodeHandler(i int) http.Handler {
+	w.mu.Lock()
+	w.nodes[i].asked = true
+	w.mu.Unlock()
 	mux := http.NewServeMux()
 	mux.Handle("/", w.Handler())
 	for version := 2; version <= 3; version++ {
@@ -83,7 +86,6 @@ func (w *World) serveProduced(rw http.ResponseWriter, r *http.Request, n *node, 
 
 // producedFor returns the block that a node has built for a slot, or builds it if the slot is the next one.
 func (w *World) producedFor(n *node, slot blockprint.Slot) (*block, error) {
-	n.asked = true
 	switch {
 	case n.dreamt != nil && n.dreamt.slot == slot:
 	case slot == w.slot+1:

@@ -40,7 +40,7 @@ func (f *dreamFlags) add(cmd *cobra.Command) {
 }
 
 // dreamer makes a dreamer of a configuration file. close must be called when it has stopped.
-func (f *dreamFlags) dreamer(ctx context.Context, path string, registry prometheus.Registerer, sinks []dream.Sink, verdicts func(context.Context, dream.Verdict) error) (d *dream.Dreamer, closeAll func() error, err error) {
+func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks []dream.Sink, verdicts func(context.Context, dream.Verdict) error) (d *dream.Dreamer, closeAll func() error, err error) {
 	c, warnings, err := dream.ReadConfig(path)
 	if err != nil {
 		return nil, nil, err
@@ -108,7 +108,7 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 				printed, keep := verdicts, gauge.KeepOpinions(s)
 				verdicts = func(ctx context.Context, v dream.Verdict) error { return errors.Join(printed(ctx, v), keep(ctx, v)) }
 			}
-			d, closeAll, err := f.dreamer(ctx, config, nil, nil, verdicts)
+			d, closeAll, err := f.dreamer(config, nil, nil, verdicts)
 			if err != nil {
 				return err
 			}

@@ -24,7 +24,8 @@ import (
 
 // TestLodestar follows a real Lodestar with the real program for four epochs, the first of them of phase 0, killing
 // it in the middle. Then every slot must be covered, every label be Lodestar by the block's graffiti, and the exact
-// reward of every block since Altair be the proposer's balance change between the node's own states.
+// reward of every block since Altair be the proposer's balance change between the node's own states. Meanwhile the
+// node dreams a block in every slot, which is rated and gauged.
 func TestLodestar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real node")
@@ -39,6 +40,7 @@ func TestLodestar(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dreamt := dreamOf(t, url, model)
 	states := stateCollector{}
 	db := filepath.Join(t.TempDir(), "lodestar.db")
 	follower := startFollower(t, program, url, db, model)
@@ -58,6 +60,7 @@ func TestLodestar(t *testing.T) {
 		t.Errorf("after SIGINT the follower ended with %v", err)
 	}
 
+	dreamt.check(t, ctx, c, slots)
 	checked := 0
 	err = reward.Walk(ctx, c, slog.Default(), blockprint.Interval{Start: 1, End: slots}, reward.Walker{Block: func(r reward.Rated) error {
 		header, err := c.Header(ctx, beacon.AtSlot(r.Block.Slot))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -84,14 +85,16 @@ func (f *worldFlags) load() (sim.Config, error) {
 
 func newSim() *cobra.Command {
 	var world worldFlags
-	var address string
+	var address, dreamConfig string
 	var history, slotMillis int
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "Run a simulated network with a Beacon API",
 		Long: `Runs a simulated beacon network and serves it as the Beacon API of one node: first --history slots as fast as
-possible, then one slot every --slot-time milliseconds (whole seconds are what the API can tell).`,
-		Example: "  blockprint sim --listen 127.0.0.1:5052 --history 640 --slot-time 2000\n  blockprint sim --electra-epoch 10 --clients lighthouse/2024=3,prysm/2024=1",
+possible, then one slot every --slot-time milliseconds (whole seconds are what the API can tell). With --dream-config
+each client's node has an API of its own, which builds blocks for whoever asks, and a configuration of ` + "`blockprint dream`" + `
+that asks them is written.`,
+		Example: "  blockprint sim --listen 127.0.0.1:5052 --history 640 --slot-time 2000\n  blockprint sim --history 320 --slot-time 2000 --dream-config dream.toml\n  blockprint sim --electra-epoch 10 --clients lighthouse/2024=3,prysm/2024=1",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -123,6 +126,11 @@ possible, then one slot every --slot-time milliseconds (whole seconds are what t
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "simulated beacon node on http://%s, at slot %d\n", l.Addr(), w.Now())
+			if dreamConfig != "" {
+				if err := serveNodes(ctx, w, l.Addr().String(), dreamConfig); err != nil {
+					return err
+				}
+			}
 			go func() {
 				for ctx.Err() == nil {
 					time.Sleep(time.Until(w.Network().TimeOf(w.Now() + 1)))
@@ -139,9 +147,35 @@ possible, then one slot every --slot-time milliseconds (whole seconds are what t
 	cmd.AddCommand(newSimRecord(), newSimTrain())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
+	cmd.Flags().StringVar(&dreamConfig, "dream-config", "", "serve a node of each client on a port of its own, and write a configuration for asking them to this file")
 	cmd.Flags().IntVar(&history, "history", 0, "slots to simulate before serving")
 	cmd.Flags().IntVar(&slotMillis, "slot-time", 12000, "milliseconds of a slot, whole seconds")
 	return cmd
+}
+
+// serveNodes serves the first node of each variant on a free port, and writes a configuration that asks them.
+func serveNodes(ctx context.Context, w *sim.World, canonical, path string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network = %q\ncanonical_bn = \"http://%s\"\n", w.Network().ConfigName, canonical)
+	seen := map[string]bool{}
+	for i, n := range w.Nodes() {
+		if seen[n.Variant] {
+			continue
+		}
+		seen[n.Variant] = true
+		l, err := listen(ctx, "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		go func() { _ = httpapi.Serve(ctx, l, w.NodeHandler(i), func() {}) }() // ends with ctx
+		fmt.Fprintf(&b, "\n[[nodes]]\nname = %q\nlabel = %q\nurl = \"http://%s\"\nskip_randao_verification = true\nv3 = true\n",
+			strings.ReplaceAll(n.Variant, "/", "-"), n.Client, l.Addr())
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("--dream-config: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "%d nodes build blocks: ask them with `blockprint dream --config %s`\n", len(seen), path)
+	return nil
 }
 
 func newSimRecord() *cobra.Command {

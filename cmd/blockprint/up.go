@@ -154,7 +154,7 @@ func (f *upFlags) runDream(ctx context.Context, g *errgroup.Group, measure *gaug
 		return
 	}
 	g.Go(func() error {
-		d, closeAll, err := f.dream.dreamer(ctx, f.dreamConfig, registry, []dream.Sink{measure.Take}, gauge.KeepOpinions(s))
+		d, closeAll, err := f.dream.dreamer(f.dreamConfig, registry, []dream.Sink{measure.Take}, gauge.KeepOpinions(s))
 		if err != nil {
 			return err
 		}
