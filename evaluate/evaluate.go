@@ -31,6 +31,8 @@ type Options struct {
 	TrainWorlds int
 	TestWorlds  int // of each shift
 	Size        Size
+	// Shifts are those of the worlds to test in; nil for all, and for variants left out of the training.
+	Shifts []Shift
 	// Dir keeps the worlds' feature files, so that another evaluation needs not run them again; empty for a
 	// temporary folder.
 	Dir      string
@@ -38,6 +40,13 @@ type Options struct {
 	Tool     string
 	Logger   *slog.Logger
 	Progress func(done, total int) // of the worlds
+}
+
+func (o *Options) shifts() []Shift {
+	if o.Shifts == nil {
+		return Shifts()
+	}
+	return o.Shifts
 }
 
 // Contender is a classifier with its features.
@@ -206,7 +215,7 @@ func trainingJobs(o *Options) []job {
 // recordAll runs or reads all worlds: those to train in, and those to test in by shift.
 func recordAll(ctx context.Context, o *Options) (training []*world, tests map[Shift][]*world, err error) {
 	jobs := trainingJobs(o)
-	for _, s := range Shifts() {
+	for _, s := range o.shifts() {
 		for i := range o.TestWorlds {
 			jobs = append(jobs, job{s, o.TrainWorlds + i, o.Size, false})
 		}
@@ -295,7 +304,7 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 	}
 	all := join(training)
 	e.Trained = all.Len()
-	for _, shift := range Shifts() {
+	for _, shift := range o.shifts() {
 		r, answers, err := test(part, tests[shift])
 		if err != nil {
 			return err
@@ -306,6 +315,9 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 			mistakes := r.Mistakes()
 			e.Examples = findExamples(mistakes[:min(len(mistakes), 5)], all, tests[None], answers)
 		}
+	}
+	if o.Shifts != nil {
+		return nil
 	}
 	for _, variant := range Variants(o.Era) {
 		var without, with []*world

@@ -11,7 +11,7 @@ import (
 	"blockprint/classify"
 )
 
-//go:generate go run blockprint/cmd/blockprint sim train -o simulated.model --sizes 16384x16,131072x64,65536x64 --worlds 18 --slots 160 --rounds 120 --leaves 15 --electra-slot 1
+//go:generate go run blockprint/cmd/blockprint sim train -o simulated.model --sizes 16384x16,131072x64,65536x64 --worlds 24 --slots 100 --rounds 100 --leaves 12 --electra-slot 1
 
 //go:embed simulated.model
 var encoded []byte

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 func newEvaluate() *cobra.Command {
 	o := evaluate.Options{Tool: tool(), Size: evaluate.DefaultSize()}
 	var era string
+	var shifts []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "evaluate",
@@ -28,6 +30,12 @@ func newEvaluate() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Era, o.Logger, o.Progress = evaluate.Era(era), slog.Default(), progressBar("worlds")
+			for _, s := range shifts {
+				if !slices.Contains(evaluate.Shifts(), evaluate.Shift(s)) {
+					return usagef("--shifts %q: expected some of %v", s, evaluate.Shifts())
+				}
+				o.Shifts = append(o.Shifts, evaluate.Shift(s))
+			}
 			e, err := evaluate.Run(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -50,6 +58,7 @@ func newEvaluate() *cobra.Command {
 	flags.IntVar(&o.Size.Validators, "validators", o.Size.Validators, "validators of each network")
 	flags.IntVar(&o.Size.Committees, "committees", o.Size.Committees, "committees in a slot")
 	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
+	flags.StringSliceVar(&shifts, "shifts", nil, "test in worlds with these shifts only, and leave out no variants (default all, and each variant)")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
