@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"blockprint"
 	"blockprint/gauge"
 	"blockprint/store/sqlite"
@@ -240,5 +242,27 @@ func TestUnrated(t *testing.T) {
 	}
 	if _, _, err := r.Classify(t.Context(), nil, nil, nil); err != nil {
 		t.Errorf("nothing at all: %v", err)
+	}
+}
+
+// TestMetrics: what Prometheus is told.
+func TestMetrics(t *testing.T) {
+	r := newRig(t)
+	if err := r.classify(t, 990, "t1,t2,p1", "Teku,Teku,Prysm"); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+# HELP blockprint_gauge_precision Share of the dreamt blocks with a label that are that client's.
+# TYPE blockprint_gauge_precision gauge
+blockprint_gauge_precision{client="Lodestar"} 0
+blockprint_gauge_precision{client="Prysm"} 1
+blockprint_gauge_precision{client="Teku"} 1
+# HELP blockprint_gauge_true_positive_rate Share of a client's dreamt blocks of the window that are labelled rightly.
+# TYPE blockprint_gauge_true_positive_rate gauge
+blockprint_gauge_true_positive_rate{client="Prysm"} 1
+blockprint_gauge_true_positive_rate{client="Teku"} 0.5
+`
+	if err := testutil.CollectAndCompare(gauge.NewCollector(r.Gauge), strings.NewReader(want), "blockprint_gauge_precision", "blockprint_gauge_true_positive_rate"); err != nil {
+		t.Error(err)
 	}
 }

@@ -195,8 +195,10 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
+			g := gauge.New(s, rewarder, classifier, identified(node, s), gauge.Options{Labels: labels})
 			o.Version, o.Registry = version, newRegistry()
-			server, err := httpapi.NewGauge(gauge.New(s, rewarder, classifier, identified(node, s), gauge.Options{Labels: labels}), o)
+			o.Registry.MustRegister(gauge.NewCollector(g))
+			server, err := httpapi.NewGauge(g, o)
 			if err != nil {
 				return err
 			}

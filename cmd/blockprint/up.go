@@ -123,6 +123,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		return follow.New(node, local, follow.Options{Since: from, Extend: f.extend, Metrics: follow.NewMetrics(registry)}).Run(ctx)
 	})
 	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s), gauge.Options{Labels: f.dream.labels})
+	registry.MustRegister(gauge.NewCollector(measure))
 	f.runGauge(ctx, g, measure)
 	f.runDream(ctx, g, measure, s, registry)
 	err = g.Wait()
