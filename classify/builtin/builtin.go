@@ -4,7 +4,9 @@
 package builtin
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 
 	"blockprint"
@@ -28,7 +30,7 @@ func Model(electra blockprint.Slot) (*classify.Model, error) {
 	if len(m.Parts) != 2 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the built-in model has %d parts: expected one before and one since Electra", len(m.Parts))
 	}
-	m.Name = Name + "@" + m.Name
+	m.Name = Name + "@" + hex.EncodeToString(encoded[len(encoded)-sha256.Size:][:4]) // as of a file
 	m.Parts[1].Slots = &blockprint.Interval{Start: electra, End: 1<<63 - 1}
 	if electra == 0 {
 		m.Parts = m.Parts[1:]
