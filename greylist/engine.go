@@ -1,0 +1,417 @@
+package greylist
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"blockprint"
+)
+
+// Entry is what an administrator says of a subject: a contract, in Gridcoin.
+type Entry struct {
+	Subject string `json:"subject"`
+	Status  Status `json:"status"`
+	Hash    string `json:"hash"`
+	Time    int64  `json:"time"` // seconds since 1970
+	Height  uint64 `json:"height"`
+	// Data is the tenant's own, which the engine hands on unread.
+	Data map[string]string `json:"data,omitempty"`
+}
+
+// Boundary is a moment at which every subject's total is recorded, or missing: a superblock, in Gridcoin.
+type Boundary struct {
+	Height uint64 `json:"height"`
+	Hash   string `json:"hash"`
+	Time   int64  `json:"time"` // seconds since 1970
+	// Judged tells that totals were recorded at all; nothing is evaluated at, or looked for behind, a boundary without
+	// (superblocks before version 3).
+	Judged bool `json:"judged"`
+	// Doubt gives the benefit of the doubt to figures that are missing at this boundary.
+	Doubt  bool              `json:"benefit_of_doubt"`
+	Totals map[string]uint64 `json:"totals"`
+}
+
+// Event is an entry or a boundary: one of them is set.
+type Event struct {
+	Entry    *Entry    `json:"entry,omitempty"`
+	Boundary *Boundary `json:"boundary,omitempty"`
+}
+
+// subject is what the engine keeps of one.
+type subject struct {
+	entries []int // places in the log
+	// listed is the time of the first entry ever: deleting a subject and listing it again does not renew it.
+	listed   int64
+	findings []finding // of the boundaries at which it was judged, in order
+	track    *tracked  // incremental evaluation; nil until it is needed
+}
+
+// finding is a Finding with the place of its boundary.
+type finding struct {
+	boundary int
+	Finding
+}
+
+// Options choose how an engine judges.
+type Options struct {
+	Rules  Rules  // nil for Landed
+	Policy Policy // nil for landed
+	// RelistRenews makes a subject that was deleted and is listed again a new one. Gridcoin does not.
+	RelistRenews bool
+	// Stateless evaluates every subject by walking back, as the reference does.
+	Stateless bool
+}
+
+// Engine folds a log of events into statuses. Whatever is applied can be reverted, newest first, and leaves the state of
+// what remains: everything is a function of the log. It is not safe for concurrent use.
+type Engine struct {
+	o          Options
+	log        []Event
+	subjects   map[string]*subject
+	boundaries []int // places in the log
+}
+
+// Finding is what the rules found of a subject at a boundary.
+type Finding struct {
+	State
+	Figures int // how many figures, missing ones included, there are behind the baseline
+}
+
+// New returns an engine without events.
+func New(o Options) *Engine {
+	if o.Rules == nil {
+		o.Rules = NewLanded()
+	}
+	if o.Policy == nil {
+		o.Policy = policies[0]
+	}
+	return &Engine{o: o, subjects: map[string]*subject{}}
+}
+
+// Len returns how many events there are.
+func (e *Engine) Len() int { return len(e.log) }
+
+// Apply adds an event.
+func (e *Engine) Apply(ev Event) error {
+	switch {
+	case (ev.Entry == nil) == (ev.Boundary == nil):
+		return blockprint.Errorf(blockprint.Invalid, "an event must be either an entry or a boundary")
+	case ev.Entry != nil:
+		return e.applyEntry(ev)
+	}
+	return e.applyBoundary(ev)
+}
+
+func (e *Engine) applyEntry(ev Event) error {
+	n := ev.Entry
+	switch n.Status {
+	case Unknown: // adding without a status makes active
+		c := *n
+		c.Status = Active
+		n, ev.Entry = &c, &c
+	case AutoGreylist:
+		return blockprint.Errorf(blockprint.Invalid, "entry %s of %q: %s follows from the rules and cannot be given", n.Hash, n.Subject, n.Status)
+	}
+	if n.Subject == "" {
+		return blockprint.Errorf(blockprint.Invalid, "entry %s has no subject", n.Hash)
+	}
+	s := e.subjects[n.Subject]
+	if s == nil {
+		s = &subject{listed: n.Time}
+		e.subjects[n.Subject] = s
+	}
+	s.entries = append(s.entries, len(e.log))
+	e.log = append(e.log, ev)
+	return nil
+}
+
+func (e *Engine) applyBoundary(ev Event) error {
+	b := ev.Boundary
+	if last := e.current(); last != nil && b.Time < last.Time {
+		return blockprint.Errorf(blockprint.Invalid, "boundary at height %d is of %d, before the one at height %d, which is of %d", b.Height, b.Time, last.Height, last.Time)
+	}
+	e.boundaries = append(e.boundaries, len(e.log))
+	e.log = append(e.log, ev)
+	e.evaluate(len(e.boundaries) - 1)
+	return nil
+}
+
+// Revert takes the newest event away and returns it.
+func (e *Engine) Revert() (Event, error) {
+	if len(e.log) == 0 {
+		return Event{}, blockprint.Errorf(blockprint.NotFound, "there is nothing to revert")
+	}
+	last := len(e.log) - 1
+	ev := e.log[last]
+	e.log = e.log[:last]
+	if ev.Boundary != nil {
+		e.boundaries = e.boundaries[:len(e.boundaries)-1]
+		for _, s := range e.subjects {
+			if n := len(s.findings); n > 0 && s.findings[n-1].boundary == len(e.boundaries) {
+				s.findings = s.findings[:n-1]
+			}
+			s.track = nil // built anew when the next boundary comes
+		}
+		return ev, nil
+	}
+	s := e.subjects[ev.Entry.Subject]
+	if s.entries = s.entries[:len(s.entries)-1]; len(s.entries) == 0 {
+		delete(e.subjects, ev.Entry.Subject) // its first listing is forgotten as well
+	}
+	return ev, nil
+}
+
+// boundary returns a boundary by its place among them.
+func (e *Engine) boundary(i int) *Boundary { return e.log[e.boundaries[i]].Boundary }
+
+// current returns the newest boundary; nil if there is none.
+func (e *Engine) current() *Boundary {
+	if len(e.boundaries) == 0 {
+		return nil
+	}
+	return e.boundary(len(e.boundaries) - 1)
+}
+
+// entry returns the newest entry of a subject.
+func (e *Engine) entry(s *subject) *Entry { return e.log[s.entries[len(s.entries)-1]].Entry }
+
+// listedAt returns when a subject counts as listed.
+func (e *Engine) listedAt(s *subject) int64 {
+	if !e.o.RelistRenews {
+		return s.listed
+	}
+	listed := s.listed
+	for i := 1; i < len(s.entries); i++ {
+		if e.log[s.entries[i-1]].Entry.Status == Deleted && e.log[s.entries[i]].Entry.Status != Deleted {
+			listed = e.log[s.entries[i]].Entry.Time
+		}
+	}
+	return listed
+}
+
+// evaluate judges all subjects at boundary i, the newest, if anything is judged there.
+func (e *Engine) evaluate(i int) {
+	b := e.boundary(i)
+	if !b.Judged {
+		return
+	}
+	rules, incremental := e.o.Rules.(*Landed)
+	for name, s := range e.subjects {
+		if e.entry(s).Status == Deleted {
+			continue
+		}
+		listed := e.listedAt(s)
+		if b.Time < listed {
+			continue
+		}
+		var f Finding
+		if incremental && !e.o.Stateless {
+			f = e.incremental(rules, name, s, listed, i)
+		} else {
+			figures := e.figures(name, listed, i, e.o.Rules.Reach())
+			f = Finding{e.o.Rules.Evaluate(Series{figures, b.Doubt}), len(figures) - 1}
+		}
+		s.findings = append(s.findings, finding{i, f})
+	}
+}
+
+// figures returns a subject's figures, newest first, from boundary i back to its listing, at most reach behind i.
+func (e *Engine) figures(name string, listed int64, i, reach int) []Figure {
+	var out []Figure
+	for k := i; k >= 0 && k >= i-reach; k-- {
+		b := e.boundary(k)
+		if !b.Judged || b.Time < listed {
+			break
+		}
+		total, present := b.Totals[name]
+		out = append(out, Figure{total, present})
+	}
+	return out
+}
+
+// Standing is how a subject stands now.
+type Standing struct {
+	Subject   string
+	Effective Status
+	Entry     *Entry
+	// Finding is of the current boundary; nil if the subject was not evaluated there.
+	Finding *Finding
+}
+
+// Standing returns how a subject stands; ok is false for one that was never listed.
+func (e *Engine) Standing(name string) (s Standing, ok bool) {
+	sub := e.subjects[name]
+	if sub == nil {
+		return s, false
+	}
+	s = Standing{Subject: name, Entry: e.entry(sub)}
+	situation := Situation{Entry: s.Entry.Status}
+	if n := len(sub.findings); n > 0 && sub.findings[n-1].boundary == len(e.boundaries)-1 {
+		f := sub.findings[n-1].Finding
+		s.Finding, situation.Meets = &f, f.Meets
+	}
+	situation.Lifted = e.lifted(sub)
+	s.Effective = e.o.Policy.Effective(situation)
+	return s, true
+}
+
+// lifted tells whether a manual greylisting of a subject ended since the current boundary.
+func (e *Engine) lifted(s *subject) bool {
+	since := -1
+	if n := len(e.boundaries); n > 0 {
+		since = e.boundaries[n-1]
+	}
+	for i := len(s.entries) - 1; i > 0 && s.entries[i] > since; i-- {
+		if e.log[s.entries[i-1]].Entry.Status == Manual && e.log[s.entries[i]].Entry.Status == Active {
+			return true
+		}
+	}
+	return false
+}
+
+// Standings returns how all subjects stand, by name.
+func (e *Engine) Standings() []Standing {
+	var out []Standing
+	for _, name := range slices.Sorted(maps.Keys(e.subjects)) {
+		s, _ := e.Standing(name) // it is there
+		out = append(out, s)
+	}
+	return out
+}
+
+// Evaluated tells whether the current boundary was judged: an empty greylist is something else than none.
+func (e *Engine) Evaluated() bool {
+	b := e.current()
+	return b != nil && b.Judged
+}
+
+// Change is a change of a subject's effective status that an event brought.
+type Change struct {
+	Subject  string `json:"subject"`
+	Old      Status `json:"old"` // Unknown for a subject that is new
+	New      Status `json:"new"` // Unknown for one that a revert took away
+	Reason   string `json:"reason"`
+	Boundary int    `json:"boundary"` // place of the current boundary; -1 before the first
+	Height   uint64 `json:"height"`   // of the event
+	Hash     string `json:"hash"`
+}
+
+// Reasons of changes.
+const (
+	Listed         = "listed"
+	Removed        = "removed"
+	ByManual       = "manual"
+	ManualLifted   = "manual-lifted"
+	Override       = "override"
+	OverrideLifted = "override-lifted"
+	ByZCD          = "zcd"
+	ByWAS          = "was"
+	ByBoth         = "zcd+was"
+	Recovered      = "recovered"
+	Reorganisation = "reorganisation"
+)
+
+// ApplyAndCompare applies an event and returns what changed by it, by subject.
+func (e *Engine) ApplyAndCompare(ev Event) ([]Change, error) {
+	before := e.effective(ev)
+	if err := e.Apply(ev); err != nil {
+		return nil, err
+	}
+	return e.compare(before, ev, e.reasonOf), nil
+}
+
+// RevertAndCompare takes the newest event away and returns what changed by it.
+func (e *Engine) RevertAndCompare() (Event, []Change, error) {
+	if len(e.log) == 0 {
+		_, err := e.Revert()
+		return Event{}, nil, err
+	}
+	before := e.effective(e.log[len(e.log)-1])
+	ev, err := e.Revert()
+	return ev, e.compare(before, ev, func(string, Status, Status, Event) string { return Reorganisation }), err
+}
+
+// effective returns the effective statuses that an event can change.
+func (e *Engine) effective(ev Event) map[string]Status {
+	out := map[string]Status{}
+	if ev.Entry != nil {
+		if s, ok := e.Standing(ev.Entry.Subject); ok {
+			out[ev.Entry.Subject] = s.Effective
+		}
+		return out
+	}
+	for name := range e.subjects {
+		s, _ := e.Standing(name) // it is there
+		out[name] = s.Effective
+	}
+	return out
+}
+
+func (e *Engine) compare(before map[string]Status, ev Event, reason func(string, Status, Status, Event) string) []Change {
+	after := e.effective(ev)
+	names := map[string]bool{}
+	for n := range before {
+		names[n] = true
+	}
+	for n := range after {
+		names[n] = true
+	}
+	var out []Change
+	for n := range names {
+		if before[n] == after[n] {
+			continue
+		}
+		c := Change{Subject: n, Old: before[n], New: after[n], Reason: reason(n, before[n], after[n], ev), Boundary: len(e.boundaries) - 1}
+		if ev.Entry != nil {
+			c.Height, c.Hash = ev.Entry.Height, ev.Entry.Hash
+		} else {
+			c.Height, c.Hash = ev.Boundary.Height, ev.Boundary.Hash
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Change) int { return cmp.Compare(a.Subject, b.Subject) })
+	return out
+}
+
+// reasonOf says why an event that was applied changed a status.
+func (e *Engine) reasonOf(name string, before, after Status, ev Event) string {
+	if ev.Boundary != nil {
+		if !after.Greylisted() {
+			return Recovered
+		}
+		return e.criteriaOf(name)
+	}
+	switch {
+	case before == Unknown || before == Deleted:
+		return Listed
+	case after == Deleted:
+		return Removed
+	case after == Manual:
+		return ByManual
+	case after == AutoOverride:
+		return Override
+	case before == AutoOverride:
+		return OverrideLifted
+	case before == Manual:
+		return ManualLifted
+	}
+	return e.criteriaOf(name)
+}
+
+// criteriaOf names the criteria that a subject meets at the current boundary.
+func (e *Engine) criteriaOf(name string) string {
+	s, _ := e.Standing(name)
+	switch {
+	case s.Finding == nil || !s.Finding.Meets:
+		return ManualLifted // the policy "fsm" waits
+	case s.Finding.ZCDMet && s.Finding.WASMet:
+		return ByBoth
+	case s.Finding.ZCDMet:
+		return ByZCD
+	}
+	return ByWAS
+}
+
+func (b *Boundary) String() string { return fmt.Sprintf("boundary at height %d", b.Height) }
