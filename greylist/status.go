@@ -19,8 +19,12 @@ const (
 
 // statusTexts are stable words, and how the status is shown.
 var statusTexts = [numStatuses]struct{ word, text string }{
-	{"UNKNOWN", "Unknown"}, {"DELETED", "Deleted"}, {"ACTIVE", "Active"}, {"MAN_GREYLISTED", "Manually Greylisted"},
-	{"AUTO_GREYLISTED", "Automatically Greylisted"}, {"AUTO_GREYLIST_OVERRIDE", "Active by Greylist Override"},
+	{"UNKNOWN", "Unknown"},
+	{"DELETED", "Deleted"},
+	{"ACTIVE", "Active"},
+	{"MAN_GREYLISTED", "Manually Greylisted"},
+	{"AUTO_GREYLISTED", "Automatically Greylisted"},
+	{"AUTO_GREYLIST_OVERRIDE", "Active by Greylist Override"},
 }
 
 // String returns the stable word.
