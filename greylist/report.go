@@ -1,0 +1,303 @@
+package greylist
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"blockprint"
+)
+
+// Report says why a subject stands as it does, since when, how far it is from each limit, and what it takes to recover.
+type Report struct {
+	Subject string         `json:"subject"`
+	Status  Status         `json:"status"`
+	Entry   Status         `json:"contract_status"`
+	Policy  string         `json:"policy"`
+	Rules   string         `json:"rules"`
+	Current *BoundaryPlace `json:"boundary"` // nil before the first
+	Since   *Place         `json:"since"`
+	Reasons []string       `json:"reasons"`
+	// The rest is of the current boundary; nil if the subject was not evaluated there.
+	ZCD      *ZCDReport   `json:"zcd,omitempty"`
+	WAS      *WASReport   `json:"was,omitempty"`
+	Recovery *Recovery    `json:"recovery,omitempty"`
+	Grace    *GraceReport `json:"grace,omitempty"`
+	Listed   string       `json:"first_listed"`
+	Figures  []FigureLine `json:"figures"`
+	Entries  []EntryLine  `json:"entries"`
+	Changes  []Transition `json:"transitions"`
+	// Others says what other rules would find.
+	Others map[string]bool `json:"meets_under_other_rules,omitempty"`
+}
+
+// BoundaryPlace names a boundary.
+type BoundaryPlace struct {
+	Index  int    `json:"index"`
+	Height uint64 `json:"height"`
+	Hash   string `json:"hash"`
+	Time   string `json:"time"`
+}
+
+// Place is where something began: at a boundary, or at an entry after it.
+type Place struct {
+	Index  int    `json:"index"` // of the current boundary then; -1 before the first
+	Height uint64 `json:"height"`
+}
+
+// ZCDReport is about zero credit days.
+type ZCDReport struct {
+	Count  int       `json:"count"`
+	Limit  int       `json:"limit"`
+	Window int       `json:"window"`
+	Days   []ZeroDay `json:"days"`
+	// Margin is how many more are still no reason; negative if there are too many.
+	Margin int `json:"margin"`
+	// NextToLeaveIn is in how many boundaries the oldest one leaves the window; 0 if there is none.
+	NextToLeaveIn int `json:"next_to_leave_in"`
+}
+
+// WASReport is about the work availability score.
+type WASReport struct {
+	ShortSum     uint64  `json:"short_sum"`
+	ShortN       int     `json:"short_n"`
+	ShortAverage uint64  `json:"short_average"`
+	LongSum      uint64  `json:"long_sum"`
+	LongN        int     `json:"long_n"`
+	LongAverage  uint64  `json:"long_average"`
+	Value        string  `json:"value"`
+	Display      float64 `json:"display"`
+	Limit        string  `json:"limit"`
+	// NeededShortSum is the least credit of the short window that is no reason, at today's long average.
+	NeededShortSum uint64 `json:"needed_short_sum"`
+}
+
+// Recovery says what it takes not to meet the criteria any more.
+type Recovery struct {
+	// EarliestBoundary is the first boundary at which that can be, if the total grows at each from now on.
+	EarliestBoundary int    `json:"earliest_boundary"`
+	Needs            string `json:"needs"`
+}
+
+// GraceReport says whether a subject has been listed for long enough to be judged.
+type GraceReport struct {
+	Over bool `json:"over"`
+	Left int  `json:"boundaries_left,omitempty"`
+}
+
+// FigureLine is a recorded total; nil where there is none. Delta is what it grew by since the next older one that is
+// there.
+type FigureLine struct {
+	Distance int     `json:"distance"`
+	Total    *uint64 `json:"total_credit"`
+	Delta    *string `json:"delta"`
+}
+
+// EntryLine is what an administrator said.
+type EntryLine struct {
+	Status Status `json:"status"`
+	Hash   string `json:"hash"`
+	Time   string `json:"time"`
+}
+
+// Transition is a change of the effective status.
+type Transition struct {
+	Index  int    `json:"index"` // of the current boundary then; -1 before the first
+	Height uint64 `json:"height"`
+	To     Status `json:"to"`
+	Reason string `json:"reason"`
+}
+
+func stamp(seconds int64) string {
+	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// Explain reports on a subject.
+func (e *Engine) Explain(name string) (*Report, error) {
+	s, ok := e.Standing(name)
+	if !ok {
+		return nil, blockprint.Errorf(blockprint.NotFound, "there is no subject %q", name)
+	}
+	sub := e.subjects[name]
+	r := &Report{
+		Subject: name, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rules.Name(),
+		Reasons: reasons(&s), Listed: stamp(e.listedAt(sub)), Changes: e.History(name),
+	}
+	for _, at := range sub.entries {
+		n := e.log[at].Entry
+		r.Entries = append(r.Entries, EntryLine{n.Status, n.Hash, stamp(n.Time)})
+	}
+	if n := len(r.Changes); n > 0 {
+		r.Since = &Place{r.Changes[n-1].Index, r.Changes[n-1].Height}
+	}
+	b := e.current()
+	if b == nil {
+		return r, nil
+	}
+	i := len(e.boundaries) - 1
+	r.Current = &BoundaryPlace{i, b.Height, b.Hash, stamp(b.Time)}
+	figures := e.figures(name, e.listedAt(sub), i, e.o.Rules.Reach())
+	r.Figures = figureLines(figures)
+	if s.Finding == nil {
+		return r, nil
+	}
+	if c := criteria(e.o.Rules); c != nil {
+		r.judge(c, s.Finding, i)
+	}
+	r.Others = map[string]bool{}
+	for _, other := range []Rules{NewLanded(), NewSeed(), NewV2()} {
+		if other.Name() != e.o.Rules.Name() {
+			r.Others[other.Name()] = other.Evaluate(Series{e.figures(name, e.listedAt(sub), i, other.Reach()), b.Doubt}).Meets
+		}
+	}
+	return r, nil
+}
+
+// criteria returns the numbers of rules that have Gridcoin's.
+func criteria(r Rules) *Criteria {
+	switch r := r.(type) {
+	case *Landed:
+		return &r.Criteria
+	case *V2:
+		return &r.Criteria
+	}
+	return nil
+}
+
+// reasons names why a subject is greylisted.
+func reasons(s *Standing) []string {
+	out := []string{}
+	if s.Entry.Status == Manual {
+		out = append(out, ByManual)
+	}
+	if f := s.Finding; f != nil && f.Meets {
+		if f.ZCDMet {
+			out = append(out, ByZCD)
+		}
+		if f.WASMet {
+			out = append(out, ByWAS)
+		}
+	}
+	return out
+}
+
+func figureLines(figures []Figure) []FigureLine {
+	out := make([]FigureLine, len(figures))
+	for k, f := range figures {
+		out[k].Distance = k
+		if !f.Present {
+			continue
+		}
+		total := f.Total
+		out[k].Total = &total
+		for _, older := range figures[k+1:] {
+			if older.Present {
+				delta := fmt.Sprint(f.Total - older.Total)
+				if older.Total > f.Total {
+					delta = fmt.Sprintf("-%d", older.Total-f.Total)
+				}
+				out[k].Delta = &delta
+				break
+			}
+		}
+	}
+	return out
+}
+
+// judge fills in what the rules found at boundary i.
+func (r *Report) judge(c *Criteria, f *Finding, i int) {
+	r.Grace = &GraceReport{Over: f.Judged, Left: max(c.Grace-f.Figures, 0)}
+	z := &ZCDReport{Count: f.ZCD, Limit: c.ZCDLimit, Window: c.ZCDWindow, Days: f.ZCDDays, Margin: c.ZCDLimit - f.ZCD}
+	if z.Days == nil {
+		z.Days = []ZeroDay{}
+	}
+	if n := len(z.Days); n > 0 {
+		z.NextToLeaveIn = c.ZCDWindow + 1 - z.Days[n-1].Distance
+	}
+	r.ZCD = z
+	w := &WASReport{
+		ShortSum: f.Short, ShortN: f.ShortN, LongSum: f.Long, LongN: f.LongN,
+		Value: fmt.Sprintf("%d/%d", f.WAS.Num, f.WAS.Den), Display: f.WAS.Float(), Limit: fmt.Sprintf("%d/%d", c.WASLimit.Num, c.WASLimit.Den),
+	}
+	if f.ShortN > 0 && f.LongN > 0 {
+		w.ShortAverage, w.LongAverage = f.Short/uint64(f.ShortN), f.Long/uint64(f.LongN)
+		w.NeededShortSum = needed(w.LongAverage, uint64(f.ShortN), c.WASLimit)
+	}
+	r.WAS = w
+	if f.Meets {
+		r.Recovery = recovery(c, f, w, i)
+	}
+}
+
+// needed is the least sum of n boundaries whose truncated average is at least limit times the long average; the largest
+// number if none is.
+func needed(long, n uint64, limit Fraction) uint64 {
+	// average >= long * num / den, rounded up
+	hi, lo := bits.Mul64(long, limit.Num)
+	lo, carry := bits.Add64(lo, limit.Den-1, 0)
+	if hi += carry; hi >= limit.Den {
+		return 1<<64 - 1
+	}
+	average, _ := bits.Div64(hi, lo, limit.Den)
+	hi, lo = bits.Mul64(average, n)
+	if hi > 0 {
+		return 1<<64 - 1
+	}
+	return max(lo, 1)
+}
+
+// recovery looks for the first boundary at which the criteria need not be met any more.
+func recovery(c *Criteria, f *Finding, w *WASReport, i int) *Recovery {
+	wait := 1
+	needs := ""
+	if f.ZCDMet {
+		// With growth at every boundary from now on, days leave the window until few enough are left.
+		for ; wait <= c.ZCDWindow; wait++ {
+			left := 0
+			for _, d := range f.ZCDDays {
+				if d.Distance+wait <= c.ZCDWindow {
+					left++
+				}
+			}
+			if left <= c.ZCDLimit {
+				break
+			}
+		}
+		needs = fmt.Sprintf("growth at each of the next %d superblocks", wait)
+	}
+	if f.WASMet {
+		if needs != "" {
+			needs += ", and "
+		}
+		needs += fmt.Sprintf("at least %d credits over the last %d superblocks", w.NeededShortSum, w.ShortN)
+	}
+	return &Recovery{i + wait, needs}
+}
+
+// History returns how a subject's effective status changed, oldest first.
+func (e *Engine) History(name string) []Transition {
+	out := []Transition{}
+	sub := e.subjects[name]
+	if sub == nil {
+		return out
+	}
+	// What is left of the log is applied to another engine that knows this subject only: what it found is found again.
+	again := New(e.o)
+	index := -1
+	for _, ev := range e.log {
+		switch {
+		case ev.Boundary != nil:
+			index++
+		case ev.Entry.Subject != name:
+			continue
+		}
+		changes, err := again.ApplyAndCompare(ev)
+		if err != nil {
+			return out // it was applied before
+		}
+		for _, c := range changes {
+			out = append(out, Transition{index, c.Height, c.New, c.Reason})
+		}
+	}
+	return out
+}
