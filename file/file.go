@@ -55,6 +55,19 @@ func Open(path string) (io.ReadCloser, error) {
 	return gunzip(f, path)
 }
 
+// ReadAll reads a whole file that may be compressed, or standard input for "-".
+func ReadAll(path string) ([]byte, error) {
+	in, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(in)
+	if err = errors.Join(err, in.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return b, nil
+}
+
 // openFile opens a file and looks at it.
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	f, err := openPlain(path)

@@ -128,6 +128,7 @@ type Tally struct {
 // Store keeps labelled blocks. It is safe for concurrent use, by several processes too.
 type Store interface {
 	Gauge
+	Events
 	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
 	// database is a Conflict that names both.
 	Identify(ctx context.Context, id Identity) error

@@ -21,11 +21,11 @@ func newGreylist() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "greylist COMMAND",
 		Short:   "Decide by rules which sources have gone quiet or bad",
-		Example: "  blockprint greylist evaluate series.json\n  blockprint greylist evaluate --rules v2 - < series.json",
+		Example: "  blockprint greylist evaluate series.json\n  blockprint greylist status --db gridcoin.db\n  blockprint greylist explain Amicable_Numbers --db gridcoin.db",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGreylistEvaluate())
+	cmd.AddCommand(newGreylistEvaluate(), newGreylistStatus(), newGreylistExplain(), newGreylistHistory())
 	return cmd
 }
 

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"blockprint"
@@ -82,5 +84,39 @@ func opinions(t *testing.T, s store.Store) {
 	want := []store.Opinion{{BlockID: at(5), Details: []byte(`{}`)}, {BlockID: at(7), Likely: blockprint.Teku, Details: []byte(`{"a":2}`)}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// events: a log is cut and appended to as one, and tenants do not see each other's.
+func events(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	read := func(tenant string) (out []string) {
+		t.Helper()
+		for b, err := range s.Events(ctx, tenant) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, string(b))
+		}
+		return out
+	}
+	change := func(tenant string, keep int, list ...string) error {
+		var texts [][]byte
+		for _, l := range list {
+			texts = append(texts, []byte(l))
+		}
+		return s.ChangeEvents(ctx, tenant, keep, texts)
+	}
+	if err := errors.Join(change("a", 0, "1", "2", "3"), change("b", 0, "x"), change("a", 2, "4", "5")); err != nil {
+		t.Fatal(err)
+	}
+	if got := read("a"); !slices.Equal(got, []string{"1", "2", "4", "5"}) {
+		t.Errorf("%q", got)
+	}
+	if err := change("a", 5, "6"); blockprint.CodeOf(err) != blockprint.Conflict {
+		t.Errorf("keeping more than there is: %v", err)
+	}
+	if err := change("a", 0); err != nil || len(read("a")) != 0 || len(read("b")) != 1 {
+		t.Errorf("%q %q (%v)", read("a"), read("b"), err)
 	}
 }

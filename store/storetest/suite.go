@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"tally", tally},
 		{"gauge", gauge},
 		{"opinions", opinions},
+		{"events", events},
 		{"identity", identity},
 		{"random coverage", randomCoverage},
 	} {

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"blockprint/file"
+	"blockprint/greylist"
+	"blockprint/gridcoin"
+	"blockprint/store/sqlite"
+)
+
+// bookFlags choose a greylist in a database, and how it is judged.
+type bookFlags struct {
+	criteria           criteriaFlags
+	db, tenant, policy string
+	relist             bool
+}
+
+func (f *bookFlags) add(cmd *cobra.Command) {
+	f.criteria.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.db, "db", "", "database of the greylist")
+	flags.StringVar(&f.policy, "policy", "landed", "how a status follows from entries and findings: landed, manual-first or fsm")
+	flags.BoolVar(&f.relist, "relist-renews", false, "a subject that was deleted and is listed again counts as new (Gridcoin judges it on the time that it was deleted, too)")
+	f.tenant = gridcoin.Tenant
+}
+
+func (f *bookFlags) options(cmd *cobra.Command) (o greylist.Options, err error) {
+	if o.Rules, err = f.criteria.load(cmd); err != nil {
+		return o, err
+	}
+	if o.Policy, err = greylist.PolicyOf(f.policy); err != nil {
+		return o, usageError{err}
+	}
+	o.RelistRenews = f.relist
+	return o, nil
+}
+
+// with opens the greylist and hands it to use. The database must be there unless create is set.
+func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book) error) error {
+	ctx := cmd.Context()
+	if f.db == "" {
+		return usagef("--db D is missing")
+	}
+	o, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	open := func() (*sqlite.Store, error) { return openDB(ctx, "--db", f.db) }
+	if create {
+		open = func() (*sqlite.Store, error) { return sqlite.Open(ctx, f.db) }
+	}
+	s, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // all writes are on the disk already
+	book, err := greylist.OpenBook(ctx, s, f.tenant, o)
+	if err != nil {
+		return err
+	}
+	return use(ctx, book)
+}
+
+func newGreylistStatus() *cobra.Command {
+	var f bookFlags
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "status --db D",
+		Short:   "List how all subjects stand",
+		Example: "  blockprint greylist status --db gridcoin.db\n  blockprint greylist status --db gridcoin.db --rules v2 --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+				w := cmd.OutOrStdout()
+				if !b.Evaluated() {
+					fmt.Fprintln(os.Stderr, "nothing is evaluated: the newest superblock records no total credits, or there is none")
+				}
+				if !asJSON {
+					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", "subject", "status", "ZCD", "WAS", "since")
+				}
+				for _, s := range b.Standings() {
+					if s.Effective == greylist.Deleted && !all {
+						continue
+					}
+					r, err := b.Explain(s.Subject)
+					if err != nil {
+						return err
+					}
+					if asJSON {
+						if err := json.NewEncoder(w).Encode(r); err != nil {
+							return err
+						}
+						continue
+					}
+					zcd, was, since := "-", "-", "-"
+					if r.ZCD != nil {
+						zcd, was = fmt.Sprintf("%d/%d", r.ZCD.Count, r.ZCD.Limit), fmt.Sprintf("%.3f", r.WAS.Display)
+					}
+					if r.Since != nil {
+						since = fmt.Sprintf("height %d", r.Since.Height)
+					}
+					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", s.Subject, s.Effective.Text(), zcd, was, since)
+				}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "deleted subjects too")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON line for each subject: what explain says")
+	return cmd
+}
+
+func newGreylistExplain() *cobra.Command {
+	var f bookFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "explain SUBJECT --db D",
+		Short:   "Say why a subject stands as it does, since when, and what it takes to recover",
+		Example: "  blockprint greylist explain Amicable_Numbers --db gridcoin.db",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+				r, err := b.Explain(args[0])
+				if err != nil {
+					return err
+				}
+				w := cmd.OutOrStdout()
+				if asJSON {
+					enc := json.NewEncoder(w)
+					enc.SetIndent("", "  ")
+					return enc.Encode(r)
+				}
+				_, _ = fmt.Fprint(w, explainText(r))
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// explainText is a report for people.
+func explainText(r *greylist.Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s is %s", r.Subject, r.Status.Text())
+	if r.Since != nil {
+		fmt.Fprintf(&b, " since height %d", r.Since.Height)
+	}
+	if len(r.Reasons) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(r.Reasons, ", "))
+	}
+	fmt.Fprintf(&b, "\n  its entry says %s; rules %s, policy %s; first listed %s\n", r.Entry.Text(), r.Rules, r.Policy, r.Listed)
+	if r.Current == nil {
+		b.WriteString("  there is no superblock yet\n")
+		return b.String()
+	}
+	fmt.Fprintf(&b, "  judged at the superblock at height %d, %s\n", r.Current.Height, r.Current.Time)
+	if r.ZCD == nil {
+		b.WriteString("  it was not evaluated there\n")
+	} else {
+		fmt.Fprintf(&b, "  zero credit days: %d of the newest %d, %d are allowed", r.ZCD.Count, r.ZCD.Window, r.ZCD.Limit)
+		if r.ZCD.NextToLeaveIn > 0 {
+			fmt.Fprintf(&b, "; the oldest leaves the window in %d", r.ZCD.NextToLeaveIn)
+		}
+		b.WriteString("\n")
+		for _, d := range r.ZCD.Days {
+			fmt.Fprintf(&b, "    %d superblocks ago: %s\n", d.Distance, d.Why)
+		}
+		fmt.Fprintf(&b, "  work availability: %d a superblock over %d by %d over %d = %s (%.4f), at least %s; %d credits in %d superblocks are needed\n",
+			r.WAS.ShortAverage, r.WAS.ShortN, r.WAS.LongAverage, r.WAS.LongN, r.WAS.Value, r.WAS.Display, r.WAS.Limit, r.WAS.NeededShortSum, r.WAS.ShortN)
+		if !r.Grace.Over {
+			fmt.Fprintf(&b, "  it is too new to be judged: %d superblocks more\n", r.Grace.Left)
+		}
+		if r.Recovery != nil {
+			fmt.Fprintf(&b, "  it can recover at superblock %d at the earliest: %s\n", r.Recovery.EarliestBoundary, r.Recovery.Needs)
+		}
+		for _, other := range []string{"landed", "seed", "v2"} {
+			if meets, ok := r.Others[other]; ok {
+				fmt.Fprintf(&b, "  by the rules %s it %s the criteria\n", other, map[bool]string{true: "meets", false: "does not meet"}[meets])
+			}
+		}
+	}
+	for _, t := range r.Changes {
+		fmt.Fprintf(&b, "  height %-10d %s (%s)\n", t.Height, t.To.Text(), t.Reason)
+	}
+	return b.String()
+}
+
+func newGreylistHistory() *cobra.Command {
+	var f bookFlags
+	cmd := &cobra.Command{
+		Use:     "history [SUBJECT] --db D",
+		Short:   "List all changes of effective statuses as JSON lines, oldest first",
+		Example: "  blockprint greylist history --db gridcoin.db\n  blockprint greylist history Amicable_Numbers --db gridcoin.db",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+				o, err := f.options(cmd)
+				if err != nil {
+					return err
+				}
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				again := greylist.New(o)
+				for _, ev := range b.Log() {
+					changes, err := again.ApplyAndCompare(ev)
+					if err != nil {
+						return err
+					}
+					for _, c := range changes {
+						if len(args) == 0 || args[0] == c.Subject {
+							if err := enc.Encode(c); err != nil {
+								return err
+							}
+						}
+					}
+				}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func newGridcoin() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "gridcoin COMMAND",
+		Short:   "Greylist Gridcoin's BOINC projects",
+		Example: "  blockprint gridcoin sync --rpc http://user:password@127.0.0.1:15715 --db gridcoin.db\n  blockprint greylist status --db gridcoin.db",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newGridcoinSync())
+	return cmd
+}
+
+func newGridcoinSync() *cobra.Command {
+	var f bookFlags
+	var rpc, projectsFile, superblocksFile, network string
+	var lookback int
+	cmd := &cobra.Command{
+		Use:   "sync --db D (--rpc URL | --projects FILE --superblocks FILE)",
+		Short: "Bring a greylist in step with a Gridcoin node, or with what one has told",
+		Long: `Asks a Gridcoin node for the whitelist and the newest superblocks, or reads its answers from files (getrawprojectstatus or
+listprojects true; superblocks N true), and prints a JSON line for each status that changes. Superblocks that the node
+does not know any more are reverted, later ones applied.`,
+		Example: "  blockprint gridcoin sync --db gridcoin.db --rpc http://user:password@127.0.0.1:15715\n" +
+			"  blockprint gridcoin sync --db gridcoin.db --projects projects.json --superblocks superblocks.json.gz",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			heights, ok := gridcoin.Networks[network]
+			switch {
+			case !ok:
+				return usagef("--chain %q: expected main or test", network)
+			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && (projectsFile == "" || superblocksFile == ""):
+				return usagef("expected either --rpc URL or both --projects FILE and --superblocks FILE")
+			}
+			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book) error {
+				projects, superblocks, err := fetchGridcoin(ctx, rpc, projectsFile, superblocksFile, lookback)
+				if err != nil {
+					return err
+				}
+				changes, err := b.Replace(ctx, gridcoin.Chain(b.Log(), projects, superblocks, heights))
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				for _, c := range changes {
+					if err := enc.Encode(c); err != nil {
+						return err
+					}
+				}
+				if err != nil || len(superblocks) == 0 {
+					return err
+				}
+				for _, d := range gridcoin.Compare(b.Engine, &superblocks[len(superblocks)-1]) {
+					fmt.Fprintf(os.Stderr, "the newest superblock records %s as %s, the rules find %s\n", d.Project, d.Recorded.Text(), d.Found.Text())
+				}
+				return nil
+			})
+		},
+	}
+	f.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&rpc, "rpc", "", "URL of a node's JSON-RPC with its name and password")
+	flags.StringVar(&projectsFile, "projects", "", "answer of getrawprojectstatus, or of listprojects true")
+	flags.StringVar(&superblocksFile, "superblocks", "", "answer of superblocks N true")
+	flags.StringVar(&network, "chain", "main", "main or test: from which heights rules hold")
+	flags.IntVar(&lookback, "lookback", 120, "superblocks to ask for")
+	return cmd
+}
+
+// fetchGridcoin asks a node or reads files.
+func fetchGridcoin(ctx context.Context, rpc, projectsFile, superblocksFile string, lookback int) ([]gridcoin.Project, []gridcoin.Superblock, error) {
+	if rpc != "" {
+		client, err := gridcoin.NewClient(rpc)
+		if err != nil {
+			return nil, nil, usagef("--rpc: %v", err)
+		}
+		projects, err := client.Projects(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		superblocks, err := client.Superblocks(ctx, lookback)
+		return projects, superblocks, err
+	}
+	data, err := file.ReadAll(projectsFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	projects, err := gridcoin.ParseProjects(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", projectsFile, err)
+	}
+	if data, err = file.ReadAll(superblocksFile); err != nil {
+		return nil, nil, err
+	}
+	superblocks, err := gridcoin.ParseSuperblocks(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", superblocksFile, err)
+	}
+	return projects, superblocks, nil
+}

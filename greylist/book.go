@@ -1,0 +1,114 @@
+package greylist
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"reflect"
+	"slices"
+
+	"blockprint"
+)
+
+// Log keeps events; a store is one.
+type Log interface {
+	ChangeEvents(ctx context.Context, tenant string, keep int, events [][]byte) error
+	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
+}
+
+// Book is an engine whose events are kept. It is not safe for concurrent use.
+type Book struct {
+	*Engine
+	log    Log
+	tenant string
+}
+
+// OpenBook reads a tenant's events and judges them.
+func OpenBook(ctx context.Context, log Log, tenant string, o Options) (*Book, error) {
+	b := &Book{New(o), log, tenant}
+	for text, err := range log.Events(ctx, tenant) {
+		if err != nil {
+			return nil, err
+		}
+		var ev Event
+		if err := json.Unmarshal(text, &ev); err != nil {
+			return nil, blockprint.Errorf(blockprint.Invalid, "event %d of %s: %w", b.Len(), tenant, err)
+		}
+		if err := b.Apply(ev); err != nil {
+			return nil, blockprint.Errorf(blockprint.CodeOf(err), "event %d of %s: %w", b.Len(), tenant, err)
+		}
+	}
+	return b, nil
+}
+
+// Replace makes the log what is given, reverting what is not in it and applying what is missing, and keeps that. It
+// returns the changes of effective statuses on the way, those by reverting first.
+func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
+	events, err := normal(events)
+	if err != nil {
+		return nil, err
+	}
+	keep := 0
+	for keep < len(events) && keep < len(b.Engine.log) && reflect.DeepEqual(events[keep], b.Engine.log[keep]) {
+		keep++
+	}
+	// What is given must be possible before anything is kept or shown.
+	trial := New(b.o)
+	var texts [][]byte
+	for i, ev := range events {
+		if err := trial.Apply(ev); err != nil {
+			return nil, err
+		}
+		if i < keep {
+			continue
+		}
+		text, err := json.Marshal(ev)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	if keep == len(b.Engine.log) && len(texts) == 0 {
+		return nil, nil
+	}
+	if err := b.log.ChangeEvents(ctx, b.tenant, keep, texts); err != nil {
+		return nil, err
+	}
+	var changes []Change
+	for b.Len() > keep {
+		_, c, err := b.RevertAndCompare()
+		if err != nil {
+			return changes, err
+		}
+		changes = append(changes, c...)
+	}
+	for _, ev := range events[keep:] {
+		c, err := b.ApplyAndCompare(ev)
+		if err != nil {
+			return changes, err
+		}
+		changes = append(changes, c...)
+	}
+	return changes, nil
+}
+
+// normal gives events the form in which they are read back, so that they can be compared.
+func normal(events []Event) ([]Event, error) {
+	out := make([]Event, len(events))
+	for i, ev := range events {
+		text, err := json.Marshal(ev)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &out[i]); err != nil {
+			return nil, err
+		}
+		if n := out[i].Entry; n != nil && n.Status == Unknown {
+			n.Status = Active // as applying does
+		}
+	}
+	return out, nil
+}
+
+// Log returns the events, oldest first.
+func (b *Book) Log() []Event { return slices.Clone(b.Engine.log) }

@@ -1,0 +1,274 @@
+// Package gridcoin is greylist's first tenant: Gridcoin's whitelist of BOINC projects, whose total credits every superblock
+// records.
+//
+// ParseProjects and ParseSuperblocks read what a Gridcoin node tells, Chain makes a greylist's events of it, and Client
+// asks a node. Facts and formats are those of Gridcoin's RPC.
+package gridcoin
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"blockprint"
+	"blockprint/greylist"
+)
+
+// Tenant names Gridcoin's events in a store.
+const Tenant = "gridcoin"
+
+// Heights from which rules hold on a network.
+type Heights struct {
+	// Totals is where superblocks begin to record total credits (version 3); superblocks tell their version, so this is
+	// for those that do not.
+	Totals uint64
+	// Doubt is where a figure that is missing in the newest superblock is not held against a project yet.
+	Doubt uint64
+}
+
+// Networks are the heights of Gridcoin's networks.
+var Networks = map[string]Heights{
+	"main": {Totals: 3_989_800, Doubt: 3_989_800},
+	"test": {Totals: 2_870_000, Doubt: 3_111_000},
+}
+
+// Project is a whitelist entry as a node tells it.
+type Project struct {
+	Name    string
+	URL     string
+	Status  greylist.Status // of the contract
+	GDPR    bool
+	Adapter bool // requires_external_adapter
+	Version int
+	Time    int64 // seconds since 1970
+	Hash    string
+}
+
+// flexibleTime reads the forms of time that Gridcoin's RPC has: a date that people read, in UTC, or seconds.
+func flexibleTime(s string) (int64, error) {
+	for _, layout := range []string{"2006-01-02 15:04:05 UTC", "01-02-2006 15:04:05", time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.Unix(), nil
+		}
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, nil
+	}
+	return 0, blockprint.Errorf(blockprint.Invalid, "%.40q is no time: expected 2026-04-18 09:12:00 UTC, 04-18-2026 09:12:00 or seconds", s)
+}
+
+// statusOf reads a status as it is shown. An effective status is taken for the contract's, of which it is the most
+// likely one.
+func statusOf(text string) (greylist.Status, error) {
+	for s := greylist.Deleted; s <= greylist.AutoOverride; s++ {
+		if s.Text() == text || s.String() == text {
+			if s == greylist.AutoGreylist {
+				return greylist.Active, nil
+			}
+			return s, nil
+		}
+	}
+	return greylist.Unknown, blockprint.Errorf(blockprint.Invalid, "unknown project status %q", text)
+}
+
+// ParseProjects reads the answer of getrawprojectstatus, or of listprojects true: an object keyed by name.
+func ParseProjects(data []byte) ([]Project, error) {
+	var raw map[string]struct {
+		Version int    `json:"version"`
+		URL     string `json:"url"`
+		GDPR    bool   `json:"gdpr_controls"`
+		Adapter bool   `json:"requires_external_adapter"`
+		Time    string `json:"time"`
+		Status  string `json:"status"`
+		Hash    string `json:"current_project_entry_tx_hash"`
+	}
+	if err := json.Unmarshal(unwrapped(data), &raw); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "projects: expected an object keyed by name, as of getrawprojectstatus or listprojects: %w", err)
+	}
+	var out []Project
+	for name, r := range raw {
+		p := Project{Name: name, URL: r.URL, GDPR: r.GDPR, Adapter: r.Adapter, Version: r.Version, Hash: r.Hash, Status: greylist.Active}
+		var err error
+		if p.Time, err = flexibleTime(r.Time); err != nil {
+			return nil, blockprint.Errorf(blockprint.Invalid, "project %q: time: %w", name, err)
+		}
+		if r.Status != "" {
+			if p.Status, err = statusOf(r.Status); err != nil {
+				return nil, blockprint.Errorf(blockprint.Invalid, "project %q: %w", name, err)
+			}
+		}
+		if p.Hash == "" { // listprojects tells none
+			p.Hash = name + "@" + strconv.FormatInt(p.Time, 10)
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b Project) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Name, b.Name)) })
+	return out, nil
+}
+
+// Superblock is what the greylist needs of a superblock.
+type Superblock struct {
+	Height  uint64
+	Hash    string
+	Time    int64
+	Version int
+	Totals  map[string]uint64
+	// Recorded are the statuses that the superblock itself carries.
+	Recorded map[string]greylist.Status
+}
+
+// ParseSuperblocks reads the answer of `superblocks LOOKBACK true`, in any order, and returns them oldest first.
+func ParseSuperblocks(data []byte) ([]Superblock, error) {
+	var raw []struct {
+		Height   blockprint.Quoted `json:"height"`
+		Block    string            `json:"block"`
+		Date     string            `json:"date"`
+		Contract *struct {
+			Version int `json:"version"`
+			Status  []struct {
+				Project string `json:"project"`
+				Status  string `json:"status"`
+			} `json:"project_greylist_status"`
+			Credits []struct {
+				Project string `json:"project"`
+				Total   uint64 `json:"all_cpid_total_credit"`
+			} `json:"project_all_cpid_total_credits"`
+		} `json:"contract_contents"`
+	}
+	bad := func(format string, args ...any) ([]Superblock, error) {
+		return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
+	}
+	if err := json.Unmarshal(unwrapped(data), &raw); err != nil {
+		return bad("superblocks: expected a list as of `superblocks LOOKBACK true`: %w", err)
+	}
+	var out []Superblock
+	for i, r := range raw {
+		b := Superblock{Height: uint64(r.Height), Hash: r.Block, Totals: map[string]uint64{}, Recorded: map[string]greylist.Status{}}
+		if b.Height == 0 || b.Hash == "" {
+			return bad("superblock %d of the list has no height or no block", i)
+		}
+		var err error
+		if b.Time, err = flexibleTime(r.Date); err != nil {
+			return bad("superblock at height %d: date: %w", b.Height, err)
+		}
+		if r.Contract == nil {
+			return bad("superblock at height %d has no contract_contents: ask for them (superblocks LOOKBACK true)", b.Height)
+		}
+		b.Version = r.Contract.Version
+		for _, c := range r.Contract.Credits {
+			if _, twice := b.Totals[c.Project]; twice {
+				return bad("superblock at height %d tells %q twice", b.Height, c.Project)
+			}
+			b.Totals[c.Project] = c.Total
+		}
+		for _, s := range r.Contract.Status {
+			for status := greylist.Deleted; status <= greylist.AutoOverride; status++ {
+				if status.Text() == s.Status {
+					b.Recorded[s.Project] = status
+				}
+			}
+		}
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b Superblock) int { return cmp.Compare(a.Height, b.Height) })
+	for i := 1; i < len(out); i++ {
+		if out[i].Height == out[i-1].Height {
+			return bad("two superblocks at height %d", out[i].Height)
+		}
+	}
+	return out, nil
+}
+
+// unwrapped takes the result out of a JSON-RPC answer; anything else stays as it is.
+func unwrapped(data []byte) []byte {
+	var reply struct {
+		Result json.RawMessage `json:"result"`
+		ID     json.RawMessage `json:"id"`
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) && json.Unmarshal(data, &reply) == nil && reply.Result != nil && reply.ID != nil {
+		return reply.Result
+	}
+	return data
+}
+
+// Chain makes a greylist's log of what was known before and what a node tells now: superblocks from the oldest one that it
+// tells on are those that it tells, older ones stay; of each project the entries that are known stay, and its present one
+// is added if it is new. Contracts take effect in the order of their time.
+func Chain(known []greylist.Event, projects []Project, superblocks []Superblock, h Heights) []greylist.Event {
+	var events []greylist.Event
+	newest := map[string]*greylist.Entry{}
+	for _, ev := range known {
+		if ev.Boundary != nil && len(superblocks) > 0 && ev.Boundary.Height >= superblocks[0].Height {
+			continue
+		}
+		if ev.Entry != nil {
+			newest[ev.Entry.Subject] = ev.Entry
+		}
+		events = append(events, ev)
+	}
+	for _, b := range superblocks {
+		events = append(events, greylist.Event{Boundary: &greylist.Boundary{
+			Height: b.Height, Hash: b.Hash, Time: b.Time, Judged: b.Version >= 3 || b.Version == 0 && b.Height >= h.Totals,
+			Doubt: b.Height >= h.Doubt, Totals: b.Totals,
+		}})
+	}
+	for _, p := range projects {
+		if n := newest[p.Name]; n != nil && n.Hash == p.Hash && n.Status == p.Status {
+			continue
+		}
+		events = append(events, greylist.Event{Entry: &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}})
+	}
+	at := func(ev greylist.Event) int64 {
+		if ev.Entry != nil {
+			return ev.Entry.Time
+		}
+		return ev.Boundary.Time
+	}
+	// At the same second a contract comes first: it stands in a block, the superblock in that or a later one.
+	slices.SortStableFunc(events, func(a, b greylist.Event) int {
+		return cmp.Or(cmp.Compare(at(a), at(b)), boolCompare(a.Boundary != nil, b.Boundary != nil))
+	})
+	return events
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// data is what the registry keeps of a project beside its status.
+func (p *Project) data() map[string]string {
+	return map[string]string{
+		"url": p.URL, "gdpr_controls": strconv.FormatBool(p.GDPR), "requires_external_adapter": strconv.FormatBool(p.Adapter), "version": strconv.Itoa(p.Version),
+	}
+}
+
+// Disagreement is a project whose status a superblock records differently from what the rules find.
+type Disagreement struct {
+	Project  string
+	Recorded greylist.Status // Active where the superblock records none
+	Found    greylist.Status
+}
+
+// Compare tells where a superblock's own record differs from the statuses that an engine finds when it is the newest.
+func Compare(e *greylist.Engine, b *Superblock) []Disagreement {
+	var out []Disagreement
+	for _, s := range e.Standings() {
+		recorded, ok := b.Recorded[s.Subject]
+		if !ok {
+			recorded = greylist.Active
+		}
+		if recorded.Greylisted() != s.Effective.Greylisted() {
+			out = append(out, Disagreement{s.Subject, recorded, s.Effective})
+		}
+	}
+	return out
+}
