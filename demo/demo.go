@@ -226,13 +226,6 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 	}
 	d.closers = append(d.closers, func() { _ = d.store.Close() })
 	rules := blockprint.DefaultGraffitiRules(d.world.Network().ConfigName)
-	api, err := httpapi.New(d.store, model, rules, httpapi.Options{Version: d.o.Tool, Logger: d.log, Now: d.clock})
-	if err != nil {
-		return err
-	}
-	if d.o.Listen, err = d.serve(ctx, d.o.Listen, api.Handler()); err != nil {
-		return err
-	}
 	local, err := follow.NewLocal(d.store, model, rules, d.onStored)
 	if err != nil {
 		return err
@@ -241,6 +234,13 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 		return err
 	}
 	if err := d.startDreaming(ctx, model, rules); err != nil {
+		return err
+	}
+	api, err := httpapi.New(d.store, model, rules, httpapi.Options{Version: d.o.Tool, Logger: d.log, Now: d.world.Clock, Trust: d.dreaming.trust.Report})
+	if err != nil {
+		return err
+	}
+	if d.o.Listen, err = d.serve(ctx, d.o.Listen, api.Handler()); err != nil {
 		return err
 	}
 	d.first = d.world.Now() + 1
@@ -257,12 +257,6 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 		}
 	})
 	return nil
-}
-
-// clock is the world's time: the middle of its present slot.
-func (d *demo) clock() time.Time {
-	n := d.world.Network()
-	return n.TimeOf(d.world.Now()).Add(n.SlotDuration / 2)
 }
 
 func (d *demo) serve(ctx context.Context, address string, h http.Handler) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dream"
 	"blockprint/gauge"
+	"blockprint/trust"
 )
 
 // GaugeSummary is how blocks that the network's nodes dreamt were labelled.
@@ -18,12 +19,15 @@ type GaugeSummary struct {
 	Opinions      int `json:"opinions"`
 	OpinionsRight int `json:"opinions_right"`
 	TooClose      int `json:"too_close_to_call"`
+	// Greylisted are the labels that were not to be trusted at the end of the last epoch.
+	Greylisted []blockprint.Client `json:"greylisted_labels"`
 }
 
 // dreaming asks a node of every variant for a block in each slot, and measures the labels by them.
 type dreaming struct {
 	dreamer *dream.Dreamer
 	gauge   *gauge.Gauge
+	trust   *trust.Service
 	// verdict is of the present slot; Likely is empty if there is none, or if it is too close to call.
 	verdict dream.Verdict
 	sum     GaugeSummary
@@ -49,10 +53,13 @@ func (d *demo) startDreaming(ctx context.Context, model *classify.Model, rules *
 		return err
 	}
 	network := func(context.Context) (*blockprint.Network, error) { return d.world.Network(), nil }
-	d.dreaming.gauge = gauge.New(d.store, nil, classifier, network, gauge.Options{Now: d.clock})
+	d.dreaming.gauge = gauge.New(d.store, nil, classifier, network, gauge.Options{Now: d.world.Clock})
+	settings := trust.DefaultSettings()
+	settings.Period, settings.Silent, settings.Window = blockprint.Slot(d.o.World.SlotsPerEpoch), 2, 8 // epochs, as days are too long here
+	d.dreaming.trust = trust.NewService(d.store, settings, network, trust.ServiceOptions{Now: d.world.Clock, Logger: d.log})
 	keep := gauge.KeepOpinions(d.store)
 	d.dreaming.dreamer, err = dream.New(c, dream.Options{
-		Sinks: []dream.Sink{d.dreaming.gauge.Take}, Logger: d.log, Now: d.clock,
+		Sinks: []dream.Sink{d.dreaming.gauge.Take, d.dreaming.trust.Take}, Logger: d.log, Now: d.world.Clock,
 		Verdicts: func(ctx context.Context, v dream.Verdict) error {
 			d.dreaming.verdict = v
 			return keep(ctx, v)
@@ -96,6 +103,11 @@ func (d *demo) measure(ctx context.Context, slot blockprint.Slot, truth blockpri
 	for _, m := range s.Models {
 		g.sum.Blocks += m.Blocks
 	}
+	report, err := g.trust.Report(ctx)
+	if err != nil {
+		return err
+	}
+	g.sum.Greylisted = report.Greylisted()
 	if s.BalancedAccuracy != nil {
 		g.sum.BalancedAccuracy = *s.BalancedAccuracy
 	}

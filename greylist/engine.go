@@ -174,6 +174,14 @@ func (e *Engine) current() *Boundary {
 	return e.boundary(len(e.boundaries) - 1)
 }
 
+// Back returns the boundary that lies n behind the current one, which is Back(0); nil if there is none.
+func (e *Engine) Back(n int) *Boundary {
+	if i := len(e.boundaries) - 1 - n; n >= 0 && i >= 0 {
+		return e.boundary(i)
+	}
+	return nil
+}
+
 // entry returns the newest entry of a subject.
 func (e *Engine) entry(s *subject) *Entry { return e.log[s.entries[len(s.entries)-1]].Entry }
 

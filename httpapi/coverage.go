@@ -15,7 +15,7 @@ import (
 type AnswerHeaders struct {
 	AsOf  string `header:"Blockprint-As-Of-Slot" doc:"The newest covered slot."`
 	Model string `header:"Blockprint-Model" doc:"The model that labels new blocks."`
-	Trust string `header:"Blockprint-Trust" doc:"Whether the labels' accuracy is being measured, and how it stands."`
+	Trust string `header:"Blockprint-Trust" doc:"ok, unmeasured, or which labels are greylisted, by comma."`
 	Gaps  string `header:"Blockprint-Gaps" doc:"With ?partial=true: the missing slots, as start-end, by comma."`
 }
 
@@ -30,7 +30,10 @@ func (s *Server) covered(ctx context.Context, start, end blockprint.Slot, partia
 	if err != nil {
 		return AnswerHeaders{}, err
 	}
-	h := AnswerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10), Trust: "unmeasured"}
+	h := AnswerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10)}
+	if h.Trust, _, err = s.trust(ctx); err != nil {
+		return AnswerHeaders{}, err
+	}
 	if s.model != nil {
 		h.Model = s.model.Name
 	}

@@ -17,7 +17,6 @@ import (
 
 	"blockprint"
 	"blockprint/gauge"
-	"blockprint/store"
 )
 
 // NewGauge returns the service of a gauge: POST /classify in the original's form, and what is known of the accuracy.
@@ -30,6 +29,9 @@ func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
 	srv.meter()
 	srv.newAPI("Measures the classifier by blocks of nodes whose client is known.")
 	srv.accuracyRoutes(g)
+	if o.Trust != nil {
+		srv.trustRoutes()
+	}
 	register(srv, huma.Operation{Method: http.MethodPost, Path: "/classify", Summary: "Rate and label dreamt blocks, and note how well that went", Tags: []string{"private"}, Security: credentials},
 		func(ctx context.Context, in *struct {
 			RawBody []byte
@@ -115,20 +117,6 @@ func (s *Server) accuracyRoutes(g *gauge.Gauge) {
 		out, err := g.Days(ctx, in.First, in.Last)
 		return &bodyOf[[]gauge.Day]{out}, err
 	})
-}
-
-// storeNetwork returns the chain's clock as the store knows it.
-func storeNetwork(s store.Store) func(context.Context) (*blockprint.Network, error) {
-	return func(ctx context.Context) (*blockprint.Network, error) {
-		id, ok, err := s.Identity(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, blockprint.Errorf(blockprint.NotFound, "the database is not tied to a network yet: nothing has been followed or dreamt")
-		}
-		return id.Network(), nil
-	}
 }
 
 // maxOpinionSlots is how many slots' opinions one answer may span: a day of mainnet.

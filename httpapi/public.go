@@ -21,17 +21,19 @@ func (s *Server) publicRoutes() {
 	register(s, op("/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		PartialParam
+		TrustParam
 	},
 	) (*countsOutput, error) {
-		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial)
+		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial, in.TrustParam)
 	})
 	register(s, op("/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
 		PartialParam
+		TrustParam
 	},
 	) (*countsOutput, error) {
-		return s.blocksPerClient(ctx, in.Start, in.End, in.Partial)
+		return s.blocksPerClient(ctx, in.Start, in.End, in.Partial, in.TrustParam)
 	})
 	register(s, op("/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
 		return s.syncStatus(ctx)
@@ -76,7 +78,7 @@ func (s *Server) epochRange(ctx context.Context, start, end uint64, partial bool
 	return s.covered(ctx, blockprint.Slot(start*n), blockprint.Slot(end*n), partial)
 }
 
-func (s *Server) blocksPerClient(ctx context.Context, start, end uint64, partial bool) (*countsOutput, error) {
+func (s *Server) blocksPerClient(ctx context.Context, start, end uint64, partial bool, trusted TrustParam) (*countsOutput, error) {
 	h, err := s.epochRange(ctx, start, end, partial)
 	if err != nil {
 		return nil, err
@@ -87,6 +89,9 @@ func (s *Server) blocksPerClient(ctx context.Context, start, end uint64, partial
 	}
 	for _, c := range blockprint.OriginalKeys() {
 		counts[c] += 0
+	}
+	if err := s.distrust(ctx, counts, trusted); err != nil {
+		return nil, err
 	}
 	return &countsOutput{h, counts}, nil
 }

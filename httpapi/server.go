@@ -27,6 +27,7 @@ import (
 	"blockprint/follow"
 	"blockprint/gauge"
 	"blockprint/store"
+	"blockprint/trust"
 )
 
 // Options change how a server behaves; the zero value serves private routes on loopback only, without limits on
@@ -44,6 +45,8 @@ type Options struct {
 	Now      func() time.Time
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
+	// Trust tells which labels are greylisted; nil reads it from the store.
+	Trust func(context.Context) (*trust.Report, error)
 }
 
 // DefaultHeadTolerance is two epochs of mainnet.
@@ -67,6 +70,9 @@ type Server struct {
 // New returns a server. Without a model it cannot classify.
 func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Options) (*Server, error) {
 	srv := &Server{store: s, model: m, o: o.withDefaults(), mux: http.NewServeMux()}
+	if o.Trust == nil {
+		srv.o.Trust = trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: srv.o.Now, Logger: srv.o.Logger}).Report
+	}
 	if m != nil {
 		var err error
 		if srv.recorder, err = follow.NewLocal(s, m, rules, nil); err != nil {
@@ -117,8 +123,9 @@ func (s *Server) newAPI(description string) {
 func (s *Server) routes() {
 	s.newAPI("Which consensus client built each block of Ethereum's beacon chain.")
 	s.publicRoutes()
-	s.accuracyRoutes(gauge.New(s.store, nil, nil, storeNetwork(s.store), gauge.Options{Now: s.o.Now}))
+	s.accuracyRoutes(gauge.New(s.store, nil, nil, store.NetworkOf(s.store), gauge.Options{Now: s.o.Now}))
 	s.opinionRoutes()
+	s.trustRoutes()
 	s.shareRoutes()
 	s.privateRoutes()
 	s.syncRoutes()

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -216,6 +217,12 @@ func (w *World) Now() blockprint.Slot {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	return w.slot
+}
+
+// Clock returns the world's time: the middle of its present slot.
+func (w *World) Clock() time.Time {
+	n := w.Network()
+	return n.TimeOf(w.Now()).Add(n.SlotDuration / 2)
 }
 
 // Step runs the next slot.

@@ -54,6 +54,8 @@ type Gauge interface {
 	Observe(ctx context.Context, list []Observation) (added int, err error)
 	// Observed counts the observations of the slots from since on (see GaugePart).
 	Observed(ctx context.Context, since blockprint.Slot) ([]NodeCount, error)
+	// ObservedIn counts the single observations of an interval, which must not be forgotten yet.
+	ObservedIn(ctx context.Context, i blockprint.Interval) ([]NodeCount, error)
 	// ObservedDays counts the observations of the days first to last, both included, in order.
 	ObservedDays(ctx context.Context, first, last string) ([]DayCount, error)
 	// ForgetObservations drops the single observations before a slot; what is counted of them stays.

@@ -208,3 +208,17 @@ func (id *Identity) Network() *blockprint.Network {
 	spec.SlotDuration = time.Duration(id.SlotSeconds * float64(time.Second))
 	return &blockprint.Network{Spec: spec, GenesisTime: time.Unix(id.GenesisTime, 0), GenesisValidatorsRoot: id.GenesisValidatorsRoot}
 }
+
+// NetworkOf returns what tells a store's network: its clock.
+func NetworkOf(s Store) func(context.Context) (*blockprint.Network, error) {
+	return func(ctx context.Context) (*blockprint.Network, error) {
+		id, ok, err := s.Identity(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, blockprint.Errorf(blockprint.NotFound, "the database is not tied to a network yet: nothing has been followed or dreamt")
+		}
+		return id.Network(), nil
+	}
+}

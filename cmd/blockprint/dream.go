@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -21,6 +22,7 @@ import (
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/train"
+	"blockprint/trust"
 )
 
 // dreamFlags are the flags of what is dreamt, beside the configuration file.
@@ -197,12 +199,17 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			defer func() { _ = s.Close() }() // all writes are on the disk already
 			g := gauge.New(s, rewarder, classifier, identified(node, s), gauge.Options{Labels: labels})
 			o.Version, o.Registry = version, newRegistry()
-			o.Registry.MustRegister(gauge.NewCollector(g))
+			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
+			o.Registry.MustRegister(gauge.NewCollector(g), judge)
+			o.Trust = judge.Report
 			server, err := httpapi.NewGauge(g, o)
 			if err != nil {
 				return err
 			}
-			return serveGauge(ctx, server, gaugeAddresses(listenFlag, addresses, port))
+			group, ctx := errgroup.WithContext(ctx)
+			group.Go(func() error { return judge.Run(ctx) })
+			group.Go(func() error { return serveGauge(ctx, server, gaugeAddresses(listenFlag, addresses, port)) })
+			return group.Wait()
 		},
 	}
 	flags := cmd.Flags()

@@ -268,6 +268,9 @@ of a simulation.`,
 				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, s.Reorgs, s.Skipped, s.Slots, s.Gaps, s.LatencyMs["p50"])
 			fmt.Printf("The gauge has seen %d dreamt blocks, %.1f %% of an average client's labelled rightly; the distance to them named %d builders, %d rightly, and could not tell %d.\n",
 				s.Gauge.Blocks, 100*s.Gauge.BalancedAccuracy, s.Gauge.Opinions, s.Gauge.OpinionsRight, s.Gauge.TooClose)
+			if len(s.Gauge.Greylisted) > 0 {
+				fmt.Printf("Labels that are not to be trusted: %v (see /trust).\n", s.Gauge.Greylisted)
+			}
 			return nil
 		},
 	}

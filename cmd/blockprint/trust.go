@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"blockprint"
 	"blockprint/estimate"
 	"blockprint/file"
+	"blockprint/greylist"
+	"blockprint/store"
 	"blockprint/trust"
 )
 
@@ -17,11 +20,11 @@ func newTrust() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "trust COMMAND",
 		Short:   "Say when labels are not to be trusted",
-		Example: "  blockprint trust replay gauge-history.json.gz",
+		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust set label:Lodestar manual --db mainnet.db\n  blockprint trust replay gauge-history.json.gz",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTrustReplay())
+	cmd.AddCommand(newTrustStatus(), newTrustSet(), newTrustReplay())
 	return cmd
 }
 
@@ -70,5 +73,80 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 	flags.Float64Var(&l.Precision, "precision", l.Precision, "least precision of a label")
 	flags.IntVar(&l.Criteria.ZCDWindow, "zcd-window", l.Criteria.ZCDWindow, "days that are looked at for such without a rightly labelled block")
 	flags.IntVar(&l.Criteria.ZCDLimit, "zcd-limit", l.Criteria.ZCDLimit, "so many of them are still no reason")
+	return cmd
+}
+
+// withTrust opens a database's labels and nodes.
+func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service) error) error {
+	if db == "" {
+		return usagef("--db D is missing")
+	}
+	ctx := cmd.Context()
+	s, err := openDB(ctx, "--db", db)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // all writes are on the disk already
+	return use(ctx, trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{}))
+}
+
+func newTrustStatus() *cobra.Command {
+	var db string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "status --db D",
+		Short:   "List how labels and dreaming nodes stand, and why",
+		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust status --db mainnet.db --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service) error {
+				r, err := t.Report(ctx)
+				if err != nil {
+					return err
+				}
+				w := cmd.OutOrStdout()
+				if asJSON {
+					for _, s := range r.Subjects {
+						if err := json.NewEncoder(w).Encode(s); err != nil {
+							return err
+						}
+					}
+					return nil
+				}
+				if !r.Measured {
+					_, _ = fmt.Fprintln(w, "nothing was measured yet: no boundary has passed since nodes began to dream")
+					return nil
+				}
+				for _, s := range r.Subjects {
+					_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", s.Subject, s.Status.Text(), s.Right, s.Blocks)
+					for _, why := range s.Reasons {
+						_, _ = fmt.Fprintf(w, "    %s\n", why)
+					}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON line for each label and node")
+	return cmd
+}
+
+func newTrustSet() *cobra.Command {
+	var db string
+	cmd := &cobra.Command{
+		Use:     "set SUBJECT manual|override|active --db D",
+		Short:   "Greylist a label or node by hand, keep it off the greylist, or leave it to the rules",
+		Example: "  blockprint trust set label:Lodestar manual --db mainnet.db\n  blockprint trust set node:teku-1 override --db mainnet.db",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			status, ok := map[string]greylist.Status{"manual": greylist.Manual, "override": greylist.AutoOverride, "active": greylist.Active}[args[1]]
+			if !ok {
+				return usagef("%q: expected manual, override or active", args[1])
+			}
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service) error { return t.Set(ctx, args[0], status) })
+		},
+	}
+	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
 	return cmd
 }

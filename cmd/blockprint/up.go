@@ -15,6 +15,7 @@ import (
 	"blockprint/gauge"
 	"blockprint/httpapi"
 	"blockprint/store/sqlite"
+	"blockprint/trust"
 )
 
 // upFlags are the flags of `up`.
@@ -105,7 +106,9 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	registry := newRegistry()
-	f.o.Version, f.o.Registry = version, registry
+	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
+	registry.MustRegister(judge)
+	f.o.Version, f.o.Registry, f.o.Trust = version, registry, judge.Report
 	server, err := httpapi.New(s, model, guess, f.o)
 	if err != nil {
 		return err
@@ -124,6 +127,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	})
 	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s), gauge.Options{Labels: f.dream.labels})
 	registry.MustRegister(gauge.NewCollector(measure))
+	g.Go(func() error { return judge.Run(ctx) })
 	f.runGauge(ctx, g, measure)
 	f.runDream(ctx, g, measure, s, registry)
 	err = g.Wait()

@@ -81,6 +81,16 @@ func (s *Store) Observed(ctx context.Context, since blockprint.Slot) ([]store.No
 	})
 }
 
+// ObservedIn implements store.Gauge.
+func (s *Store) ObservedIn(ctx context.Context, i blockprint.Interval) ([]store.NodeCount, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT n.name, l.name, g.name, m.name, count(*), max(o.slot)
+		FROM gauge_observations o JOIN gauge_nodes n ON n.id = o.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = o.guess JOIN models m ON m.id = o.model
+		WHERE o.slot BETWEEN ? AND ? GROUP BY o.node, o.model, o.guess ORDER BY l.name, n.name, m.name, g.name`, clamp(i.Start), clamp(i.End))
+	return collect(rows, s.wrap("read", err), func(c *store.NodeCount) []any {
+		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
+	})
+}
+
 // ObservedDays implements store.Gauge.
 func (s *Store) ObservedDays(ctx context.Context, first, last string) ([]store.DayCount, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT c.day, n.name, l.name, g.name, m.name, c.blocks

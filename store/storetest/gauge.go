@@ -44,6 +44,9 @@ func gauge(t *testing.T, s store.Store) {
 		}
 	}
 	check(0, want)
+	if in, err := s.ObservedIn(ctx, blockprint.Interval{Start: 101, End: 600}); err != nil || !reflect.DeepEqual(in, []store.NodeCount{{Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 1, Latest: 600}}) {
+		t.Errorf("%+v (%v)", in, err)
+	}
 	if err := s.ForgetObservations(ctx, 601); err != nil {
 		t.Fatal(err)
 	}

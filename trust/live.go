@@ -1,0 +1,294 @@
+package trust
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"blockprint"
+	"blockprint/estimate"
+	"blockprint/greylist"
+	"blockprint/store"
+)
+
+// Tenant names the events of labels and nodes in a store.
+const Tenant = "trust"
+
+// Settings say how a gauge's observations are judged as they come.
+type Settings struct {
+	Period   blockprint.Slot // of a boundary
+	Silent   int             // boundaries without a block that are too many
+	Window   int             // boundaries that count for rates
+	Rate     float64         // least true-positive rate
+	Precise  float64         // least precision
+	Criteria greylist.Criteria
+}
+
+// DefaultSettings has a boundary a day of mainnet, and otherwise DefaultLimits.
+func DefaultSettings() Settings {
+	l := DefaultLimits()
+	return Settings{Period: slotsPerDay, Silent: 2, Window: 14, Rate: l.Rate, Precise: l.Precision, Criteria: l.Criteria}
+}
+
+// Check refuses settings that cannot be.
+func (s *Settings) Check() error {
+	if s.Period < 1 || s.Silent < 1 || s.Window < 1 || s.Rate < 0 || s.Rate > 1 || s.Precise < 0 || s.Precise > 1 {
+		return blockprint.Errorf(blockprint.Invalid, "trust: %+v: expected a period, silence and window of at least one, and rates of 0 to 1", *s)
+	}
+	return s.Criteria.Check()
+}
+
+// Store is what keeps observations and what follows from them.
+type Store interface {
+	store.Gauge
+	greylist.Log
+}
+
+// Keeper judges labels and nodes at each boundary. What it has found follows from its log alone: each boundary records
+// sums over all time, so that a window is the difference of two. It is not safe for concurrent use.
+type Keeper struct {
+	settings Settings
+	store    Store
+	book     *greylist.Book
+}
+
+// Sums at a boundary, beside the subjects' own totals (blocks labelled rightly).
+const (
+	sumSeen   = "#seen"   // dreamt blocks
+	sumCalled = "#called" // dreamt blocks, of whomever, that were labelled so
+	sumLatest = "#latest" // slot of the newest dreamt block
+)
+
+// Open reads what was found before.
+func Open(ctx context.Context, s Store, settings Settings) (*Keeper, error) {
+	if err := settings.Check(); err != nil {
+		return nil, err
+	}
+	book, err := greylist.OpenBook(ctx, s, Tenant, greylist.Options{Rules: &greylist.Landed{Criteria: settings.Criteria, Label: "trust"}})
+	if err != nil {
+		return nil, err
+	}
+	return &Keeper{settings, s, book}, nil
+}
+
+// Advance closes the boundaries that have passed before slot now, and returns what changed at them.
+func (k *Keeper) Advance(ctx context.Context, network *blockprint.Network, now blockprint.Slot) ([]Change, error) {
+	var out []Change
+	for {
+		end := k.next(now)
+		if end >= now || now == 0 {
+			return out, nil
+		}
+		before := k.verdicts()
+		since := blockprint.Slot(0) // all that was observed before the first boundary
+		if b := k.book.Back(0); b != nil {
+			since = blockprint.Slot(b.Height) + 1
+		}
+		counts, err := k.store.ObservedIn(ctx, blockprint.Interval{Start: since, End: end})
+		if err != nil {
+			return out, err
+		}
+		if err := k.close(ctx, network, end, counts); err != nil {
+			return out, err
+		}
+		out = append(out, k.changes(network, before)...)
+	}
+}
+
+// next returns the last slot of the boundary that is to be closed next.
+func (k *Keeper) next(now blockprint.Slot) blockprint.Slot {
+	if b := k.book.Back(0); b != nil {
+		last := blockprint.Slot(b.Height)
+		if missed := (now - min(now, last)) / k.settings.Period; missed > blockprint.Slot(2*k.settings.Window) {
+			// Nobody was there for so long that nothing of then counts: the boundaries between would say so one by one.
+			last += (missed - blockprint.Slot(k.settings.Window)) * k.settings.Period
+		}
+		return last + k.settings.Period
+	}
+	passed := now / k.settings.Period
+	if passed == 0 {
+		return now
+	}
+	return passed*k.settings.Period - 1
+}
+
+// close appends a boundary with the sums up to a slot; subjects that are new are listed before it.
+func (k *Keeper) close(ctx context.Context, network *blockprint.Network, end blockprint.Slot, counts []store.NodeCount) error {
+	totals := map[string]uint64{}
+	if b := k.book.Back(0); b != nil {
+		totals = maps.Clone(b.Totals)
+	}
+	add := func(key string, n int64) { totals[key] += uint64(n) }
+	newest := func(key string, slot blockprint.Slot) { totals[key] = max(totals[key], uint64(slot)) }
+	for _, c := range counts {
+		node, label := "node:"+c.Node, "label:"+string(c.Label)
+		for _, s := range []string{node, label} {
+			add(s+sumSeen, c.Blocks)
+			newest(s+sumLatest, c.Latest)
+			add(s, 0)
+			if c.Guess == c.Label {
+				add(s, c.Blocks)
+			}
+		}
+		add("label:"+string(c.Guess)+sumCalled, c.Blocks)
+	}
+	at := network.TimeOf(end).Unix()
+	events := k.book.Log()
+	for _, name := range slices.Sorted(maps.Keys(totals)) {
+		if _, listed := k.book.Standing(name); !listed && !strings.Contains(name, "#") {
+			events = append(events, greylist.Event{Entry: &greylist.Entry{Subject: name, Status: greylist.Active, Hash: fmt.Sprintf("first seen by slot %d", end), Time: at, Height: uint64(end)}})
+		}
+	}
+	events = append(events, greylist.Event{Boundary: &greylist.Boundary{
+		Height: uint64(end), Hash: fmt.Sprintf("slot %d", end), Time: at, Judged: true, Totals: totals,
+	}})
+	_, err := k.book.Replace(ctx, events)
+	return err
+}
+
+// Set gives a subject an entry of an administrator's: greylist.Manual, AutoOverride, Active or Deleted.
+func (k *Keeper) Set(ctx context.Context, network *blockprint.Network, subject string, s greylist.Status, now blockprint.Slot) error {
+	if _, ok := k.book.Standing(subject); !ok {
+		return blockprint.Errorf(blockprint.NotFound, "there is no subject %q: known are %s", subject, strings.Join(k.subjects(), ", "))
+	}
+	entry := &greylist.Entry{Subject: subject, Status: s, Hash: fmt.Sprintf("set at slot %d", now), Time: network.TimeOf(now).Unix(), Height: uint64(now)}
+	_, err := k.book.Replace(ctx, append(k.book.Log(), greylist.Event{Entry: entry}))
+	return err
+}
+
+func (k *Keeper) subjects() (out []string) {
+	for _, s := range k.book.Standings() {
+		out = append(out, s.Subject)
+	}
+	return out
+}
+
+// Subject is how a label or node stands.
+type Subject struct {
+	Subject string          `json:"subject"`
+	Status  greylist.Status `json:"status"`
+	Reasons []string        `json:"reasons"`
+	// Blocks of the window, and how many of them were labelled rightly.
+	Blocks uint64 `json:"blocks"`
+	Right  uint64 `json:"right"`
+	Latest uint64 `json:"latest_slot"`
+}
+
+// Report is how all labels and nodes stand at the newest boundary.
+type Report struct {
+	// Measured tells whether there is a boundary at all.
+	Measured bool            `json:"measured"`
+	Slot     blockprint.Slot `json:"as_of_slot"`
+	Period   blockprint.Slot `json:"boundary_slots"`
+	Window   int             `json:"window_boundaries"`
+	Subjects []Subject       `json:"subjects"`
+}
+
+// Greylisted returns the labels that are on the greylist.
+func (r *Report) Greylisted() []blockprint.Client {
+	var out []blockprint.Client
+	for _, s := range r.Subjects {
+		if name, ok := strings.CutPrefix(s.Subject, "label:"); ok && s.Status.Greylisted() {
+			out = append(out, blockprint.Client(name))
+		}
+	}
+	return out
+}
+
+// Report tells how all subjects stand.
+func (k *Keeper) Report() *Report {
+	r := &Report{Period: k.settings.Period, Window: k.settings.Window, Subjects: []Subject{}}
+	b := k.book.Back(0)
+	if b == nil {
+		return r
+	}
+	r.Measured, r.Slot = true, blockprint.Slot(b.Height)
+	for _, s := range k.book.Standings() {
+		r.Subjects = append(r.Subjects, k.judge(&s, b))
+	}
+	return r
+}
+
+// judge says how a subject stands at the newest boundary: by its entry and credit as the greylist finds, and by the rules
+// over the sums of the window.
+func (k *Keeper) judge(s *greylist.Standing, b *greylist.Boundary) Subject {
+	var old map[string]uint64 // sums at the boundary before the window; none if it reaches back to the beginning
+	if before := k.book.Back(k.settings.Window); before != nil {
+		old = before.Totals
+	}
+	in := func(key string) uint64 { return b.Totals[key] - old[key] }
+	out := Subject{Subject: s.Subject, Status: s.Effective, Reasons: []string{}, Blocks: in(s.Subject + sumSeen), Right: in(s.Subject), Latest: b.Totals[s.Subject+sumLatest]}
+	if s.Effective == greylist.Deleted || s.Effective == greylist.AutoOverride {
+		return out
+	}
+	if s.Entry.Status == greylist.Manual {
+		out.Reasons = append(out.Reasons, "manual: greylisted by an administrator")
+	}
+	silent := b.Height-min(b.Height, out.Latest) >= uint64(k.settings.Silent)*uint64(k.settings.Period)
+	if silent {
+		out.Reasons = append(out.Reasons, fmt.Sprintf("%s: no block since slot %d", Silent, out.Latest))
+	}
+	if label, ok := strings.CutPrefix(s.Subject, "label:"); ok {
+		out.Reasons = append(out.Reasons, k.rates(label, out.Right, out.Blocks, in(s.Subject+sumCalled))...)
+	}
+	if f := s.Finding; f != nil && !silent { // that nothing is recognised follows from silence
+		if f.ZCDMet {
+			out.Reasons = append(out.Reasons, fmt.Sprintf("%s: no block recognised at %d of the last %d boundaries", ZeroCreditDays, f.ZCD, k.settings.Criteria.ZCDWindow))
+		}
+		if f.WASMet && f.Long > 0 {
+			out.Reasons = append(out.Reasons, fmt.Sprintf("%s: blocks recognised fell to %d/%d of the average", LowWork, f.WAS.Num, f.WAS.Den))
+		}
+	}
+	switch {
+	case out.Status == greylist.Manual:
+	case len(out.Reasons) > 0:
+		out.Status = greylist.AutoGreylist
+	default:
+		out.Status = greylist.Active // credit alone says so only with a reason
+	}
+	return out
+}
+
+// rates judges a label's rates over the window.
+func (k *Keeper) rates(label string, right, own, called uint64) (out []string) {
+	switch _, high := estimate.Wilson(int64(right), int64(own)); {
+	case own == 0:
+	case right == 0 && high < k.settings.Rate:
+		out = append(out, fmt.Sprintf("%s: 0 of %d dreamt blocks", NeverKnown, own))
+	case high < k.settings.Rate:
+		out = append(out, fmt.Sprintf("%s: %.1f %% of %d dreamt blocks are recognised, at most %.1f %%, which is below %.0f %%", LowRate, 100*float64(right)/float64(own), own, 100*high, 100*k.settings.Rate))
+	}
+	if _, high := estimate.Wilson(int64(right), int64(called)); called > 0 && right > 0 && high < k.settings.Precise {
+		out = append(out, fmt.Sprintf("%s: %.1f %% of %d dreamt blocks called %s are of it, at most %.1f %%, which is below %.0f %%", LowPrecision, 100*float64(right)/float64(called), called, label, 100*high, 100*k.settings.Precise))
+	}
+	return out
+}
+
+// verdicts returns the statuses by subject.
+func (k *Keeper) verdicts() map[string]Subject {
+	out := map[string]Subject{}
+	for _, s := range k.Report().Subjects {
+		out[s.Subject] = s
+	}
+	return out
+}
+
+// changes compares with an earlier state.
+func (k *Keeper) changes(network *blockprint.Network, before map[string]Subject) []Change {
+	r := k.Report()
+	var out []Change
+	for _, s := range r.Subjects {
+		was, known := before[s.Subject]
+		if known && was.Status == s.Status || !known && s.Status == greylist.Active {
+			continue
+		}
+		c := Change{Date: network.TimeOf(r.Slot).UTC().Format("2006-01-02T15:04:05Z"), Subject: s.Subject, Status: s.Status.String(), Reasons: s.Reasons}
+		if len(c.Reasons) == 0 {
+			c.Reasons = []string{"recovered"}
+		}
+		out = append(out, c)
+	}
+	return out
+}
