@@ -185,6 +185,15 @@ func (e *Engine) Back(n int) *Boundary {
 // entry returns the newest entry of a subject.
 func (e *Engine) entry(s *subject) *Entry { return e.log[s.entries[len(s.entries)-1]].Entry }
 
+// Previous returns the entry of a subject before its newest one; nil if there is none.
+func (e *Engine) Previous(name string) *Entry {
+	s := e.subjects[name]
+	if s == nil || len(s.entries) < 2 {
+		return nil
+	}
+	return e.log[s.entries[len(s.entries)-2]].Entry
+}
+
 // listedAt returns when a subject counts as listed.
 func (e *Engine) listedAt(s *subject) int64 {
 	if !e.o.RelistRenews {

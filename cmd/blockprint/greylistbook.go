@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"blockprint/file"
 	"blockprint/greylist"
 	"blockprint/gridcoin"
+	"blockprint/httpapi"
 	"blockprint/store/sqlite"
 )
 
@@ -239,7 +241,7 @@ func newGridcoin() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGridcoinSync())
+	cmd.AddCommand(newGridcoinSync(), newGridcoinServe())
 	return cmd
 }
 
@@ -293,6 +295,56 @@ does not know any more are reverted, later ones applied.`,
 	flags.StringVar(&superblocksFile, "superblocks", "", "answer of superblocks N true")
 	flags.StringVar(&network, "chain", "main", "main or test: from which heights rules hold")
 	flags.IntVar(&lookback, "lookback", 120, "superblocks to ask for")
+	return cmd
+}
+
+func newGridcoinServe() *cobra.Command {
+	var f bookFlags
+	var address, user string
+	cmd := &cobra.Command{
+		Use:   "serve --db D --user NAME:PASSWORD",
+		Short: "Answer Gridcoin's RPC about projects",
+		Long: "Answers listprojects, getrawprojectstatus, getautogreylist and addkey as a Gridcoin node does, by JSON-RPC 1.0 and 2.0 over\n" +
+			"HTTP POST. addkey adds an entry to the database; nothing is sent to any chain.",
+		Example: "  blockprint gridcoin serve --db gridcoin.db --user grc:secret --listen 127.0.0.1:15715\n" +
+			"  curl -u grc:secret -d '{\"method\":\"getautogreylist\",\"params\":[true],\"id\":1}' http://127.0.0.1:15715/",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if f.db == "" {
+				return usagef("--db D is missing")
+			}
+			users, err := secrets("--user", []string{user})
+			if err != nil {
+				return err
+			}
+			name, password, ok := strings.Cut(users[0], ":")
+			if !ok || name == "" || password == "" {
+				return usagef("--user: expected NAME:PASSWORD, or @FILE with that")
+			}
+			o, err := f.options(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := sqlite.Open(ctx, f.db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // all writes are on the disk already
+			l, err := listen(ctx, address)
+			if err != nil {
+				return err
+			}
+			server := &gridcoin.Server{User: name, Password: password, Now: time.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
+				return greylist.OpenBook(ctx, s, f.tenant, o)
+			}}
+			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
+			return httpapi.Serve(ctx, l, server, func() {})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:15715", "address to serve on")
+	cmd.Flags().StringVar(&user, "user", "", "NAME:PASSWORD, or @FILE with it")
 	return cmd
 }
 
