@@ -12,20 +12,23 @@ import (
 
 // Log keeps events; a store is one.
 type Log interface {
-	ChangeEvents(ctx context.Context, tenant string, keep int, events [][]byte) error
+	ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
 }
 
 // Book is an engine whose events are kept. It is not safe for concurrent use.
 type Book struct {
 	*Engine
+	// Announce writes every change with the events that made it, to be told; but for those of the first events.
+	Announce bool
+
 	log    Log
 	tenant string
 }
 
 // OpenBook reads a tenant's events and judges them.
 func OpenBook(ctx context.Context, log Log, tenant string, o Options) (*Book, error) {
-	b := &Book{New(o), log, tenant}
+	b := &Book{Engine: New(o), log: log, tenant: tenant}
 	for text, err := range log.Events(ctx, tenant) {
 		if err != nil {
 			return nil, err
@@ -52,43 +55,53 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 	for keep < len(events) && keep < len(b.Engine.log) && reflect.DeepEqual(events[keep], b.Engine.log[keep]) {
 		keep++
 	}
-	// What is given must be possible before anything is kept or shown.
-	trial := New(b.o)
-	var texts [][]byte
-	for i, ev := range events {
-		if err := trial.Apply(ev); err != nil {
+	if keep == len(b.Engine.log) && keep == len(events) {
+		return nil, nil
+	}
+	// All of it must be possible before anything is kept or shown: it is tried with another engine, which takes the
+	// place of this one then.
+	first := len(b.Engine.log) == 0
+	next := New(b.o)
+	for _, ev := range b.Engine.log {
+		if err := next.Apply(ev); err != nil {
 			return nil, err
 		}
-		if i < keep {
-			continue
+	}
+	var changes []Change
+	for next.Len() > keep {
+		_, c, err := next.RevertAndCompare()
+		if err != nil {
+			return nil, err
 		}
+		changes = append(changes, c...)
+	}
+	var texts [][]byte
+	for _, ev := range events[keep:] {
+		c, err := next.ApplyAndCompare(ev)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c...)
 		text, err := json.Marshal(ev)
 		if err != nil {
 			return nil, err
 		}
 		texts = append(texts, text)
 	}
-	if keep == len(b.Engine.log) && len(texts) == 0 {
-		return nil, nil
+	var notices [][]byte
+	if b.Announce && !first { // what was before anybody looked is no news
+		for _, c := range changes {
+			text, err := json.Marshal(c)
+			if err != nil {
+				return nil, err
+			}
+			notices = append(notices, text)
+		}
 	}
-	if err := b.log.ChangeEvents(ctx, b.tenant, keep, texts); err != nil {
+	if err := b.log.ChangeEvents(ctx, b.tenant, keep, texts, notices); err != nil {
 		return nil, err
 	}
-	var changes []Change
-	for b.Len() > keep {
-		_, c, err := b.RevertAndCompare()
-		if err != nil {
-			return changes, err
-		}
-		changes = append(changes, c...)
-	}
-	for _, ev := range events[keep:] {
-		c, err := b.ApplyAndCompare(ev)
-		if err != nil {
-			return changes, err
-		}
-		changes = append(changes, c...)
-	}
+	b.Engine = next
 	return changes, nil
 }
 

@@ -313,6 +313,10 @@ type Change struct {
 	Boundary int    `json:"boundary"` // place of the current boundary; -1 before the first
 	Height   uint64 `json:"height"`   // of the event
 	Hash     string `json:"hash"`
+	Time     int64  `json:"time"` // of the event
+	// ZCD and WAS are what the rules find of the subject now; 0 and empty where nothing is found.
+	ZCD int    `json:"zcd"`
+	WAS string `json:"was"`
 }
 
 // Reasons of changes.
@@ -382,9 +386,12 @@ func (e *Engine) compare(before map[string]Status, ev Event, reason func(string,
 		}
 		c := Change{Subject: n, Old: before[n], New: after[n], Reason: reason(n, before[n], after[n], ev), Boundary: len(e.boundaries) - 1}
 		if ev.Entry != nil {
-			c.Height, c.Hash = ev.Entry.Height, ev.Entry.Hash
+			c.Height, c.Hash, c.Time = ev.Entry.Height, ev.Entry.Hash, ev.Entry.Time
 		} else {
-			c.Height, c.Hash = ev.Boundary.Height, ev.Boundary.Hash
+			c.Height, c.Hash, c.Time = ev.Boundary.Height, ev.Boundary.Hash, ev.Boundary.Time
+		}
+		if s, ok := e.Standing(n); ok && s.Finding != nil {
+			c.ZCD, c.WAS = s.Finding.ZCD, fmt.Sprintf("%d/%d", s.Finding.WAS.Num, s.Finding.WAS.Den)
 		}
 		out = append(out, c)
 	}

@@ -387,6 +387,7 @@ func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, err
 	}
 	p.Hash = p.digest(book.Len())
 	entry := &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}
+	book.Announce = true
 	if _, err := book.Replace(ctx, append(book.Log(), greylist.Event{Entry: entry})); err != nil {
 		if blockprint.CodeOf(err) == blockprint.Invalid {
 			return nil, badParameter("%v", err)

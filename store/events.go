@@ -5,10 +5,17 @@ import (
 	"iter"
 )
 
-// Events keeps logs of events, one for each tenant of the greylist.
+// Events keeps logs of events, one for each tenant of the greylist, and the notices that they make.
 type Events interface {
-	// ChangeEvents cuts a tenant's log to its first keep events and appends others, whole or not at all.
-	ChangeEvents(ctx context.Context, tenant string, keep int, events [][]byte) error
+	// ChangeEvents cuts a tenant's log to its first keep events, appends others, and adds notices, whole or not at all.
+	ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error
 	// Events gives a tenant's log in order.
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
+	// Notices returns a tenant's notices after one, in order, at most limit, with their numbers; with newest, the last
+	// ones instead, newest first.
+	Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error)
+	// Told returns the last notice that a receiver has been told of; 0 if there is none.
+	Told(ctx context.Context, tenant, receiver string) (int64, error)
+	// SetTold remembers that a receiver has been told of all notices up to one.
+	SetTold(ctx context.Context, tenant, receiver string, id int64) error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"blockprint/file"
 	"blockprint/greylist"
+	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
 	"blockprint/httpapi"
 	"blockprint/store/sqlite"
@@ -45,7 +47,7 @@ func (f *bookFlags) options(cmd *cobra.Command) (o greylist.Options, err error) 
 }
 
 // with opens the greylist and hands it to use. The database must be there unless create is set.
-func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book) error) error {
+func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book, *sqlite.Store) error) error {
 	ctx := cmd.Context()
 	if f.db == "" {
 		return usagef("--db D is missing")
@@ -67,7 +69,74 @@ func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Conte
 	if err != nil {
 		return err
 	}
-	return use(ctx, book)
+	book.Announce = true
+	return use(ctx, book, s)
+}
+
+// notifyFlags say who is told of changes.
+type notifyFlags struct {
+	command, webhook, secret string
+	timeout                  time.Duration
+}
+
+func (f *notifyFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.command, "project-notify", "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
+	flags.StringVar(&f.command, "projectnotify", "", "Gridcoin's name for --project-notify")
+	flags.StringVar(&f.webhook, "webhook", "", "URL to post each change to, as JSON")
+	flags.StringVar(&f.secret, "webhook-secret", "", "secret that signs what is posted, or @FILE with it")
+	flags.DurationVar(&f.timeout, "notify-timeout", time.Minute, "how long the command may run")
+}
+
+// dispatch tells what was not told yet.
+func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant string) error {
+	d := notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default()}
+	if f.command != "" {
+		c, err := notify.NewCommand(f.command, f.timeout)
+		if err != nil {
+			return usageError{err}
+		}
+		d.Receivers = append(d.Receivers, c)
+	}
+	if f.webhook != "" {
+		secret := ""
+		if f.secret != "" {
+			list, err := secrets("--webhook-secret", []string{f.secret})
+			if err != nil {
+				return err
+			}
+			secret = list[0]
+		}
+		w, err := notify.NewWebhook(f.webhook, secret)
+		if err != nil {
+			return usageError{err}
+		}
+		d.Receivers = append(d.Receivers, w)
+	}
+	if err := d.Dispatch(ctx); err != nil {
+		return fmt.Errorf("changes are kept, but could not all be told; the next run tells them: %w", err)
+	}
+	return nil
+}
+
+func newGreylistFeed() *cobra.Command {
+	var f bookFlags
+	var id, title string
+	cmd := &cobra.Command{
+		Use:     "feed --db D",
+		Short:   "Write the newest changes as an Atom feed",
+		Example: "  blockprint greylist feed --db gridcoin.db --id https://example.org/greylist.atom > greylist.atom",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s *sqlite.Store) error {
+				return notify.Feed(ctx, notify.Kept(s, f.tenant), id, title, cmd.OutOrStdout())
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&id, "id", "urn:blockprint:greylist", "what names the feed for ever: its URL, say")
+	cmd.Flags().StringVar(&title, "title", "Greylist of BOINC projects", "title of the feed")
+	return cmd
 }
 
 func newGreylistStatus() *cobra.Command {
@@ -79,7 +148,7 @@ func newGreylistStatus() *cobra.Command {
 		Example: "  blockprint greylist status --db gridcoin.db\n  blockprint greylist status --db gridcoin.db --rules v2 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
 				w := cmd.OutOrStdout()
 				if !b.Evaluated() {
 					fmt.Fprintln(os.Stderr, "nothing is evaluated: the newest superblock records no total credits, or there is none")
@@ -129,7 +198,7 @@ func newGreylistExplain() *cobra.Command {
 		Example: "  blockprint greylist explain Amicable_Numbers --db gridcoin.db",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
 				r, err := b.Explain(args[0])
 				if err != nil {
 					return err
@@ -205,7 +274,7 @@ func newGreylistHistory() *cobra.Command {
 		Example: "  blockprint greylist history --db gridcoin.db\n  blockprint greylist history Amicable_Numbers --db gridcoin.db",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
 				o, err := f.options(cmd)
 				if err != nil {
 					return err
@@ -247,6 +316,7 @@ func newGridcoin() *cobra.Command {
 
 func newGridcoinSync() *cobra.Command {
 	var f bookFlags
+	var notifyTo notifyFlags
 	var rpc, projectsFile, superblocksFile, network string
 	var lookback int
 	cmd := &cobra.Command{
@@ -266,7 +336,7 @@ does not know any more are reverted, later ones applied.`,
 			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && (projectsFile == "" || superblocksFile == ""):
 				return usagef("expected either --rpc URL or both --projects FILE and --superblocks FILE")
 			}
-			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book) error {
+			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
 				projects, superblocks, err := fetchGridcoin(ctx, rpc, projectsFile, superblocksFile, lookback)
 				if err != nil {
 					return err
@@ -278,18 +348,23 @@ does not know any more are reverted, later ones applied.`,
 						return err
 					}
 				}
-				if err != nil || len(superblocks) == 0 {
+				if err != nil {
 					return err
+				}
+				told := notifyTo.dispatch(ctx, s, f.tenant)
+				if len(superblocks) == 0 {
+					return told
 				}
 				for _, d := range gridcoin.Compare(b.Engine, &superblocks[len(superblocks)-1]) {
 					fmt.Fprintf(os.Stderr, "the newest superblock records %s as %s, the rules find %s\n", d.Project, d.Recorded.Text(), d.Found.Text())
 				}
-				return nil
+				return told
 			})
 		},
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
+	notifyTo.add(cmd)
 	flags.StringVar(&rpc, "rpc", "", "URL of a node's JSON-RPC with its name and password")
 	flags.StringVar(&projectsFile, "projects", "", "answer of getrawprojectstatus, or of listprojects true")
 	flags.StringVar(&superblocksFile, "superblocks", "", "answer of superblocks N true")

@@ -9,7 +9,7 @@ import (
 )
 
 // ChangeEvents implements store.Events.
-func (s *Store) ChangeEvents(ctx context.Context, tenant string, keep int, events [][]byte) error {
+func (s *Store) ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error {
 	return s.inTransaction(ctx, "write events to", func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM events WHERE tenant = ?", tenant).Scan(&n); err != nil {
@@ -26,7 +26,44 @@ func (s *Store) ChangeEvents(ctx context.Context, tenant string, keep int, event
 				return err
 			}
 		}
+		for _, n := range notices {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO notices (tenant, notice) VALUES (?, ?)", tenant, string(n)); err != nil {
+				return err
+			}
+		}
 		return nil
+	})
+}
+
+// Notices implements store.Events.
+func (s *Store) Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error) {
+	order := "ASC"
+	if newest {
+		order = "DESC"
+	}
+	rows, err := s.read.QueryContext(ctx, "SELECT id, notice FROM notices WHERE tenant = ? AND id > ? ORDER BY id "+order+" LIMIT ?", tenant, after, limit)
+	type notice struct {
+		id   int64
+		text []byte
+	}
+	list, err := collect(rows, s.wrap("read", err), func(n *notice) []any { return []any{&n.id, &n.text} })
+	for _, n := range list {
+		ids, texts = append(ids, n.id), append(texts, n.text)
+	}
+	return ids, texts, err
+}
+
+// Told implements store.Events.
+func (s *Store) Told(ctx context.Context, tenant, receiver string) (id int64, err error) {
+	err = s.read.QueryRowContext(ctx, "SELECT coalesce(max(told), 0) FROM deliveries WHERE tenant = ? AND receiver = ?", tenant, receiver).Scan(&id)
+	return id, s.wrap("read", err)
+}
+
+// SetTold implements store.Events.
+func (s *Store) SetTold(ctx context.Context, tenant, receiver string, id int64) error {
+	return s.inTransaction(ctx, "write a delivery to", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO deliveries (tenant, receiver, told) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET told = max(told, excluded.told)", tenant, receiver, id)
+		return err
 	})
 }
 

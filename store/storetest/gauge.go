@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 
 	"blockprint"
@@ -108,7 +109,7 @@ func events(t *testing.T, s store.Store) {
 		for _, l := range list {
 			texts = append(texts, []byte(l))
 		}
-		return s.ChangeEvents(ctx, tenant, keep, texts)
+		return s.ChangeEvents(ctx, tenant, keep, texts, [][]byte{[]byte(tenant + strconv.Itoa(keep))})
 	}
 	if err := errors.Join(change("a", 0, "1", "2", "3"), change("b", 0, "x"), change("a", 2, "4", "5")); err != nil {
 		t.Fatal(err)
@@ -118,6 +119,24 @@ func events(t *testing.T, s store.Store) {
 	}
 	if err := change("a", 5, "6"); blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Errorf("keeping more than there is: %v", err)
+	}
+	ids, texts, err := s.Notices(ctx, "a", 0, 10, false)
+	if err != nil || len(ids) != 2 || string(texts[0]) != "a0" || string(texts[1]) != "a2" { // what failed left none
+		t.Fatalf("%v %s (%v)", ids, texts, err)
+	}
+	if newest, _, err := s.Notices(ctx, "a", 0, 1, true); err != nil || !slices.Equal(newest, ids[1:]) {
+		t.Errorf("%v (%v)", newest, err)
+	}
+	for _, id := range []int64{ids[1], ids[0]} { // never back
+		if err := s.SetTold(ctx, "a", "mail", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told, err := s.Told(ctx, "a", "mail"); err != nil || told != ids[1] {
+		t.Errorf("told %d (%v)", told, err)
+	}
+	if told, err := s.Told(ctx, "b", "mail"); err != nil || told != 0 {
+		t.Errorf("told %d (%v)", told, err)
 	}
 	if err := change("a", 0); err != nil || len(read("a")) != 0 || len(read("b")) != 1 {
 		t.Errorf("%q %q (%v)", read("a"), read("b"), err)
