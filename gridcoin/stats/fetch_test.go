@@ -1,0 +1,239 @@
+package stats_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"blockprint/gridcoin/stats"
+)
+
+// site is a project's server.
+type site struct {
+	mu       sync.Mutex
+	body     []byte
+	modified time.Time
+	status   int // 0 for what is right
+	breakAt  int // bytes after which the connection breaks off, once
+	ranges   []string
+	asked    int
+	work     string
+}
+
+func (s *site) set(total string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = fmt.Fprintf(z, "<users>\n%s</users>\n", user(total))
+	_ = z.Close()
+	s.body, s.modified = b.Bytes(), s.modified.Add(time.Hour)
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/server_status.php") {
+		if s.work == "" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = fmt.Fprintf(w, "<server_status><database_file_states><results_ready_to_send>%s</results_ready_to_send></database_file_states></server_status>", s.work)
+		return
+	}
+	s.asked++
+	if r.URL.Path != "/stats/user.gz" || s.status != 0 {
+		http.Error(w, "", max(s.status, 404))
+		return
+	}
+	s.ranges = append(s.ranges, r.Header.Get("Range"))
+	w.Header().Set("ETag", fmt.Sprintf(`"%d-%d"`, s.modified.Unix(), len(s.body)))
+	if s.breakAt > 0 {
+		w.Header().Set("Last-Modified", s.modified.UTC().Format(http.TimeFormat))
+		w.Header().Set("Content-Length", fmt.Sprint(len(s.body)))
+		_, _ = w.Write(s.body[:s.breakAt])
+		s.breakAt = 0
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	http.ServeContent(w, r, "user.gz", s.modified, bytes.NewReader(s.body))
+}
+
+type fetchRig struct {
+	t    *testing.T
+	f    *stats.Fetcher
+	now  time.Time
+	list []stats.Project
+}
+
+func newFetch(t *testing.T, sites map[string]http.Handler, names ...string) *fetchRig {
+	t.Helper()
+	r := &fetchRig{t: t, now: time.Unix(1_780_000_000, 0)}
+	r.f = &stats.Fetcher{Dir: t.TempDir(), Now: func() time.Time { return r.now }, Status: true}
+	for _, n := range names {
+		server := httptest.NewServer(sites[n])
+		t.Cleanup(server.Close)
+		r.list = append(r.list, stats.Project{Name: n, Base: server.URL + "/"})
+	}
+	return r
+}
+
+func (r *fetchRig) fetch() map[string]stats.Figure {
+	r.t.Helper()
+	list, err := r.f.Fetch(r.t.Context(), r.list)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out := map[string]stats.Figure{}
+	for _, f := range list {
+		out[f.Project] = f
+	}
+	return out
+}
+
+func newSite(total string) *site {
+	s := &site{modified: time.Unix(1_779_000_000, 0)}
+	s.set(total)
+	return s
+}
+
+// TestFetch: what is found of projects from day to day, and how long a figure holds that cannot be renewed.
+func TestFetch(t *testing.T) {
+	good, dead, page := newSite("100.4"), newSite("50"), newSite("1")
+	good.work = "17"
+	page.body = []byte("<html>login</html>")
+	r := newFetch(t, map[string]http.Handler{"good": good, "dead": dead, "page": page}, "good", "dead", "page")
+	day := r.fetch()
+	if f := day["good"]; f.Finding != stats.New || *f.Total != 100 || f.Exact != "100.400000" || f.Users != 1 || *f.ReadyToSend != 17 {
+		t.Errorf("%+v", f)
+	}
+	if f := day["page"]; f.Finding != stats.Missing || f.Total != nil || !strings.Contains(f.Error, "not a gzip file") {
+		t.Errorf("%+v", f)
+	}
+	r.now = r.now.Add(24 * time.Hour)
+	good.set("150.6")
+	dead.status = 503
+	day = r.fetch()
+	if f := day["good"]; f.Finding != stats.Grown || *f.Total != 151 {
+		t.Errorf("%+v", f)
+	}
+	if f := day["dead"]; f.Finding != stats.Kept || *f.Total != 50 || f.AgeS != 86400 || !strings.Contains(f.Error, "status 503") || f.ReadyToSend != nil {
+		t.Errorf("%+v", f)
+	}
+	r.now = r.now.Add(25 * time.Hour)
+	asked := good.asked
+	day = r.fetch()
+	if f := day["good"]; f.Finding != stats.Unchanged || *f.Total != 151 || f.AgeS != 0 || good.asked != asked+1 {
+		t.Errorf("%+v, asked %d times", f, good.asked-asked)
+	}
+	if f := day["dead"]; f.Finding != stats.Missing || f.Total != nil {
+		t.Errorf("after 49 hours: %+v", f)
+	}
+	good.set("140")
+	dead.status = 0
+	day = r.fetch()
+	if day["good"].Finding != stats.Smaller || *day["good"].Total != 140 || day["dead"].Finding != stats.Unchanged || *day["dead"].Total != 50 {
+		t.Errorf("%+v", day)
+	}
+	// An export without a user is not a total of 0.
+	good.body = zipped(t, []byte("<users>\n</users>\n"))
+	good.modified = good.modified.Add(time.Hour)
+	if f := r.fetch()["good"]; f.Finding != stats.Kept || *f.Total != 140 || !strings.Contains(f.Error, "none of them with a credit") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestResume: a transfer that breaks off goes on where it was.
+func TestResume(t *testing.T) {
+	s := &site{modified: time.Unix(1_779_000_000, 0), breakAt: 10_000}
+	rng := rand.New(rand.NewPCG(5, 6))
+	var text strings.Builder
+	text.WriteString("<users>\n")
+	for range 5000 {
+		text.WriteString(user(fmt.Sprintf("%.6f", rng.Float64())))
+	}
+	text.WriteString("</users>\n")
+	s.body = zipped(t, []byte(text.String()))
+	r := newFetch(t, map[string]http.Handler{"p": s}, "p")
+	f := r.fetch()["p"]
+	if f.Finding != stats.New || f.Users != 5000 || len(s.ranges) != 2 || s.ranges[0] != "" || s.ranges[1] != "bytes=10000-" {
+		t.Errorf("%+v, ranges %q", f, s.ranges)
+	}
+	if left, err := filepath.Glob(filepath.Join(r.f.Dir, "*.partial")); err != nil || len(left) > 0 {
+		t.Errorf("%v was left (%v)", left, err)
+	}
+}
+
+// TestLimits: files that are too large, servers that never end, and state that was damaged.
+func TestLimits(t *testing.T) {
+	s := newSite("5")
+	endless := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond)
+		}
+	})
+	r := newFetch(t, map[string]http.Handler{"large": s, "endless": endless}, "large", "endless")
+	r.f.Limits.Compressed, r.f.Timeout = 50, 300*time.Millisecond
+	day := r.fetch()
+	if f := day["large"]; !strings.Contains(f.Error, "more than the 50") {
+		t.Errorf("%+v", f)
+	}
+	if f := day["endless"]; f.Error == "" {
+		t.Errorf("%+v", f)
+	}
+	r.f.Limits.Compressed = 0
+	if err := os.WriteFile(filepath.Join(r.f.Dir, "large.json"), []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if f := r.fetch()["large"]; f.Finding != stats.Missing || !strings.Contains(f.Error, "large.json") {
+		t.Errorf("%+v", f)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.f.Fetch(ctx, r.list); err == nil {
+		t.Error("a fetch that was stopped says nothing")
+	}
+}
+
+// TestLarge streams an export of five million users from a server, made on the fly.
+func TestLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a file of five million users")
+	}
+	const n = 5_000_000
+	server := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = fmt.Fprint(z, "<users>\n")
+		for i := range n {
+			_, _ = fmt.Fprintf(z, "<user>\n <id>%d</id>\n <name>u%d</name>\n <total_credit>%d.500000</total_credit>\n <cpid>%032x</cpid>\n</user>\n", i, i, i%1000, i)
+		}
+		_, _ = fmt.Fprint(z, "</users>\n")
+		_ = z.Close()
+	})
+	r := newFetch(t, map[string]http.Handler{"p": server}, "p")
+	began := time.Now()
+	f := r.fetch()["p"]
+	if f.Finding != stats.New || f.Users != n || *f.Total != n/1000*499500+n/2 {
+		t.Errorf("%+v", f)
+	}
+	t.Logf("five million users in %s", time.Since(began).Round(time.Millisecond))
+}
