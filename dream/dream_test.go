@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -188,6 +189,7 @@ func TestPost(t *testing.T) {
 		plain []json.RawMessage
 	}
 	posts := map[string][]post{}
+	var mu sync.Mutex // endpoints are handed blocks at the same time
 	endpoint := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -200,7 +202,9 @@ func TestPost(t *testing.T) {
 				t.Errorf("%s: %v", r.URL.Path, err)
 			}
 		}
+		mu.Lock()
 		posts[r.URL.Path] = append(posts[r.URL.Path], p)
+		mu.Unlock()
 		if r.URL.Path == "/broken" {
 			http.Error(w, "no", http.StatusBadGateway)
 			return

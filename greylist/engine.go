@@ -31,6 +31,17 @@ type Boundary struct {
 	// Doubt gives the benefit of the doubt to figures that are missing at this boundary.
 	Doubt  bool              `json:"benefit_of_doubt"`
 	Totals map[string]uint64 `json:"totals"`
+	// Source names what recorded the boundary, where a tenant has several; the engine hands it on unread, as it does Signals.
+	Source  string            `json:"source,omitempty"`
+	Signals map[string]Signal `json:"signals,omitempty"` // by subject
+}
+
+// Signal is what is known of a subject that no rule looks at.
+type Signal struct {
+	// ExportAge is in seconds, since the subject made the figures that were read, as it says itself.
+	ExportAge int64 `json:"export_age_s"`
+	// Ready is how many results the subject has to give out; nil if it does not say.
+	Ready *int64 `json:"results_ready_to_send,omitempty"`
 }
 
 // Event is an entry or a boundary: one of them is set.
@@ -60,9 +71,25 @@ type Options struct {
 	Policy Policy // nil for landed
 	// RelistRenews makes a subject that was deleted and is listed again a new one. Gridcoin does not.
 	RelistRenews bool
-	// Stateless evaluates every subject by walking back, as the reference does.
-	Stateless bool
+	// Evaluation is how subjects are evaluated; what is found is the same.
+	Evaluation Evaluation
+	// Exclusions makes a subject without a figure at the current boundary a change of its own, with the reasons Excluded
+	// and Included: it has the effect of greylisting there, though its status stays.
+	Exclusions bool
 }
+
+// Evaluation is a way of finding the same.
+type Evaluation int
+
+// The ways. BenchmarkReplay compares them.
+const (
+	// Incremental keeps what a walk would find again. Rules other than Landed are evaluated as by Cached.
+	Incremental Evaluation = iota
+	// Cached walks back once for each boundary and keeps what was found.
+	Cached
+	// Stateless walks back whenever somebody asks, and keeps nothing.
+	Stateless
+)
 
 // Engine folds a log of events into statuses. Whatever is applied can be reverted, newest first, and leaves the state of
 // what remains: everything is a function of the log. It is not safe for concurrent use.
@@ -195,12 +222,15 @@ func (e *Engine) Previous(name string) *Entry {
 }
 
 // listedAt returns when a subject counts as listed.
-func (e *Engine) listedAt(s *subject) int64 {
-	if !e.o.RelistRenews {
-		return s.listed
-	}
+func (e *Engine) listedAt(s *subject) int64 { return e.listedBefore(s, len(e.log)) }
+
+// listedBefore is listedAt as it was before an event of the log.
+func (e *Engine) listedBefore(s *subject, place int) int64 {
 	listed := s.listed
-	for i := 1; i < len(s.entries); i++ {
+	if !e.o.RelistRenews {
+		return listed
+	}
+	for i := 1; i < len(s.entries) && s.entries[i] < place; i++ {
 		if e.log[s.entries[i-1]].Entry.Status == Deleted && e.log[s.entries[i]].Entry.Status != Deleted {
 			listed = e.log[s.entries[i]].Entry.Time
 		}
@@ -211,7 +241,7 @@ func (e *Engine) listedAt(s *subject) int64 {
 // evaluate judges all subjects at boundary i, the newest, if anything is judged there.
 func (e *Engine) evaluate(i int) {
 	b := e.boundary(i)
-	if !b.Judged {
+	if !b.Judged || e.o.Evaluation == Stateless {
 		return
 	}
 	rules, incremental := e.o.Rules.(*Landed)
@@ -224,14 +254,46 @@ func (e *Engine) evaluate(i int) {
 			continue
 		}
 		var f Finding
-		if incremental && !e.o.Stateless {
+		if incremental && e.o.Evaluation == Incremental {
 			f = e.incremental(rules, name, s, listed, i)
 		} else {
-			figures := e.figures(name, listed, i, e.o.Rules.Reach())
-			f = Finding{e.o.Rules.Evaluate(Series{figures, b.Doubt}), len(figures) - 1}
+			f = e.walk(name, listed, i)
 		}
 		s.findings = append(s.findings, finding{i, f})
 	}
+}
+
+// walk evaluates a subject at boundary i from its figures.
+func (e *Engine) walk(name string, listed int64, i int) Finding {
+	figures := e.figures(name, listed, i, e.o.Rules.Reach())
+	return Finding{e.o.Rules.Evaluate(Series{figures, e.boundary(i).Doubt}), len(figures) - 1}
+}
+
+// found returns what was found of a subject at the current boundary; nil if it was not evaluated there.
+func (e *Engine) found(name string, s *subject) *Finding {
+	i := len(e.boundaries) - 1
+	if e.o.Evaluation != Stateless {
+		if n := len(s.findings); n > 0 && s.findings[n-1].boundary == i {
+			f := s.findings[n-1].Finding
+			return &f
+		}
+		return nil
+	}
+	// Whether it was evaluated was decided when the boundary came, by the entry of then.
+	if i < 0 || !e.boundary(i).Judged {
+		return nil
+	}
+	then := Unknown
+	for _, at := range s.entries {
+		if at < e.boundaries[i] {
+			then = e.log[at].Entry.Status
+		}
+	}
+	if listed := e.listedBefore(s, e.boundaries[i]); then != Unknown && then != Deleted && e.boundary(i).Time >= listed {
+		f := e.walk(name, listed, i)
+		return &f
+	}
+	return nil
 }
 
 // figures returns a subject's figures, newest first, from boundary i back to its listing, at most reach behind i.
@@ -255,6 +317,8 @@ type Standing struct {
 	Entry     *Entry
 	// Finding is of the current boundary; nil if the subject was not evaluated there.
 	Finding *Finding
+	// Excluded tells that it was, though it has no figure there: it counts for nothing at that boundary.
+	Excluded bool
 }
 
 // Standing returns how a subject stands; ok is false for one that was never listed.
@@ -265,9 +329,10 @@ func (e *Engine) Standing(name string) (s Standing, ok bool) {
 	}
 	s = Standing{Subject: name, Entry: e.entry(sub)}
 	situation := Situation{Entry: s.Entry.Status}
-	if n := len(sub.findings); n > 0 && sub.findings[n-1].boundary == len(e.boundaries)-1 {
-		f := sub.findings[n-1].Finding
-		s.Finding, situation.Meets = &f, f.Meets
+	if s.Finding = e.found(name, sub); s.Finding != nil {
+		situation.Meets = s.Finding.Meets
+		_, recorded := e.current().Totals[name]
+		s.Excluded = !recorded && s.Entry.Status != Deleted
 	}
 	situation.Lifted = e.lifted(sub)
 	s.Effective = e.o.Policy.Effective(situation)
@@ -332,6 +397,9 @@ const (
 	ByBoth         = "zcd+was"
 	Recovered      = "recovered"
 	Reorganisation = "reorganisation"
+	// Excluded and Included come with Options.Exclusions only, and with a status that stays.
+	Excluded = "excluded"
+	Included = "included"
 )
 
 // ApplyAndCompare applies an event and returns what changed by it, by subject.
@@ -354,23 +422,29 @@ func (e *Engine) RevertAndCompare() (Event, []Change, error) {
 	return ev, e.compare(before, ev, func(string, Status, Status, Event) string { return Reorganisation }), err
 }
 
-// effective returns the effective statuses that an event can change.
-func (e *Engine) effective(ev Event) map[string]Status {
-	out := map[string]Status{}
+// shown is what of a subject's standing others are told of.
+type shown struct {
+	status   Status
+	excluded bool
+}
+
+// effective returns how those subjects stand that an event can change.
+func (e *Engine) effective(ev Event) map[string]shown {
+	out := map[string]shown{}
 	if ev.Entry != nil {
 		if s, ok := e.Standing(ev.Entry.Subject); ok {
-			out[ev.Entry.Subject] = s.Effective
+			out[ev.Entry.Subject] = shown{s.Effective, s.Excluded && e.o.Exclusions}
 		}
 		return out
 	}
 	for name := range e.subjects {
 		s, _ := e.Standing(name) // it is there
-		out[name] = s.Effective
+		out[name] = shown{s.Effective, s.Excluded && e.o.Exclusions}
 	}
 	return out
 }
 
-func (e *Engine) compare(before map[string]Status, ev Event, reason func(string, Status, Status, Event) string) []Change {
+func (e *Engine) compare(before map[string]shown, ev Event, reason func(string, Status, Status, Event) string) []Change {
 	after := e.effective(ev)
 	names := map[string]bool{}
 	for n := range before {
@@ -381,10 +455,11 @@ func (e *Engine) compare(before map[string]Status, ev Event, reason func(string,
 	}
 	var out []Change
 	for n := range names {
-		if before[n] == after[n] {
+		was, is := before[n], after[n]
+		if was == is {
 			continue
 		}
-		c := Change{Subject: n, Old: before[n], New: after[n], Reason: reason(n, before[n], after[n], ev), Boundary: len(e.boundaries) - 1}
+		c := Change{Subject: n, Old: was.status, New: is.status, Boundary: len(e.boundaries) - 1}
 		if ev.Entry != nil {
 			c.Height, c.Hash, c.Time = ev.Entry.Height, ev.Entry.Hash, ev.Entry.Time
 		} else {
@@ -393,9 +468,19 @@ func (e *Engine) compare(before map[string]Status, ev Event, reason func(string,
 		if s, ok := e.Standing(n); ok && s.Finding != nil {
 			c.ZCD, c.WAS = s.Finding.ZCD, fmt.Sprintf("%d/%d", s.Finding.WAS.Num, s.Finding.WAS.Den)
 		}
-		out = append(out, c)
+		if was.status != is.status {
+			c.Reason = reason(n, was.status, is.status, ev)
+			out = append(out, c)
+		}
+		if was.excluded != is.excluded && is.status != Deleted && is.status != Unknown {
+			c.Old, c.Reason = is.status, Included
+			if is.excluded {
+				c.Reason = Excluded
+			}
+			out = append(out, c)
+		}
 	}
-	slices.SortFunc(out, func(a, b Change) int { return cmp.Compare(a.Subject, b.Subject) })
+	slices.SortStableFunc(out, func(a, b Change) int { return cmp.Compare(a.Subject, b.Subject) })
 	return out
 }
 

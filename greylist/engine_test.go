@@ -43,12 +43,15 @@ func status(t testing.TB, e *greylist.Engine, subject string) greylist.Status {
 	return s.Effective
 }
 
+// ways are all ways to evaluate.
+var ways = []greylist.Evaluation{greylist.Incremental, greylist.Cached, greylist.Stateless}
+
 // TestGoldenThroughEngine: Gridcoin's 47 superblocks as a chain, with a subject that was in the superblocks before it was
 // listed, evaluated incrementally and by walking back.
 func TestGoldenThroughEngine(t *testing.T) {
 	records := readGolden(t, "horrible-project.json")
-	for _, stateless := range []bool{false, true} {
-		e := greylist.New(greylist.Options{Stateless: stateless})
+	for _, way := range ways {
+		e := greylist.New(greylist.Options{Evaluation: way})
 		apply(t, e, entry("other", greylist.Active, 0), boundary(1, map[string]uint64{"horrible": 7}), boundary(2, map[string]uint64{"horrible": 9}), entry("horrible", greylist.Active, 10))
 		for i, g := range records {
 			totals := map[string]uint64{"other": uint64(i)}
@@ -60,7 +63,7 @@ func TestGoldenThroughEngine(t *testing.T) {
 			if s.Finding == nil || s.Finding.Figures != i && i <= 40 {
 				t.Fatalf("superblock %d: %+v", i, s)
 			}
-			check(t, fmt.Sprintf("superblock %d, stateless %v", i, stateless), s.Finding.State, g.Expect)
+			check(t, fmt.Sprintf("superblock %d, evaluation %d", i, way), s.Finding.State, g.Expect)
 			if (s.Effective == greylist.AutoGreylist) != g.Expect.Meets {
 				t.Errorf("superblock %d: %s", i, s.Effective)
 			}
@@ -284,8 +287,8 @@ func TestReorganisations(t *testing.T) {
 				remains = append(remains, ev)
 			}
 		}
-		for _, stateless := range []bool{false, true} {
-			o.Stateless = stateless
+		for _, way := range ways {
+			o.Evaluation = way
 			fresh := greylist.New(o)
 			for _, ev := range remains {
 				if err := fresh.Apply(ev); err != nil {
@@ -293,7 +296,7 @@ func TestReorganisations(t *testing.T) {
 				}
 			}
 			if !reflect.DeepEqual(fresh.Standings(), e.Standings()) || fresh.Evaluated() != e.Evaluated() {
-				rt.Fatalf("stateless %v: %+v, want %+v", stateless, e.Standings(), fresh.Standings())
+				rt.Fatalf("evaluation %d: %+v, want %+v", way, e.Standings(), fresh.Standings())
 			}
 		}
 	})
@@ -329,7 +332,7 @@ func series(superblocks, subjects int) []greylist.Event {
 
 // TestIncremental compares the incremental evaluation with walking back, at every superblock of a long chain.
 func TestIncremental(t *testing.T) {
-	a, b := greylist.New(greylist.Options{}), greylist.New(greylist.Options{Stateless: true})
+	a, b := greylist.New(greylist.Options{}), greylist.New(greylist.Options{Evaluation: greylist.Stateless})
 	met := 0
 	for i, ev := range series(600, 20) {
 		apply(t, a, ev)
@@ -346,7 +349,8 @@ func TestIncremental(t *testing.T) {
 	t.Logf("%d of %d findings meet the criteria", met, 600*20)
 }
 
-// BenchmarkReplay replays 2,500 superblocks of 40 projects. The original takes 5 to 11 us for each project and superblock.
+// BenchmarkReplay replays 2,500 superblocks of 40 projects, asking for all standings once after each, or a hundred times
+// as a node does that people look at. The original takes 5 to 11 us for each project and superblock.
 func BenchmarkReplay(b *testing.B) {
 	events := series(2500, 40)
 	for _, c := range []struct {
@@ -354,22 +358,63 @@ func BenchmarkReplay(b *testing.B) {
 		o    greylist.Options
 	}{
 		{"incremental", greylist.Options{}},
-		{"stateless", greylist.Options{Stateless: true}},
-		{"stateless v2", greylist.Options{Rules: greylist.NewV2()}},
+		{"cached", greylist.Options{Evaluation: greylist.Cached}},
+		{"stateless", greylist.Options{Evaluation: greylist.Stateless}},
+		{"cached v2", greylist.Options{Rules: greylist.NewV2()}},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				e := greylist.New(c.o)
-				for _, ev := range events {
-					if err := e.Apply(ev); err != nil {
-						b.Fatal(err)
+		for _, reads := range []int{0, 1, 10} {
+			if reads == 0 && c.o.Evaluation == greylist.Stateless {
+				continue // who is not asked does nothing
+			}
+			b.Run(fmt.Sprintf("%s/reads=%d", c.name, reads), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					e := greylist.New(c.o)
+					for _, ev := range events {
+						if err := e.Apply(ev); err != nil {
+							b.Fatal(err)
+						}
+						for range reads {
+							e.Standings()
+						}
 					}
 				}
-			}
-			per := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / (2500 * 40)
-			b.ReportMetric(per, "ns/finding")
-			b.ReportMetric(5000/per, "x-original's-best")
-		})
+				per := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / (2500 * 40)
+				b.ReportMetric(per, "ns/finding")
+				b.ReportMetric(5000/per, "x-original's-best")
+			})
+		}
 	}
+}
+
+// TestExclusions: a subject without a figure is excluded, which is told as a change of its own, and comes back.
+func TestExclusions(t *testing.T) {
+	e := greylist.New(greylist.Options{Exclusions: true})
+	apply(t, e, entry("a", greylist.Active, 1), entry("b", greylist.Active, 1), boundary(2, map[string]uint64{"a": 1, "b": 1}))
+	told := func(ev greylist.Event) (out []string) {
+		changes, err := e.ApplyAndCompare(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			out = append(out, fmt.Sprint(c.Subject, " ", c.Old, " ", c.New, " ", c.Reason))
+		}
+		return out
+	}
+	want := func(what string, got []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	want("a is missing", told(boundary(3, map[string]uint64{"b": 2})), "a ACTIVE ACTIVE excluded")
+	r, err := e.Explain("a")
+	if err != nil || r.NotARule == nil || !r.NotARule.Excluded || len(r.Changes) != 1 {
+		t.Errorf("%+v, %v: expected the exclusion beside the rules, and no change of status", r, err)
+	}
+	want("both are there", told(boundary(4, map[string]uint64{"a": 2, "b": 3})), "a ACTIVE ACTIVE included")
+	if _, changes, err := e.RevertAndCompare(); err != nil || len(changes) != 1 || changes[0].Reason != greylist.Excluded {
+		t.Errorf("reverting its return: %+v, %v", changes, err)
+	}
+	want("removed while excluded", told(entry("a", greylist.Deleted, 5)), "a ACTIVE DELETED removed")
 }

@@ -29,6 +29,16 @@ type Report struct {
 	Changes  []Transition `json:"transitions"`
 	// Others says what other rules would find.
 	Others map[string]bool `json:"meets_under_other_rules,omitempty"`
+	// NotARule is what is known beside that no rule looks at.
+	NotARule *NotARule `json:"not_a_rule,omitempty"`
+}
+
+// NotARule warns early.
+type NotARule struct {
+	// Excluded tells that there is no figure at the current boundary.
+	Excluded  bool   `json:"excluded"`
+	ExportAge *int64 `json:"export_age_s,omitempty"`
+	Ready     *int64 `json:"results_ready_to_send,omitempty"`
 }
 
 // BoundaryPlace names a boundary.
@@ -140,6 +150,10 @@ func (e *Engine) Explain(name string) (*Report, error) {
 	r.Figures = figureLines(figures)
 	if s.Finding == nil {
 		return r, nil
+	}
+	r.NotARule = &NotARule{Excluded: s.Excluded}
+	if signal, ok := b.Signals[name]; ok {
+		r.NotARule.ExportAge, r.NotARule.Ready = &signal.ExportAge, signal.Ready
 	}
 	if c := criteria(e.o.Rules); c != nil {
 		r.judge(c, s.Finding, i)
@@ -282,7 +296,9 @@ func (e *Engine) History(name string) []Transition {
 		return out
 	}
 	// What is left of the log is applied to another engine that knows this subject only: what it found is found again.
-	again := New(e.o)
+	o := e.o
+	o.Exclusions = false // these are of the status only
+	again := New(o)
 	index := -1
 	for _, ev := range e.log {
 		switch {
