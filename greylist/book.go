@@ -21,6 +21,9 @@ type Book struct {
 	*Engine
 	// Announce writes every change with the events that made it, to be told; but for those of the first events.
 	Announce bool
+	// Words makes of two states what is announced, for tenants whose statuses are more than the engine's; then the first
+	// events are announced, too. nil announces changes of the engine's effective statuses.
+	Words func(before, after *Engine) []Change
 
 	log    Log
 	tenant string
@@ -89,8 +92,15 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 		texts = append(texts, text)
 	}
 	var notices [][]byte
-	if b.Announce && !first { // what was before anybody looked is no news
-		for _, c := range changes {
+	if b.Announce {
+		news := changes
+		switch {
+		case b.Words != nil:
+			news = b.Words(b.Engine, next)
+		case first: // what was before anybody looked is no news
+			news = nil
+		}
+		for _, c := range news {
 			text, err := json.Marshal(c)
 			if err != nil {
 				return nil, err

@@ -120,6 +120,9 @@ func New(o Options) *Engine {
 // Len returns how many events there are.
 func (e *Engine) Len() int { return len(e.log) }
 
+// Boundaries returns how many boundaries there are.
+func (e *Engine) Boundaries() int { return len(e.boundaries) }
+
 // Apply adds an event.
 func (e *Engine) Apply(ev Event) error {
 	switch {
@@ -382,6 +385,17 @@ type Change struct {
 	// ZCD and WAS are what the rules find of the subject now; 0 and empty where nothing is found.
 	ZCD int    `json:"zcd"`
 	WAS string `json:"was"`
+}
+
+// Sentence tells a change to people.
+func (c *Change) Sentence() string {
+	if c.Old == c.New {
+		return fmt.Sprintf("%s: %s (its status stays %s)", c.Subject, c.Reason, c.New.Text())
+	}
+	if c.Old == Unknown {
+		return fmt.Sprintf("%s: %s (%s)", c.Subject, c.New.Text(), c.Reason)
+	}
+	return fmt.Sprintf("%s: %s, before %s (%s)", c.Subject, c.New.Text(), c.Old.Text(), c.Reason)
 }
 
 // Reasons of changes.

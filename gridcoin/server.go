@@ -352,33 +352,39 @@ const (
 	maxURL  = 500
 )
 
-// addKey adds an entry: addkey add project NAME URL GDPR ADAPTER [STATUS], addkey delete project NAME.
+// addKey adds an entry.
 func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, error) {
-	text := make([]string, len(params))
+	words := make([]string, len(params))
 	for i, raw := range params {
-		if json.Unmarshal(raw, &text[i]) != nil {
-			text[i] = string(raw) // true and false may come bare
+		if json.Unmarshal(raw, &words[i]) != nil {
+			words[i] = string(raw) // true and false may come bare
 		}
-	}
-	if len(text) < 3 || text[1] != "project" || text[0] != "add" && text[0] != "delete" {
-		return nil, badParameter("expected addkey add project NAME URL GDPR ADAPTER [man_greylist|auto_greylist_override], or addkey delete project NAME")
-	}
-	p := Project{Name: text[2], Status: greylist.Deleted, Version: 4, Time: s.Now().Unix()}
-	if p.Name == "" || len(p.Name) > maxName {
-		return nil, badParameter("a project's name has 1 to %d bytes", maxName)
 	}
 	book, err := s.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return AddKey(ctx, book, words, s.Now())
+}
+
+// AddKey adds an entry to a greylist and announces what changes: add project NAME URL GDPR ADAPTER [STATUS], or delete
+// project NAME. It returns what Gridcoin's RPC does.
+func AddKey(ctx context.Context, book *greylist.Book, words []string, now time.Time) (any, error) {
+	if len(words) < 3 || words[1] != "project" || words[0] != "add" && words[0] != "delete" {
+		return nil, badParameter("expected addkey add project NAME URL GDPR ADAPTER [man_greylist|auto_greylist_override], or addkey delete project NAME")
+	}
+	p := Project{Name: words[2], Status: greylist.Deleted, Version: 4, Time: now.Unix()}
+	if p.Name == "" || len(p.Name) > maxName {
+		return nil, badParameter("a project's name has 1 to %d bytes", maxName)
+	}
 	before, listed := book.Standing(p.Name)
 	switch {
-	case text[0] == "add":
-		if err := p.addition(text[3:]); err != nil {
+	case words[0] == "add":
+		if err := p.addition(words[3:]); err != nil {
 			return nil, err
 		}
-	case len(text) > 3:
-		return nil, badParameter("addkey delete project NAME takes nothing else, not %q", text[3])
+	case len(words) > 3:
+		return nil, badParameter("addkey delete project NAME takes nothing else, not %q", words[3])
 	case !listed || before.Entry.Status == greylist.Deleted:
 		return nil, badParameter("there is no project %q", p.Name)
 	default:
@@ -402,7 +408,7 @@ func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, err
 	content.add("requires_external_adapter", p.Adapter)
 	content.add("status", p.Status.Text())
 	contract.add("type", "project")
-	contract.add("action", text[0])
+	contract.add("action", words[0])
 	contract.add("body", content)
 	out.add("contract", contract)
 	out.add("txid", p.Hash)

@@ -70,7 +70,9 @@ func Open(ctx context.Context, s Store, settings Settings) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keeper{settings, s, book}, nil
+	k := &Keeper{settings, s, book}
+	book.Announce, book.Words = true, k.news
+	return k, nil
 }
 
 // Advance closes the boundaries that have passed before slot now, and returns what changed at them.
@@ -81,7 +83,7 @@ func (k *Keeper) Advance(ctx context.Context, network *blockprint.Network, now b
 		if end >= now || now == 0 {
 			return out, nil
 		}
-		before := k.verdicts()
+		before := k.book.Engine     // replaced, not changed, by what follows
 		since := blockprint.Slot(0) // all that was observed before the first boundary
 		if b := k.book.Back(0); b != nil {
 			since = blockprint.Slot(b.Height) + 1
@@ -198,24 +200,26 @@ func (r *Report) Greylisted() []blockprint.Client {
 }
 
 // Report tells how all subjects stand.
-func (k *Keeper) Report() *Report {
+func (k *Keeper) Report() *Report { return k.report(k.book.Engine) }
+
+func (k *Keeper) report(e *greylist.Engine) *Report {
 	r := &Report{Period: k.settings.Period, Window: k.settings.Window, Subjects: []Subject{}}
-	b := k.book.Back(0)
+	b := e.Back(0)
 	if b == nil {
 		return r
 	}
 	r.Measured, r.Slot = true, blockprint.Slot(b.Height)
-	for _, s := range k.book.Standings() {
-		r.Subjects = append(r.Subjects, k.judge(&s, b))
+	for _, s := range e.Standings() {
+		r.Subjects = append(r.Subjects, k.judge(e, &s, b))
 	}
 	return r
 }
 
 // judge says how a subject stands at the newest boundary: by its entry and credit as the greylist finds, and by the rules
 // over the sums of the window.
-func (k *Keeper) judge(s *greylist.Standing, b *greylist.Boundary) Subject {
+func (k *Keeper) judge(e *greylist.Engine, s *greylist.Standing, b *greylist.Boundary) Subject {
 	var old map[string]uint64 // sums at the boundary before the window; none if it reaches back to the beginning
-	if before := k.book.Back(k.settings.Window); before != nil {
+	if before := e.Back(k.settings.Window); before != nil {
 		old = before.Totals
 	}
 	in := func(key string) uint64 { return b.Totals[key] - old[key] }
@@ -266,29 +270,60 @@ func (k *Keeper) rates(label string, right, own, called uint64) (out []string) {
 	return out
 }
 
-// verdicts returns the statuses by subject.
-func (k *Keeper) verdicts() map[string]Subject {
-	out := map[string]Subject{}
-	for _, s := range k.Report().Subjects {
-		out[s.Subject] = s
+// change is a subject whose status is another one than before; greylist.Unknown if there was none.
+type change struct {
+	Subject
+	old greylist.Status
+}
+
+// differ compares two states. That a subject is new is no news as long as nothing is wrong with it.
+func (k *Keeper) differ(before, after *greylist.Engine) []change {
+	old := map[string]greylist.Status{}
+	for _, s := range k.report(before).Subjects {
+		old[s.Subject] = s.Status
+	}
+	var out []change
+	for _, s := range k.report(after).Subjects {
+		was, known := old[s.Subject]
+		if was == s.Status || !known && s.Status == greylist.Active {
+			continue
+		}
+		if len(s.Reasons) == 0 {
+			s.Reasons = []string{"recovered"}
+			switch {
+			case s.Status == greylist.AutoOverride:
+				s.Reasons[0] = greylist.Override
+			case was == greylist.AutoOverride:
+				s.Reasons[0] = greylist.OverrideLifted
+			}
+		}
+		out = append(out, change{s, was})
 	}
 	return out
 }
 
-// changes compares with an earlier state.
-func (k *Keeper) changes(network *blockprint.Network, before map[string]Subject) []Change {
-	r := k.Report()
+// changes tells what differs from an earlier state.
+func (k *Keeper) changes(network *blockprint.Network, before *greylist.Engine) []Change {
 	var out []Change
-	for _, s := range r.Subjects {
-		was, known := before[s.Subject]
-		if known && was.Status == s.Status || !known && s.Status == greylist.Active {
-			continue
-		}
-		c := Change{Date: network.TimeOf(r.Slot).UTC().Format("2006-01-02T15:04:05Z"), Subject: s.Subject, Status: s.Status.String(), Reasons: s.Reasons}
-		if len(c.Reasons) == 0 {
-			c.Reasons = []string{"recovered"}
-		}
-		out = append(out, c)
+	at := network.TimeOf(k.Report().Slot).UTC().Format("2006-01-02T15:04:05Z")
+	for _, c := range k.differ(before, k.book.Engine) {
+		out = append(out, Change{Date: at, Subject: c.Subject.Subject, Status: c.Status.String(), Reasons: c.Reasons})
+	}
+	return out
+}
+
+// news words what differs for those who want to be told.
+func (k *Keeper) news(before, after *greylist.Engine) []greylist.Change {
+	b := after.Back(0)
+	if b == nil {
+		return nil
+	}
+	var out []greylist.Change
+	for _, c := range k.differ(before, after) {
+		out = append(out, greylist.Change{
+			Subject: c.Subject.Subject, Old: c.old, New: c.Status, Reason: strings.Join(c.Reasons, "; "), Boundary: after.Boundaries() - 1,
+			Height: b.Height, Hash: b.Hash, Time: b.Time,
+		})
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 
 	"blockprint"
 	"blockprint/greylist"
+	"blockprint/greylist/notify"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/trust"
@@ -146,5 +147,39 @@ func TestLiveRates(t *testing.T) {
 	bad.Window = 0
 	if _, err := trust.Open(t.Context(), l.store, bad); blockprint.CodeOf(err) != blockprint.Invalid {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestNews: what changes is kept to be told, with the reasons, from the first boundary on; administrators' entries, too.
+func TestNews(t *testing.T) {
+	l := newLive(t)
+	want := l.dream(250, map[string]blockprint.Client{"t1": "Lodestar", "p1": "Prysm"})
+	if len(want) == 0 {
+		t.Fatal("a label that is never recognised was not greylisted")
+	}
+	k, err := trust.Open(t.Context(), l.store, l.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []greylist.Status{greylist.AutoOverride, greylist.Active} {
+		if err := k.Set(t.Context(), mainnet(), "label:Teku", s, l.slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notices, err := notify.Kept(l.store, trust.Tenant).After(t.Context(), 0, 100, false)
+	if err != nil || len(notices) != len(want)+2 {
+		t.Fatalf("%d notices (%v) of %d changes and two entries: %+v", len(notices), err, len(want), notices)
+	}
+	for i, c := range want {
+		if n := notices[i]; n.Subject != c.Subject || n.New.String() != c.Status || n.Reason != strings.Join(c.Reasons, "; ") {
+			t.Errorf("notice %+v of the change %+v", n, c)
+		}
+	}
+	over, lifted := notices[len(want)].Change, notices[len(want)+1].Change
+	if over.Old != greylist.AutoGreylist || over.New != greylist.AutoOverride || over.Reason != greylist.Override {
+		t.Errorf("override: %+v", over)
+	}
+	if lifted.New != greylist.AutoGreylist || !strings.Contains(lifted.Reason, "never recognised") {
+		t.Errorf("lifted: %+v", lifted)
 	}
 }

@@ -148,6 +148,7 @@ func newGauge() *cobra.Command {
 	var nodes nodeFlags
 	var rules rulesFlags
 	var auth authFlags
+	var notifyTo notifyFlags
 	var db, model, rewardsURL, lighthouseURL, blockprintURL, listenFlag string
 	var addresses, labels []string
 	var port uint16
@@ -208,6 +209,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			}
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return judge.Run(ctx) })
+			group.Go(func() error { return notifyTo.keepTelling(ctx, s, trust.Tenant) })
 			group.Go(func() error { return serveGauge(ctx, server, gaugeAddresses(listenFlag, addresses, port)) })
 			return group.Wait()
 		},
@@ -218,6 +220,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 	auth.add(cmd)
 	flags.StringVar(&db, "db", "", "database to keep the observations in (made if it does not exist)")
 	flags.StringVar(&model, "model", "", modelHelp)
+	notifyTo.addAs(cmd, "notify")
 	flags.StringVar(&blockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
 	flags.StringVar(&rewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
 	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "the original's name for --rewards-url")

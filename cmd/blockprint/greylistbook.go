@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,11 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"blockprint/file"
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
-	"blockprint/httpapi"
 	"blockprint/store/sqlite"
 )
 
@@ -42,7 +41,7 @@ func (f *bookFlags) options(cmd *cobra.Command) (o greylist.Options, err error) 
 	if o.Policy, err = greylist.PolicyOf(f.policy); err != nil {
 		return o, usageError{err}
 	}
-	o.RelistRenews = f.relist
+	o.RelistRenews, o.Exclusions = f.relist, true
 	return o, nil
 }
 
@@ -79,10 +78,16 @@ type notifyFlags struct {
 	timeout                  time.Duration
 }
 
+// add gives a command of Gridcoin's the flags, with the names that are known there.
 func (f *notifyFlags) add(cmd *cobra.Command) {
+	f.addAs(cmd, "project-notify")
+	cmd.Flags().StringVar(&f.command, "projectnotify", "", "Gridcoin's name for --project-notify")
+}
+
+// addAs names the flag of the command.
+func (f *notifyFlags) addAs(cmd *cobra.Command, name string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.command, "project-notify", "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
-	flags.StringVar(&f.command, "projectnotify", "", "Gridcoin's name for --project-notify")
+	flags.StringVar(&f.command, name, "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
 	flags.StringVar(&f.webhook, "webhook", "", "URL to post each change to, as JSON")
 	flags.StringVar(&f.secret, "webhook-secret", "", "secret that signs what is posted, or @FILE with it")
 	flags.DurationVar(&f.timeout, "notify-timeout", time.Minute, "how long the command may run")
@@ -117,6 +122,25 @@ func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant stri
 		return fmt.Errorf("changes are kept, but could not all be told; the next run tells them: %w", err)
 	}
 	return nil
+}
+
+// keepTelling tells every now and then until ctx ends; what cannot be told is logged and tried again.
+func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant string) error {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := f.dispatch(ctx, s, tenant); err != nil && ctx.Err() == nil {
+			if _, usage := errors.AsType[usageError](err); usage {
+				return err
+			}
+			slog.Warn("changes cannot be told", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 func newGreylistFeed() *cobra.Command {
@@ -235,6 +259,18 @@ func explainText(r *greylist.Report) string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "  judged at the superblock at height %d, %s\n", r.Current.Height, r.Current.Time)
+	if n := r.NotARule; n != nil {
+		if n.Excluded {
+			b.WriteString("  it has no figure there: excluded, it counts for nothing whatever its status\n")
+		}
+		if n.ExportAge != nil {
+			fmt.Fprintf(&b, "  its export was %s old", time.Duration(*n.ExportAge)*time.Second)
+			if n.Ready != nil {
+				fmt.Fprintf(&b, "; %d results were ready to send", *n.Ready)
+			}
+			b.WriteString("\n")
+		}
+	}
 	if r.ZCD == nil {
 		b.WriteString("  it was not evaluated there\n")
 	} else {
@@ -300,157 +336,4 @@ func newGreylistHistory() *cobra.Command {
 	}
 	f.add(cmd)
 	return cmd
-}
-
-func newGridcoin() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "gridcoin COMMAND",
-		Short:   "Greylist Gridcoin's BOINC projects",
-		Example: "  blockprint gridcoin sync --rpc http://user:password@127.0.0.1:15715 --db gridcoin.db\n  blockprint greylist status --db gridcoin.db",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newGridcoinSync(), newGridcoinServe())
-	return cmd
-}
-
-func newGridcoinSync() *cobra.Command {
-	var f bookFlags
-	var notifyTo notifyFlags
-	var rpc, projectsFile, superblocksFile, network string
-	var lookback int
-	cmd := &cobra.Command{
-		Use:   "sync --db D (--rpc URL | --projects FILE --superblocks FILE)",
-		Short: "Bring a greylist in step with a Gridcoin node, or with what one has told",
-		Long: `Asks a Gridcoin node for the whitelist and the newest superblocks, or reads its answers from files (getrawprojectstatus or
-listprojects true; superblocks N true), and prints a JSON line for each status that changes. Superblocks that the node
-does not know any more are reverted, later ones applied.`,
-		Example: "  blockprint gridcoin sync --db gridcoin.db --rpc http://user:password@127.0.0.1:15715\n" +
-			"  blockprint gridcoin sync --db gridcoin.db --projects projects.json --superblocks superblocks.json.gz",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			heights, ok := gridcoin.Networks[network]
-			switch {
-			case !ok:
-				return usagef("--chain %q: expected main or test", network)
-			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && (projectsFile == "" || superblocksFile == ""):
-				return usagef("expected either --rpc URL or both --projects FILE and --superblocks FILE")
-			}
-			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
-				projects, superblocks, err := fetchGridcoin(ctx, rpc, projectsFile, superblocksFile, lookback)
-				if err != nil {
-					return err
-				}
-				changes, err := b.Replace(ctx, gridcoin.Chain(b.Log(), projects, superblocks, heights))
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				for _, c := range changes {
-					if err := enc.Encode(c); err != nil {
-						return err
-					}
-				}
-				if err != nil {
-					return err
-				}
-				told := notifyTo.dispatch(ctx, s, f.tenant)
-				if len(superblocks) == 0 {
-					return told
-				}
-				for _, d := range gridcoin.Compare(b.Engine, &superblocks[len(superblocks)-1]) {
-					fmt.Fprintf(os.Stderr, "the newest superblock records %s as %s, the rules find %s\n", d.Project, d.Recorded.Text(), d.Found.Text())
-				}
-				return told
-			})
-		},
-	}
-	f.add(cmd)
-	flags := cmd.Flags()
-	notifyTo.add(cmd)
-	flags.StringVar(&rpc, "rpc", "", "URL of a node's JSON-RPC with its name and password")
-	flags.StringVar(&projectsFile, "projects", "", "answer of getrawprojectstatus, or of listprojects true")
-	flags.StringVar(&superblocksFile, "superblocks", "", "answer of superblocks N true")
-	flags.StringVar(&network, "chain", "main", "main or test: from which heights rules hold")
-	flags.IntVar(&lookback, "lookback", 120, "superblocks to ask for")
-	return cmd
-}
-
-func newGridcoinServe() *cobra.Command {
-	var f bookFlags
-	var address, user string
-	cmd := &cobra.Command{
-		Use:   "serve --db D --user NAME:PASSWORD",
-		Short: "Answer Gridcoin's RPC about projects",
-		Long: "Answers listprojects, getrawprojectstatus, getautogreylist and addkey as a Gridcoin node does, by JSON-RPC 1.0 and 2.0 over\n" +
-			"HTTP POST. addkey adds an entry to the database; nothing is sent to any chain.",
-		Example: "  blockprint gridcoin serve --db gridcoin.db --user grc:secret --listen 127.0.0.1:15715\n" +
-			"  curl -u grc:secret -d '{\"method\":\"getautogreylist\",\"params\":[true],\"id\":1}' http://127.0.0.1:15715/",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if f.db == "" {
-				return usagef("--db D is missing")
-			}
-			users, err := secrets("--user", []string{user})
-			if err != nil {
-				return err
-			}
-			name, password, ok := strings.Cut(users[0], ":")
-			if !ok || name == "" || password == "" {
-				return usagef("--user: expected NAME:PASSWORD, or @FILE with that")
-			}
-			o, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			s, err := sqlite.Open(ctx, f.db)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = s.Close() }() // all writes are on the disk already
-			l, err := listen(ctx, address)
-			if err != nil {
-				return err
-			}
-			server := &gridcoin.Server{User: name, Password: password, Now: time.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
-				return greylist.OpenBook(ctx, s, f.tenant, o)
-			}}
-			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
-			return httpapi.Serve(ctx, l, server, func() {})
-		},
-	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:15715", "address to serve on")
-	cmd.Flags().StringVar(&user, "user", "", "NAME:PASSWORD, or @FILE with it")
-	return cmd
-}
-
-// fetchGridcoin asks a node or reads files.
-func fetchGridcoin(ctx context.Context, rpc, projectsFile, superblocksFile string, lookback int) ([]gridcoin.Project, []gridcoin.Superblock, error) {
-	if rpc != "" {
-		client, err := gridcoin.NewClient(rpc)
-		if err != nil {
-			return nil, nil, usagef("--rpc: %v", err)
-		}
-		projects, err := client.Projects(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		superblocks, err := client.Superblocks(ctx, lookback)
-		return projects, superblocks, err
-	}
-	data, err := file.ReadAll(projectsFile)
-	if err != nil {
-		return nil, nil, err
-	}
-	projects, err := gridcoin.ParseProjects(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", projectsFile, err)
-	}
-	if data, err = file.ReadAll(superblocksFile); err != nil {
-		return nil, nil, err
-	}
-	superblocks, err := gridcoin.ParseSuperblocks(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", superblocksFile, err)
-	}
-	return projects, superblocks, nil
 }

@@ -12,7 +12,9 @@ import (
 	"blockprint/estimate"
 	"blockprint/file"
 	"blockprint/greylist"
+	"blockprint/greylist/notify"
 	"blockprint/store"
+	"blockprint/store/sqlite"
 	"blockprint/trust"
 )
 
@@ -24,7 +26,7 @@ func newTrust() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTrustStatus(), newTrustSet(), newTrustReplay())
+	cmd.AddCommand(newTrustStatus(), newTrustSet(), newTrustReplay(), newTrustFeed())
 	return cmd
 }
 
@@ -77,7 +79,7 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 }
 
 // withTrust opens a database's labels and nodes.
-func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service) error) error {
+func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service, *sqlite.Store) error) error {
 	if db == "" {
 		return usagef("--db D is missing")
 	}
@@ -87,7 +89,7 @@ func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.S
 		return err
 	}
 	defer func() { _ = s.Close() }() // all writes are on the disk already
-	return use(ctx, trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{}))
+	return use(ctx, trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{}), s)
 }
 
 func newTrustStatus() *cobra.Command {
@@ -99,7 +101,7 @@ func newTrustStatus() *cobra.Command {
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust status --db mainnet.db --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service) error {
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, _ *sqlite.Store) error {
 				r, err := t.Report(ctx)
 				if err != nil {
 					return err
@@ -134,6 +136,7 @@ func newTrustStatus() *cobra.Command {
 
 func newTrustSet() *cobra.Command {
 	var db string
+	var notifyTo notifyFlags
 	cmd := &cobra.Command{
 		Use:     "set SUBJECT manual|override|active --db D",
 		Short:   "Greylist a label or node by hand, keep it off the greylist, or leave it to the rules",
@@ -144,9 +147,34 @@ func newTrustSet() *cobra.Command {
 			if !ok {
 				return usagef("%q: expected manual, override or active", args[1])
 			}
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service) error { return t.Set(ctx, args[0], status) })
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, s *sqlite.Store) error {
+				if err := t.Set(ctx, args[0], status); err != nil {
+					return err
+				}
+				return notifyTo.dispatch(ctx, s, trust.Tenant)
+			})
+		},
+	}
+	notifyTo.addAs(cmd, "notify")
+	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
+	return cmd
+}
+
+func newTrustFeed() *cobra.Command {
+	var db, id, title string
+	cmd := &cobra.Command{
+		Use:     "feed --db D",
+		Short:   "Write the newest changes of labels and nodes as an Atom feed",
+		Example: "  blockprint trust feed --db mainnet.db --id https://example.org/trust.atom > trust.atom",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withTrust(cmd, db, func(ctx context.Context, _ *trust.Service, s *sqlite.Store) error {
+				return notify.Feed(ctx, notify.Kept(s, trust.Tenant), id, title, cmd.OutOrStdout())
+			})
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
+	cmd.Flags().StringVar(&id, "id", "urn:blockprint:trust", "what names the feed for ever: its URL, say")
+	cmd.Flags().StringVar(&title, "title", "Trust in labels and dreaming nodes", "title of the feed")
 	return cmd
 }

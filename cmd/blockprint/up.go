@@ -24,6 +24,7 @@ type upFlags struct {
 	rules                                                rulesFlags
 	auth                                                 authFlags
 	dream                                                dreamFlags
+	notifyTo                                             notifyFlags
 	db, model, since, address, dreamConfig, gaugeAddress string
 	extend                                               bool
 	o                                                    httpapi.Options
@@ -66,6 +67,7 @@ blocks and measures by them how well the labels can be trusted. --config is a TO
 	flags.StringArrayVar(&f.dream.labels, "label", nil, "a label to allow besides the clients' names")
 	flags.StringVar(&f.dream.features, "dream-features", "", "also write the dreamt blocks' features to this file, to train on")
 	flags.Uint64Var(&f.o.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")
+	f.notifyTo.addAs(cmd, "notify")
 	flags.Float64Var(&f.o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
 	flags.Int64Var(&f.o.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
 	return cmd
@@ -128,6 +130,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s), gauge.Options{Labels: f.dream.labels})
 	registry.MustRegister(gauge.NewCollector(measure))
 	g.Go(func() error { return judge.Run(ctx) })
+	g.Go(func() error { return f.notifyTo.keepTelling(ctx, s, trust.Tenant) })
 	f.runGauge(ctx, g, measure)
 	f.runDream(ctx, g, measure, s, registry)
 	err = g.Wait()

@@ -265,8 +265,8 @@ func Feed(ctx context.Context, s Source, id, title string, out io.Writer) error 
 			f.Updated = at
 		}
 		f.Entries = append(f.Entries, atomEntry{
-			ID: fmt.Sprintf("%s:%d", id, n.ID), Title: fmt.Sprintf("%s: %s", n.Subject, n.New.Text()), Updated: at, Author: atomName{"blockprint"},
-			Content: fmt.Sprintf("%s was %s and is %s (%s), at height %d.", n.Subject, n.Old.Text(), n.New.Text(), n.Reason, n.Height),
+			ID: fmt.Sprintf("%s:%d", id, n.ID), Title: heading(n.Change), Updated: at, Author: atomName{"blockprint"},
+			Content: fmt.Sprintf("%s, at height %d.", n.Sentence(), n.Height),
 		})
 	}
 	if _, err := io.WriteString(out, xml.Header); err != nil {
@@ -279,4 +279,12 @@ func Feed(ctx context.Context, s Source, id, title string, out io.Writer) error 
 	}
 	_, err = io.WriteString(out, "\n")
 	return err
+}
+
+// heading is a change in few words.
+func heading(c greylist.Change) string {
+	if c.Old == c.New {
+		return c.Subject + ": " + c.Reason
+	}
+	return c.Subject + ": " + c.New.Text()
 }

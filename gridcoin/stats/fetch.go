@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +13,9 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +31,8 @@ import (
 type Project struct {
 	Name string
 	Base string // URL, with a slash at its end
+	// Adapter tells that the project exports nothing itself: its figures come from the operator's command.
+	Adapter bool
 }
 
 // Findings of a fetch.
@@ -65,6 +70,7 @@ type state struct {
 	Users        int     `json:"users"`
 	Fetched      int64   `json:"fetched"` // seconds since 1970
 	Modified     int64   `json:"modified,omitempty"`
+	Ready        *int64  `json:"results_ready_to_send,omitempty"`
 }
 
 // Retention is how long a figure holds that cannot be renewed.
@@ -79,6 +85,9 @@ type Fetcher struct {
 	Now      func() time.Time
 	// Status asks each project's server_status.php too.
 	Status bool
+	// Adapter is a command and its arguments for projects that need one; a project's name and URL are appended. It prints
+	// an export of users, compressed or not.
+	Adapter []string
 	// Progress, if not nil, is told when a project is done.
 	Progress func(done, total int)
 
@@ -124,30 +133,52 @@ func (f *Fetcher) one(ctx context.Context, p Project) Figure {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	s, err := f.load(p.Name)
-	fig := Figure{Project: p.Name}
-	if err == nil {
-		var finding string
-		if finding, err = f.renew(ctx, p, s); err == nil {
-			fig.Finding = finding
-			err = f.save(p.Name, s)
-		}
-	}
-	now := f.Now().Unix()
 	if err != nil {
-		fig.Error, fig.Finding = err.Error(), Kept
-		if s == nil || s.Total == nil || now-s.Fetched > int64(Retention/time.Second) {
-			fig.Finding = Missing
-			return fig
-		}
+		return Figure{Project: p.Name, Finding: Missing, Error: err.Error()}
 	}
-	fig.Total, fig.Exact, fig.Users, fig.AgeS = s.Total, s.Exact, s.Users, now-s.Fetched
-	if s.Modified > 0 {
-		fig.Export = now - s.Modified
+	renew := f.renew
+	if p.Adapter {
+		renew = f.adapt
 	}
-	if f.Status {
+	finding, err := renew(ctx, p, s)
+	if f.Status && !p.Adapter {
+		s.Ready = nil // an early warning must be of now
 		if n, err := f.readyToSend(ctx, p); err == nil {
-			fig.ReadyToSend = &n
+			s.Ready = &n
 		}
+	}
+	err = errors.Join(err, f.save(p.Name, s))
+	fig := f.figure(p, s)
+	if err != nil {
+		fig.Error = err.Error()
+	} else {
+		fig.Finding = finding
+	}
+	return fig
+}
+
+// Known returns what is known of projects without asking anybody.
+func (f *Fetcher) Known(projects []Project) ([]Figure, error) {
+	var out []Figure
+	for _, p := range projects {
+		s, err := f.load(p.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f.figure(p, s))
+	}
+	return out, nil
+}
+
+// figure tells what is kept of a project, as long as it holds.
+func (f *Fetcher) figure(p Project, s *state) Figure {
+	age := f.Now().Unix() - s.Fetched
+	if s.Total == nil || age > int64(Retention/time.Second) {
+		return Figure{Project: p.Name, Finding: Missing, ReadyToSend: s.Ready}
+	}
+	fig := Figure{Project: p.Name, Finding: Kept, Total: s.Total, Exact: s.Exact, Users: s.Users, AgeS: age, ReadyToSend: s.Ready}
+	if s.Modified > 0 {
+		fig.Export = f.Now().Unix() - s.Modified
 	}
 	return fig
 }
@@ -211,6 +242,12 @@ func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error
 	if err != nil {
 		return "", fmt.Errorf("stats/user.gz: %w", err)
 	}
+	next.Hash = hex.EncodeToString(hash.Sum(nil))
+	return f.take(s, next, e), nil
+}
+
+// take makes an export what is known of a project, and tells how that differs from before.
+func (f *Fetcher) take(s, next *state, e *Export) string {
 	finding := New
 	if s.Total != nil {
 		switch {
@@ -222,9 +259,58 @@ func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error
 			finding = Smaller
 		}
 	}
-	next.Hash, next.Total, next.Exact, next.Users, next.Fetched = hex.EncodeToString(hash.Sum(nil)), &e.Total, e.Exact, e.Users, f.Now().Unix()
+	next.Total, next.Exact, next.Users, next.Fetched, next.Ready = &e.Total, e.Exact, e.Users, f.Now().Unix(), s.Ready
 	*s = *next
-	return finding, nil
+	return finding
+}
+
+// adapt reads what the operator's command prints of a project.
+func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error) {
+	if len(f.Adapter) == 0 {
+		return "", blockprint.Errorf(blockprint.Invalid, "the project needs an external adapter, but there is no command for it")
+	}
+	args := append(slices.Clone(f.Adapter[1:]), p.Name, p.Base)
+	cmd := exec.CommandContext(ctx, f.Adapter[0], args...)
+	cmd.WaitDelay = time.Second // a child that keeps the pipe open does not hold up the others
+	var complaint tail
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", fmt.Errorf("adapter: %w", err)
+	}
+	e, err := parseEither(out, f.Limits)
+	if err != nil {
+		_ = cmd.Process.Kill() // it would wait for somebody to read on
+	}
+	if failed := cmd.Wait(); failed != nil && (err == nil || len(complaint) > 0) {
+		err = fmt.Errorf("%w: %s", failed, strings.TrimSpace(string(complaint)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("adapter: %w", err)
+	}
+	return f.take(s, &state{}, e), nil
+}
+
+// parseEither reads an export that may be compressed.
+func parseEither(r io.Reader, l Limits) (*Export, error) {
+	in := bufio.NewReader(r)
+	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
+		return ParseGzip(in, l)
+	}
+	return Parse(in, l)
+}
+
+// tail keeps the last of what is written to it.
+type tail []byte
+
+func (t *tail) Write(b []byte) (int, error) {
+	const keep = 300
+	*t = append(*t, b...)
+	*t = (*t)[max(0, len(*t)-keep):]
+	return len(b), nil
 }
 
 // download brings a file, going on where a transfer broke off as long as the server still has the same one.

@@ -210,6 +210,43 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestAdapter: a project without exports of its own is asked by a command, which may print what is compressed or not, and
+// whose complaints are told. What is known then needs nobody to be asked.
+func TestAdapter(t *testing.T) {
+	r := newFetch(t, map[string]http.Handler{}, "p")
+	r.list[0].Adapter = true
+	if f := r.fetch()["p"]; f.Finding != stats.Missing || !strings.Contains(f.Error, "there is no command") {
+		t.Errorf("without a command: %+v", f)
+	}
+	plain, packed := filepath.Join(t.TempDir(), "plain"), filepath.Join(t.TempDir(), "packed")
+	text := []byte("<users>\n" + user("7") + "</users>\n")
+	for path, b := range map[string][]byte{plain: text, packed: zipped(t, text)} {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.f.Adapter = []string{"sh", "-c", `test "$1" = p && cat ` + plain, "adapter"}
+	if f := r.fetch()["p"]; f.Finding != stats.New || *f.Total != 7 {
+		t.Errorf("%+v", f)
+	}
+	r.f.Adapter = []string{"sh", "-c", "cat " + packed}
+	if f := r.fetch()["p"]; f.Finding != stats.Unchanged || *f.Total != 7 {
+		t.Errorf("%+v", f)
+	}
+	r.f.Adapter = []string{"sh", "-c", "echo no network >&2; cat " + plain + "; exit 3"}
+	if f := r.fetch()["p"]; f.Finding != stats.Kept || *f.Total != 7 || !strings.Contains(f.Error, "exit status 3: no network") {
+		t.Errorf("%+v", f)
+	}
+	r.now = r.now.Add(47 * time.Hour)
+	if f, err := r.f.Known(r.list); err != nil || f[0].Total == nil || *f[0].Total != 7 || f[0].AgeS != 47*3600 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	r.now = r.now.Add(2 * time.Hour)
+	if f, err := r.f.Known(r.list); err != nil || f[0].Total != nil || f[0].Finding != stats.Missing {
+		t.Errorf("after 49 hours: %+v, %v", f, err)
+	}
+}
+
 // TestLarge streams an export of five million users from a server, made on the fly.
 func TestLarge(t *testing.T) {
 	if testing.Short() {
