@@ -12,11 +12,12 @@ import (
 
 // Log keeps events; a store is one.
 type Log interface {
-	ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error
+	ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
 }
 
-// Book is an engine whose events are kept. It is not safe for concurrent use.
+// Book is an engine whose events are kept. It is not safe for concurrent use; of several books of one tenant, one that has
+// not read what another one wrote cannot write.
 type Book struct {
 	*Engine
 	// Announce writes every change with the events that made it, to be told; but for those of the first events.
@@ -108,12 +109,15 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 			notices = append(notices, text)
 		}
 	}
-	if err := b.log.ChangeEvents(ctx, b.tenant, keep, texts, notices); err != nil {
+	if err := b.log.ChangeEvents(ctx, b.tenant, len(b.Engine.log), keep, texts, notices); err != nil {
 		return nil, err
 	}
 	b.Engine = next
 	return changes, nil
 }
+
+// same tells whether another book has the same events.
+func (b *Book) same(other *Book) bool { return reflect.DeepEqual(b.Engine.log, other.Engine.log) }
 
 // normal gives events the form in which they are read back, so that they can be compared.
 func normal(events []Event) ([]Event, error) {

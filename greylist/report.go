@@ -128,10 +128,16 @@ func (e *Engine) Explain(name string) (*Report, error) {
 	if !ok {
 		return nil, blockprint.Errorf(blockprint.NotFound, "there is no subject %q", name)
 	}
+	return e.explain(&s, e.History(name)), nil
+}
+
+// explain reports on a subject whose history is known.
+func (e *Engine) explain(s *Standing, history []Transition) *Report {
+	name := s.Subject
 	sub := e.subjects[name]
 	r := &Report{
 		Subject: name, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rules.Name(),
-		Reasons: reasons(&s), Listed: stamp(e.listedAt(sub)), Changes: e.History(name),
+		Reasons: reasons(s), Listed: stamp(e.listedAt(sub)), Changes: history,
 	}
 	for _, at := range sub.entries {
 		n := e.log[at].Entry
@@ -142,14 +148,14 @@ func (e *Engine) Explain(name string) (*Report, error) {
 	}
 	b := e.current()
 	if b == nil {
-		return r, nil
+		return r
 	}
 	i := len(e.boundaries) - 1
 	r.Current = &BoundaryPlace{i, b.Height, b.Hash, stamp(b.Time)}
 	figures := e.figures(name, e.listedAt(sub), i, e.o.Rules.Reach())
 	r.Figures = figureLines(figures)
 	if s.Finding == nil {
-		return r, nil
+		return r
 	}
 	r.NotARule = &NotARule{Excluded: s.Excluded}
 	if signal, ok := b.Signals[name]; ok {
@@ -164,7 +170,7 @@ func (e *Engine) Explain(name string) (*Report, error) {
 			r.Others[other.Name()] = other.Evaluate(Series{e.figures(name, e.listedAt(sub), i, other.Reach()), b.Doubt}).Meets
 		}
 	}
-	return r, nil
+	return r
 }
 
 // criteria returns the numbers of rules that have Gridcoin's.
@@ -295,25 +301,65 @@ func (e *Engine) History(name string) []Transition {
 	if sub == nil {
 		return out
 	}
-	// What is left of the log is applied to another engine that knows this subject only: what it found is found again.
-	o := e.o
-	o.Exclusions = false // these are of the status only
-	again := New(o)
-	index := -1
+	// The log is applied to another engine that knows this subject only: what was found is found again.
+	for _, c := range e.replay(func(entry *Entry) bool { return entry.Subject == name }) {
+		if t, ok := c.transition(); ok {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// transition is a change in short; ok is false for one of something else than the status.
+func (c *Change) transition() (t Transition, ok bool) {
+	return Transition{c.Boundary, c.Height, c.New, c.Reason}, c.Old != c.New
+}
+
+// Changes returns all that has ever changed, oldest first.
+func (e *Engine) Changes() []Change { return e.replay(func(*Entry) bool { return true }) }
+
+// replay applies the log to another engine, without entries that are not wanted, and returns what changes.
+func (e *Engine) replay(wanted func(*Entry) bool) []Change {
+	again := New(e.o)
+	out := []Change{}
 	for _, ev := range e.log {
-		switch {
-		case ev.Boundary != nil:
-			index++
-		case ev.Entry.Subject != name:
+		if ev.Entry != nil && !wanted(ev.Entry) {
 			continue
 		}
 		changes, err := again.ApplyAndCompare(ev)
 		if err != nil {
-			return out // it was applied before
+			return out // cannot be: it was applied before
 		}
-		for _, c := range changes {
-			out = append(out, Transition{index, c.Height, c.New, c.Reason})
-		}
+		out = append(out, changes...)
 	}
 	return out
+}
+
+// Snapshot is all that readers are told of a greylist as it was at a moment. It does not change.
+type Snapshot struct {
+	// Evaluated tells whether the newest boundary was judged: an empty greylist is something else than none.
+	Evaluated bool
+	Boundary  *BoundaryPlace // nil before the first
+	Rules     string
+	Policy    string
+	Reports   []*Report // by subject
+	Changes   []Change  // oldest first
+}
+
+// Snapshot works out everything at once, so that reading needs no work.
+func (e *Engine) Snapshot() *Snapshot {
+	s := &Snapshot{Evaluated: e.Evaluated(), Rules: e.o.Rules.Name(), Policy: e.o.Policy.Name(), Changes: e.Changes()}
+	histories := map[string][]Transition{}
+	for i := range s.Changes {
+		if t, ok := s.Changes[i].transition(); ok {
+			histories[s.Changes[i].Subject] = append(histories[s.Changes[i].Subject], t)
+		}
+	}
+	for _, st := range e.Standings() {
+		s.Reports = append(s.Reports, e.explain(&st, append([]Transition{}, histories[st.Subject]...)))
+	}
+	if b := e.current(); b != nil {
+		s.Boundary = &BoundaryPlace{len(e.boundaries) - 1, b.Height, b.Hash, stamp(b.Time)}
+	}
+	return s
 }

@@ -25,12 +25,12 @@ import (
 // Server answers Gridcoin's RPC about projects, field for field, from a greylist: listprojects, getrawprojectstatus,
 // getautogreylist, and addkey, which gives entries.
 type Server struct {
-	// Open reads the greylist as it is now: another process may have written to it.
-	Open           func(context.Context) (*greylist.Book, error)
+	// Shelf has the greylist, to which other processes may write.
+	Shelf          *greylist.Shelf
 	User, Password string
 	Now            func() time.Time
 
-	mu sync.Mutex
+	mu sync.Mutex // of writing
 }
 
 // Codes of JSON-RPC and Gridcoin errors.
@@ -164,8 +164,6 @@ func (s *Server) call(ctx context.Context, q *request) (any, error) {
 	methods := map[string]func(*greylist.Book, []json.RawMessage) (any, error){
 		"listprojects": s.listProjects, "getrawprojectstatus": s.rawStatus, "getautogreylist": s.autoGreylist,
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if q.Method == "addkey" {
 		return s.addKey(ctx, q.Params)
 	}
@@ -173,11 +171,12 @@ func (s *Server) call(ctx context.Context, q *request) (any, error) {
 	if !ok {
 		return nil, &rpcError{codeMethod, "Method not found: known are addkey, getautogreylist, getrawprojectstatus, listprojects"}
 	}
-	book, err := s.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return method(book, q.Params)
+	var out any
+	err := s.Shelf.Book(ctx, func(b *greylist.Book) (err error) {
+		out, err = method(b, q.Params)
+		return err
+	})
+	return out, err
 }
 
 // flag reads a parameter that is true or false, as such or as text; what is missing is false.
@@ -360,10 +359,13 @@ func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, err
 			words[i] = string(raw) // true and false may come bare
 		}
 	}
-	book, err := s.Open(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	book, err := s.Shelf.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer s.Shelf.Forget()
 	return AddKey(ctx, book, words, s.Now())
 }
 

@@ -48,7 +48,7 @@ func rpcServer(t *testing.T) (call func(version, method string, params ...any) (
 	if _, err := book.Replace(t.Context(), gridcoin.Chain(nil, projects, superblocks, gridcoin.Networks["main"])); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(&gridcoin.Server{Open: open, User: "grc", Password: "secret", Now: func() time.Time { return now }})
+	server := httptest.NewServer(&gridcoin.Server{Shelf: &greylist.Shelf{Open: open}, User: "grc", Password: "secret", Now: func() time.Time { return now }})
 	t.Cleanup(server.Close)
 	return func(version, method string, params ...any) (json.RawMessage, int, int) {
 		t.Helper()

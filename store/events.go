@@ -7,8 +7,9 @@ import (
 
 // Events keeps logs of events, one for each tenant of the greylist, and the notices that they make.
 type Events interface {
-	// ChangeEvents cuts a tenant's log to its first keep events, appends others, and adds notices, whole or not at all.
-	ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error
+	// ChangeEvents cuts a tenant's log, of which the caller has seen all of its seen events, to the first keep ones, appends
+	// others, and adds notices, whole or not at all. A log of another length is a Conflict: somebody else has written.
+	ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error
 	// Events gives a tenant's log in order.
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
 	// Notices returns a tenant's notices after one, in order, at most limit, with their numbers; with newest, the last

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,13 +181,9 @@ func newGreylistStatus() *cobra.Command {
 				if !asJSON {
 					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", "subject", "status", "ZCD", "WAS", "since")
 				}
-				for _, s := range b.Standings() {
-					if s.Effective == greylist.Deleted && !all {
+				for _, r := range b.Snapshot().Reports {
+					if r.Status == greylist.Deleted && !all {
 						continue
-					}
-					r, err := b.Explain(s.Subject)
-					if err != nil {
-						return err
 					}
 					if asJSON {
 						if err := json.NewEncoder(w).Encode(r); err != nil {
@@ -194,14 +191,17 @@ func newGreylistStatus() *cobra.Command {
 						}
 						continue
 					}
-					zcd, was, since := "-", "-", "-"
+					zcd, was, since, status := "-", "-", "-", r.Status.Text()
+					if n := r.NotARule; n != nil && n.Excluded && !r.Status.Greylisted() {
+						status += ", excluded"
+					}
 					if r.ZCD != nil {
 						zcd, was = fmt.Sprintf("%d/%d", r.ZCD.Count, r.ZCD.Limit), fmt.Sprintf("%.3f", r.WAS.Display)
 					}
 					if r.Since != nil {
 						since = fmt.Sprintf("height %d", r.Since.Height)
 					}
-					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", s.Subject, s.Effective.Text(), zcd, was, since)
+					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", r.Subject, status, zcd, was, since)
 				}
 				return nil
 			})
@@ -311,26 +311,8 @@ func newGreylistHistory() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
-				o, err := f.options(cmd)
-				if err != nil {
-					return err
-				}
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				again := greylist.New(o)
-				for _, ev := range b.Log() {
-					changes, err := again.ApplyAndCompare(ev)
-					if err != nil {
-						return err
-					}
-					for _, c := range changes {
-						if len(args) == 0 || args[0] == c.Subject {
-							if err := enc.Encode(c); err != nil {
-								return err
-							}
-						}
-					}
-				}
-				return nil
+				changes := slices.DeleteFunc(b.Changes(), func(c greylist.Change) bool { return len(args) == 1 && args[0] != c.Subject })
+				return printLines(cmd, changes)
 			})
 		},
 	}

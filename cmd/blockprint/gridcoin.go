@@ -63,16 +63,18 @@ does not know any more are reverted, later ones applied.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			heights, ok := gridcoin.Networks[network]
 			switch {
+			case f.db == "":
+				return usagef("--db D is missing")
 			case !ok:
 				return usagef("--chain %q: expected main or test", network)
 			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && projectsFile == "":
 				return usagef("expected either --rpc URL or --projects FILE, with --superblocks FILE or without")
 			}
+			projects, superblocks, err := fetchGridcoin(cmd.Context(), rpc, projectsFile, superblocksFile, lookback)
+			if err != nil {
+				return err
+			}
 			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
-				projects, superblocks, err := fetchGridcoin(ctx, rpc, projectsFile, superblocksFile, lookback)
-				if err != nil {
-					return err
-				}
 				if last := b.Back(0); last != nil && last.Source == gridcoin.Scraped && len(superblocks) > 0 {
 					return blockprint.Errorf(blockprint.Conflict, "%s has superblocks of our own scraper's: those of a node need a database of their own, or bring the whitelist only, with --lookback 0 or without --superblocks", f.db)
 				}
@@ -140,9 +142,8 @@ func newGridcoinServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			server := &gridcoin.Server{User: name, Password: password, Now: time.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
-				return greylist.OpenBook(ctx, s, f.tenant, o)
-			}}
+			shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, o) }}
+			server := &gridcoin.Server{User: name, Password: password, Now: time.Now, Shelf: shelf}
 			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })

@@ -9,14 +9,17 @@ import (
 )
 
 // ChangeEvents implements store.Events.
-func (s *Store) ChangeEvents(ctx context.Context, tenant string, keep int, events, notices [][]byte) error {
+func (s *Store) ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error {
 	return s.inTransaction(ctx, "write events to", func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM events WHERE tenant = ?", tenant).Scan(&n); err != nil {
 			return err
 		}
+		if n != seen {
+			return blockprint.Errorf(blockprint.Conflict, "database %s has %d events of %s, not the %d that were read: another process has written to it, try again", s.path, n, tenant, seen)
+		}
 		if keep < 0 || keep > n {
-			return blockprint.Errorf(blockprint.Conflict, "database %s has %d events of %s, not the %d that are to be kept: another process has written to it", s.path, n, tenant, keep)
+			return blockprint.Errorf(blockprint.Internal, "%d of %d events are to be kept", keep, n)
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM events WHERE tenant = ? AND place >= ?", tenant, keep); err != nil {
 			return err

@@ -104,12 +104,17 @@ func events(t *testing.T, s store.Store) {
 		}
 		return out
 	}
+	seen := map[string]int{}
 	change := func(tenant string, keep int, list ...string) error {
 		var texts [][]byte
 		for _, l := range list {
 			texts = append(texts, []byte(l))
 		}
-		return s.ChangeEvents(ctx, tenant, keep, texts, [][]byte{[]byte(tenant + strconv.Itoa(keep))})
+		err := s.ChangeEvents(ctx, tenant, seen[tenant], keep, texts, [][]byte{[]byte(tenant + strconv.Itoa(keep))})
+		if err == nil {
+			seen[tenant] = keep + len(list)
+		}
+		return err
 	}
 	if err := errors.Join(change("a", 0, "1", "2", "3"), change("b", 0, "x"), change("a", 2, "4", "5")); err != nil {
 		t.Fatal(err)
@@ -117,9 +122,14 @@ func events(t *testing.T, s store.Store) {
 	if got := read("a"); !slices.Equal(got, []string{"1", "2", "4", "5"}) {
 		t.Errorf("%q", got)
 	}
-	if err := change("a", 5, "6"); blockprint.CodeOf(err) != blockprint.Conflict {
-		t.Errorf("keeping more than there is: %v", err)
+	if err := change("a", 5, "6"); err == nil {
+		t.Error("more was kept than there is")
 	}
+	seen["a"]-- // somebody else has written since
+	if err := change("a", 3, "6"); blockprint.CodeOf(err) != blockprint.Conflict || len(read("a")) != 4 {
+		t.Errorf("writing over what was not read: %v, leaves %q", err, read("a"))
+	}
+	seen["a"]++
 	ids, texts, err := s.Notices(ctx, "a", 0, 10, false)
 	if err != nil || len(ids) != 2 || string(texts[0]) != "a0" || string(texts[1]) != "a2" { // what failed left none
 		t.Fatalf("%v %s (%v)", ids, texts, err)
