@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"html/template"
+	"maps"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,15 +22,20 @@ code{font-size:.95em}.m{font-weight:600}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}td,th{border-color:#444}a{color:#8ab4f8}}
 </style>
 <h1>blockprint API</h1>
-<p>Which consensus client built each block of Ethereum's beacon chain. The machine-readable description is at
+<p>{{.Description}} The machine-readable description is at
 <a href="/openapi.json">/openapi.json</a>. Errors are <code>{"error": text, "code": word}</code>; a range that touches
 slots which are not covered is 404 with <code>"code": "not_covered"</code> and the gaps, unless <code>?partial=true</code>.
 Private and sync routes need credentials, or come from this machine when none are configured.</p>
-{{range .}}<h2>{{.Tag}}</h2><table>
+{{range .Groups}}<h2>{{.Tag}}</h2><table>
 {{range .Routes}}<tr><td class="m">{{.Method}}</td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
 {{end}}</table>{{end}}
 </html>
 `))
+
+type docsBody struct {
+	Description string
+	Groups      []*docsGroup
+}
 
 type docsRoute struct{ Method, Path, Summary string }
 
@@ -52,12 +59,14 @@ func (s *Server) serveDocs(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	var list []*docsGroup
-	for _, tag := range []string{"public", "private", "sync"} {
+	order := []string{"public", "accuracy", "private", "sync"}
+	for _, tag := range append(order, slices.Sorted(maps.Keys(groups))...) {
 		if g := groups[tag]; g != nil {
 			sort.Slice(g.Routes, func(i, j int) bool { return g.Routes[i].Path < g.Routes[j].Path })
 			list = append(list, g)
+			delete(groups, tag)
 		}
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = docsPage.Execute(w, list) // the client is gone
+	_ = docsPage.Execute(w, docsBody{s.api.OpenAPI().Info.Description, list}) // the client is gone
 }

@@ -3,17 +3,13 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/time/rate"
 
 	"blockprint"
 	"blockprint/gauge"
@@ -21,13 +17,10 @@ import (
 
 // NewGauge returns the service of a gauge: POST /classify in the original's form, and what is known of the accuracy.
 func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
-	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux()}
-	var err error
-	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
+	srv, err := newServer(o, "Measures the classifier by blocks of nodes whose client is known.")
+	if err != nil {
 		return nil, err
 	}
-	srv.meter()
-	srv.newAPI("Measures the classifier by blocks of nodes whose client is known.")
 	srv.accuracyRoutes(g)
 	if o.Trust != nil {
 		srv.trustRoutes()
@@ -39,17 +32,10 @@ func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
 		) (*dreamtOutput, error) {
 			return srv.classifyDreamt(ctx, g, in.RawBody)
 		})
-	srv.mux.HandleFunc("GET /docs", srv.serveDocs)
-	srv.mux.Handle("GET /metrics", promhttp.HandlerFor(srv.o.Registry, promhttp.HandlerOpts{}))
-	srv.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	srv.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := g.Summarise(r.Context()); err != nil || srv.closing.Load() {
-			writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
+	srv.keepHouse(func(ctx context.Context) error {
+		_, err := g.Summarise(ctx)
+		return err
 	})
-	srv.mux.HandleFunc("/", srv.serveUnknown)
 	return srv, nil
 }
 

@@ -69,12 +69,15 @@ type Server struct {
 
 // New returns a server. Without a model it cannot classify.
 func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Options) (*Server, error) {
-	srv := &Server{store: s, model: m, o: o.withDefaults(), mux: http.NewServeMux()}
+	srv, err := newServer(o, "Which consensus client built each block of Ethereum's beacon chain.")
+	if err != nil {
+		return nil, err
+	}
+	srv.store, srv.model = s, m
 	if o.Trust == nil {
 		srv.o.Trust = trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: srv.o.Now, Logger: srv.o.Logger}).Report
 	}
 	if m != nil {
-		var err error
 		if srv.recorder, err = follow.NewLocal(s, m, rules, nil); err != nil {
 			return nil, err
 		}
@@ -86,13 +89,37 @@ func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Op
 			return l
 		}
 	}
+	srv.routes()
+	return srv, nil
+}
+
+// newServer returns a server without routes.
+func newServer(o Options, description string) (*Server, error) {
+	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux()}
 	var err error
 	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
 	srv.meter()
-	srv.routes()
+	srv.newAPI(description)
 	return srv, nil
+}
+
+// keepHouse adds the routes that every service has. ready fails as long as it cannot answer.
+func (s *Server) keepHouse(ready func(context.Context) error) {
+	s.mux.HandleFunc("GET /docs", s.serveDocs)
+	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{}))
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := ready(ctx); err != nil || s.closing.Load() {
+			writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	s.mux.HandleFunc("/", s.serveUnknown)
 }
 
 // meter makes the metrics of all routes.
@@ -121,7 +148,6 @@ func (s *Server) newAPI(description string) {
 
 // routes registers everything.
 func (s *Server) routes() {
-	s.newAPI("Which consensus client built each block of Ethereum's beacon chain.")
 	s.publicRoutes()
 	s.accuracyRoutes(gauge.New(s.store, nil, nil, store.NetworkOf(s.store), gauge.Options{Now: s.o.Now}))
 	s.opinionRoutes()
@@ -129,11 +155,7 @@ func (s *Server) routes() {
 	s.shareRoutes()
 	s.privateRoutes()
 	s.syncRoutes()
-	s.mux.HandleFunc("GET /docs", s.serveDocs)
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{}))
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	s.mux.HandleFunc("GET /readyz", s.serveReady)
-	s.mux.HandleFunc("/", s.serveUnknown)
+	s.keepHouse(s.store.Ping)
 }
 
 // serveUnknown tells a wrong method from a wrong path.
@@ -148,16 +170,6 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeError(w, newStatusError(http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path+"; see /docs"))
-}
-
-func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := s.store.Ping(ctx); err != nil || s.closing.Load() {
-		writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
-		return
-	}
-	_, _ = fmt.Fprintln(w, "ready")
 }
 
 // register adds an operation under our conventions.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -12,10 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
+	"blockprint/httpapi"
 	"blockprint/store/sqlite"
 )
 
@@ -160,7 +163,7 @@ func newGreylistFeed() *cobra.Command {
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&id, "id", "urn:blockprint:greylist", "what names the feed for ever: its URL, say")
-	cmd.Flags().StringVar(&title, "title", "Greylist of BOINC projects", "title of the feed")
+	cmd.Flags().StringVar(&title, "title", feedTitle, "title of the feed")
 	return cmd
 }
 
@@ -319,3 +322,54 @@ func newGreylistHistory() *cobra.Command {
 	f.add(cmd)
 	return cmd
 }
+
+func newGreylistServe() *cobra.Command {
+	var f bookFlags
+	var notifyTo notifyFlags
+	var address string
+	var o httpapi.Options
+	cmd := &cobra.Command{
+		Use:   "serve --db D",
+		Short: "Serve how all subjects stand, and why, over HTTP",
+		Long: `Serves /greylist, /greylist/subjects/NAME (what explain says), /greylist/history, and /greylist/feed.atom, from memory; what
+another process writes to the database is seen within two seconds. Changes that it makes are told.`,
+		Example: "  blockprint greylist serve --db gridcoin.db --listen 127.0.0.1:8003\n  curl http://127.0.0.1:8003/greylist/subjects/Amicable_Numbers",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			judged, err := f.options(cmd)
+			if err != nil {
+				return err
+			}
+			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s *sqlite.Store) error {
+				shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, judged) }}
+				o.Version, o.Registry = version, newRegistry()
+				server, err := httpapi.NewGreylist(httpapi.Greylist{
+					Snapshot: shelf.Snapshot,
+					Feed: func(ctx context.Context, id string, out io.Writer) error {
+						return notify.Feed(ctx, notify.Kept(s, f.tenant), id, feedTitle, out)
+					},
+				}, o)
+				if err != nil {
+					return err
+				}
+				l, err := listen(ctx, address)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(os.Stderr, "serving the greylist of %s on http://%s (routes: http://%s/docs)\n", f.db, l.Addr(), l.Addr())
+				g, ctx := errgroup.WithContext(ctx)
+				g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
+				g.Go(func() error { return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown) })
+				return g.Wait()
+			})
+		},
+	}
+	f.add(cmd)
+	notifyTo.add(cmd)
+	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8003", "address to serve on")
+	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
+	return cmd
+}
+
+// feedTitle is the title of Gridcoin's feed.
+const feedTitle = "Greylist of BOINC projects"

@@ -1,0 +1,171 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"blockprint"
+	"blockprint/greylist"
+)
+
+// Greylist is what NewGreylist serves.
+type Greylist struct {
+	Snapshot func(context.Context) (*greylist.Snapshot, error)
+	// Feed writes the newest changes as an Atom feed; id is where it is served.
+	Feed func(ctx context.Context, id string, out io.Writer) error
+}
+
+// NewGreylist returns the service of a greylist: how all subjects stand, and why.
+func NewGreylist(g Greylist, o Options) (*Server, error) {
+	srv, err := newServer(o, "Which sources have gone quiet or bad, by rules over a sliding window.")
+	if err != nil {
+		return nil, err
+	}
+	srv.greylistRoutes(g)
+	srv.o.Registry.MustRegister(&greylistMetrics{g.Snapshot})
+	srv.keepHouse(func(ctx context.Context) error {
+		_, err := g.Snapshot(ctx)
+		return err
+	})
+	return srv, nil
+}
+
+// greylistLine is how a subject stands, in short.
+type greylistLine struct {
+	Subject  string          `json:"subject"`
+	Status   greylist.Status `json:"status"`
+	Entry    greylist.Status `json:"contract_status"`
+	Reasons  []string        `json:"reasons"`
+	Since    *greylist.Place `json:"since"`
+	Excluded bool            `json:"excluded"`
+	ZCD      *int            `json:"zcd"` // nil if it was not evaluated
+	WAS      *float64        `json:"was"`
+}
+
+type greylistBody struct {
+	// Evaluated is false as long as nobody knows who is greylisted; an empty list alone does not say that nobody is.
+	Evaluated bool                    `json:"evaluated"`
+	Boundary  *greylist.BoundaryPlace `json:"boundary"`
+	Rules     string                  `json:"rules"`
+	Policy    string                  `json:"policy"`
+	Subjects  []greylistLine          `json:"subjects"`
+}
+
+type greylistHistoryInput struct {
+	Subject string `query:"subject" doc:"only of this one"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"only so many, the newest"`
+}
+
+func (s *Server) greylistRoutes(g Greylist) {
+	op := func(path, summary string) huma.Operation {
+		return huma.Operation{Method: http.MethodGet, Path: path, Tags: []string{"public"}, Summary: summary}
+	}
+	register(s, op("/greylist", "How all subjects stand; ?all=true has deleted ones, too"), func(ctx context.Context, in *struct {
+		All bool `query:"all" doc:"deleted subjects, too"`
+	},
+	) (*bodyOf[greylistBody], error) {
+		shot, err := g.Snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &bodyOf[greylistBody]{greylistOf(shot, in.All)}, nil
+	})
+	register(s, op("/greylist/subjects/{name}", "Why a subject stands as it does, since when, and what it takes to recover"), func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+	},
+	) (*bodyOf[*greylist.Report], error) {
+		shot, err := g.Snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range shot.Reports {
+			if r.Subject == in.Name {
+				return &bodyOf[*greylist.Report]{r}, nil
+			}
+		}
+		return nil, blockprint.Errorf(blockprint.NotFound, "there is no subject %q", in.Name)
+	})
+	register(s, op("/greylist/history", "What has changed, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
+		shot, err := g.Snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		out := slices.Clone(shot.Changes)
+		if in.Subject != "" {
+			out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != in.Subject })
+		}
+		return &bodyOf[[]greylist.Change]{out[max(0, len(out)-in.Limit):]}, nil
+	})
+	s.mux.HandleFunc("GET /greylist/feed.atom", func(w http.ResponseWriter, r *http.Request) {
+		var out bytes.Buffer
+		if err := g.Feed(r.Context(), "http://"+r.Host+r.URL.Path, &out); err != nil {
+			writeError(w, s.toStatus(err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/atom+xml; charset=utf-8")
+		_, _ = w.Write(out.Bytes()) // the client is gone
+	})
+}
+
+func greylistOf(shot *greylist.Snapshot, all bool) greylistBody {
+	out := greylistBody{shot.Evaluated, shot.Boundary, shot.Rules, shot.Policy, []greylistLine{}}
+	for _, r := range shot.Reports {
+		if r.Status == greylist.Deleted && !all {
+			continue
+		}
+		line := greylistLine{Subject: r.Subject, Status: r.Status, Entry: r.Entry, Reasons: r.Reasons, Since: r.Since}
+		if r.NotARule != nil {
+			line.Excluded = r.NotARule.Excluded
+		}
+		if r.ZCD != nil {
+			line.ZCD, line.WAS = &r.ZCD.Count, &r.WAS.Display
+		}
+		out.Subjects = append(out.Subjects, line)
+	}
+	return out
+}
+
+// greylistMetrics tells statuses to Prometheus.
+type greylistMetrics struct {
+	snapshot func(context.Context) (*greylist.Snapshot, error)
+}
+
+var (
+	greylistedDesc = prometheus.NewDesc("blockprint_greylisted", "1 if a subject is greylisted.", []string{"subject"}, nil)
+	excludedDesc   = prometheus.NewDesc("blockprint_greylist_excluded", "1 if a subject has no figure at the newest boundary.", []string{"subject"}, nil)
+)
+
+func (m *greylistMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- greylistedDesc
+	out <- excludedDesc
+}
+
+func (m *greylistMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	shot, err := m.snapshot(ctx)
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(greylistedDesc, err)
+		return
+	}
+	number := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	for _, r := range shot.Reports {
+		if r.Status == greylist.Deleted {
+			continue
+		}
+		out <- prometheus.MustNewConstMetric(greylistedDesc, prometheus.GaugeValue, number(r.Status.Greylisted()), r.Subject)
+		out <- prometheus.MustNewConstMetric(excludedDesc, prometheus.GaugeValue, number(r.NotARule != nil && r.NotARule.Excluded), r.Subject)
+	}
+}
