@@ -18,6 +18,8 @@ type Report struct {
 	Current *BoundaryPlace `json:"boundary"` // nil before the first
 	Since   *Place         `json:"since"`
 	Reasons []string       `json:"reasons"`
+	// Days is for how many whole days it has been on the greylist at the current boundary; the community delists after 60.
+	Days *int64 `json:"days_on_greylist,omitempty"`
 	// The rest is of the current boundary; nil if the subject was not evaluated there.
 	ZCD      *ZCDReport   `json:"zcd,omitempty"`
 	WAS      *WASReport   `json:"was,omitempty"`
@@ -116,6 +118,25 @@ type Transition struct {
 	Height uint64 `json:"height"`
 	To     Status `json:"to"`
 	Reason string `json:"reason"`
+	Time   int64  `json:"time"` // seconds since 1970
+}
+
+// daysGreylisted counts the whole days since a subject came on the greylist, where it still is; nil if it is not.
+func daysGreylisted(history []Transition, now int64) *int64 {
+	var since *Transition
+	for i := range history {
+		switch greylisted := history[i].To.Greylisted(); {
+		case !greylisted:
+			since = nil
+		case since == nil:
+			since = &history[i]
+		}
+	}
+	if since == nil {
+		return nil
+	}
+	days := max(0, now-since.Time) / 86_400
+	return &days
 }
 
 func stamp(seconds int64) string {
@@ -152,6 +173,7 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	}
 	i := len(e.boundaries) - 1
 	r.Current = &BoundaryPlace{i, b.Height, b.Hash, stamp(b.Time)}
+	r.Days = daysGreylisted(history, b.Time)
 	figures := e.figures(name, e.listedAt(sub), i, e.o.Rules.Reach())
 	r.Figures = figureLines(figures)
 	if s.Finding == nil {
@@ -312,7 +334,7 @@ func (e *Engine) History(name string) []Transition {
 
 // transition is a change in short; ok is false for one of something else than the status.
 func (c *Change) transition() (t Transition, ok bool) {
-	return Transition{c.Boundary, c.Height, c.New, c.Reason}, c.Old != c.New
+	return Transition{c.Boundary, c.Height, c.New, c.Reason, c.Time}, c.Old != c.New
 }
 
 // Changes returns all that has ever changed, oldest first.

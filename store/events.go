@@ -17,6 +17,18 @@ type Events interface {
 	Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error)
 	// Told returns the last notice that a receiver has been told of; 0 if there is none.
 	Told(ctx context.Context, tenant, receiver string) (int64, error)
-	// SetTold remembers that a receiver has been told of all notices up to one.
-	SetTold(ctx context.Context, tenant, receiver string, id int64) error
+	// LogDelivery keeps a try to tell a receiver of a notice, at a time in seconds since 1970. If there was no failure, the
+	// receiver has been told of all notices up to that one.
+	LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error
+	// Deliveries returns the newest tries, newest first, at most limit, each with its notice.
+	Deliveries(ctx context.Context, tenant string, limit int) ([]Delivery, error)
+}
+
+// Delivery is a try to tell a receiver of a notice.
+type Delivery struct {
+	Receiver string
+	ID       int64 // of the notice
+	Notice   []byte
+	At       int64  // seconds since 1970
+	Error    string // empty if it was told
 }

@@ -25,7 +25,7 @@ func newGreylist() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGreylistEvaluate(), newGreylistStatus(), newGreylistExplain(), newGreylistHistory(), newGreylistFeed(), newGreylistServe())
+	cmd.AddCommand(newGreylistEvaluate(), newGreylistStatus(), newGreylistExplain(), newGreylistHistory(), newGreylistFeed(), newGreylistDeliveries(), newGreylistServe())
 	return cmd
 }
 

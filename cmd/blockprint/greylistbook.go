@@ -20,6 +20,7 @@ import (
 	"blockprint/gridcoin"
 	"blockprint/httpapi"
 	"blockprint/store/sqlite"
+	"blockprint/trust"
 )
 
 // bookFlags choose a greylist in a database, and how it is judged.
@@ -256,6 +257,9 @@ func explainText(r *greylist.Report) string {
 	if len(r.Reasons) > 0 {
 		fmt.Fprintf(&b, " (%s)", strings.Join(r.Reasons, ", "))
 	}
+	if r.Days != nil {
+		fmt.Fprintf(&b, ", on the greylist for %d days", *r.Days)
+	}
 	fmt.Fprintf(&b, "\n  its entry says %s; rules %s, policy %s; first listed %s\n", r.Entry.Text(), r.Rules, r.Policy, r.Listed)
 	if r.Current == nil {
 		b.WriteString("  there is no superblock yet\n")
@@ -373,3 +377,52 @@ another process writes to the database is seen within two seconds. Changes that 
 
 // feedTitle is the title of Gridcoin's feed.
 const feedTitle = "Greylist of BOINC projects"
+
+func newGreylistDeliveries() *cobra.Command {
+	var db, of string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "deliveries --db D",
+		Short:   "List who was told of which change, and what failed, as JSON lines, newest first",
+		Example: "  blockprint greylist deliveries --db gridcoin.db --limit 20\n  blockprint greylist deliveries --db mainnet.db --of trust",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case db == "":
+				return usagef("--db D is missing")
+			case limit < 1:
+				return usagef("--limit must be at least 1")
+			case of != gridcoin.Tenant && of != trust.Tenant:
+				return usagef("--of %q: expected %s or %s", of, gridcoin.Tenant, trust.Tenant)
+			}
+			s, err := openDB(cmd.Context(), "--db", db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // read only
+			list, err := s.Deliveries(cmd.Context(), of, limit)
+			if err != nil {
+				return err
+			}
+			lines := make([]deliveryLine, len(list))
+			for i, d := range list {
+				lines[i] = deliveryLine{time.Unix(d.At, 0).UTC().Format(time.RFC3339), d.Receiver, d.Error == "", d.Error, d.Notice}
+			}
+			return printLines(cmd, lines)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&db, "db", "", "database of the greylist")
+	flags.IntVar(&limit, "limit", 100, "only so many")
+	flags.StringVar(&of, "of", gridcoin.Tenant, "whose changes: gridcoin, or trust for labels and nodes")
+	return cmd
+}
+
+// deliveryLine is a try to tell somebody.
+type deliveryLine struct {
+	At       string          `json:"at"`
+	Receiver string          `json:"receiver"`
+	Told     bool            `json:"told"`
+	Error    string          `json:"error,omitempty"`
+	Change   json.RawMessage `json:"change"`
+}

@@ -11,7 +11,7 @@ import (
 type Keeper interface {
 	Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error)
 	Told(ctx context.Context, tenant, receiver string) (int64, error)
-	SetTold(ctx context.Context, tenant, receiver string, id int64) error
+	LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error
 }
 
 // Kept makes a Source of a tenant's notices.
@@ -38,6 +38,6 @@ func (k *kept) Told(ctx context.Context, receiver string) (int64, error) {
 	return k.keeper.Told(ctx, k.tenant, receiver)
 }
 
-func (k *kept) SetTold(ctx context.Context, receiver string, id int64) error {
-	return k.keeper.SetTold(ctx, k.tenant, receiver, id)
+func (k *kept) Log(ctx context.Context, receiver string, id, at int64, failure string) error {
+	return k.keeper.LogDelivery(ctx, k.tenant, receiver, id, at, failure)
 }

@@ -39,7 +39,8 @@ type Source interface {
 	// After returns up to limit notices after one, in order; with newest, the last ones, newest first.
 	After(ctx context.Context, id int64, limit int, newest bool) ([]Notice, error)
 	Told(ctx context.Context, receiver string) (int64, error)
-	SetTold(ctx context.Context, receiver string, id int64) error
+	// Log keeps a try to tell a receiver, at a time in seconds since 1970. Without a failure it has been told.
+	Log(ctx context.Context, receiver string, id, at int64, failure string) error
 }
 
 // Receiver is told of changes.
@@ -89,9 +90,6 @@ func (d *Dispatcher) dispatch(ctx context.Context, r Receiver) error {
 			if err := d.tell(ctx, r, n); err != nil {
 				return err
 			}
-			if err := d.Source.SetTold(ctx, r.Name(), n.ID); err != nil {
-				return err
-			}
 			d.Logger.Info("change told", "receiver", r.Name(), "subject", n.Subject, "old", n.Old, "new", n.New, "reason", n.Reason)
 			told = n.ID
 		}
@@ -108,6 +106,14 @@ func (d *Dispatcher) tell(ctx context.Context, r Receiver, n Notice) error {
 	}
 	for try := 1; ; try++ {
 		err := r.Tell(ctx, n)
+		failure := ""
+		if err != nil {
+			failure = err.Error()
+		}
+		// What was told is kept even if we are being stopped: else it would be told twice.
+		if failed := d.Source.Log(context.WithoutCancel(ctx), r.Name(), n.ID, time.Now().Unix(), failure); failed != nil {
+			return errors.Join(err, failed)
+		}
 		if err == nil || try == tries || ctx.Err() != nil {
 			return err
 		}

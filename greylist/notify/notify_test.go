@@ -207,7 +207,9 @@ func (r *recorder) Tell(_ context.Context, n notify.Notice) error {
 
 type crashing struct{ notify.Source }
 
-func (c *crashing) SetTold(context.Context, string, int64) error { return errors.New("crashed") }
+func (c *crashing) Log(context.Context, string, int64, int64, string) error {
+	return errors.New("crashed")
+}
 
 // TestFeed: the newest changes first, as well-formed Atom, whatever a subject is called.
 func TestFeed(t *testing.T) {

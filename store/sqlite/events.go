@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"blockprint"
+	"blockprint/store"
 )
 
 // ChangeEvents implements store.Events.
@@ -62,12 +63,22 @@ func (s *Store) Told(ctx context.Context, tenant, receiver string) (id int64, er
 	return id, s.wrap("read", err)
 }
 
-// SetTold implements store.Events.
-func (s *Store) SetTold(ctx context.Context, tenant, receiver string, id int64) error {
+// LogDelivery implements store.Events.
+func (s *Store) LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error {
 	return s.inTransaction(ctx, "write a delivery to", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO delivery_log (tenant, receiver, notice, at, error) VALUES (?, ?, ?, ?, ?)", tenant, receiver, id, at, failure); err != nil || failure != "" {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO deliveries (tenant, receiver, told) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET told = max(told, excluded.told)", tenant, receiver, id)
 		return err
 	})
+}
+
+// Deliveries implements store.Events.
+func (s *Store) Deliveries(ctx context.Context, tenant string, limit int) ([]store.Delivery, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT l.receiver, l.notice, n.notice, l.at, l.error FROM delivery_log AS l JOIN notices AS n ON n.id = l.notice
+		WHERE l.tenant = ? ORDER BY l.id DESC LIMIT ?`, tenant, limit)
+	return collect(rows, s.wrap("read", err), func(d *store.Delivery) []any { return []any{&d.Receiver, &d.ID, &d.Notice, &d.At, &d.Error} })
 }
 
 // Events implements store.Events.

@@ -138,9 +138,20 @@ func events(t *testing.T, s store.Store) {
 		t.Errorf("%v (%v)", newest, err)
 	}
 	for _, id := range []int64{ids[1], ids[0]} { // never back
-		if err := s.SetTold(ctx, "a", "mail", id); err != nil {
+		if err := s.LogDelivery(ctx, "a", "mail", id, 1000+id, ""); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := s.LogDelivery(ctx, "a", "web", ids[1], 2000, "status 500"); err != nil {
+		t.Fatal(err)
+	}
+	tries, err := s.Deliveries(ctx, "a", 2)
+	want := []store.Delivery{{Receiver: "web", ID: ids[1], Notice: []byte("a2"), At: 2000, Error: "status 500"}, {Receiver: "mail", ID: ids[0], Notice: []byte("a0"), At: 1000 + ids[0]}}
+	if err != nil || !reflect.DeepEqual(tries, want) {
+		t.Errorf("%+v (%v), want %+v", tries, err, want)
+	}
+	if told, err := s.Told(ctx, "a", "web"); err != nil || told != 0 {
+		t.Errorf("what failed counts as told: %d (%v)", told, err)
 	}
 	if told, err := s.Told(ctx, "a", "mail"); err != nil || told != ids[1] {
 		t.Errorf("told %d (%v)", told, err)
