@@ -265,6 +265,9 @@ func (p *parser) handle(tag []byte) (done bool, err error) {
 		}
 		return false, nil
 	}
+	if len(p.starts) > 0 && p.leaf(tag) {
+		return false, nil
+	}
 	if len(p.starts) > 64 {
 		return false, errors.New("elements inside of one another more deeply than any export has")
 	}
@@ -275,6 +278,29 @@ func (p *parser) handle(tag []byte) (done bool, err error) {
 	p.starts = append(p.starts, len(p.names))
 	p.names = append(p.names, tag...)
 	return false, nil
+}
+
+// leaf reads the rest of an element that has nothing but text, if all of it is at hand; most are such.
+func (p *parser) leaf(name []byte) bool {
+	ahead, _ := p.in.Peek(p.in.Buffered())
+	text := bytes.IndexByte(ahead, '<')
+	end := text + len("</") + len(name) + len(">")
+	if text < 0 || end > len(ahead) || ahead[text+1] != '/' || ahead[end-1] != '>' || !bytes.Equal(ahead[text+2:end-1], name) {
+		return false
+	}
+	switch {
+	case p.within(inUser) && string(name) == path[inCredit-1]:
+		if text > p.limits.Element {
+			return false // is refused on the long way
+		}
+		p.text = append(p.text[:0], ahead[:text]...)
+		p.credit()
+	case p.within(inUsers) && string(name) == path[inUser-1]:
+		p.users++
+	}
+	n, _ := p.in.Discard(end)
+	p.at += int64(n)
+	return true
 }
 
 func (p *parser) close(name []byte) (done bool, err error) {
