@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+
+	"blockprint"
+	"blockprint/eel"
+	"blockprint/httpapi"
+)
+
+func newEel() *cobra.Command {
+	c := eel.DefaultConfig()
+	var execution, controller, clients, ip, matching string
+	var port uint16
+	var payloadWait, forkchoiceWait, limit uint64
+	cmd := &cobra.Command{
+		Use:   "eel --ee-jwt-secret F --controller-jwt-secret F --client-jwt-secrets F",
+		Short: "Let many consensus clients share one execution client",
+		Long: `Serves the Engine API: POST /canonical for the consensus client in charge, whose calls are passed on to the execution client,
+and POST / for any number of others, which are answered from what that has taught. --client-jwt-secrets is a TOML file:
+
+  [secrets]
+  node1 = "64 hexadecimal digits"
+
+Not for validators: clients are given no payloads to propose.`,
+		Example: "  blockprint eel --ee-jwt-secret execution.jwt --controller-jwt-secret controller.jwt --client-jwt-secrets clients.toml\n" +
+			"  lighthouse bn --execution-endpoint http://localhost:8552/canonical --execution-jwt controller.jwt\n" +
+			"  lighthouse bn --execution-endpoint http://localhost:8552 --execution-jwt node1.jwt --execution-jwt-id node1",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			for _, f := range []struct {
+				flag, path string
+				into       *eel.Secret
+			}{{"ee-jwt-secret", execution, &c.ExecutionSecret}, {"controller-jwt-secret", controller, &c.Controller}} {
+				if f.path == "" {
+					return usagef("--%s is missing", f.flag)
+				}
+				if *f.into, err = eel.ReadSecret(f.path); err != nil {
+					return fmt.Errorf("--%s: %w", f.flag, err)
+				}
+			}
+			if clients == "" {
+				return usagef("--client-jwt-secrets is missing")
+			}
+			if c.Clients, err = readClientSecrets(clients); err != nil {
+				return err
+			}
+			if limit < 1 || limit > 1<<20 {
+				return usagef("--body-limit-mb must be 1 to 1048576")
+			}
+			c.PayloadWait, c.ForkchoiceWait = time.Duration(payloadWait)*time.Millisecond, time.Duration(forkchoiceWait)*time.Millisecond
+			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(matching)
+			c.Version, c.Registry, c.Logger = version, newRegistry(), slog.Default()
+			e, err := eel.New(c)
+			if err != nil {
+				return usageError{err}
+			}
+			l, err := listen(cmd.Context(), net.JoinHostPort(ip, strconv.Itoa(int(port))))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, %d clients at /\n", c.Execution, l.Addr(), len(c.Clients))
+			return httpapi.Serve(cmd.Context(), l, e.Handler(), func() {})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&ip, "listen-address", "127.0.0.1", "IP address to listen on")
+	flags.Uint16Var(&port, "listen-port", 8552, "port to listen on")
+	flags.StringVar(&c.Execution, "ee-url", c.Execution, "URL of the execution client's Engine API")
+	flags.StringVar(&execution, "ee-jwt-secret", "", "file with the JWT secret of the execution client")
+	flags.StringVar(&controller, "controller-jwt-secret", "", "file with the JWT secret of the controller")
+	flags.StringVar(&clients, "client-jwt-secrets", "", "TOML file with the JWT secrets of the clients")
+	flags.IntVar(&c.PayloadCache, "new-payload-cache-size", c.PayloadCache, "newPayload answers to remember")
+	flags.IntVar(&c.ForkchoiceCache, "fcu-cache-size", c.ForkchoiceCache, "forkchoiceUpdated answers to remember")
+	flags.IntVar(&c.JustifiedCache, "justified-block-cache-size", c.JustifiedCache, "safe blocks to remember")
+	flags.IntVar(&c.FinalizedCache, "finalized-block-cache-size", c.FinalizedCache, "finalized blocks to remember")
+	flags.StringVar(&matching, "fcu-matching", string(c.Matching), "when a client's fork choice is VALID: exact (all three blocks are the controller's), loose (its head, and safe and finalized blocks of lately), head-only (dangerous)")
+	flags.Uint64Var(&payloadWait, "new-payload-wait-millis", uint64(c.PayloadWait.Milliseconds()), "how long a client's newPayload waits for the controller's; 0 answers SYNCING at once")
+	flags.Uint64Var(&c.Cutoff, "new-payload-wait-cutoff", c.Cutoff, "blocks behind the newest one for which nobody waits")
+	flags.Uint64Var(&forkchoiceWait, "fcu-wait-millis", uint64(c.ForkchoiceWait.Milliseconds()), "how long a client's forkchoiceUpdated waits for the controller's")
+	flags.Uint64Var(&limit, "body-limit-mb", uint64(c.BodyLimit>>20), "largest request in MiB")
+	// The original's, for payloads that clients build: they are given none yet.
+	flags.String("network", "mainnet", "no effect yet: for payloads that clients build")
+	flags.Int("payload-builder-cache-size", 8, "no effect yet: for payloads that clients build")
+	flags.String("payload-builder-extra-data", "Eleel", "no effect yet: for payloads that clients build")
+	return cmd
+}
+
+// readClientSecrets reads the names and secrets of clients.
+func readClientSecrets(path string) (map[string]eel.Secret, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--client-jwt-secrets: %w", err)
+	}
+	var f struct {
+		Secrets map[string]string `toml:"secrets"`
+	}
+	bad := func(format string, args ...any) (map[string]eel.Secret, error) {
+		return nil, blockprint.Errorf(blockprint.Invalid, "--client-jwt-secrets %s: %s", path, fmt.Sprintf(format, args...))
+	}
+	if err := toml.Unmarshal(b, &f); err != nil {
+		return bad("%s", strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	if len(f.Secrets) == 0 {
+		return bad("there is no secret below [secrets]")
+	}
+	out := map[string]eel.Secret{}
+	for name, text := range f.Secrets {
+		if out[name], err = eel.ParseSecret(text); err != nil {
+			return bad("%s: %v", name, err)
+		}
+	}
+	byValue := map[eel.Secret][]string{}
+	for name, s := range out {
+		byValue[s] = append(byValue[s], name)
+	}
+	for _, names := range byValue {
+		if len(names) > 1 { // a client would be taken for another one
+			slices.Sort(names)
+			return bad("%s have the same secret", strings.Join(names, " and "))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,259 @@
+package eel_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"blockprint/eel"
+)
+
+// fake answers as an execution client that finds everything it is told to be what status says.
+type fake struct {
+	status atomic.Value
+	asked  atomic.Int64
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.asked.Add(1)
+	var c struct {
+		Method string
+		ID     json.RawMessage
+	}
+	body, _ := io.ReadAll(r.Body)
+	if json.Unmarshal(body, &c) != nil {
+		http.Error(w, "batch", http.StatusBadRequest)
+		return
+	}
+	status := fmt.Sprintf(`{"status":%q,"latestValidHash":null,"validationError":null}`, f.status.Load())
+	switch {
+	case strings.HasPrefix(c.Method, "engine_forkchoiceUpdated"):
+		status = `{"payloadStatus":` + status + `,"payloadId":null}`
+	case c.Method == "eth_syncing":
+		status = `{"currentBlock":"0x5"}`
+	case !strings.HasPrefix(c.Method, "engine_newPayload"):
+		_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"the method %s does not exist"}}`, c.ID, c.Method)
+		return
+	}
+	_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, c.ID, status)
+}
+
+func multiplexer(t *testing.T, change func(*eel.Config)) (execution *fake, controller, client *caller) {
+	t.Helper()
+	execution = &fake{}
+	execution.status.Store("VALID")
+	node := httptest.NewServer(execution)
+	t.Cleanup(node.Close)
+	c := eel.DefaultConfig()
+	c.Execution, c.ExecutionSecret, c.Controller = node.URL, secretOf(1), secretOf(2)
+	c.Clients = map[string]eel.Secret{"node1": secretOf(3), "node2": secretOf(4)}
+	c.PayloadWait, c.ForkchoiceWait = 0, 0
+	c.Logger = slog.New(slog.DiscardHandler)
+	if change != nil {
+		change(&c)
+	}
+	e, err := eel.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(e.Handler())
+	t.Cleanup(server.Close)
+	return execution, &caller{t: t, url: server.URL + "/canonical", secret: c.Controller}, &caller{t: t, url: server.URL, secret: secretOf(3)}
+}
+
+func hashOf(n int) string { return fmt.Sprintf("0x%064x", n) }
+
+func state(head, safe, finalized int) map[string]any {
+	return map[string]any{"headBlockHash": hashOf(head), "safeBlockHash": hashOf(safe), "finalizedBlockHash": hashOf(finalized)}
+}
+
+// TestMatching: what of the controller's fork choices a client's must agree with.
+func TestMatching(t *testing.T) {
+	for _, c := range []struct {
+		matching eel.Matching
+		state    map[string]any
+		want     string
+	}{
+		{eel.Exact, state(9, 5, 2), "VALID"},
+		{eel.Exact, state(9, 5, 0), "SYNCING"},
+		{eel.Exact, state(8, 5, 2), "VALID"}, // told before
+		{eel.Loose, state(9, 5, 0), "VALID"},
+		{eel.Loose, state(9, 2, 2), "VALID"}, // lags
+		{eel.Loose, state(8, 5, 2), "VALID"},
+		{eel.Loose, state(9, 6, 2), "SYNCING"},
+		{eel.Loose, state(9, 5, 3), "SYNCING"},
+		{eel.Loose, state(7, 5, 2), "SYNCING"},
+		{eel.HeadOnly, state(9, 6, 3), "VALID"},
+		{eel.HeadOnly, state(7, 5, 2), "SYNCING"},
+	} {
+		_, controller, client := multiplexer(t, func(k *eel.Config) { k.Matching = c.matching })
+		for _, s := range []map[string]any{state(8, 5, 2), state(9, 5, 2)} {
+			controller.call("engine_forkchoiceUpdatedV3", s, nil)
+		}
+		if got := client.call("engine_forkchoiceUpdatedV3", c.state, nil).status(); got != c.want {
+			t.Errorf("%s, %v: %s, want %s", c.matching, c.state, got, c.want)
+		}
+	}
+}
+
+// TestForgets: caches are bounded, and only definite answers are kept.
+func TestForgets(t *testing.T) {
+	execution, controller, client := multiplexer(t, func(k *eel.Config) { k.ForkchoiceCache = 2 })
+	execution.status.Store("SYNCING")
+	controller.call("engine_forkchoiceUpdatedV3", state(1, 0, 0))
+	execution.status.Store("VALID")
+	if s := client.call("engine_forkchoiceUpdatedV3", state(1, 0, 0)).status(); s != "SYNCING" {
+		t.Errorf("what the execution client does not know yet is %s", s)
+	}
+	for head := 1; head <= 3; head++ {
+		controller.call("engine_forkchoiceUpdatedV3", state(head, 0, 0))
+	}
+	for head, want := range map[int]string{1: "SYNCING", 2: "VALID", 3: "VALID"} {
+		if s := client.call("engine_forkchoiceUpdatedV3", state(head, 0, 0)).status(); s != want {
+			t.Errorf("head %d is %s, want %s", head, s, want)
+		}
+	}
+	execution.status.Store("INVALID")
+	controller.call("engine_forkchoiceUpdatedV3", state(4, 0, 0))
+	if s := client.call("engine_forkchoiceUpdatedV3", state(4, 1, 1)).status(); s != "INVALID" {
+		t.Errorf("an invalid head is %s", s)
+	}
+}
+
+// TestWakes: a client that waits is answered when the controller is, not when its time is up.
+func TestWakes(t *testing.T) {
+	_, controller, client := multiplexer(t, func(k *eel.Config) { k.ForkchoiceWait = time.Hour })
+	done := make(chan string)
+	go func() { done <- client.call("engine_forkchoiceUpdatedV3", state(2, 0, 0)).status() }()
+	controller.call("engine_forkchoiceUpdatedV3", state(1, 0, 0)) // another one
+	controller.call("engine_forkchoiceUpdatedV3", state(2, 0, 0))
+	if s := <-done; s != "VALID" {
+		t.Errorf("%s", s)
+	}
+}
+
+// TestRequests: batches, what cannot be read, what is too large, and what only the execution client knows.
+func TestRequests(t *testing.T) {
+	execution, _, client := multiplexer(t, func(k *eel.Config) { k.BodyLimit = 2000 })
+	status, text := client.post([]byte(`[{"jsonrpc":"2.0","id":"a","method":"eth_syncing"},{"jsonrpc":"2.0","id":2,"method":"engine_exchangeCapabilities","params":[[]]},{"jsonrpc":"2.0","id":3,"method":"eth_getLogs","params":[{}]}]`))
+	var batch []struct {
+		ID     any
+		Result json.RawMessage
+		Error  *struct{ Message string }
+	}
+	if err := json.Unmarshal(text, &batch); err != nil || status != 200 || len(batch) != 3 {
+		t.Fatalf("status %d: %s", status, text)
+	}
+	if batch[0].ID != "a" || string(batch[0].Result) != `{"currentBlock":"0x5"}` {
+		t.Errorf("the execution client's own state is not passed on: %s", text)
+	}
+	if s := string(batch[1].Result); !strings.Contains(s, `"engine_newPayloadV4"`) || strings.Contains(s, "exchangeCapabilities") || strings.Contains(s, "eth_") {
+		t.Errorf("capabilities: %s", s)
+	}
+	if batch[2].Error == nil || batch[2].Error.Message != "the method eth_getLogs does not exist" {
+		t.Errorf("the execution client's own error is not passed on: %s", text)
+	}
+	asked := execution.asked.Load()
+	for body, code := range map[string]string{
+		"{":  "-32700",
+		"[]": "-32600",
+		`{"id":1,"method":"engine_newPayloadV9"}`:                                               "-32601",
+		`{"id":1,"method":"eth_sendRawTransaction","params":["0x"]}`:                            "-32601",
+		`{"id":1,"method":"engine_forkchoiceUpdatedV3","params":[{"headBlockHash":"0x01"}]}`:    "-32602",
+		`{"id":1,"method":"engine_forkchoiceUpdatedV3","params":[null]}`:                        "-32602",
+		`{"id":1,"method":"engine_newPayloadV1","params":[{"parentHash":"` + hashOf(1) + `"}]}`: "-32602",
+		`{"id":1,"method":"engine_newPayloadV1","params":[{"slotNumber":"0x1"}]}`:               "-32602",
+		`{"id":1,"method":"engine_newPayloadV1","params":[{"blockNumber":"0x01"}]}`:             "-32602",
+	} {
+		if status, text := client.post([]byte(body)); status != 200 || !bytes.Contains(text, []byte(`"code":`+code)) {
+			t.Errorf("%s: status %d: %s, want %s", body, status, text, code)
+		}
+	}
+	if n := execution.asked.Load(); n != asked {
+		t.Errorf("the execution client was asked %d times for what it has nothing to do with", n-asked)
+	}
+	if status, text := client.post(bytes.Repeat([]byte(" "), 2001)); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("too large: status %d: %s", status, text)
+	}
+}
+
+// TestTokens: which tokens are refused, and that a flood of bad ones does not lock out a good one.
+func TestTokens(t *testing.T) {
+	_, _, client := multiplexer(t, nil)
+	now := time.Now().Unix()
+	for what, c := range map[string]jwt.MapClaims{
+		"":            {},
+		"known id":    {"id": "node1"},
+		"unknown id":  {"id": "lighthouse"},
+		"key":         {"key": "node1"},
+		"59 s old":    {"iat": now - 59},
+		"61 s old":    {"iat": now - 62},
+		"61 s ahead":  {"iat": now + 63},
+		"other's id":  {"id": "node2"},
+		"expired":     {"exp": now - 100},
+		"iat no time": {"iat": "now"},
+	} {
+		want := 401
+		switch what {
+		case "", "known id", "unknown id", "key", "59 s old":
+			want = 200
+		}
+		client.claims = c
+		if status, text := client.post([]byte(`{"id":1,"method":"engine_exchangeCapabilities","params":[[]]}`)); status != want {
+			t.Errorf("%q: status %d: %s", what, status, text)
+		}
+	}
+	none := func(token string) int {
+		q, err := http.NewRequest(http.MethodPost, client.url, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Authorization", token)
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	unsigned, err := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"iat": now}).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, token := range []string{"", "Bearer", "Bearer x.y.z", "Basic YTpi", "Bearer " + unsigned} {
+		if s := none(token); s != 401 {
+			t.Errorf("%q: status %d", token, s)
+		}
+	}
+	limited := 0
+	for range 50 {
+		if none("") == http.StatusTooManyRequests {
+			limited++
+		}
+	}
+	client.claims = nil
+	if status, _ := client.post([]byte(`{"id":1,"method":"engine_exchangeCapabilities","params":[[]]}`)); limited < 20 || status != 200 {
+		t.Errorf("%d of 50 bad tokens limited, then a good one is %d", limited, status)
+	}
+	res, err := http.Get(client.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, _ := io.ReadAll(res.Body)
+	for _, want := range []string{`blockprint_eel_refused_total{path="/"} 6`, `blockprint_eel_calls_total{client="node1",method="engine_exchangeCapabilities",outcome="ok"} 6`} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("no %q in the metrics:\n%s", want, text)
+		}
+	}
+}

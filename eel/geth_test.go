@@ -1,0 +1,270 @@
+package eel_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"blockprint/eel"
+	"blockprint/nodetest"
+)
+
+func secretOf(b byte) (s eel.Secret) {
+	for i := range s {
+		s[i] = b
+	}
+	return s
+}
+
+// caller is a consensus client.
+type caller struct {
+	t      *testing.T
+	url    string
+	secret eel.Secret
+	claims jwt.MapClaims // iat is added if it is missing
+}
+
+type result struct {
+	Result json.RawMessage
+	Error  *struct {
+		Code    int
+		Message string
+	}
+}
+
+// post sends a body and returns the answer.
+func (c *caller) post(body []byte) (int, []byte) {
+	c.t.Helper()
+	claims := jwt.MapClaims{"iat": time.Now().Unix()}
+	for k, v := range c.claims {
+		claims[k] = v
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(c.secret[:])
+	if err != nil {
+		c.t.Error(err)
+	}
+	q, err := http.NewRequest(http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		c.t.Error(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(q)
+	if err != nil {
+		c.t.Error(err)
+		return 0, nil
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Error(err)
+	}
+	return res.StatusCode, text
+}
+
+func (c *caller) call(method string, params ...any) result {
+	c.t.Helper()
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": append([]any{}, params...)})
+	if err != nil {
+		c.t.Error(err)
+	}
+	status, text := c.post(body)
+	var r result
+	if err := json.Unmarshal(text, &r); err != nil {
+		c.t.Errorf("%s: status %d: %s", method, status, text)
+	}
+	return r
+}
+
+// status returns the payload status of an answer, of either method.
+func (r result) status() string {
+	var s struct {
+		Status        string
+		PayloadStatus struct{ Status string }
+	}
+	if r.Error != nil {
+		return fmt.Sprintf("error %d", r.Error.Code)
+	}
+	_ = json.Unmarshal(r.Result, &s)
+	return s.Status + s.PayloadStatus.Status
+}
+
+// block is what a controller was given by the execution client.
+type block struct {
+	payload  map[string]any
+	root     string
+	requests []string
+}
+
+func (b *block) hash() string { return b.payload["blockHash"].(string) }
+
+func (b *block) state() map[string]any {
+	return map[string]any{"headBlockHash": b.hash(), "safeBlockHash": b.payload["parentHash"], "finalizedBlockHash": "0x" + strings.Repeat("0", 64)}
+}
+
+func (b *block) params() []any { return []any{b.payload, []string{}, b.root, b.requests} }
+
+// build makes the execution client build a block on another one, through the controller's path, without telling it yet
+// that it is the head.
+func build(t *testing.T, controller *caller, parent string, number int, timestamp uint64) *block {
+	t.Helper()
+	state := map[string]any{"headBlockHash": parent, "safeBlockHash": parent, "finalizedBlockHash": "0x" + strings.Repeat("0", 64)}
+	b := &block{root: fmt.Sprintf("0x%064x", number)}
+	r := controller.call("engine_forkchoiceUpdatedV3", state, map[string]any{
+		"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": fmt.Sprintf("0x%064x", number), "suggestedFeeRecipient": "0x" + strings.Repeat("aa", 20),
+		"withdrawals":           []any{map[string]any{"index": fmt.Sprintf("0x%x", number), "validatorIndex": "0x7", "address": "0x" + strings.Repeat("bb", 20), "amount": "0x3b9aca00"}},
+		"parentBeaconBlockRoot": b.root,
+	})
+	var fcu struct{ PayloadID string }
+	if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
+		t.Fatalf("block %d: %s %+v", number, r.Result, r.Error)
+	}
+	r = controller.call("engine_getPayloadV4", fcu.PayloadID)
+	var got struct {
+		ExecutionPayload  map[string]any
+		ExecutionRequests []string
+	}
+	if err := json.Unmarshal(r.Result, &got); err != nil || got.ExecutionPayload == nil {
+		t.Fatalf("block %d: %s %+v", number, r.Result, r.Error)
+	}
+	b.payload, b.requests = got.ExecutionPayload, append([]string{}, got.ExecutionRequests...)
+	return b
+}
+
+// TestGeth: a controller drives a real geth through the multiplexer, and other clients follow.
+func TestGeth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real geth")
+	}
+	execution := secretOf(1)
+	node := nodetest.Geth(t, "genesis-prague.json", hex.EncodeToString(execution[:]))
+	c := eel.DefaultConfig()
+	c.Execution, c.ExecutionSecret, c.Controller = node.URL, execution, secretOf(2)
+	c.Clients = map[string]eel.Secret{"node1": secretOf(3), "node2": secretOf(4), "node3": secretOf(5)}
+	c.PayloadWait, c.ForkchoiceWait, c.Cutoff = 300*time.Millisecond, 300*time.Millisecond, 8
+	c.Logger = slog.New(slog.DiscardHandler)
+	e, err := eel.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(e.Handler())
+	t.Cleanup(server.Close)
+	controller := &caller{t: t, url: server.URL + "/canonical", secret: c.Controller}
+	clients := []*caller{
+		{t: t, url: server.URL, secret: secretOf(3), claims: jwt.MapClaims{"id": "node1"}},
+		{t: t, url: server.URL, secret: secretOf(4)},                                          // names no key
+		{t: t, url: server.URL, secret: secretOf(5), claims: jwt.MapClaims{"id": "whatever"}}, // an id that is no key's
+	}
+
+	var genesis struct{ Hash, Timestamp string }
+	if r := clients[0].call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &genesis) != nil || len(genesis.Hash) != 66 {
+		t.Fatalf("the first block, through the multiplexer: %s %+v", r.Result, r.Error)
+	}
+	parent, began := genesis.Hash, uint64(1_700_000_000)
+	table := map[string]int{}
+	var mu sync.Mutex // of the table
+	note := func(what string, r result) {
+		mu.Lock()
+		defer mu.Unlock()
+		table[what+" "+r.status()]++
+	}
+	var first, last *block
+	const blocks = 50
+	for i := 1; i <= blocks; i++ {
+		if i == blocks/2 { // the execution client goes away and comes back
+			node.Stop()
+			if r := controller.call("eth_blockNumber"); r.Error == nil || !strings.Contains(r.Error.Message, "execution client") {
+				t.Errorf("without an execution client: %s %+v", r.Result, r.Error)
+			}
+			if s := clients[0].call("engine_newPayloadV4", last.params()...).status(); s != "VALID" {
+				t.Errorf("what is known is not answered while the execution client is away: %s", s)
+			}
+			node.Start()
+		}
+		b := build(t, controller, parent, i, began+uint64(12*i))
+		var wg sync.WaitGroup
+		for _, client := range clients { // they ask before the controller does, and are woken
+			wg.Go(func() {
+				note("client newPayload", client.call("engine_newPayloadV4", b.params()...))
+				note("client forkchoiceUpdated", client.call("engine_forkchoiceUpdatedV3", b.state(), nil))
+			})
+		}
+		note("controller newPayload", controller.call("engine_newPayloadV4", b.params()...))
+		note("controller forkchoiceUpdated", controller.call("engine_forkchoiceUpdatedV3", b.state(), nil))
+		wg.Wait()
+		if parent = b.hash(); first == nil {
+			first = b
+		}
+		last = b
+	}
+	want := map[string]int{"client newPayload VALID": 3 * blocks, "client forkchoiceUpdated VALID": 3 * blocks, "controller newPayload VALID": blocks, "controller forkchoiceUpdated VALID": blocks}
+	for k, n := range want {
+		if table[k] != n {
+			t.Errorf("%s: %d, expected %d", k, table[k], n)
+		}
+	}
+	t.Logf("%v", table)
+
+	// A block that geth has built, but the controller has not told: nobody knows yet.
+	unknown := build(t, controller, parent, blocks+1, began+uint64(12*(blocks+1)))
+	if s := clients[0].call("engine_newPayloadV4", unknown.params()...).status(); s != "SYNCING" {
+		t.Errorf("an unknown payload is %s", s)
+	}
+	if s := clients[0].call("engine_forkchoiceUpdatedV3", unknown.state(), nil).status(); s != "SYNCING" {
+		t.Errorf("an unknown head is %s", s)
+	}
+	old := *first
+	old.root = "0x" + strings.Repeat("ff", 32)
+	for what, r := range map[string]result{
+		"a wrong beacon root":      clients[0].call("engine_newPayloadV4", old.params()...),
+		"wrong versioned hashes":   clients[0].call("engine_newPayloadV4", last.payload, []string{"0x01" + strings.Repeat("0", 62)}, last.root, last.requests),
+		"another request":          clients[0].call("engine_newPayloadV4", last.payload, []string{}, last.root, []string{"0x01ff"}),
+		"a corrupted payload hash": clients[0].call("engine_newPayloadV4", corrupted(last), []string{}, last.root, last.requests),
+	} {
+		if r.status() != "INVALID" {
+			t.Errorf("%s: %s", what, r.Result)
+		}
+		t.Logf("%s: %s", what, r.Result)
+	}
+	for what, r := range map[string]result{
+		"-32602": clients[0].call("engine_newPayloadV3", last.params()...),
+		"-32601": clients[0].call("engine_setHeadV1", last.params()...),
+		"-38001": clients[0].call("engine_getPayloadV4", "0x0000000000000001"),
+	} {
+		if r.status() != "error "+what {
+			t.Errorf("expected error %s, not %s %+v", what, r.Result, r.Error)
+		}
+	}
+	var versions []struct{ Code, Name string }
+	if r := clients[0].call("engine_getClientVersionV1", map[string]string{"code": "XX", "name": "test", "version": "1", "commit": "0x00000000"}); json.Unmarshal(r.Result, &versions) != nil || len(versions) != 2 || versions[0].Code != "GE" || versions[1].Name != "blockprint" {
+		t.Errorf("client versions: %s %+v", r.Result, r.Error)
+	}
+	wrong := &caller{t: t, url: server.URL, secret: secretOf(9)}
+	stale := &caller{t: t, url: server.URL, secret: secretOf(3), claims: jwt.MapClaims{"iat": time.Now().Unix() - 61}}
+	for _, c := range []*caller{wrong, stale, {t: t, url: server.URL + "/canonical", secret: secretOf(3)}} {
+		status, text := c.post([]byte("{}"))
+		if status != http.StatusUnauthorized {
+			t.Errorf("%s: status %d: %s", c.url, status, text)
+		}
+		t.Logf("refused: %s", bytes.TrimSpace(text))
+	}
+}
+
+func corrupted(b *block) map[string]any {
+	out := map[string]any{}
+	for k, v := range b.payload {
+		out[k] = v
+	}
+	out["gasUsed"] = "0x1"
+	return out
+}

@@ -1,0 +1,351 @@
+package eel
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"blockprint"
+)
+
+// hash is 32 bytes, in hexadecimal with 0x as JSON.
+type hash32 [32]byte
+
+func (h hash32) String() string               { return "0x" + hex.EncodeToString(h[:]) }
+func (h hash32) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads exactly 32 bytes.
+func (h *hash32) UnmarshalText(text []byte) error { return unhex(h[:], text) }
+
+// unhex reads hexadecimal digits that fill out exactly.
+func unhex(out, text []byte) error {
+	digits, ok := bytes.CutPrefix(text, []byte("0x"))
+	if !ok || len(digits) != 2*len(out) {
+		return fmt.Errorf("expected 0x and %d hexadecimal digits, not %.80q", 2*len(out), text)
+	}
+	_, err := hex.Decode(out, digits)
+	return err
+}
+
+// data is bytes of any length.
+type data []byte
+
+// UnmarshalText reads bytes of any length.
+func (d *data) UnmarshalText(text []byte) error {
+	digits, ok := bytes.CutPrefix(text, []byte("0x"))
+	if !ok {
+		return fmt.Errorf("expected 0x and hexadecimal digits, not %.80q", text)
+	}
+	*d = make([]byte, hex.DecodedLen(len(digits)))
+	_, err := hex.Decode(*d, digits)
+	return err
+}
+
+// quantity is a number of up to 64 bits.
+type quantity uint64
+
+// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
+func (q *quantity) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(string(text), "0x"), 16, 64)
+	if err != nil || !bytes.HasPrefix(text, []byte("0x")) || len(text) > 3 && text[2] == '0' {
+		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	}
+	*q = quantity(n)
+	return nil
+}
+
+// large is a number of up to 256 bits, without leading zeros.
+type large []byte
+
+// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
+func (l *large) UnmarshalText(text []byte) error {
+	digits, ok := strings.CutPrefix(string(text), "0x")
+	if !ok || digits == "" || len(digits) > 64 || len(digits) > 1 && digits[0] == '0' {
+		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	}
+	if digits == "0" {
+		*l = nil
+		return nil
+	}
+	if len(digits)%2 == 1 {
+		digits = "0" + digits
+	}
+	b, err := hex.DecodeString(digits)
+	*l = b
+	return err
+}
+
+// withdrawal is one of a payload's, since Shanghai.
+type withdrawal struct {
+	Index     *quantity `json:"index"`
+	Validator *quantity `json:"validatorIndex"`
+	Address   *address  `json:"address"`
+	Amount    *quantity `json:"amount"` // Gwei
+}
+
+type address [20]byte
+
+// UnmarshalText reads exactly 20 bytes.
+func (a *address) UnmarshalText(text []byte) error { return unhex(a[:], text) }
+
+type bloom [256]byte
+
+// UnmarshalText reads exactly 256 bytes.
+func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
+
+// payload is an execution payload of the Engine API, Paris to Osaka. Fields that it lacks are nil.
+type payload struct {
+	ParentHash    *hash32       `json:"parentHash"`
+	FeeRecipient  *address      `json:"feeRecipient"`
+	StateRoot     *hash32       `json:"stateRoot"`
+	ReceiptsRoot  *hash32       `json:"receiptsRoot"`
+	LogsBloom     *bloom        `json:"logsBloom"`
+	PrevRandao    *hash32       `json:"prevRandao"`
+	Number        *quantity     `json:"blockNumber"`
+	GasLimit      *quantity     `json:"gasLimit"`
+	GasUsed       *quantity     `json:"gasUsed"`
+	Timestamp     *quantity     `json:"timestamp"`
+	ExtraData     *data         `json:"extraData"`
+	BaseFee       *large        `json:"baseFeePerGas"`
+	BlockHash     *hash32       `json:"blockHash"`
+	Transactions  *[]data       `json:"transactions"`
+	Withdrawals   *[]withdrawal `json:"withdrawals"`   // since Shanghai
+	BlobGasUsed   *quantity     `json:"blobGasUsed"`   // since Cancun
+	ExcessBlobGas *quantity     `json:"excessBlobGas"` // since Cancun
+}
+
+// invalidParams is the Engine API's error for parameters that do not fit the method.
+func invalidParams(format string, args ...any) error {
+	return &rpcError{Code: codeInvalidParams, Message: fmt.Sprintf(format, args...)}
+}
+
+// parsePayload reads a payload. A field that is not known is an error: it might be part of the block's hash.
+func parsePayload(raw json.RawMessage) (*payload, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	p := &payload{}
+	if err := d.Decode(p); err != nil {
+		return nil, invalidParams("execution payload: %v", err)
+	}
+	for _, f := range []struct {
+		name    string
+		missing bool
+	}{
+		{"parentHash", p.ParentHash == nil},
+		{"feeRecipient", p.FeeRecipient == nil},
+		{"stateRoot", p.StateRoot == nil},
+		{"receiptsRoot", p.ReceiptsRoot == nil},
+		{"logsBloom", p.LogsBloom == nil},
+		{"prevRandao", p.PrevRandao == nil},
+		{"blockNumber", p.Number == nil},
+		{"gasLimit", p.GasLimit == nil},
+		{"gasUsed", p.GasUsed == nil},
+		{"timestamp", p.Timestamp == nil},
+		{"extraData", p.ExtraData == nil},
+		{"baseFeePerGas", p.BaseFee == nil},
+		{"blockHash", p.BlockHash == nil},
+		{"transactions", p.Transactions == nil},
+	} {
+		if f.missing {
+			return nil, invalidParams("execution payload: %s is missing", f.name)
+		}
+	}
+	if p.Withdrawals != nil {
+		for i, w := range *p.Withdrawals {
+			if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
+				return nil, invalidParams("execution payload: withdrawal %d lacks a field", i)
+			}
+		}
+	}
+	return p, nil
+}
+
+// emptyOmmers is the hash of an empty list.
+var emptyOmmers = keccak([]byte{0xc0})
+
+// hash works out the block's hash from the header that the payload stands for. beaconRoot is the parent beacon block's,
+// since Cancun; requests are the execution requests, since Prague; both are nil before.
+func (p *payload) hash(beaconRoot *hash32, requests *[]data) hash32 {
+	values := make([][]byte, len(*p.Transactions))
+	for i, tx := range *p.Transactions {
+		values[i] = tx
+	}
+	transactions := orderedRoot(values)
+	var h []byte
+	h = appendString(h, p.ParentHash[:])
+	h = appendString(h, emptyOmmers[:])
+	h = appendString(h, p.FeeRecipient[:])
+	h = appendString(h, p.StateRoot[:])
+	h = appendString(h, transactions[:])
+	h = appendString(h, p.ReceiptsRoot[:])
+	h = appendString(h, p.LogsBloom[:])
+	h = appendUint(h, 0) // difficulty
+	h = appendUint(h, uint64(*p.Number))
+	h = appendUint(h, uint64(*p.GasLimit))
+	h = appendUint(h, uint64(*p.GasUsed))
+	h = appendUint(h, uint64(*p.Timestamp))
+	h = appendString(h, *p.ExtraData)
+	h = appendString(h, p.PrevRandao[:])
+	h = appendString(h, make([]byte, 8)) // nonce
+	h = appendString(h, *p.BaseFee)
+	if p.Withdrawals != nil {
+		root := withdrawalsRoot(*p.Withdrawals)
+		h = appendString(h, root[:])
+	}
+	if beaconRoot != nil {
+		h = appendUint(h, uint64(*p.BlobGasUsed))
+		h = appendUint(h, uint64(*p.ExcessBlobGas))
+		h = appendString(h, beaconRoot[:])
+	}
+	if requests != nil {
+		root := requestsHash(*requests)
+		h = appendString(h, root[:])
+	}
+	return keccak(encodeList(h))
+}
+
+func withdrawalsRoot(list []withdrawal) [32]byte {
+	values := make([][]byte, len(list))
+	for i, w := range list {
+		var b []byte
+		b = appendUint(b, uint64(*w.Index))
+		b = appendUint(b, uint64(*w.Validator))
+		b = appendString(b, w.Address[:])
+		b = appendUint(b, uint64(*w.Amount))
+		values[i] = encodeList(b)
+	}
+	return orderedRoot(values)
+}
+
+// requestsHash is that of EIP-7685: requests without data do not count.
+func requestsHash(list []data) [32]byte {
+	outer := sha256.New()
+	for _, r := range list {
+		if len(r) > 1 {
+			inner := sha256.Sum256(r)
+			_, _ = outer.Write(inner[:]) // never fails
+		}
+	}
+	var out [32]byte
+	outer.Sum(out[:0])
+	return out
+}
+
+// blobTransaction is the type of transactions that carry blobs (EIP-4844), and the place of their versioned hashes.
+const (
+	blobTransaction   = 3
+	blobHashesInField = 10
+)
+
+// versionedHashes returns those of the blobs of all transactions, in order.
+func (p *payload) versionedHashes() ([]hash32, error) {
+	var out []hash32
+	for i, tx := range *p.Transactions {
+		if len(tx) == 0 || tx[0] != blobTransaction {
+			continue
+		}
+		fields, list, rest, err := splitItem(tx[1:])
+		if err != nil || !list || len(rest) > 0 {
+			return nil, fmt.Errorf("transaction %d: %w", i, errRLP)
+		}
+		var hashes []byte
+		for range blobHashesInField + 1 {
+			if hashes, list, fields, err = splitItem(fields); err != nil {
+				return nil, fmt.Errorf("transaction %d: %w", i, err)
+			}
+		}
+		if !list {
+			return nil, fmt.Errorf("transaction %d: its versioned hashes are no list", i)
+		}
+		for len(hashes) > 0 {
+			var h []byte
+			if h, list, hashes, err = splitItem(hashes); err != nil || list || len(h) != 32 {
+				return nil, fmt.Errorf("transaction %d: a versioned hash is no 32 bytes", i)
+			}
+			out = append(out, hash32(h))
+		}
+	}
+	return out, nil
+}
+
+// newPayload is a checked call of engine_newPayload.
+type newPayload struct {
+	*payload
+	version int
+	// failure says why the payload is invalid whatever the execution client would say; empty if it is not.
+	failure string
+}
+
+// parseNewPayload checks the parameters of engine_newPayload against its version.
+func parseNewPayload(version int, params []json.RawMessage) (*newPayload, error) {
+	want := map[int]int{1: 1, 2: 1, 3: 3, 4: 4}[version]
+	if len(params) != want {
+		return nil, invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, len(params))
+	}
+	p, err := parsePayload(params[0])
+	if err != nil {
+		return nil, err
+	}
+	cancun := p.BlobGasUsed != nil || p.ExcessBlobGas != nil
+	switch {
+	case version == 1 && (p.Withdrawals != nil || cancun), version == 2 && cancun:
+		return nil, invalidParams("engine_newPayloadV%d does not take payloads of so late a fork", version)
+	case version >= 3 && (p.Withdrawals == nil || p.BlobGasUsed == nil || p.ExcessBlobGas == nil):
+		return nil, invalidParams("engine_newPayloadV%d: the payload lacks withdrawals, blobGasUsed or excessBlobGas", version)
+	}
+	out := &newPayload{payload: p, version: version}
+	var beaconRoot *hash32
+	var requests *[]data
+	if version >= 3 {
+		var given []hash32
+		if err := strict(params[1], &given); err != nil {
+			return nil, invalidParams("versioned hashes: %v", err)
+		}
+		if err := strict(params[2], &beaconRoot); err != nil {
+			return nil, invalidParams("parent beacon block root: %v", err)
+		}
+		hashes, err := p.versionedHashes()
+		switch {
+		case err != nil:
+			out.failure = err.Error()
+		case len(given) != len(hashes):
+			out.failure = fmt.Sprintf("%d versioned hashes are expected, the transactions have %d", len(given), len(hashes))
+		default:
+			for i := range hashes {
+				if hashes[i] != given[i] {
+					out.failure = fmt.Sprintf("versioned hash %d is %s, expected was %s", i, hashes[i], given[i])
+					break
+				}
+			}
+		}
+	}
+	if version >= 4 {
+		if err := strict(params[3], &requests); err != nil {
+			return nil, invalidParams("execution requests: %v", err)
+		}
+		for i, r := range *requests {
+			switch {
+			case len(r) < 2:
+				return nil, invalidParams("execution request %d is empty", i)
+			case i > 0 && r[0] <= (*requests)[i-1][0]:
+				return nil, invalidParams("execution requests are not in the order of their types")
+			}
+		}
+	}
+	if h := p.hash(beaconRoot, requests); h != *p.BlockHash {
+		out.failure = fmt.Sprintf("blockhash mismatch: the payload hashes to %s, not to %s", h, *p.BlockHash)
+	}
+	return out, nil
+}
+
+// strict reads a parameter that must be there.
+func strict(raw json.RawMessage, into any) error {
+	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+		return blockprint.Errorf(blockprint.Invalid, "it is null")
+	}
+	return json.Unmarshal(raw, into)
+}

@@ -1,0 +1,179 @@
+package eel
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash"
+	"math/bits"
+	"sync"
+
+	"golang.org/x/crypto/sha3"
+)
+
+// Recursive length prefix, as the Ethereum yellow paper has it (appendix B), and the roots of ordered tries (appendix D).
+
+// appendString appends a string.
+func appendString(out, s []byte) []byte {
+	if len(s) == 1 && s[0] < 0x80 {
+		return append(out, s[0])
+	}
+	return append(appendHead(out, 0x80, len(s)), s...)
+}
+
+// appendUint appends a number without leading zeros.
+func appendUint(out []byte, n uint64) []byte {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	return appendString(out, b[bits.LeadingZeros64(n)/8:])
+}
+
+// encodeList makes a list of items that are encoded already.
+func encodeList(items []byte) []byte {
+	return append(appendHead(nil, 0xc0, len(items)), items...)
+}
+
+func appendHead(out []byte, base byte, n int) []byte {
+	if n < 56 {
+		return append(out, base+byte(n))
+	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	digits := b[bits.LeadingZeros64(uint64(n))/8:]
+	return append(append(out, base+55+byte(len(digits))), digits...)
+}
+
+var errRLP = errors.New("bad RLP")
+
+// splitItem takes the first item off b: its content, whether it is a list, and what follows.
+func splitItem(b []byte) (content []byte, list bool, rest []byte, err error) {
+	if len(b) == 0 {
+		return nil, false, nil, errRLP
+	}
+	first := b[0]
+	if first < 0x80 {
+		return b[:1], false, b[1:], nil
+	}
+	list = first >= 0xc0
+	n := int(first &^ 0x80)
+	if list {
+		n = int(first &^ 0xc0)
+	}
+	b = b[1:]
+	if n > 55 { // so many bytes of length follow
+		digits := n - 55
+		if digits > 4 || len(b) < digits {
+			return nil, false, nil, errRLP
+		}
+		n = 0
+		for _, d := range b[:digits] {
+			n = n<<8 | int(d)
+		}
+		b = b[digits:]
+	}
+	if len(b) < n {
+		return nil, false, nil, errRLP
+	}
+	return b[:n], list, b[n:], nil
+}
+
+var hashers = sync.Pool{New: func() any { return sha3.NewLegacyKeccak256() }}
+
+// keccak hashes.
+func keccak(b []byte) (out [32]byte) {
+	h := hashers.Get().(hash.Hash)
+	defer hashers.Put(h)
+	h.Reset()
+	_, _ = h.Write(b) // never fails
+	h.Sum(out[:0])
+	return out
+}
+
+// leaf is an entry of a trie: the nibbles of its key and its value.
+type leaf struct {
+	key   []byte
+	value []byte
+}
+
+// orderedRoot is the root of a trie whose keys are the places of the values.
+func orderedRoot(values [][]byte) [32]byte {
+	if len(values) == 0 {
+		return keccak([]byte{0x80})
+	}
+	// In the order of their keys: 1 to 127 encode to themselves, 0 to 0x80, larger ones to more bytes behind that.
+	leaves := make([]leaf, 0, len(values))
+	add := func(i int) {
+		var nibbles []byte
+		for _, b := range appendUint(nil, uint64(i)) {
+			nibbles = append(nibbles, b>>4, b&15)
+		}
+		leaves = append(leaves, leaf{nibbles, values[i]})
+	}
+	for i := 1; i < len(values) && i < 128; i++ {
+		add(i)
+	}
+	add(0)
+	for i := 128; i < len(values); i++ {
+		add(i)
+	}
+	return keccak(trieNode(leaves, 0))
+}
+
+// trieNode encodes the node of leaves that share the first depth nibbles of their keys.
+func trieNode(leaves []leaf, depth int) []byte {
+	first := leaves[0].key
+	if len(leaves) == 1 {
+		items := appendString(nil, compact(first[depth:], true))
+		return encodeList(appendString(items, leaves[0].value))
+	}
+	last := leaves[len(leaves)-1].key // they are sorted: what these two share, all do
+	shared := depth
+	for shared < len(first) && shared < len(last) && first[shared] == last[shared] {
+		shared++
+	}
+	if shared > depth {
+		items := appendString(nil, compact(first[depth:shared], false))
+		return encodeList(appendReference(items, trieNode(leaves, shared)))
+	}
+	var items []byte
+	for nibble := range byte(16) {
+		n := 0
+		for n < len(leaves) && leaves[n].key[depth] == nibble {
+			n++
+		}
+		if n == 0 {
+			items = append(items, 0x80)
+			continue
+		}
+		items = appendReference(items, trieNode(leaves[:n], depth+1))
+		leaves = leaves[n:]
+	}
+	return encodeList(append(items, 0x80)) // no key is the beginning of another one
+}
+
+// appendReference appends a node within another one: itself if it is short, else its hash.
+func appendReference(out, node []byte) []byte {
+	if len(node) < 32 {
+		return append(out, node...)
+	}
+	h := keccak(node)
+	return appendString(out, h[:])
+}
+
+// compact packs nibbles into bytes, with a first nibble that tells their parity and whether they end at a leaf.
+func compact(nibbles []byte, isLeaf bool) []byte {
+	var flag byte
+	if isLeaf {
+		flag = 2
+	}
+	out := make([]byte, 0, len(nibbles)/2+1)
+	if len(nibbles)%2 == 1 {
+		out = append(out, (flag+1)<<4|nibbles[0])
+		nibbles = nibbles[1:]
+	} else {
+		out = append(out, flag<<4)
+	}
+	for i := 0; i < len(nibbles); i += 2 {
+		out = append(out, nibbles[i]<<4|nibbles[i+1])
+	}
+	return out
+}

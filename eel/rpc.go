@@ -1,0 +1,89 @@
+package eel
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Codes of JSON-RPC and of the Engine API.
+const (
+	codeParse          = -32700
+	codeInvalidRequest = -32600
+	codeMethodNotFound = -32601
+	codeInvalidParams  = -32602
+	codeServer         = -32000
+	codeUnknownPayload = -38001
+)
+
+// rpcError is an error reply.
+type rpcError struct {
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+func (e *rpcError) Error() string { return e.Message }
+
+// call is a request of JSON-RPC 2.0.
+type call struct {
+	Version string            `json:"jsonrpc"`
+	Method  string            `json:"method"`
+	Params  []json.RawMessage `json:"params"`
+	ID      json.RawMessage   `json:"id"`
+}
+
+// reply is what answers a call.
+type reply struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Result  json.RawMessage `json:"result,omitempty"`
+	Error   *rpcError       `json:"error,omitempty"`
+}
+
+// parseCalls reads one call or a batch of them.
+func parseCalls(body []byte) (calls []call, batch bool, err error) {
+	body = bytes.TrimSpace(body)
+	if bytes.HasPrefix(body, []byte("[")) {
+		if err := json.Unmarshal(body, &calls); err != nil {
+			return nil, true, &rpcError{Code: codeParse, Message: fmt.Sprintf("the batch cannot be read: %v", err)}
+		}
+		if len(calls) == 0 {
+			return nil, true, &rpcError{Code: codeInvalidRequest, Message: "the batch is empty"}
+		}
+		return calls, true, nil
+	}
+	var c call
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, false, &rpcError{Code: codeParse, Message: fmt.Sprintf("the request cannot be read: %v", err)}
+	}
+	return []call{c}, false, nil
+}
+
+// answer makes a reply of a result or an error.
+func answer(c *call, result any, err error) reply {
+	out := reply{Version: "2.0", ID: c.ID}
+	if out.ID == nil {
+		out.ID = json.RawMessage("null")
+	}
+	if err == nil {
+		if out.Result, err = json.Marshal(result); err == nil {
+			return out
+		}
+	}
+	if !errors.As(err, &out.Error) {
+		out.Error = &rpcError{Code: codeServer, Message: err.Error()}
+	}
+	return out
+}
+
+// versioned splits a method into its name and its version: engine_newPayloadV3 is engine_newPayload, 3.
+func versioned(method string) (name string, version int) {
+	i := strings.LastIndexByte(method, 'V')
+	if !strings.HasPrefix(method, "engine_") || i != len(method)-2 || method[i+1] < '1' || method[i+1] > '9' {
+		return method, 0
+	}
+	return method[:i], int(method[i+1] - '0')
+}
