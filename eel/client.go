@@ -68,9 +68,14 @@ func (e *Eel) call(ctx context.Context, c *call) (result any, outcome string, er
 	case "engine_newPayload":
 		return e.newPayload(ctx, version, c.Params)
 	case "engine_forkchoiceUpdated":
-		return e.forkchoiceUpdated(ctx, c.Method, c.Params)
+		return e.forkchoiceUpdated(ctx, version, c.Params)
 	case "engine_getPayload":
-		return nil, "", &rpcError{Code: codeUnknownPayload, Message: "Unknown payload"}
+		var id string
+		if len(c.Params) != 1 || json.Unmarshal(c.Params[0], &id) != nil {
+			return nil, "", invalidParams("%s takes a payload's id", c.Method)
+		}
+		result, err = e.builder.payload(version, id)
+		return result, "ok", err
 	case "engine_exchangeTransitionConfiguration": // both sides are long past it: whatever the client has is right
 		if len(c.Params) != 1 {
 			return nil, "", invalidParams("%s takes 1 parameter, not %d", c.Method, len(c.Params))
@@ -114,9 +119,9 @@ type forkchoiceResponse struct {
 	PayloadID *string       `json:"payloadId"`
 }
 
-func (e *Eel) forkchoiceUpdated(ctx context.Context, method string, params []json.RawMessage) (any, string, error) {
+func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.RawMessage) (any, string, error) {
 	if len(params) < 1 || len(params) > 2 {
-		return nil, "", invalidParams("%s takes 1 or 2 parameters, not %d", method, len(params))
+		return nil, "", invalidParams("engine_forkchoiceUpdatedV%d takes 1 or 2 parameters, not %d", version, len(params))
 	}
 	var f struct {
 		Head      *hash32 `json:"headBlockHash"`
@@ -130,7 +135,20 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, method string, params []jso
 		return nil, "", invalidParams("fork choice state: headBlockHash, safeBlockHash or finalizedBlockHash is missing")
 	}
 	if s, ok := e.memory.forkchoice(ctx, forkchoice{*f.Head, *f.Safe, *f.Finalized}, e.c.ForkchoiceWait); ok {
-		return forkchoiceResponse{Status: s}, s.Status, nil
+		out := forkchoiceResponse{Status: s}
+		if s.Status != statusValid || len(params) < 2 || string(params[1]) == "null" {
+			return out, s.Status, nil
+		}
+		a, err := parseAttributes(version, params[1])
+		if err != nil {
+			return nil, "", err
+		}
+		id, err := e.prepare(ctx, *f.Head, a)
+		if err != nil {
+			return nil, "", err
+		}
+		out.PayloadID = &id
+		return out, "building", nil
 	}
 	return forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing, nil
 }

@@ -41,6 +41,8 @@ type Config struct {
 	PayloadWait, ForkchoiceWait time.Duration
 	Cutoff                      uint64 // blocks behind the newest for which nobody waits
 	BodyLimit                   int64  // bytes of a request
+	BuilderCache                int    // payloads that clients have asked for
+	ExtraData                   string // of these
 
 	Version  string
 	Now      func() time.Time
@@ -53,6 +55,7 @@ func DefaultConfig() Config {
 	return Config{
 		Execution: "http://localhost:8551", PayloadCache: 64, ForkchoiceCache: 64, JustifiedCache: 4, FinalizedCache: 4, Matching: Loose,
 		PayloadWait: 2 * time.Second, ForkchoiceWait: time.Second, Cutoff: 64, BodyLimit: 128 << 20,
+		BuilderCache: 8, ExtraData: "Eleel",
 	}
 }
 
@@ -60,6 +63,7 @@ func DefaultConfig() Config {
 type Eel struct {
 	c        Config
 	memory   *memory
+	builder  *builder
 	client   http.Client
 	failures *lru.Cache[string, *rate.Limiter]
 	calls    *prometheus.CounterVec
@@ -89,6 +93,9 @@ func New(c Config) (*Eel, error) {
 	}
 	e := &Eel{c: c}
 	if e.memory, err = newMemory(&c); err != nil {
+		return nil, err
+	}
+	if e.builder, err = newBuilder(&c); err != nil {
 		return nil, err
 	}
 	if e.failures, err = lru.New[string, *rate.Limiter](4096); err != nil {
@@ -280,15 +287,18 @@ func (e *Eel) learnOne(c *call, result json.RawMessage) (outcome string) {
 	switch name, _ := versioned(c.Method); name {
 	case "engine_newPayload":
 		var p struct {
-			BlockHash   hash32   `json:"blockHash"`
-			BlockNumber quantity `json:"blockNumber"`
+			BlockHash hash32 `json:"blockHash"`
+			header
 		}
 		var s payloadStatus
 		if json.Unmarshal(c.Params[0], &p) != nil || json.Unmarshal(result, &s) != nil {
 			return "unreadable"
 		}
-		e.memory.learnPayload(p.BlockHash, uint64(p.BlockNumber), s)
-		e.c.Logger.Debug("payload", "client", controllerName, "method", c.Method, "block", p.BlockHash, "number", p.BlockNumber, "status", s.Status)
+		if s.Status == statusValid {
+			e.builder.learn(p.BlockHash, p.header)
+		}
+		e.memory.learnPayload(p.BlockHash, uint64(p.Number), s)
+		e.c.Logger.Debug("payload", "client", controllerName, "method", c.Method, "block", p.BlockHash, "number", p.Number, "status", s.Status)
 		return s.Status
 	case "engine_forkchoiceUpdated":
 		var f forkchoice

@@ -236,6 +236,7 @@ func TestGeth(t *testing.T) {
 		}
 		t.Logf("%s: %s", what, r.Result)
 	}
+	checkDummies(t, clients[0], controller, last, began+uint64(12*(blocks+1)))
 	for what, r := range map[string]result{
 		"-32602": clients[0].call("engine_newPayloadV3", last.params()...),
 		"-32601": clients[0].call("engine_setHeadV1", last.params()...),
@@ -257,6 +258,50 @@ func TestGeth(t *testing.T) {
 			t.Errorf("%s: status %d: %s", c.url, status, text)
 		}
 		t.Logf("refused: %s", bytes.TrimSpace(text))
+	}
+}
+
+// checkDummies: what a client is given to dream with is right for geth but for the state root, which is that of the parent:
+// geth looks at hash, base fee and blob gas before it executes, and without withdrawals nothing changes the state here.
+func checkDummies(t *testing.T, client, controller *caller, head *block, timestamp uint64) {
+	t.Helper()
+	withdrawal := map[string]any{"index": "0x63", "validatorIndex": "0x7", "address": "0x" + strings.Repeat("cc", 20), "amount": "0x1"}
+	attributes := func(withdrawals ...any) map[string]any {
+		return map[string]any{
+			"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": hashOf(99), "suggestedFeeRecipient": "0x" + strings.Repeat("dd", 20),
+			"withdrawals": append([]any{}, withdrawals...), "parentBeaconBlockRoot": hashOf(98),
+		}
+	}
+	for want, a := range map[string]map[string]any{`"VALID"`: attributes(), "invalid merkle root": attributes(withdrawal, withdrawal)} {
+		r := client.call("engine_forkchoiceUpdatedV3", head.state(), a)
+		var fcu struct{ PayloadID string }
+		if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
+			t.Fatalf("no payload for a client: %s %+v", r.Result, r.Error)
+		}
+		if r := client.call("engine_getPayloadV3", fcu.PayloadID); r.status() != "error -38005" {
+			t.Errorf("a payload of Prague by the method of Cancun: %s %+v", r.Result, r.Error)
+		}
+		r = client.call("engine_getPayloadV4", fcu.PayloadID)
+		var got struct {
+			ExecutionPayload  map[string]any
+			ExecutionRequests []string
+			BlobsBundle       struct{ Blobs, Commitments, Proofs []string }
+		}
+		if err := json.Unmarshal(r.Result, &got); err != nil || got.ExecutionRequests == nil || got.BlobsBundle.Blobs == nil {
+			t.Fatalf("payload: %s %+v", r.Result, r.Error)
+		}
+		if got.ExecutionPayload["extraData"] != "0x"+hex.EncodeToString([]byte("Eleel")) {
+			t.Errorf("extra data %v", got.ExecutionPayload["extraData"])
+		}
+		r = controller.call("engine_newPayloadV4", got.ExecutionPayload, []string{}, hashOf(98), got.ExecutionRequests)
+		t.Logf("geth says of a dummy: %s", r.Result)
+		if !bytes.Contains(r.Result, []byte(want)) {
+			t.Errorf("geth says of a dummy: %s %+v, expected %s", r.Result, r.Error, want)
+		}
+	}
+	timestamp = 1
+	if r := client.call("engine_forkchoiceUpdatedV3", head.state(), attributes()); r.status() != "error -38003" {
+		t.Errorf("attributes of the past: %s %+v", r.Result, r.Error)
 	}
 }
 

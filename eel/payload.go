@@ -34,6 +34,9 @@ func unhex(out, text []byte) error {
 // data is bytes of any length.
 type data []byte
 
+// MarshalText writes bytes of any length.
+func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
+
 // UnmarshalText reads bytes of any length.
 func (d *data) UnmarshalText(text []byte) error {
 	digits, ok := bytes.CutPrefix(text, []byte("0x"))
@@ -48,6 +51,9 @@ func (d *data) UnmarshalText(text []byte) error {
 // quantity is a number of up to 64 bits.
 type quantity uint64
 
+// MarshalText writes no leading zeros.
+func (q quantity) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "0x%x", uint64(q)), nil }
+
 // UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (q *quantity) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(strings.TrimPrefix(string(text), "0x"), 16, 64)
@@ -60,6 +66,15 @@ func (q *quantity) UnmarshalText(text []byte) error {
 
 // large is a number of up to 256 bits, without leading zeros.
 type large []byte
+
+// MarshalText writes no leading zeros.
+func (l large) MarshalText() ([]byte, error) {
+	digits := strings.TrimLeft(hex.EncodeToString(l), "0")
+	if digits == "" {
+		digits = "0"
+	}
+	return []byte("0x" + digits), nil
+}
 
 // UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (l *large) UnmarshalText(text []byte) error {
@@ -89,10 +104,16 @@ type withdrawal struct {
 
 type address [20]byte
 
+// MarshalText writes the bytes.
+func (a address) MarshalText() ([]byte, error) { return data(a[:]).MarshalText() }
+
 // UnmarshalText reads exactly 20 bytes.
 func (a *address) UnmarshalText(text []byte) error { return unhex(a[:], text) }
 
 type bloom [256]byte
+
+// MarshalText writes the bytes.
+func (b *bloom) MarshalText() ([]byte, error) { return data(b[:]).MarshalText() }
 
 // UnmarshalText reads exactly 256 bytes.
 func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
@@ -113,9 +134,9 @@ type payload struct {
 	BaseFee       *large        `json:"baseFeePerGas"`
 	BlockHash     *hash32       `json:"blockHash"`
 	Transactions  *[]data       `json:"transactions"`
-	Withdrawals   *[]withdrawal `json:"withdrawals"`   // since Shanghai
-	BlobGasUsed   *quantity     `json:"blobGasUsed"`   // since Cancun
-	ExcessBlobGas *quantity     `json:"excessBlobGas"` // since Cancun
+	Withdrawals   *[]withdrawal `json:"withdrawals,omitempty"`   // since Shanghai
+	BlobGasUsed   *quantity     `json:"blobGasUsed,omitempty"`   // since Cancun
+	ExcessBlobGas *quantity     `json:"excessBlobGas,omitempty"` // since Cancun
 }
 
 // invalidParams is the Engine API's error for parameters that do not fit the method.

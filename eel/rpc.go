@@ -10,12 +10,14 @@ import (
 
 // Codes of JSON-RPC and of the Engine API.
 const (
-	codeParse          = -32700
-	codeInvalidRequest = -32600
-	codeMethodNotFound = -32601
-	codeInvalidParams  = -32602
-	codeServer         = -32000
-	codeUnknownPayload = -38001
+	codeParse             = -32700
+	codeInvalidRequest    = -32600
+	codeMethodNotFound    = -32601
+	codeInvalidParams     = -32602
+	codeServer            = -32000
+	codeUnknownPayload    = -38001
+	codeInvalidAttributes = -38003
+	codeUnsupportedFork   = -38005
 )
 
 // rpcError is an error reply.

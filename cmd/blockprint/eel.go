@@ -32,7 +32,7 @@ and POST / for any number of others, which are answered from what that has taugh
   [secrets]
   node1 = "64 hexadecimal digits"
 
-Not for validators: clients are given no payloads to propose.`,
+Not for validators: what clients are given to propose are dummies, for dreaming (blockprint dream).`,
 		Example: "  blockprint eel --ee-jwt-secret execution.jwt --controller-jwt-secret controller.jwt --client-jwt-secrets clients.toml\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552/canonical --execution-jwt controller.jwt\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552 --execution-jwt node1.jwt --execution-jwt-id node1",
@@ -90,10 +90,9 @@ Not for validators: clients are given no payloads to propose.`,
 	flags.Uint64Var(&c.Cutoff, "new-payload-wait-cutoff", c.Cutoff, "blocks behind the newest one for which nobody waits")
 	flags.Uint64Var(&forkchoiceWait, "fcu-wait-millis", uint64(c.ForkchoiceWait.Milliseconds()), "how long a client's forkchoiceUpdated waits for the controller's")
 	flags.Uint64Var(&limit, "body-limit-mb", uint64(c.BodyLimit>>20), "largest request in MiB")
-	// The original's, for payloads that clients build: they are given none yet.
-	flags.String("network", "mainnet", "no effect yet: for payloads that clients build")
-	flags.Int("payload-builder-cache-size", 8, "no effect yet: for payloads that clients build")
-	flags.String("payload-builder-extra-data", "Eleel", "no effect yet: for payloads that clients build")
+	flags.IntVar(&c.BuilderCache, "payload-builder-cache-size", c.BuilderCache, "payloads for clients to remember")
+	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
+	flags.String("network", "mainnet", "the original's; not needed: the execution client tells the forks")
 	return cmd
 }
 

@@ -1,0 +1,345 @@
+package eel
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Clients that dream want a payload to put into a block that nobody proposes. It is a dummy: an empty block on the head, of
+// which everything is right that follows from the parent's header; its state root is the parent's, which withdrawals make
+// wrong, so that no network takes it.
+
+// header is what a payload on top of a block depends on.
+type header struct {
+	StateRoot     hash32   `json:"stateRoot"`
+	Number        quantity `json:"blockNumber"`
+	GasLimit      quantity `json:"gasLimit"`
+	GasUsed       quantity `json:"gasUsed"`
+	Timestamp     quantity `json:"timestamp"`
+	BaseFee       large    `json:"baseFeePerGas"`
+	BlobGasUsed   quantity `json:"blobGasUsed"`
+	ExcessBlobGas quantity `json:"excessBlobGas"`
+}
+
+// attributes are PayloadAttributesV1 to V3.
+type attributes struct {
+	Timestamp    *quantity     `json:"timestamp"`
+	PrevRandao   *hash32       `json:"prevRandao"`
+	FeeRecipient *address      `json:"suggestedFeeRecipient"`
+	Withdrawals  *[]withdrawal `json:"withdrawals"`           // since Shanghai
+	BeaconRoot   *hash32       `json:"parentBeaconBlockRoot"` // since Cancun
+}
+
+// blobSchedule is a fork's (EIP-7840).
+type blobSchedule struct {
+	Target   uint64 `json:"target"`
+	Max      uint64 `json:"max"`
+	Fraction uint64 `json:"baseFeeUpdateFraction"`
+}
+
+// forkConfig is a fork as eth_config tells it (EIP-7910).
+type forkConfig struct {
+	Activation  uint64            `json:"activationTime"`
+	Blobs       *blobSchedule     `json:"blobSchedule"`
+	Precompiles map[string]string `json:"precompiles"`
+}
+
+// osaka tells whether the fork is Osaka or a later one, which brought this precompile.
+func (f *forkConfig) osaka() bool { return f.Precompiles["P256VERIFY"] != "" }
+
+// getPayloadVersion returns the version of engine_getPayload that is of the fork, Cancun or later.
+func (f *forkConfig) getPayloadVersion() int {
+	switch {
+	case f.osaka():
+		return 5
+	case f.Precompiles["BLS12_G1ADD"] != "": // Prague's
+		return 4
+	}
+	return 3
+}
+
+// job is a payload that a client has asked for.
+type job struct {
+	attributes
+	parentHash hash32
+	parent     header
+	excess     uint64
+	version    int // of engine_getPayload
+}
+
+// builder makes dummy payloads.
+type builder struct {
+	extra []byte
+
+	mu      sync.Mutex
+	jobs    *simplelru.LRU[string, *job]
+	headers *simplelru.LRU[hash32, header]
+
+	asking sync.Mutex // of what follows, apart: the execution client may take its time
+	forks  struct {
+		Current, Next *forkConfig
+	}
+	asked time.Time // when forks were
+}
+
+// maxExtra is how long a block's extra data may be.
+const maxExtra = 32
+
+func newBuilder(c *Config) (*builder, error) {
+	if c.BuilderCache < 1 || len(c.ExtraData) > maxExtra {
+		return nil, fmt.Errorf("payloads: the cache's size must be at least 1, and extra data have at most %d bytes, not %d", maxExtra, len(c.ExtraData))
+	}
+	b := &builder{extra: []byte(c.ExtraData)}
+	// Sizes are above 0, the only thing that these refuse.
+	b.jobs, _ = simplelru.NewLRU[string, *job](c.BuilderCache, nil)
+	b.headers, _ = simplelru.NewLRU[hash32, header](c.PayloadCache, nil)
+	return b, nil
+}
+
+// learn keeps a block's header.
+func (b *builder) learn(block hash32, h header) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.headers.Add(block, h)
+}
+
+// parseAttributes checks attributes against the version of engine_forkchoiceUpdated.
+func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
+	bad := func(format string, args ...any) (*attributes, error) {
+		return nil, &rpcError{Code: codeInvalidAttributes, Message: "Invalid payload attributes: " + fmt.Sprintf(format, args...)}
+	}
+	a := &attributes{}
+	if err := json.Unmarshal(raw, a); err != nil {
+		return nil, invalidParams("payload attributes: %v", err)
+	}
+	if a.Timestamp == nil || a.PrevRandao == nil || a.FeeRecipient == nil {
+		return bad("timestamp, prevRandao or suggestedFeeRecipient is missing")
+	}
+	switch {
+	case version == 1 && a.Withdrawals != nil, version < 3 && a.BeaconRoot != nil:
+		return bad("a field is of a later fork than engine_forkchoiceUpdatedV%d", version)
+	case version == 3 && (a.Withdrawals == nil || a.BeaconRoot == nil):
+		return bad("engine_forkchoiceUpdatedV3 wants withdrawals and parentBeaconBlockRoot")
+	}
+	if a.Withdrawals != nil {
+		for i, w := range *a.Withdrawals {
+			if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
+				return bad("withdrawal %d lacks a field", i)
+			}
+		}
+	}
+	return a, nil
+}
+
+// prepare takes a job on top of a head and returns its id.
+func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
+	parent, err := e.header(ctx, head)
+	if err != nil {
+		return "", err
+	}
+	if *a.Timestamp <= parent.Timestamp {
+		return "", &rpcError{Code: codeInvalidAttributes, Message: fmt.Sprintf("Invalid payload attributes: timestamp %d is not after the parent's, %d", *a.Timestamp, parent.Timestamp)}
+	}
+	j := &job{attributes: *a, parentHash: head, parent: parent, version: 1}
+	if a.Withdrawals != nil {
+		j.version = 2
+	}
+	if a.BeaconRoot != nil {
+		fork, err := e.forkAt(ctx, uint64(*a.Timestamp))
+		if err != nil {
+			return "", err
+		}
+		j.excess, j.version = excessBlobGas(&parent, fork), fork.getPayloadVersion()
+	}
+	text, err := json.Marshal([]any{head, a})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	id := "0x" + hex.EncodeToString(sum[:8])
+	e.builder.mu.Lock()
+	defer e.builder.mu.Unlock()
+	e.builder.jobs.Add(id, j)
+	return id, nil
+}
+
+// header returns a block's header, as the controller told it or else as the execution client has it.
+func (e *Eel) header(ctx context.Context, block hash32) (header, error) {
+	e.builder.mu.Lock()
+	h, ok := e.builder.headers.Get(block)
+	e.builder.mu.Unlock()
+	if ok {
+		return h, nil
+	}
+	var got *struct {
+		header
+		Number *quantity `json:"number"` // which has another name here
+	}
+	if err := e.ask(ctx, "eth_getBlockByHash", &got, block, false); err != nil {
+		return h, err
+	}
+	if got == nil || got.Number == nil {
+		return h, fmt.Errorf("the execution client does not know block %s", block)
+	}
+	h = got.header
+	h.Number = *got.Number
+	e.builder.learn(block, h)
+	return h, nil
+}
+
+// forksFor is how long forks are taken for what they were.
+const forksFor = time.Minute
+
+// forkAt returns the fork of a time in seconds since 1970.
+func (e *Eel) forkAt(ctx context.Context, at uint64) (*forkConfig, error) {
+	e.builder.asking.Lock()
+	defer e.builder.asking.Unlock()
+	f := &e.builder.forks
+	if f.Current == nil || time.Since(e.builder.asked) > forksFor {
+		if err := e.ask(ctx, "eth_config", f); err != nil {
+			return nil, fmt.Errorf("the forks of the network: %w", err)
+		}
+		e.builder.asked = time.Now()
+	}
+	fork := f.Current
+	if f.Next != nil && at >= f.Next.Activation {
+		fork = f.Next
+	}
+	if fork == nil || fork.Blobs == nil || fork.Blobs.Max == 0 || fork.Blobs.Fraction == 0 {
+		return nil, fmt.Errorf("the execution client tells no blob schedule for time %d", at)
+	}
+	return fork, nil
+}
+
+// payload finishes a job as engine_getPayload of a version wants it.
+func (b *builder) payload(version int, id string) (any, error) {
+	b.mu.Lock()
+	j, ok := b.jobs.Get(id)
+	b.mu.Unlock()
+	if !ok {
+		return nil, &rpcError{Code: codeUnknownPayload, Message: "Unknown payload"}
+	}
+	if version != j.version && (version != 2 || j.version != 1) { // V2 serves Paris, too
+		return nil, &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: engine_getPayloadV%d is not of the payload's fork, engine_getPayloadV%d is", version, j.version)}
+	}
+	p := j.payload(b.extra, version >= 4)
+	if version == 1 {
+		return p, nil
+	}
+	out := map[string]any{"executionPayload": p, "blockValue": "0x0"}
+	if version >= 3 {
+		out["blobsBundle"] = map[string][]string{"commitments": {}, "proofs": {}, "blobs": {}}
+		out["shouldOverrideBuilder"] = false
+	}
+	if version >= 4 {
+		out["executionRequests"] = []string{}
+	}
+	return out, nil
+}
+
+// payload makes the dummy.
+func (j *job) payload(extra []byte, requests bool) *payload {
+	emptyReceipts := hash32(orderedRoot(nil))
+	number, used, blobs, excess := j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess)
+	fee, extraData := large(baseFee(&j.parent).Bytes()), data(extra)
+	p := &payload{
+		ParentHash: &j.parentHash, FeeRecipient: j.FeeRecipient, StateRoot: &j.parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
+		PrevRandao: j.PrevRandao, Number: &number, GasLimit: &j.parent.GasLimit, GasUsed: &used, Timestamp: j.Timestamp, ExtraData: &extraData,
+		BaseFee: &fee, Transactions: &[]data{}, Withdrawals: j.Withdrawals,
+	}
+	var list *[]data
+	if j.BeaconRoot != nil {
+		p.BlobGasUsed, p.ExcessBlobGas = &blobs, &excess
+		if requests {
+			list = &[]data{}
+		}
+	}
+	h := p.hash(j.BeaconRoot, list)
+	p.BlockHash = &h
+	return p
+}
+
+// Constants of EIP-1559.
+const (
+	elasticity      = 2
+	feeDenominator  = 8
+	gasPerBlob      = 1 << 17
+	blobBaseCost    = 1 << 13 // EIP-7918
+	minBlobGasPrice = 1
+)
+
+// baseFee is that of the block after a parent (EIP-1559).
+func baseFee(parent *header) *big.Int {
+	fee := new(big.Int).SetBytes(parent.BaseFee)
+	target := uint64(parent.GasLimit) / elasticity
+	used := uint64(parent.GasUsed)
+	if used == target || target == 0 {
+		return fee
+	}
+	distance := max(used, target) - min(used, target)
+	delta := new(big.Int).Mul(fee, new(big.Int).SetUint64(distance))
+	delta.Div(delta, new(big.Int).SetUint64(target)).Div(delta, big.NewInt(feeDenominator))
+	if used < target {
+		return fee.Sub(fee, delta)
+	}
+	if delta.Sign() == 0 {
+		delta.SetInt64(1)
+	}
+	return fee.Add(fee, delta)
+}
+
+// excessBlobGas is that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
+func excessBlobGas(parent *header, fork *forkConfig) uint64 {
+	used, target := uint64(parent.BlobGasUsed), fork.Blobs.Target*gasPerBlob
+	sum := uint64(parent.ExcessBlobGas) + used
+	if sum < target {
+		return 0
+	}
+	if fork.osaka() {
+		reserve := new(big.Int).Mul(new(big.Int).SetBytes(parent.BaseFee), big.NewInt(blobBaseCost))
+		price := new(big.Int).Mul(blobGasPrice(uint64(parent.ExcessBlobGas), fork.Blobs.Fraction), big.NewInt(gasPerBlob))
+		if reserve.Cmp(price) > 0 {
+			return uint64(parent.ExcessBlobGas) + used*(fork.Blobs.Max-fork.Blobs.Target)/fork.Blobs.Max
+		}
+	}
+	return sum - target
+}
+
+// blobGasPrice is about e to the power of excess by fraction, as the sum of a series in whole numbers (EIP-4844).
+func blobGasPrice(excess, fraction uint64) *big.Int {
+	x, d := new(big.Int).SetUint64(excess), new(big.Int).SetUint64(fraction)
+	sum, term := new(big.Int), new(big.Int).Mul(big.NewInt(minBlobGasPrice), d)
+	for i := int64(1); term.Sign() > 0; i++ {
+		sum.Add(sum, term)
+		term.Mul(term, x).Div(term, new(big.Int).Mul(d, big.NewInt(i)))
+	}
+	return sum.Div(sum, d)
+}
+
+// ask calls a method of the execution client.
+func (e *Eel) ask(ctx context.Context, method string, into any, params ...any) error {
+	c := call{Method: method}
+	for _, p := range params {
+		raw, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		c.Params = append(c.Params, raw)
+	}
+	r, _ := e.proxy(ctx, &c)
+	if r.Error != nil {
+		return fmt.Errorf("%s: %w", method, r.Error)
+	}
+	if err := json.Unmarshal(r.Result, into); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
+}
