@@ -313,3 +313,90 @@ func corrupted(b *block) map[string]any {
 	out["gasUsed"] = "0x1"
 	return out
 }
+
+// TestLodestar: a real Lodestar of Capella drives a real geth through the multiplexer, and what it told is played to a
+// second client, which gets the same answers: a second Lodestar could not hear of the first one's blocks.
+func TestLodestar(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real geth and a real Lodestar")
+	}
+	execution, driver := secretOf(1), secretOf(2)
+	node := nodetest.Geth(t, "genesis-shanghai.json", hex.EncodeToString(execution[:]))
+	c := eel.DefaultConfig()
+	c.Execution, c.ExecutionSecret, c.Controller = node.URL, execution, driver
+	c.Clients = map[string]eel.Secret{"node1": secretOf(3)}
+	c.PayloadWait, c.ForkchoiceWait = 0, 0
+	c.Logger = slog.New(slog.DiscardHandler)
+	e, err := eel.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the controller sends passes through this tap.
+	type sent struct {
+		Method string
+		Params []json.RawMessage
+	}
+	calls := make(chan sent, 1000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/canonical" {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			e.Handler().ServeHTTP(w, r)
+			var call sent
+			if json.Unmarshal(body, &call) == nil {
+				calls <- call
+			}
+			return
+		}
+		e.Handler().ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	client := &caller{t: t, url: server.URL, secret: secretOf(3), claims: jwt.MapClaims{"id": "node1"}}
+	var genesis struct{ Hash string }
+	if r := client.call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &genesis) != nil || len(genesis.Hash) != 66 {
+		t.Fatalf("%s %+v", r.Result, r.Error)
+	}
+	nodetest.Lodestar(t, nodetest.LodestarOptions{
+		Validators: 64, SecondsPerSlot: 2, GenesisIn: 10 * time.Second,
+		Execution: server.URL + "/canonical", JWTSecret: hex.EncodeToString(driver[:]), ExecutionGenesis: genesis.Hash,
+	})
+	seen, answers, dummies := map[string]int{}, map[string]int{}, 0
+	limit := time.After(3 * time.Minute)
+	for answers["engine_newPayloadV2 VALID"] < 10 || dummies < 5 {
+		select {
+		case call := <-calls:
+			seen[call.Method]++
+			if !strings.HasPrefix(call.Method, "engine_newPayload") && !strings.HasPrefix(call.Method, "engine_forkchoiceUpdated") {
+				continue
+			}
+			params := make([]any, len(call.Params))
+			for i, p := range call.Params {
+				params[i] = p
+			}
+			r := client.call(call.Method, params...)
+			answers[call.Method+" "+r.status()]++
+			var fcu struct{ PayloadID string }
+			if json.Unmarshal(r.Result, &fcu) == nil && fcu.PayloadID != "" {
+				var got struct {
+					ExecutionPayload struct{ ParentHash, BlockHash string }
+				}
+				if r := client.call("engine_getPayloadV2", fcu.PayloadID); json.Unmarshal(r.Result, &got) != nil || len(got.ExecutionPayload.BlockHash) != 66 {
+					t.Errorf("no dummy: %s %+v", r.Result, r.Error)
+				}
+				dummies++
+			}
+		case <-limit:
+			t.Fatalf("after three minutes Lodestar has sent %v, the client got %v and %d dummies", seen, answers, dummies)
+		}
+	}
+	for k := range answers {
+		if !strings.HasSuffix(k, " VALID") {
+			t.Errorf("the client got %v", answers)
+			break
+		}
+	}
+	t.Logf("Lodestar sent %v; the second client got %v and %d dummies", seen, answers, dummies)
+}

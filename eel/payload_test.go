@@ -43,7 +43,7 @@ type beaconBlock struct {
 
 // engineCall makes parameters of engine_newPayload of a beacon block: the Engine API has other names, and numbers in
 // hexadecimal.
-func engineCall(t *testing.T, b *beaconBlock) (version int, params []json.RawMessage) {
+func engineCall(t testing.TB, b *beaconBlock) (version int, params []json.RawMessage) {
 	t.Helper()
 	names := map[string]string{
 		"parent_hash": "parentHash", "fee_recipient": "feeRecipient", "state_root": "stateRoot", "receipts_root": "receiptsRoot", "logs_bloom": "logsBloom",

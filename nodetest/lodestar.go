@@ -26,6 +26,8 @@ type LodestarOptions struct {
 	SecondsPerSlot int
 	AltairEpoch    int           // phase 0 holds before it
 	GenesisIn      time.Duration // from now
+	// Execution is the URL of an Engine API; none without. The chain is one of Capella then, on the block of the hash.
+	Execution, JWTSecret, ExecutionGenesis string
 }
 
 // Lodestar starts a node on the minimal preset (8 slots an epoch) and returns its URL.
@@ -45,6 +47,14 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 		"--rest.port", strconv.Itoa(rest), "--rest.namespace", "*",
 		"--beaconNodes", fmt.Sprintf("http://127.0.0.1:%d", rest), "--port", strconv.Itoa(p2p),
 		"--params.ALTAIR_FORK_EPOCH", strconv.Itoa(o.AltairEpoch), "--params.SECONDS_PER_SLOT", strconv.Itoa(o.SecondsPerSlot), "--eth1", "false")
+	if o.Execution != "" {
+		secret := filepath.Join(data, "jwt.hex")
+		if err := os.WriteFile(secret, []byte(o.JWTSecret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Args = append(cmd.Args, "--params.BELLATRIX_FORK_EPOCH", "0", "--params.CAPELLA_FORK_EPOCH", "0", "--params.TERMINAL_TOTAL_DIFFICULTY", "0",
+			"--execution.urls", o.Execution, "--jwt-secret", secret, "--genesisEth1Hash", o.ExecutionGenesis)
+	}
 	cmd.Dir = data
 	cmd.Env = append(os.Environ(), "LODESTAR_PRESET=minimal", "NODE_OPTIONS=--require "+filepath.Join(dir, "polyfill.cjs"))
 	logFile, err := os.Create(filepath.Join(data, "lodestar.log"))
