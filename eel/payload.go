@@ -3,11 +3,14 @@ package eel
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/go-faster/jx"
 
 	"blockprint"
 )
@@ -144,12 +147,77 @@ func invalidParams(format string, args ...any) error {
 	return &rpcError{Code: codeInvalidParams, Message: fmt.Sprintf(format, args...)}
 }
 
-// parsePayload reads a payload. A field that is not known is an error: it might be part of the block's hash.
+// fields reads each field of a payload by its name.
+var fields = map[string]func(*payload, *jx.Decoder) error{
+	"parentHash":    func(p *payload, d *jx.Decoder) error { p.ParentHash = new(hash32); return text(d, p.ParentHash) },
+	"feeRecipient":  func(p *payload, d *jx.Decoder) error { p.FeeRecipient = new(address); return text(d, p.FeeRecipient) },
+	"stateRoot":     func(p *payload, d *jx.Decoder) error { p.StateRoot = new(hash32); return text(d, p.StateRoot) },
+	"receiptsRoot":  func(p *payload, d *jx.Decoder) error { p.ReceiptsRoot = new(hash32); return text(d, p.ReceiptsRoot) },
+	"logsBloom":     func(p *payload, d *jx.Decoder) error { p.LogsBloom = new(bloom); return text(d, p.LogsBloom) },
+	"prevRandao":    func(p *payload, d *jx.Decoder) error { p.PrevRandao = new(hash32); return text(d, p.PrevRandao) },
+	"blockNumber":   func(p *payload, d *jx.Decoder) error { p.Number = new(quantity); return text(d, p.Number) },
+	"gasLimit":      func(p *payload, d *jx.Decoder) error { p.GasLimit = new(quantity); return text(d, p.GasLimit) },
+	"gasUsed":       func(p *payload, d *jx.Decoder) error { p.GasUsed = new(quantity); return text(d, p.GasUsed) },
+	"timestamp":     func(p *payload, d *jx.Decoder) error { p.Timestamp = new(quantity); return text(d, p.Timestamp) },
+	"extraData":     func(p *payload, d *jx.Decoder) error { p.ExtraData = new(data); return text(d, p.ExtraData) },
+	"baseFeePerGas": func(p *payload, d *jx.Decoder) error { p.BaseFee = new(large); return text(d, p.BaseFee) },
+	"blockHash":     func(p *payload, d *jx.Decoder) error { p.BlockHash = new(hash32); return text(d, p.BlockHash) },
+	"blobGasUsed":   func(p *payload, d *jx.Decoder) error { p.BlobGasUsed = new(quantity); return text(d, p.BlobGasUsed) },
+	"excessBlobGas": func(p *payload, d *jx.Decoder) error {
+		p.ExcessBlobGas = new(quantity)
+		return text(d, p.ExcessBlobGas)
+	},
+	"transactions": func(p *payload, d *jx.Decoder) error {
+		p.Transactions = &[]data{}
+		return d.Arr(func(d *jx.Decoder) error {
+			var tx data
+			err := text(d, &tx)
+			*p.Transactions = append(*p.Transactions, tx)
+			return err
+		})
+	},
+	"withdrawals": func(p *payload, d *jx.Decoder) error { // few: the short way
+		raw, err := d.Raw()
+		if err != nil {
+			return err
+		}
+		strict := json.NewDecoder(bytes.NewReader(raw))
+		strict.DisallowUnknownFields()
+		return strict.Decode(&p.Withdrawals)
+	},
+}
+
+// text reads a string.
+func text(d *jx.Decoder, into encoding.TextUnmarshaler) error {
+	b, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	return into.UnmarshalText(b)
+}
+
+// parsePayload reads a payload. A field that is not known is an error: it might be part of the block's hash. null stands
+// for a field that is not there.
 func parsePayload(raw json.RawMessage) (*payload, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
 	p := &payload{}
-	if err := d.Decode(p); err != nil {
+	seen := map[string]bool{}
+	err := jx.DecodeBytes(raw).ObjBytes(func(d *jx.Decoder, name []byte) error {
+		read, ok := fields[string(name)]
+		switch {
+		case !ok:
+			return fmt.Errorf("unknown field %q", name)
+		case seen[string(name)]:
+			return fmt.Errorf("%s stands there twice", name)
+		case d.Next() == jx.Null:
+			return d.Null()
+		}
+		seen[string(name)] = true
+		if err := read(p, d); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, invalidParams("execution payload: %v", err)
 	}
 	for _, f := range []struct {

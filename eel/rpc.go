@@ -1,11 +1,12 @@
 package eel
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-faster/jx"
 )
 
 // Codes of JSON-RPC and of the Engine API.
@@ -45,23 +46,56 @@ type reply struct {
 	Error   *rpcError       `json:"error,omitempty"`
 }
 
-// parseCalls reads one call or a batch of them.
+// parseCalls reads one call or a batch of them. Parameters and ids are parts of the body, not copies.
 func parseCalls(body []byte) (calls []call, batch bool, err error) {
-	body = bytes.TrimSpace(body)
-	if bytes.HasPrefix(body, []byte("[")) {
-		if err := json.Unmarshal(body, &calls); err != nil {
-			return nil, true, &rpcError{Code: codeParse, Message: fmt.Sprintf("the batch cannot be read: %v", err)}
-		}
-		if len(calls) == 0 {
-			return nil, true, &rpcError{Code: codeInvalidRequest, Message: "the batch is empty"}
-		}
-		return calls, true, nil
+	d := jx.DecodeBytes(body)
+	if batch = d.Next() == jx.Array; batch {
+		err = d.Arr(func(d *jx.Decoder) error {
+			c, err := parseCall(d)
+			calls = append(calls, c)
+			return err
+		})
+	} else {
+		var c call
+		c, err = parseCall(d)
+		calls = []call{c}
 	}
-	var c call
-	if err := json.Unmarshal(body, &c); err != nil {
-		return nil, false, &rpcError{Code: codeParse, Message: fmt.Sprintf("the request cannot be read: %v", err)}
+	if err == nil && d.Next() != jx.Invalid {
+		err = errors.New("something follows it")
 	}
-	return []call{c}, false, nil
+	switch {
+	case err != nil:
+		return nil, batch, &rpcError{Code: codeParse, Message: fmt.Sprintf("the request cannot be read: %v", err)}
+	case len(calls) == 0:
+		return nil, true, &rpcError{Code: codeInvalidRequest, Message: "the batch is empty"}
+	}
+	return calls, batch, nil
+}
+
+func parseCall(d *jx.Decoder) (c call, err error) {
+	err = d.ObjBytes(func(d *jx.Decoder, name []byte) (err error) {
+		var raw jx.Raw
+		switch string(name) {
+		case "method":
+			c.Method, err = d.Str()
+		case "id":
+			raw, err = d.Raw()
+			c.ID = json.RawMessage(raw)
+		case "params":
+			if d.Next() == jx.Null {
+				return d.Null()
+			}
+			err = d.Arr(func(d *jx.Decoder) error {
+				raw, err := d.Raw()
+				c.Params = append(c.Params, json.RawMessage(raw))
+				return err
+			})
+		default:
+			err = d.Skip()
+		}
+		return err
+	})
+	return c, err
 }
 
 // answer makes a reply of a result or an error.
