@@ -102,14 +102,16 @@ func TestNight(t *testing.T) {
 			}
 			v := verdicts[len(verdicts)-1]
 			blocks++
-			if v.Nearest[0].Label == slot.Client {
-				nearest++
+			for _, n := range v.Nearest { // several may be as near
+				if n.Label == slot.Client && n.Distance == v.Nearest[0].Distance {
+					nearest++
+				}
 			}
 			if len(v.Nearest) != 6 || len(v.Between) != 15 {
 				t.Errorf("slot %d: %d distances, %d between dreams", slot.Slot, len(v.Nearest), len(v.Between))
 			}
 		}
-		if blocks < 40 || nearest < blocks/2 {
+		if blocks < 40 || nearest < blocks*2/3 {
 			t.Errorf("the builder's own node is the nearest to %d of %d blocks", nearest, blocks)
 		}
 		t.Logf("electra from epoch %d: the builder's own node is the nearest to %d of %d blocks", electra, nearest, blocks)
