@@ -31,7 +31,10 @@ func Geth(t *testing.T, genesis, secret string) *GethNode {
 	t.Helper()
 	bin := filepath.Join(projectRoot(t), ".nodes", "bin")
 	g := &GethNode{t: t, binary: filepath.Join(bin, "geth-"+gethVersion), data: t.TempDir(), port: freePort(t)}
-	if _, err := os.Stat(g.binary); err != nil {
+	oneAtATime(t, func() {
+		if _, err := os.Stat(g.binary); err == nil {
+			return
+		}
 		install := exec.Command("go", "install", "github.com/ethereum/go-ethereum/cmd/geth@"+gethVersion)
 		install.Dir = t.TempDir() // outside of our module
 		install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=-modcacherw", "CGO_ENABLED=0")
@@ -41,7 +44,7 @@ func Geth(t *testing.T, genesis, secret string) *GethNode {
 		if err := os.Rename(filepath.Join(bin, "geth"), g.binary); err != nil {
 			t.Fatal(err)
 		}
-	}
+	})
 	if err := os.WriteFile(filepath.Join(g.data, "jwt.hex"), []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}

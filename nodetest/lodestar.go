@@ -34,10 +34,12 @@ type LodestarOptions struct {
 func Lodestar(t *testing.T, o LodestarOptions) string {
 	t.Helper()
 	dir := filepath.Join(projectRoot(t), ".nodes", "lodestar")
-	install := exec.Command("bash", filepath.Join(projectRoot(t), "nodetest", "lodestar", "install.sh"), dir)
-	if out, err := install.CombinedOutput(); err != nil {
-		Missing(t, "Lodestar could not be installed: %v\n%s", err, tail(out))
-	}
+	oneAtATime(t, func() {
+		install := exec.Command("bash", filepath.Join(projectRoot(t), "nodetest", "lodestar", "install.sh"), dir)
+		if out, err := install.CombinedOutput(); err != nil {
+			Missing(t, "Lodestar could not be installed: %v\n%s", err, tail(out))
+		}
+	})
 	rest, p2p := freePort(t), freePort(t)
 	data := t.TempDir()
 	cmd := exec.Command(filepath.Join(dir, "node_modules", ".bin", "lodestar"), "dev",
@@ -79,6 +81,24 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 	url := fmt.Sprintf("http://127.0.0.1:%d", rest)
 	waitFor(t, url+"/eth/v1/node/version", 2*time.Minute)
 	return url
+}
+
+// oneAtATime installs while no other package's tests do: they run as processes of their own.
+func oneAtATime(t *testing.T, install func()) {
+	t.Helper()
+	dir := filepath.Join(projectRoot(t), ".nodes")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }() // which unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	install()
 }
 
 // Missing fails the test in CI, where every component must be there, and skips it elsewhere.
