@@ -298,7 +298,11 @@ func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error
 func parseEither(r io.Reader, l Limits) (*Export, error) {
 	in := bufio.NewReader(r)
 	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
-		return ParseGzip(in, l)
+		text, err := unpack(in)
+		if err != nil {
+			return nil, err
+		}
+		return Parse(text, l) // not ahead: a command that has been read enough of must not be waited for
 	}
 	return Parse(in, l)
 }

@@ -55,11 +55,22 @@ func (l Limits) withDefaults() Limits {
 
 // ParseGzip reads a compressed export. The whole file must be there, with its checksum.
 func ParseGzip(r io.Reader, l Limits) (*Export, error) {
+	z, err := unpack(r)
+	if err != nil {
+		return nil, err
+	}
+	text := newAhead(z)
+	defer text.close()
+	return Parse(text, l)
+}
+
+// unpack opens what is compressed.
+func unpack(r io.Reader) (io.Reader, error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(r, 1<<18))
 	if err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "not a gzip file: %w", err)
 	}
-	return Parse(z, l)
+	return z, nil
 }
 
 // Parse reads the text of an export. It needs no line structure: elements may stand anywhere, and unknown ones, comments
