@@ -129,12 +129,8 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	case version == 3 && (a.Withdrawals == nil || a.BeaconRoot == nil):
 		return bad("engine_forkchoiceUpdatedV3 wants withdrawals and parentBeaconBlockRoot")
 	}
-	if a.Withdrawals != nil {
-		for i, w := range *a.Withdrawals {
-			if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
-				return bad("withdrawal %d lacks a field", i)
-			}
-		}
+	if err := complete(a.Withdrawals); err != nil {
+		return bad("%v", err)
 	}
 	return a, nil
 }

@@ -165,9 +165,9 @@ const (
 // address are still answered.
 func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e.refused.WithLabelValues(r.URL.Path).Inc()
-	host, _, err2 := net.SplitHostPort(r.RemoteAddr)
-	if err2 != nil {
-		host = r.RemoteAddr
+	host := r.RemoteAddr
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
 	}
 	limiter, ok := e.failures.Get(host)
 	if !ok {

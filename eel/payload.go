@@ -105,6 +105,19 @@ type withdrawal struct {
 	Amount    *quantity `json:"amount"` // Gwei
 }
 
+// complete checks that withdrawals, if there are any, lack no field.
+func complete(list *[]withdrawal) error {
+	if list == nil {
+		return nil
+	}
+	for i, w := range *list {
+		if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
+			return fmt.Errorf("withdrawal %d lacks a field", i)
+		}
+	}
+	return nil
+}
+
 type address [20]byte
 
 // MarshalText writes the bytes.
@@ -243,12 +256,8 @@ func parsePayload(raw json.RawMessage) (*payload, error) {
 			return nil, invalidParams("execution payload: %s is missing", f.name)
 		}
 	}
-	if p.Withdrawals != nil {
-		for i, w := range *p.Withdrawals {
-			if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
-				return nil, invalidParams("execution payload: withdrawal %d lacks a field", i)
-			}
-		}
+	if err := complete(p.Withdrawals); err != nil {
+		return nil, invalidParams("execution payload: %v", err)
 	}
 	return p, nil
 }

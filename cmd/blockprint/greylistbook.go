@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -98,13 +97,13 @@ func (f *notifyFlags) addAs(cmd *cobra.Command, name string) {
 	flags.DurationVar(&f.timeout, "notify-timeout", time.Minute, "how long the command may run")
 }
 
-// dispatch tells what was not told yet.
-func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant string) error {
-	d := notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default()}
+// dispatcher makes the receivers that the flags ask for.
+func (f *notifyFlags) dispatcher(s *sqlite.Store, tenant string) (*notify.Dispatcher, error) {
+	d := &notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default()}
 	if f.command != "" {
 		c, err := notify.NewCommand(f.command, f.timeout)
 		if err != nil {
-			return usageError{err}
+			return nil, usageError{err}
 		}
 		d.Receivers = append(d.Receivers, c)
 	}
@@ -113,15 +112,24 @@ func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant stri
 		if f.secret != "" {
 			list, err := secrets("--webhook-secret", []string{f.secret})
 			if err != nil {
-				return err
+				return nil, err
 			}
 			secret = list[0]
 		}
 		w, err := notify.NewWebhook(f.webhook, secret)
 		if err != nil {
-			return usageError{err}
+			return nil, usageError{err}
 		}
 		d.Receivers = append(d.Receivers, w)
+	}
+	return d, nil
+}
+
+// dispatch tells what was not told yet.
+func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant string) error {
+	d, err := f.dispatcher(s, tenant)
+	if err != nil {
+		return err
 	}
 	if err := d.Dispatch(ctx); err != nil {
 		return fmt.Errorf("changes are kept, but could not all be told; the next run tells them: %w", err)
@@ -131,13 +139,14 @@ func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant stri
 
 // keepTelling tells every now and then until ctx ends; what cannot be told is logged and tried again.
 func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant string) error {
+	d, err := f.dispatcher(s, tenant)
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for {
-		if err := f.dispatch(ctx, s, tenant); err != nil && ctx.Err() == nil {
-			if _, usage := errors.AsType[usageError](err); usage {
-				return err
-			}
+		if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil {
 			slog.Warn("changes cannot be told", "error", err)
 		}
 		select {

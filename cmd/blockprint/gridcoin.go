@@ -200,7 +200,7 @@ func newGridcoinScrape() *cobra.Command {
 	var f bookFlags
 	var single []string
 	var adapter string
-	fetcher := stats.Fetcher{Now: time.Now}
+	fetcher := stats.Fetcher{Now: time.Now, Limits: stats.DefaultLimits()}
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "scrape --dir DIR (--db D | --project NAME=URL ...)",
@@ -246,8 +246,8 @@ status is 1 if a project could not be read.`,
 	flags.StringArrayVar(&single, "project", nil, "NAME=URL of a project, instead of a whitelist's")
 	flags.IntVar(&fetcher.Parallel, "parallel", 8, "projects at once")
 	flags.DurationVar(&fetcher.Timeout, "timeout", time.Hour, "how long a project may take")
-	flags.Int64Var(&fetcher.Limits.Compressed, "max-compressed", 4<<30, "bytes that a file may have")
-	flags.Int64Var(&fetcher.Limits.Text, "max-text", 64<<30, "bytes that its text may have")
+	flags.Int64Var(&fetcher.Limits.Compressed, "max-compressed", fetcher.Limits.Compressed, "bytes that a file may have")
+	flags.Int64Var(&fetcher.Limits.Text, "max-text", fetcher.Limits.Text, "bytes that its text may have")
 	flags.BoolVar(&fetcher.Status, "status", false, "ask each project how much work it has to give out, too: an early warning")
 	flags.StringVar(&adapter, "adapter", "", "command for projects that need an external adapter: NAME URL are appended, it prints an export of users")
 	flags.DurationVar(&every, "every", 0, "go on, with so long a pause; 0 ends after the first time")

@@ -7,6 +7,7 @@ package stats
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,24 +34,19 @@ type Export struct {
 	Bytes int64
 }
 
-// Limits bound what is read.
+// Limits bound what is read; 0 stands for that of DefaultLimits.
 type Limits struct {
-	Compressed int64 // bytes of the file; 0 for 4 GiB
-	Text       int64 // bytes of its text; 0 for 64 GiB
-	Element    int   // bytes of one tag or of one credit; 0 for 64 KiB
+	Compressed int64 // bytes of the file
+	Text       int64 // bytes of its text
+	Element    int   // bytes of one tag or of one credit
 }
 
+// DefaultLimits are far above what any project publishes.
+func DefaultLimits() Limits { return Limits{Compressed: 4 << 30, Text: 64 << 30, Element: 64 << 10} }
+
 func (l Limits) withDefaults() Limits {
-	if l.Compressed == 0 {
-		l.Compressed = 4 << 30
-	}
-	if l.Text == 0 {
-		l.Text = 64 << 30
-	}
-	if l.Element == 0 {
-		l.Element = 64 << 10
-	}
-	return l
+	d := DefaultLimits()
+	return Limits{cmp.Or(l.Compressed, d.Compressed), cmp.Or(l.Text, d.Text), cmp.Or(l.Element, d.Element)}
 }
 
 // ParseGzip reads a compressed export. The whole file must be there, with its checksum.
