@@ -29,13 +29,15 @@ type header struct {
 	ExcessBlobGas quantity `json:"excessBlobGas"`
 }
 
-// attributes are PayloadAttributesV1 to V3.
+// attributes are PayloadAttributesV1 to V4.
 type attributes struct {
 	Timestamp    *quantity     `json:"timestamp"`
 	PrevRandao   *hash32       `json:"prevRandao"`
 	FeeRecipient *address      `json:"suggestedFeeRecipient"`
 	Withdrawals  *[]withdrawal `json:"withdrawals"`           // since Shanghai
 	BeaconRoot   *hash32       `json:"parentBeaconBlockRoot"` // since Cancun
+	Slot         *quantity     `json:"slotNumber"`            // since Amsterdam
+	GasTarget    *quantity     `json:"targetGasLimit"`        // since Amsterdam, but not in its first drafts: may be nil then, too
 }
 
 // blobSchedule is a fork's (EIP-7840).
@@ -45,26 +47,29 @@ type blobSchedule struct {
 	Fraction uint64 `json:"baseFeeUpdateFraction"`
 }
 
-// forkConfig is a fork as eth_config tells it (EIP-7910).
+// forkConfig is a fork as eth_config tells it (EIP-7910). It does not name the fork: that shows in the precompiles.
 type forkConfig struct {
 	Activation  uint64            `json:"activationTime"`
 	Blobs       *blobSchedule     `json:"blobSchedule"`
 	Precompiles map[string]string `json:"precompiles"`
+
+	fork Fork // Cancun or later
 }
 
-// osaka tells whether the fork is Osaka or a later one, which brought this precompile.
-func (f *forkConfig) osaka() bool { return f.Precompiles["P256VERIFY"] != "" }
-
-// getPayloadVersion returns the version of engine_getPayload that is of the fork, Cancun or later.
-func (f *forkConfig) getPayloadVersion() int {
+// name works out which fork it is. Amsterdam and later ones look like Osaka here; the caller's attributes tell them.
+func (f *forkConfig) name() {
 	switch {
-	case f.osaka():
-		return 5
-	case f.Precompiles["BLS12_G1ADD"] != "": // Prague's
-		return 4
+	case f.Precompiles["P256VERIFY"] != "":
+		f.fork = Osaka
+	case f.Precompiles["BLS12_G1ADD"] != "":
+		f.fork = Prague
+	default:
+		f.fork = Cancun
 	}
-	return 3
 }
+
+// getPayloadVersion returns the version of engine_getPayload that is of the fork.
+func (f *forkConfig) getPayloadVersion() int { return 3 + int(f.fork-Cancun) }
 
 // job is a payload that a client has asked for.
 type job struct {
@@ -84,10 +89,13 @@ type builder struct {
 	headers *simplelru.LRU[hash32, header]
 
 	asking sync.Mutex // of what follows, apart: the execution client may take its time
-	forks  struct {
-		Current, Next *forkConfig
-	}
-	asked time.Time // when forks were
+	forks  forks
+	asked  time.Time // when forks were
+}
+
+// forks are the one that holds and the one that is to come, as eth_config tells them.
+type forks struct {
+	Current, Next *forkConfig
 }
 
 // maxExtra is how long a block's extra data may be.
@@ -124,10 +132,12 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 		return bad("timestamp, prevRandao or suggestedFeeRecipient is missing")
 	}
 	switch {
-	case version == 1 && a.Withdrawals != nil, version < 3 && a.BeaconRoot != nil:
+	case version == 1 && a.Withdrawals != nil, version < 3 && a.BeaconRoot != nil, version < 4 && (a.Slot != nil || a.GasTarget != nil):
 		return bad("a field is of a later fork than engine_forkchoiceUpdatedV%d", version)
-	case version == 3 && (a.Withdrawals == nil || a.BeaconRoot == nil):
-		return bad("engine_forkchoiceUpdatedV3 wants withdrawals and parentBeaconBlockRoot")
+	case version >= 3 && (a.Withdrawals == nil || a.BeaconRoot == nil):
+		return bad("engine_forkchoiceUpdatedV%d wants withdrawals and parentBeaconBlockRoot", version)
+	case version >= 4 && a.Slot == nil:
+		return bad("engine_forkchoiceUpdatedV%d wants slotNumber", version)
 	}
 	if err := complete(a.Withdrawals); err != nil {
 		return bad("%v", err)
@@ -154,6 +164,9 @@ func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, 
 			return "", err
 		}
 		j.excess, j.version = excessBlobGas(&parent, fork), fork.getPayloadVersion()
+	}
+	if a.Slot != nil {
+		j.version = 6
 	}
 	text, err := json.Marshal([]any{head, a})
 	if err != nil {
@@ -200,8 +213,17 @@ func (e *Eel) forkAt(ctx context.Context, at uint64) (*forkConfig, error) {
 	defer e.builder.asking.Unlock()
 	f := &e.builder.forks
 	if f.Current == nil || time.Since(e.builder.asked) > forksFor {
+		*f = forks{}
 		if err := e.ask(ctx, "eth_config", f); err != nil {
+			if fork := e.schedule.forkAt(at); fork != nil { // old execution clients do not have the method
+				return fork, nil
+			}
 			return nil, fmt.Errorf("the forks of the network: %w", err)
+		}
+		for _, fork := range []*forkConfig{f.Current, f.Next} {
+			if fork != nil {
+				fork.name()
+			}
 		}
 		e.builder.asked = time.Now()
 	}
@@ -216,19 +238,20 @@ func (e *Eel) forkAt(ctx context.Context, at uint64) (*forkConfig, error) {
 }
 
 // payload finishes a job as engine_getPayload of a version wants it.
-func (b *builder) payload(version int, id string) (any, error) {
+func (b *builder) payload(version int, id string) (answered, error) {
 	b.mu.Lock()
 	j, ok := b.jobs.Get(id)
 	b.mu.Unlock()
 	if !ok {
-		return nil, &rpcError{Code: codeUnknownPayload, Message: "Unknown payload"}
+		return answered{}, &rpcError{Code: codeUnknownPayload, Message: "Unknown payload"}
 	}
 	if version != j.version && (version != 2 || j.version != 1) { // V2 serves Paris, too
-		return nil, &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: engine_getPayloadV%d is not of the payload's fork, engine_getPayloadV%d is", version, j.version)}
+		return answered{}, &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: engine_getPayloadV%d is not of the payload's fork, engine_getPayloadV%d is", version, j.version)}
 	}
-	p := j.payload(b.extra, version >= 4)
+	p := j.payload(b.extra)
+	a := answered{result: p, outcome: "ok", block: p.BlockHash}
 	if version == 1 {
-		return p, nil
+		return a, nil
 	}
 	out := map[string]any{"executionPayload": p, "blockValue": "0x0"}
 	if version >= 3 {
@@ -238,25 +261,32 @@ func (b *builder) payload(version int, id string) (any, error) {
 	if version >= 4 {
 		out["executionRequests"] = []string{}
 	}
-	return out, nil
+	a.result = out
+	return a, nil
 }
 
 // payload makes the dummy.
-func (j *job) payload(extra []byte, requests bool) *payload {
+func (j *job) payload(extra []byte) *payload {
 	emptyReceipts := hash32(orderedRoot(nil))
-	number, used, blobs, excess := j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess)
+	number, used, blobs, excess, limit := j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess), j.parent.GasLimit
 	fee, extraData := large(baseFee(&j.parent).Bytes()), data(extra)
+	if j.GasTarget != nil {
+		limit = gasLimit(limit, *j.GasTarget)
+	}
 	p := &payload{
 		ParentHash: &j.parentHash, FeeRecipient: j.FeeRecipient, StateRoot: &j.parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
-		PrevRandao: j.PrevRandao, Number: &number, GasLimit: &j.parent.GasLimit, GasUsed: &used, Timestamp: j.Timestamp, ExtraData: &extraData,
+		PrevRandao: j.PrevRandao, Number: &number, GasLimit: &limit, GasUsed: &used, Timestamp: j.Timestamp, ExtraData: &extraData,
 		BaseFee: &fee, Transactions: &[]data{}, Withdrawals: j.Withdrawals,
 	}
 	var list *[]data
 	if j.BeaconRoot != nil {
 		p.BlobGasUsed, p.ExcessBlobGas = &blobs, &excess
-		if requests {
+		if j.version >= 4 {
 			list = &[]data{}
 		}
+	}
+	if j.Slot != nil {
+		p.Slot, p.AccessList = j.Slot, &data{0xc0} // an empty list: what really is touched only execution could tell
 	}
 	h := p.hash(j.BeaconRoot, list)
 	p.BlockHash = &h
@@ -292,6 +322,22 @@ func baseFee(parent *header) *big.Int {
 	return fee.Add(fee, delta)
 }
 
+// Bounds of a block's gas limit.
+const (
+	gasLimitDivisor = 1024
+	minGasLimit     = 5000
+)
+
+// gasLimit moves a parent's gas limit towards a target, as far as one block may.
+func gasLimit(parent, target quantity) quantity {
+	target = max(target, minGasLimit)
+	step := parent/gasLimitDivisor - 1
+	if parent < target {
+		return min(parent+step, target)
+	}
+	return max(parent-step, target)
+}
+
 // excessBlobGas is that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
 func excessBlobGas(parent *header, fork *forkConfig) uint64 {
 	used, target := uint64(parent.BlobGasUsed), fork.Blobs.Target*gasPerBlob
@@ -299,7 +345,7 @@ func excessBlobGas(parent *header, fork *forkConfig) uint64 {
 	if sum < target {
 		return 0
 	}
-	if fork.osaka() {
+	if fork.fork >= Osaka {
 		reserve := new(big.Int).Mul(new(big.Int).SetBytes(parent.BaseFee), big.NewInt(blobBaseCost))
 		price := new(big.Int).Mul(blobGasPrice(uint64(parent.ExcessBlobGas), fork.Blobs.Fraction), big.NewInt(gasPerBlob))
 		if reserve.Cmp(price) > 0 {

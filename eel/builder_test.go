@@ -22,8 +22,8 @@ func TestFees(t *testing.T) {
 			t.Errorf("base fee after %+v: %d", c, got)
 		}
 	}
-	prague := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}}
-	osaka := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, Precompiles: map[string]string{"P256VERIFY": "0x100"}}
+	prague := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, fork: Prague}
+	osaka := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, fork: Osaka}
 	const blob = 1 << 17
 	for _, c := range []struct {
 		fork               *forkConfig
@@ -52,7 +52,9 @@ func TestFees(t *testing.T) {
 // TestForks: a fork has the version of engine_getPayload that came with it.
 func TestForks(t *testing.T) {
 	for want, list := range map[int]map[string]string{3: {"ECREC": "0x1"}, 4: {"BLS12_G1ADD": "0xb"}, 5: {"BLS12_G1ADD": "0xb", "P256VERIFY": "0x100"}} {
-		if got := (&forkConfig{Precompiles: list}).getPayloadVersion(); got != want {
+		fork := &forkConfig{Precompiles: list}
+		fork.name()
+		if got := fork.getPayloadVersion(); got != want {
 			t.Errorf("%v: V%d, want V%d", list, got, want)
 		}
 	}

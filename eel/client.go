@@ -3,114 +3,190 @@ package eel
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 )
 
+// contradiction is the outcome of a payload that is wrong in itself.
+const contradiction = "contradiction"
+
+// bodyTimeout is how long a client may take to send a body.
+const bodyTimeout = 30 * time.Second
+
 // served are the methods that clients are answered from memory.
 var served = []string{
-	"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3", "engine_newPayloadV4",
-	"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3",
-	"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4", "engine_getPayloadV5",
+	"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3", "engine_newPayloadV4", "engine_newPayloadV5",
+	"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3", "engine_forkchoiceUpdatedV4",
+	"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4", "engine_getPayloadV5", "engine_getPayloadV6",
 	"engine_exchangeCapabilities", "engine_getClientVersionV1", "engine_exchangeTransitionConfigurationV1",
 }
 
-// proxied are the methods that read from the execution client and change nothing there.
+// proxied are the methods that read from the execution client and change nothing there: eth_sendRawTransaction, which an
+// execution client serves beside the Engine API, is not one, and no consensus client uses it.
 var proxied = []string{
-	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByRangeV1", "engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3",
-	"eth_blockNumber", "eth_call", "eth_chainId", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getCode", "eth_getLogs", "eth_syncing",
+	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
+	"engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3", "engine_getBlobsV4",
+	"eth_blockNumber", "eth_call", "eth_chainId", "eth_config", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getCode", "eth_getLogs",
+	"eth_syncing", "web3_clientVersion",
 }
 
-// serveClient answers a client's call, or batch of calls.
-func (e *Eel) serveClient(ctx context.Context, w http.ResponseWriter, who string, body []byte) {
+// answered is what is answered to a client's call.
+type answered struct {
+	result  any
+	outcome string // for metrics: a status, or what else it came to
+	// block is the one that the call is about, nil if there is none.
+	block *hash32
+}
+
+// serveClient answers a client's call, or batch of calls. Of a newPayload call that is written like one that is known, no more
+// is kept than a chunk.
+func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
+	held := int64(0)
+	hold := func() error { // what is stored must fit into memory, however many clients send at once
+		weight := r.ContentLength
+		if weight < 0 {
+			weight = e.c.BodyLimit
+		}
+		err := e.stored.Acquire(r.Context(), weight)
+		if err == nil {
+			held = weight
+		}
+		return err
+	}
+	defer func() { e.stored.Release(held) }()
+	// A client that stops in the middle of a body must not hold its share for ever. Not all writers know deadlines.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	c, t, body, err := e.known.read(http.MaxBytesReader(w, r.Body, e.c.BodyLimit), r.ContentLength, hold)
+	if err != nil {
+		unread(w, err)
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/json")
+	var out any
+	if t != nil {
+		out = e.answerClient(r.Context(), c, t, who)
+	} else {
+		defer release(body)
+		out = e.answerBody(r.Context(), body.Bytes(), who)
+	}
+	_ = json.NewEncoder(w).Encode(out) // the client is gone
+}
+
+// answerBody answers a call or a batch.
+func (e *Eel) answerBody(ctx context.Context, body []byte, who string) any {
 	calls, batch, err := parseCalls(body)
 	if err != nil {
-		_ = json.NewEncoder(w).Encode(answer(&call{}, nil, err)) // the client is gone
-		return
+		return answer(&call{}, nil, err)
 	}
 	replies := make([]reply, len(calls))
 	for i := range calls {
-		replies[i] = e.answerClient(ctx, &calls[i], who)
+		replies[i] = e.answerClient(ctx, &calls[i], nil, who)
 	}
 	if batch {
-		_ = json.NewEncoder(w).Encode(replies) // the client is gone
-		return
+		return replies
 	}
-	_ = json.NewEncoder(w).Encode(replies[0])
+	return replies[0]
 }
 
-// answerClient answers one call.
-func (e *Eel) answerClient(ctx context.Context, c *call, who string) reply {
+// answerClient answers one call. t is the spelling of its parameters if that is known.
+func (e *Eel) answerClient(ctx context.Context, c *call, t *spelling, who string) reply {
 	began := time.Now()
 	if slices.Contains(proxied, c.Method) {
 		r, outcome := e.proxy(ctx, c)
 		e.note(c, who, outcome, began)
+		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", outcome)
 		return r
 	}
-	result, outcome, err := e.call(ctx, c)
+	a, err := e.call(ctx, c, t)
 	if err != nil {
-		outcome = "error"
+		a.outcome = "error"
+		if refused, ok := errors.AsType[*rpcError](err); ok && refused.Code == codeUnsupportedFork {
+			a.outcome = "unsupported fork"
+		}
 	}
-	e.note(c, who, outcome, began)
-	e.c.Logger.Debug("answered", "client", who, "method", c.Method, "outcome", outcome, "error", err)
-	return answer(c, result, err)
+	e.note(c, who, a.outcome, began)
+	about := []any{"client", who, "method", c.Method, "outcome", a.outcome}
+	if a.block != nil {
+		about = append(about, "block", a.block)
+	}
+	if err != nil {
+		about = append(about, "error", err)
+	}
+	level := slog.LevelDebug
+	if a.outcome == contradiction || err != nil {
+		level = slog.LevelWarn
+	}
+	e.c.Logger.Log(ctx, level, "answered", about...)
+	return answer(c, a.result, err)
 }
 
 // call answers from memory.
-func (e *Eel) call(ctx context.Context, c *call) (result any, outcome string, err error) {
+func (e *Eel) call(ctx context.Context, c *call, t *spelling) (answered, error) {
 	if !slices.Contains(served, c.Method) {
-		return nil, "", &rpcError{Code: codeMethodNotFound, Message: "the method " + c.Method + " is not served to clients that share an execution client"}
+		return answered{}, &rpcError{Code: codeMethodNotFound, Message: "the method " + c.Method + " is not served to clients that share an execution client"}
 	}
 	switch name, version := versioned(c.Method); name {
 	case "engine_newPayload":
-		return e.newPayload(ctx, version, c.Params)
+		return e.newPayload(ctx, c, version, t)
 	case "engine_forkchoiceUpdated":
 		return e.forkchoiceUpdated(ctx, version, c.Params)
 	case "engine_getPayload":
 		var id string
 		if len(c.Params) != 1 || json.Unmarshal(c.Params[0], &id) != nil {
-			return nil, "", invalidParams("%s takes a payload's id", c.Method)
+			return answered{}, invalidParams("%s takes a payload's id", c.Method)
 		}
-		result, err = e.builder.payload(version, id)
-		return result, "ok", err
+		return e.builder.payload(version, id)
 	case "engine_exchangeTransitionConfiguration": // both sides are long past it: whatever the client has is right
 		if len(c.Params) != 1 {
-			return nil, "", invalidParams("%s takes 1 parameter, not %d", c.Method, len(c.Params))
+			return answered{}, invalidParams("%s takes 1 parameter, not %d", c.Method, len(c.Params))
 		}
-		return c.Params[0], "ok", nil
+		return answered{result: c.Params[0], outcome: "ok"}, nil
 	case "engine_getClientVersion":
 		return e.clientVersion(ctx, c)
 	}
-	return capabilities(), "ok", nil
-}
-
-// capabilities answers engine_exchangeCapabilities: all methods of the Engine API but that one itself.
-func capabilities() []string {
-	return slices.DeleteFunc(slices.Concat(served, proxied), func(m string) bool {
-		return !strings.HasPrefix(m, "engine_") || m == "engine_exchangeCapabilities"
-	})
+	return e.capabilities(ctx, c)
 }
 
 // newPayload answers engine_newPayload. What contradicts itself is invalid whatever the controller may say.
-func (e *Eel) newPayload(ctx context.Context, version int, params []json.RawMessage) (any, string, error) {
-	p, err := parseNewPayload(version, params)
+func (e *Eel) newPayload(ctx context.Context, c *call, version int, t *spelling) (answered, error) {
+	if t == nil {
+		mine := false
+		if t, mine = e.known.claim(c.Method, c.raw); mine {
+			p, failure, err := parseNewPayload(version, c.Params)
+			var found checked
+			if err == nil {
+				found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
+			}
+			e.known.settle(t, found, err)
+		}
+	}
+	p, err := t.wait(ctx)
 	if err != nil {
-		return nil, "", err
+		return answered{}, err
+	}
+	a := answered{block: &p.block}
+	if err := e.schedule.check("engine_newPayload", version, p.timestamp); err != nil {
+		return a, err
 	}
 	if p.failure != "" {
-		return payloadStatus{Status: statusInvalid, ValidationError: &p.failure}, "contradiction", nil
+		a.result, a.outcome = payloadStatus{Status: statusInvalid, ValidationError: &p.failure}, contradiction
+		return a, nil
 	}
 	wait := e.c.PayloadWait
-	if e.memory.old(uint64(*p.Number), e.c.Cutoff) {
+	if e.memory.old(p.number, e.c.Cutoff) {
 		wait = 0
 	}
-	if s, ok := e.memory.payload(ctx, *p.BlockHash, wait); ok {
-		return s, s.Status, nil
+	s, ok := e.memory.payload(ctx, p.block, wait)
+	if !ok {
+		s = payloadStatus{Status: statusSyncing}
 	}
-	return payloadStatus{Status: statusSyncing}, statusSyncing, nil
+	a.result, a.outcome = s, s.Status
+	return a, nil
 }
 
 // forkchoiceResponse answers engine_forkchoiceUpdated.
@@ -119,9 +195,13 @@ type forkchoiceResponse struct {
 	PayloadID *string       `json:"payloadId"`
 }
 
-func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.RawMessage) (any, string, error) {
-	if len(params) < 1 || len(params) > 2 {
-		return nil, "", invalidParams("engine_forkchoiceUpdatedV%d takes 1 or 2 parameters, not %d", version, len(params))
+func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.RawMessage) (answered, error) {
+	most := 2
+	if version >= 4 {
+		most = 3
+	}
+	if len(params) < 1 || len(params) > most {
+		return answered{}, invalidParams("engine_forkchoiceUpdatedV%d takes 1 to %d parameters, not %d", version, most, len(params))
 	}
 	var f struct {
 		Head      *hash32 `json:"headBlockHash"`
@@ -129,32 +209,63 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		Finalized *hash32 `json:"finalizedBlockHash"`
 	}
 	if err := strict(params[0], &f); err != nil {
-		return nil, "", invalidParams("fork choice state: %v", err)
+		return answered{}, invalidParams("fork choice state: %v", err)
 	}
 	if f.Head == nil || f.Safe == nil || f.Finalized == nil {
-		return nil, "", invalidParams("fork choice state: headBlockHash, safeBlockHash or finalizedBlockHash is missing")
+		return answered{}, invalidParams("fork choice state: headBlockHash, safeBlockHash or finalizedBlockHash is missing")
 	}
-	if s, ok := e.memory.forkchoice(ctx, forkchoice{*f.Head, *f.Safe, *f.Finalized}, e.c.ForkchoiceWait); ok {
-		out := forkchoiceResponse{Status: s}
-		if s.Status != statusValid || len(params) < 2 || string(params[1]) == "null" {
-			return out, s.Status, nil
+	if len(params) > 2 {
+		var columns *[16]byte // custody of a client is nothing to the execution client that others share
+		if raw := string(params[2]); raw != "null" {
+			columns = new([16]byte)
+			if err := unhex(columns[:], []byte(strings.Trim(raw, `"`))); err != nil {
+				return answered{}, invalidParams("custody columns: %v", err)
+			}
 		}
-		a, err := parseAttributes(version, params[1])
-		if err != nil {
-			return nil, "", err
-		}
-		id, err := e.prepare(ctx, *f.Head, a)
-		if err != nil {
-			return nil, "", err
-		}
-		out.PayloadID = &id
-		return out, "building", nil
 	}
-	return forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing, nil
+	a := answered{block: f.Head}
+	s, ok := e.memory.forkchoice(ctx, forkchoice{*f.Head, *f.Safe, *f.Finalized}, e.c.ForkchoiceWait)
+	if !ok {
+		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing
+		return a, nil
+	}
+	out := forkchoiceResponse{Status: s}
+	a.outcome = s.Status
+	if s.Status == statusValid && len(params) > 1 && string(params[1]) != "null" {
+		attributes, err := parseAttributes(version, params[1])
+		if err != nil {
+			return a, err
+		}
+		if err := e.schedule.check("engine_forkchoiceUpdated", version, uint64(*attributes.Timestamp)); err != nil {
+			return a, err
+		}
+		id, err := e.prepare(ctx, *f.Head, attributes)
+		if err != nil {
+			return a, err
+		}
+		out.PayloadID, a.outcome = &id, "building"
+	}
+	a.result = out
+	return a, nil
+}
+
+// capabilities answers engine_exchangeCapabilities: all methods of the Engine API but that one itself, and of those that the
+// execution client has to know only the ones that it knows.
+func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
+	list := slices.DeleteFunc(slices.Concat(served, proxied), func(m string) bool {
+		return !strings.HasPrefix(m, "engine_") || m == c.Method
+	})
+	var theirs []string
+	if e.ask(ctx, c.Method, &theirs, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
+		list = slices.DeleteFunc(list, func(m string) bool {
+			return !slices.Contains(theirs, m) && m != "engine_getClientVersionV1" && m != "engine_exchangeTransitionConfigurationV1"
+		})
+	}
+	return answered{result: list, outcome: "ok"}, nil
 }
 
 // clientVersion tells the execution client's versions and our own, as the specification wants it of a multiplexer.
-func (e *Eel) clientVersion(ctx context.Context, c *call) (any, string, error) {
+func (e *Eel) clientVersion(ctx context.Context, c *call) (answered, error) {
 	type version struct {
 		Code    string `json:"code"`
 		Name    string `json:"name"`
@@ -166,33 +277,5 @@ func (e *Eel) clientVersion(ctx context.Context, c *call) (any, string, error) {
 	if r, _ := e.proxy(ctx, c); r.Error == nil {
 		_ = json.Unmarshal(r.Result, &list) // an execution client without the method has no version to tell
 	}
-	return append(list, own), "ok", nil
-}
-
-// proxy asks the execution client.
-func (e *Eel) proxy(ctx context.Context, c *call) (reply, string) {
-	if c.Params == nil {
-		c.Params = []json.RawMessage{}
-	}
-	body, err := json.Marshal(call{Version: "2.0", Method: c.Method, Params: c.Params, ID: json.RawMessage("1")})
-	if err != nil {
-		return answer(c, nil, err), "error"
-	}
-	_, text, err := e.send(ctx, body)
-	if err != nil {
-		return answer(c, nil, err), "unreachable"
-	}
-	var r reply
-	if err := json.Unmarshal(text, &r); err != nil {
-		return answer(c, nil, err), "unreadable"
-	}
-	outcome := "ok"
-	if r.Error != nil {
-		outcome = "error"
-	} else if r.Result == nil {
-		r.Result = json.RawMessage("null")
-	}
-	out := answer(c, nil, nil)
-	out.Result, out.Error = r.Result, r.Error
-	return out, outcome
+	return answered{result: append(list, own), outcome: "ok"}, nil
 }

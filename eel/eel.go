@@ -8,7 +8,6 @@ package eel
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"blockprint"
@@ -43,6 +44,8 @@ type Config struct {
 	BodyLimit                   int64  // bytes of a request
 	BuilderCache                int    // payloads that clients have asked for
 	ExtraData                   string // of these
+	// Network says when forks begin. Without it that is learned: Learn.
+	Network *Network
 
 	Version  string
 	Now      func() time.Time
@@ -59,6 +62,10 @@ func DefaultConfig() Config {
 	}
 }
 
+// knownBytes is how much of newPayload calls is kept to recognise others by: a few slots of large payloads, each as six clients
+// write it.
+const knownBytes = 64 << 20
+
 // Eel answers consensus clients.
 type Eel struct {
 	c        Config
@@ -66,6 +73,12 @@ type Eel struct {
 	builder  *builder
 	client   http.Client
 	failures *lru.Cache[string, *rate.Limiter]
+	known    *known
+	schedule *schedule
+	// stored bounds the bodies of clients that are in memory at once, in bytes.
+	stored   *semaphore.Weighted
+	answered atomic.Int64 // when the execution client last did, in nanoseconds since 1970
+	failing  atomic.Bool  // whether it did not answer the last time
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
@@ -91,7 +104,10 @@ func New(c Config) (*Eel, error) {
 	default:
 		return nil, blockprint.Errorf(blockprint.Invalid, "matching %q: expected exact, loose or head-only", c.Matching)
 	}
-	e := &Eel{c: c}
+	if c.BodyLimit < 1 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "the limit of bodies is %d bytes, it must be at least 1", c.BodyLimit)
+	}
+	e := &Eel{c: c, known: newKnown(knownBytes), schedule: newSchedule(c.Network, c.Logger), stored: semaphore.NewWeighted(2 * c.BodyLimit)}
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}
@@ -113,9 +129,6 @@ func New(c Config) (*Eel, error) {
 	return e, nil
 }
 
-// controllerName is what the controller is called in logs and metrics.
-const controllerName = "controller"
-
 // Handler serves POST / for clients, POST /canonical for the controller, GET /health and GET /metrics.
 func (e *Eel) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -123,13 +136,21 @@ func (e *Eel) Handler() http.Handler {
 	mux.HandleFunc("POST /canonical", func(w http.ResponseWriter, r *http.Request) {
 		e.serve(w, r, map[string]Secret{controllerName: e.c.Controller}, e.serveController)
 	})
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		text, err := e.status()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(text, '\n')) // the asker is gone
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.c.Registry, promhttp.HandlerOpts{}))
 	return mux
 }
 
-// serve checks credentials and size, and hands on the body.
-func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(ctx context.Context, w http.ResponseWriter, who string, body []byte)) {
+// serve checks credentials and the announced size.
+func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
 	who, err := check(r, keys, e.c.Now())
 	if err != nil {
 		e.refuse(w, r, err)
@@ -137,22 +158,20 @@ func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secr
 	}
 	if r.ContentLength > e.c.BodyLimit {
 		w.Header().Set("Connection", "close") // the rest is not read
+		e.c.Logger.Warn("request refused", "client", who, "bytes", r.ContentLength, "limit", e.c.BodyLimit)
 		http.Error(w, fmt.Sprintf("%d bytes, %d are allowed", r.ContentLength, e.c.BodyLimit), http.StatusRequestEntityTooLarge)
 		return
 	}
-	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	next(w, r, who)
+}
+
+// unread answers a request whose body could not be read.
+func unread(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		status = http.StatusRequestEntityTooLarge
 	}
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, e.c.BodyLimit)); err != nil {
-		status := http.StatusBadRequest
-		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			status = http.StatusRequestEntityTooLarge
-		}
-		http.Error(w, err.Error(), status)
-		return
-	}
-	next(r.Context(), w, who, buf.Bytes())
+	http.Error(w, err.Error(), status)
 }
 
 // Failures of one address that are answered and logged one by one; those beyond are turned away shortly.
@@ -184,68 +203,46 @@ func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusUnauthorized)
 }
 
-// send asks the execution client.
-func (e *Eel) send(ctx context.Context, body []byte) (status int, answer []byte, err error) {
+// forward sends a request to the execution client. The answer's body is the caller's to close.
+func (e *Eel) forward(ctx context.Context, body []byte) (*http.Response, error) {
 	token, err := e.c.ExecutionSecret.sign(e.c.Now())
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, e.c.Execution, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("Authorization", "Bearer "+token)
 	res, err := e.client.Do(q)
 	if err != nil {
-		return 0, nil, fmt.Errorf("execution client: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	answer, err = io.ReadAll(res.Body)
-	if err != nil {
-		return 0, nil, fmt.Errorf("execution client: %w", err)
+		e.failing.Store(ctx.Err() == nil) // a caller who has gone away says nothing of the execution client
+		return nil, fmt.Errorf("execution client: %w", err)
 	}
 	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
-		return 0, nil, fmt.Errorf("the execution client refuses our JWT secret: %s", strings.TrimSpace(string(answer)))
+		defer func() { _ = res.Body.Close() }() // read only
+		e.failing.Store(true)
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // for the message only
+		return nil, fmt.Errorf("the execution client refuses our JWT secret: %s", strings.TrimSpace(string(text)))
 	}
-	return res.StatusCode, answer, nil
+	e.failing.Store(false)
+	e.answered.Store(e.c.Now().UnixNano())
+	return res, nil
 }
 
-// serveController passes a request on as it is, and learns from the answer.
-func (e *Eel) serveController(ctx context.Context, w http.ResponseWriter, who string, body []byte) {
-	began := time.Now()
-	parsed := make(chan []call, 1)
-	go func() { // while the execution client is at work
-		calls, _, _ := parseCalls(body) // what cannot be read is for the execution client to refuse
-		parsed <- calls
-	}()
-	status, text, err := e.send(ctx, body)
-	calls := <-parsed
+// send asks the execution client and reads its answer.
+func (e *Eel) send(ctx context.Context, body []byte) ([]byte, error) {
+	res, err := e.forward(ctx, body)
 	if err != nil {
-		e.c.Logger.Error("the controller's call failed", "error", err)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadGateway)
-		_ = json.NewEncoder(w).Encode(answer(&call{ID: firstID(calls)}, nil, err)) // the controller is gone
-		e.count(calls, who, "unreachable", began)
-		return
+		return nil, err
 	}
-	e.learn(calls, text, who, began)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // the controller is gone
-}
-
-func firstID(calls []call) json.RawMessage {
-	if len(calls) == 1 {
-		return calls[0].ID
+	defer func() { _ = res.Body.Close() }() // read only
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("execution client: %w", err)
 	}
-	return nil
-}
-
-func (e *Eel) count(calls []call, who, outcome string, began time.Time) {
-	for i := range calls {
-		e.note(&calls[i], who, outcome, began)
-	}
+	return text, nil
 }
 
 // note counts an answer. Methods that nobody knows are counted as one: their names are the caller's.
@@ -256,61 +253,4 @@ func (e *Eel) note(c *call, who, outcome string, began time.Time) {
 	}
 	e.calls.WithLabelValues(method, who, outcome).Inc()
 	e.duration.WithLabelValues(method, who).Observe(time.Since(began).Seconds())
-}
-
-// learn remembers what the execution client answered to the controller's calls.
-func (e *Eel) learn(calls []call, text []byte, who string, began time.Time) {
-	var replies []reply
-	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("[")) {
-		_ = json.Unmarshal(text, &replies) // what cannot be read teaches nothing
-	} else {
-		var one reply
-		_ = json.Unmarshal(text, &one)
-		replies = []reply{one}
-	}
-	for i := range calls {
-		c := &calls[i]
-		k := slices.IndexFunc(replies, func(r reply) bool { return bytes.Equal(r.ID, c.ID) }) // a batch is answered in any order
-		if k < 0 || replies[k].Error != nil || replies[k].Result == nil {
-			e.note(c, who, "error", began)
-			continue
-		}
-		e.note(c, who, e.learnOne(c, replies[k].Result), began)
-	}
-}
-
-// learnOne remembers one answer, and returns what kind it was.
-func (e *Eel) learnOne(c *call, result json.RawMessage) (outcome string) {
-	if len(c.Params) == 0 {
-		return "ok"
-	}
-	switch name, _ := versioned(c.Method); name {
-	case "engine_newPayload":
-		var p struct {
-			BlockHash hash32 `json:"blockHash"`
-			header
-		}
-		var s payloadStatus
-		if json.Unmarshal(c.Params[0], &p) != nil || json.Unmarshal(result, &s) != nil {
-			return "unreadable"
-		}
-		if s.Status == statusValid {
-			e.builder.learn(p.BlockHash, p.header)
-		}
-		e.memory.learnPayload(p.BlockHash, uint64(p.Number), s)
-		e.c.Logger.Debug("payload", "client", controllerName, "method", c.Method, "block", p.BlockHash, "number", p.Number, "status", s.Status)
-		return s.Status
-	case "engine_forkchoiceUpdated":
-		var f forkchoice
-		var r struct {
-			Status payloadStatus `json:"payloadStatus"`
-		}
-		if json.Unmarshal(c.Params[0], &f) != nil || json.Unmarshal(result, &r) != nil {
-			return "unreadable"
-		}
-		e.memory.learnForkchoice(f, r.Status)
-		e.c.Logger.Debug("fork choice", "client", controllerName, "method", c.Method, "block", f.Head, "status", r.Status.Status)
-		return r.Status.Status
-	}
-	return "ok"
 }

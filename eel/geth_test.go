@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -114,22 +117,46 @@ func (b *block) state() map[string]any {
 
 func (b *block) params() []any { return []any{b.payload, []string{}, b.root, b.requests} }
 
+// era is the versions of the methods that a payload's time demands.
+type era struct {
+	forkchoice, get, payload string
+	amsterdam                bool
+}
+
+var (
+	prague    = era{"engine_forkchoiceUpdatedV3", "engine_getPayloadV4", "engine_newPayloadV4", false}
+	osaka     = era{"engine_forkchoiceUpdatedV3", "engine_getPayloadV5", "engine_newPayloadV4", false}
+	amsterdam = era{"engine_forkchoiceUpdatedV4", "engine_getPayloadV6", "engine_newPayloadV5", true}
+)
+
+// attributes are those of a payload, with as many withdrawals as given.
+func (e era) attributes(number int, timestamp uint64, withdrawals int) map[string]any {
+	list := []any{}
+	for i := range withdrawals {
+		list = append(list, map[string]any{"index": fmt.Sprintf("0x%x", number+i), "validatorIndex": "0x7", "address": "0x" + strings.Repeat("bb", 20), "amount": "0x3b9aca00"})
+	}
+	a := map[string]any{
+		"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": hashOf(number), "suggestedFeeRecipient": "0x" + strings.Repeat("aa", 20),
+		"withdrawals": list, "parentBeaconBlockRoot": hashOf(number),
+	}
+	if e.amsterdam {
+		a["slotNumber"], a["targetGasLimit"] = fmt.Sprintf("0x%x", number), "0x1e00000"
+	}
+	return a
+}
+
 // build makes the execution client build a block on another one, through the controller's path, without telling it yet
 // that it is the head.
-func build(t *testing.T, controller *caller, parent string, number int, timestamp uint64) *block {
+func build(t *testing.T, controller *caller, e era, parent string, number int, timestamp uint64) *block {
 	t.Helper()
 	state := map[string]any{"headBlockHash": parent, "safeBlockHash": parent, "finalizedBlockHash": "0x" + strings.Repeat("0", 64)}
-	b := &block{root: fmt.Sprintf("0x%064x", number)}
-	r := controller.call("engine_forkchoiceUpdatedV3", state, map[string]any{
-		"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": fmt.Sprintf("0x%064x", number), "suggestedFeeRecipient": "0x" + strings.Repeat("aa", 20),
-		"withdrawals":           []any{map[string]any{"index": fmt.Sprintf("0x%x", number), "validatorIndex": "0x7", "address": "0x" + strings.Repeat("bb", 20), "amount": "0x3b9aca00"}},
-		"parentBeaconBlockRoot": b.root,
-	})
+	b := &block{root: hashOf(number)}
+	r := controller.call(e.forkchoice, state, e.attributes(number, timestamp, 1))
 	var fcu struct{ PayloadID string }
 	if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
 		t.Fatalf("block %d: %s %+v", number, r.Result, r.Error)
 	}
-	r = controller.call("engine_getPayloadV4", fcu.PayloadID)
+	r = controller.call(e.get, fcu.PayloadID)
 	var got struct {
 		ExecutionPayload  map[string]any
 		ExecutionRequests []string
@@ -191,7 +218,7 @@ func TestGeth(t *testing.T) {
 			}
 			node.Start()
 		}
-		b := build(t, controller, parent, i, began+uint64(12*i))
+		b := build(t, controller, prague, parent, i, began+uint64(12*i))
 		var wg sync.WaitGroup
 		for _, client := range clients { // they ask before the controller does, and are woken
 			wg.Go(func() {
@@ -216,7 +243,7 @@ func TestGeth(t *testing.T) {
 	t.Logf("%v", table)
 
 	// A block that geth has built, but the controller has not told: nobody knows yet.
-	unknown := build(t, controller, parent, blocks+1, began+uint64(12*(blocks+1)))
+	unknown := build(t, controller, prague, parent, blocks+1, began+uint64(12*(blocks+1)))
 	if s := clients[0].call("engine_newPayloadV4", unknown.params()...).status(); s != "SYNCING" {
 		t.Errorf("an unknown payload is %s", s)
 	}
@@ -236,7 +263,7 @@ func TestGeth(t *testing.T) {
 		}
 		t.Logf("%s: %s", what, r.Result)
 	}
-	checkDummies(t, clients[0], controller, last, began+uint64(12*(blocks+1)))
+	checkDummies(t, clients[0], controller, prague, last, 99, began+uint64(12*(blocks+1)))
 	for what, r := range map[string]result{
 		"-32602": clients[0].call("engine_newPayloadV3", last.params()...),
 		"-32601": clients[0].call("engine_setHeadV1", last.params()...),
@@ -261,27 +288,26 @@ func TestGeth(t *testing.T) {
 	}
 }
 
-// checkDummies: what a client is given to dream with is right for geth but for the state root, which is that of the parent:
-// geth looks at hash, base fee and blob gas before it executes, and without withdrawals nothing changes the state here.
-func checkDummies(t *testing.T, client, controller *caller, head *block, timestamp uint64) {
+// checkDummies: what a client is given to dream with is right for geth but for what only execution could tell: the state
+// root, which is that of the parent, and requests. geth looks at hash, base fee and blob gas before it executes, and without
+// withdrawals nothing changes the state before Amsterdam; the chain of Amsterdam has a contract that makes a request in each
+// block. number must be one that was not used before.
+func checkDummies(t *testing.T, client, controller *caller, e era, head *block, number int, timestamp uint64) {
 	t.Helper()
-	withdrawal := map[string]any{"index": "0x63", "validatorIndex": "0x7", "address": "0x" + strings.Repeat("cc", 20), "amount": "0x1"}
-	attributes := func(withdrawals ...any) map[string]any {
-		return map[string]any{
-			"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": hashOf(99), "suggestedFeeRecipient": "0x" + strings.Repeat("dd", 20),
-			"withdrawals": append([]any{}, withdrawals...), "parentBeaconBlockRoot": hashOf(98),
-		}
+	wants := []string{`"VALID"`, "invalid merkle root"} // without and with withdrawals
+	if e.amsterdam {
+		wants = []string{"invalid requests hash", "invalid requests hash"}
 	}
-	for want, a := range map[string]map[string]any{`"VALID"`: attributes(), "invalid merkle root": attributes(withdrawal, withdrawal)} {
-		r := client.call("engine_forkchoiceUpdatedV3", head.state(), a)
+	for withdrawals, want := range wants {
+		r := client.call(e.forkchoice, head.state(), e.attributes(number, timestamp, withdrawals))
 		var fcu struct{ PayloadID string }
 		if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
 			t.Fatalf("no payload for a client: %s %+v", r.Result, r.Error)
 		}
 		if r := client.call("engine_getPayloadV3", fcu.PayloadID); r.status() != "error -38005" {
-			t.Errorf("a payload of Prague by the method of Cancun: %s %+v", r.Result, r.Error)
+			t.Errorf("a payload by the method of Cancun: %s %+v", r.Result, r.Error)
 		}
-		r = client.call("engine_getPayloadV4", fcu.PayloadID)
+		r = client.call(e.get, fcu.PayloadID)
 		var got struct {
 			ExecutionPayload  map[string]any
 			ExecutionRequests []string
@@ -293,15 +319,14 @@ func checkDummies(t *testing.T, client, controller *caller, head *block, timesta
 		if got.ExecutionPayload["extraData"] != "0x"+hex.EncodeToString([]byte("Eleel")) {
 			t.Errorf("extra data %v", got.ExecutionPayload["extraData"])
 		}
-		r = controller.call("engine_newPayloadV4", got.ExecutionPayload, []string{}, hashOf(98), got.ExecutionRequests)
+		r = controller.call(e.payload, got.ExecutionPayload, []string{}, hashOf(number), got.ExecutionRequests)
 		t.Logf("geth says of a dummy: %s", r.Result)
 		if !bytes.Contains(r.Result, []byte(want)) {
 			t.Errorf("geth says of a dummy: %s %+v, expected %s", r.Result, r.Error, want)
 		}
 	}
-	timestamp = 1
-	if r := client.call("engine_forkchoiceUpdatedV3", head.state(), attributes()); r.status() != "error -38003" {
-		t.Errorf("attributes of the past: %s %+v", r.Result, r.Error)
+	if r := client.call(e.forkchoice, head.state(), e.attributes(number, 1, 0)); r.Error == nil {
+		t.Errorf("attributes of the past: %s", r.Result)
 	}
 }
 
@@ -312,6 +337,114 @@ func corrupted(b *block) map[string]any {
 	}
 	out["gasUsed"] = "0x1"
 	return out
+}
+
+// TestAmsterdam: a real go-ethereum goes from Osaka to Amsterdam, and its clients with it.
+func TestAmsterdam(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real execution client")
+	}
+	const genesis = "genesis-amsterdam.json"
+	f, err := os.Open(filepath.Join("..", "nodetest", "geth", genesis))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := eel.ReadNetwork(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	execution := secretOf(1)
+	node := nodetest.GethDev(t, genesis, hex.EncodeToString(execution[:]))
+	dummy := 99
+	for name, network := range map[string]*eel.Network{"its times known": network, "its times learned": nil} {
+		dummy++
+		t.Run(name, func(t *testing.T) {
+			c := eel.DefaultConfig()
+			c.Execution, c.ExecutionSecret, c.Controller, c.Network = node.URL, execution, secretOf(2), network
+			c.Clients = map[string]eel.Secret{"node1": secretOf(3)}
+			c.Logger = slog.New(slog.DiscardHandler)
+			e, err := eel.New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Learn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(e.Handler())
+			t.Cleanup(server.Close)
+			controller := &caller{t: t, url: server.URL + "/canonical", secret: c.Controller}
+			client := &caller{t: t, url: server.URL, secret: secretOf(3)}
+			var first struct{ Hash string }
+			if r := client.call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &first) != nil || len(first.Hash) != 66 {
+				t.Fatalf("%s %+v", r.Result, r.Error)
+			}
+			parent := first.Hash
+			var last *block
+			for i := 1; i <= 20; i++ {
+				timestamp, now, other := 1_700_000_000+uint64(12*i), osaka, amsterdam
+				if i >= 10 { // the genesis file's time
+					now, other = amsterdam, osaka
+				}
+				b := build(t, controller, now, parent, i, timestamp)
+				for what, r := range map[string]result{
+					"controller": controller.call(now.payload, b.params()...), "controller's head": controller.call(now.forkchoice, b.state(), nil),
+					"client": client.call(now.payload, b.params()...), "client's head": client.call(now.forkchoice, b.state(), nil),
+				} {
+					if r.status() != "VALID" {
+						t.Fatalf("block %d, %s: %s %+v", i, what, r.Result, r.Error)
+					}
+				}
+				if network != nil { // the wrong attributes for the time
+					wrong := other.attributes(i+1, timestamp+12, 0)
+					if i == 9 {
+						wrong = osaka.attributes(i+1, timestamp+12, 0)
+						other = osaka
+					}
+					if r := client.call(other.forkchoice, b.state(), wrong); r.status() != "error -38005" {
+						t.Errorf("block %d, %s: %s %+v", i, other.forkchoice, r.Result, r.Error)
+					}
+				}
+				parent, last = b.hash(), b
+			}
+			if len(last.requests) != 1 || len(last.requests[0]) != 2+2*77 {
+				t.Errorf("the last block has requests %v", last.requests)
+			}
+			if last.payload["slotNumber"] != "0x14" || len(last.payload["blockAccessList"].(string)) < 4 {
+				t.Errorf("the last block has slot %v and access list %v", last.payload["slotNumber"], last.payload["blockAccessList"])
+			}
+			old := *last
+			old.payload = map[string]any{}
+			for k, v := range last.payload {
+				old.payload[k] = v
+			}
+			old.payload["blockAccessList"] = "0xc0"
+			if r := client.call("engine_newPayloadV5", old.params()...); r.status() != "INVALID" {
+				t.Errorf("another access list: %s", r.Result)
+			}
+			delete(old.payload, "blockAccessList")
+			if r := client.call("engine_newPayloadV5", old.params()...); r.status() != "error -32602" {
+				t.Errorf("no access list: %s", r.Result)
+			}
+			delete(old.payload, "slotNumber")
+			if r := client.call("engine_newPayloadV4", old.params()...); r.status() != "error -38005" { // learned, too
+				t.Errorf("by the method of the fork before: %s", r.Result)
+			}
+			checkDummies(t, client, controller, amsterdam, last, dummy, 1_700_000_000+12*21)
+			for _, method := range []string{"engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByHashV1"} {
+				if r := client.call(method, []string{last.hash(), hashOf(1)}); r.Error != nil || !bytes.HasSuffix(r.Result, []byte(",null]")) || !bytes.Contains(r.Result, []byte("withdrawals")) {
+					t.Errorf("%s: %s %+v", method, r.Result, r.Error)
+				}
+			}
+			if r := client.call("engine_getBlobsV4", []string{hashOf(1)}, "0x"+strings.Repeat("ff", 16)); r.Error != nil {
+				t.Errorf("engine_getBlobsV4: %+v", r.Error)
+			}
+			var list []string
+			if r := client.call("engine_exchangeCapabilities", []string{"engine_newPayloadV5"}); json.Unmarshal(r.Result, &list) != nil || !slices.Contains(list, "engine_newPayloadV5") || !slices.Contains(list, "engine_getPayloadV6") {
+				t.Errorf("capabilities: %s %+v", r.Result, r.Error)
+			}
+		})
+	}
 }
 
 // TestLodestar: a real Lodestar of Capella drives a real geth through the multiplexer, and what it told is played to a

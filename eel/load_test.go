@@ -19,19 +19,8 @@ import (
 // BenchmarkLoad sends a real payload of mainnet from 64 clients, each as soon as it was answered, over loopback: to a server
 // that only reads it, and to the multiplexer, which knows the answer. The difference is what the multiplexer adds.
 func BenchmarkLoad(b *testing.B) {
-	var raw []byte
-	var block *beaconBlock
-	for _, candidate := range realBlocks(b) { // the largest
-		if text, err := json.Marshal(candidate.Body.Payload); err == nil && len(text) > len(raw) {
-			raw, block = text, candidate
-		}
-	}
-	version, params := engineCall(b, block)
-	p, err := parseNewPayload(version, params)
-	if err != nil {
-		b.Fatal(err)
-	}
-	body, err := json.Marshal(call{Version: "2.0", Method: fmt.Sprintf("engine_newPayloadV%d", version), Params: params, ID: json.RawMessage("1")})
+	version, params, body := largestCall(b)
+	p, _, err := parseNewPayload(version, params)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,6 +80,24 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// largestCall is the newPayload call of the largest real block that is there.
+func largestCall(b *testing.B) (version int, params []json.RawMessage, body []byte) {
+	b.Helper()
+	var raw []byte
+	var block *beaconBlock
+	for _, candidate := range realBlocks(b) {
+		if text, err := json.Marshal(candidate.Body.Payload); err == nil && len(text) > len(raw) {
+			raw, block = text, candidate
+		}
+	}
+	version, params = engineCall(b, block)
+	body, err := json.Marshal(call{Version: "2.0", Method: fmt.Sprintf("engine_newPayloadV%d", version), Params: params, ID: json.RawMessage("1")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return version, params, body
+}
+
 func post(ctx context.Context, client *http.Client, url, token string, body []byte) error {
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -107,4 +114,34 @@ func post(ctx context.Context, client *http.Client, url, token string, body []by
 		return fmt.Errorf("status %d (%w): %s", res.StatusCode, err, text)
 	}
 	return nil
+}
+
+// BenchmarkParse is what the first call of each spelling of a payload costs.
+func BenchmarkParse(b *testing.B) {
+	version, params, body := largestCall(b)
+	b.Run("calls", func(b *testing.B) {
+		b.SetBytes(int64(len(body)))
+		for b.Loop() {
+			if _, _, err := parseCalls(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("newPayload", func(b *testing.B) {
+		b.SetBytes(int64(len(body)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, failure, err := parseNewPayload(version, params); err != nil || failure != "" {
+				b.Fatal(err, failure)
+			}
+		}
+	})
+	b.Run("header only", func(b *testing.B) {
+		b.SetBytes(int64(len(body)))
+		for b.Loop() {
+			if parseHeader(params[0]) == nil {
+				b.Fatal("not read")
+			}
+		}
+	})
 }

@@ -112,6 +112,13 @@ func (m *memory) old(number, cutoff uint64) bool {
 	return m.newest > cutoff && number < m.newest-cutoff
 }
 
+// highest returns the number of the highest block that was told.
+func (m *memory) highest() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newest
+}
+
 // payload returns what is known of a payload, waiting for that at most so long.
 func (m *memory) payload(ctx context.Context, block hash32, limit time.Duration) (payloadStatus, bool) {
 	return m.await(ctx, limit, func() (payloadStatus, bool) { return m.payloads.Get(block) })

@@ -134,7 +134,7 @@ func (b *bloom) MarshalText() ([]byte, error) { return data(b[:]).MarshalText() 
 // UnmarshalText reads exactly 256 bytes.
 func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
 
-// payload is an execution payload of the Engine API, Paris to Osaka. Fields that it lacks are nil.
+// payload is an execution payload of the Engine API, Paris to Amsterdam. Fields that it lacks are nil.
 type payload struct {
 	ParentHash    *hash32       `json:"parentHash"`
 	FeeRecipient  *address      `json:"feeRecipient"`
@@ -150,9 +150,11 @@ type payload struct {
 	BaseFee       *large        `json:"baseFeePerGas"`
 	BlockHash     *hash32       `json:"blockHash"`
 	Transactions  *[]data       `json:"transactions"`
-	Withdrawals   *[]withdrawal `json:"withdrawals,omitempty"`   // since Shanghai
-	BlobGasUsed   *quantity     `json:"blobGasUsed,omitempty"`   // since Cancun
-	ExcessBlobGas *quantity     `json:"excessBlobGas,omitempty"` // since Cancun
+	Withdrawals   *[]withdrawal `json:"withdrawals,omitempty"`     // since Shanghai
+	BlobGasUsed   *quantity     `json:"blobGasUsed,omitempty"`     // since Cancun
+	ExcessBlobGas *quantity     `json:"excessBlobGas,omitempty"`   // since Cancun
+	AccessList    *data         `json:"blockAccessList,omitempty"` // since Amsterdam (EIP-7928)
+	Slot          *quantity     `json:"slotNumber,omitempty"`      // since Amsterdam (EIP-7843)
 }
 
 // invalidParams is the Engine API's error for parameters that do not fit the method.
@@ -180,6 +182,8 @@ var fields = map[string]func(*payload, *jx.Decoder) error{
 		p.ExcessBlobGas = new(quantity)
 		return text(d, p.ExcessBlobGas)
 	},
+	"blockAccessList": func(p *payload, d *jx.Decoder) error { p.AccessList = new(data); return text(d, p.AccessList) },
+	"slotNumber":      func(p *payload, d *jx.Decoder) error { p.Slot = new(quantity); return text(d, p.Slot) },
 	"transactions": func(p *payload, d *jx.Decoder) error {
 		p.Transactions = &[]data{}
 		return d.Arr(func(d *jx.Decoder) error {
@@ -303,6 +307,11 @@ func (p *payload) hash(beaconRoot *hash32, requests *[]data) hash32 {
 		root := requestsHash(*requests)
 		h = appendString(h, root[:])
 	}
+	if p.AccessList != nil && p.Slot != nil {
+		list := keccak(*p.AccessList)
+		h = appendString(h, list[:])
+		h = appendUint(h, uint64(*p.Slot))
+	}
 	return keccak(encodeList(h))
 }
 
@@ -370,52 +379,45 @@ func (p *payload) versionedHashes() ([]hash32, error) {
 	return out, nil
 }
 
-// newPayload is a checked call of engine_newPayload.
-type newPayload struct {
-	*payload
-	version int
-	// failure says why the payload is invalid whatever the execution client would say; empty if it is not.
-	failure string
-}
-
-// parseNewPayload checks the parameters of engine_newPayload against its version.
-func parseNewPayload(version int, params []json.RawMessage) (*newPayload, error) {
-	want := map[int]int{1: 1, 2: 1, 3: 3, 4: 4}[version]
+// parseNewPayload checks the parameters of engine_newPayload against its version, and the payload's hash against all of it.
+// failure says why the payload is invalid whatever an execution client would say; empty if it is not.
+func parseNewPayload(version int, params []json.RawMessage) (p *payload, failure string, err error) {
+	want := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version]
 	if len(params) != want {
-		return nil, invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, len(params))
+		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, len(params))
 	}
-	p, err := parsePayload(params[0])
-	if err != nil {
-		return nil, err
+	if p, err = parsePayload(params[0]); err != nil {
+		return nil, "", err
 	}
-	cancun := p.BlobGasUsed != nil || p.ExcessBlobGas != nil
+	cancun, amsterdam := p.BlobGasUsed != nil || p.ExcessBlobGas != nil, p.AccessList != nil || p.Slot != nil
 	switch {
-	case version == 1 && (p.Withdrawals != nil || cancun), version == 2 && cancun:
-		return nil, invalidParams("engine_newPayloadV%d does not take payloads of so late a fork", version)
+	case version == 1 && (p.Withdrawals != nil || cancun), version == 2 && cancun, version < 5 && amsterdam:
+		return nil, "", invalidParams("engine_newPayloadV%d does not take payloads of so late a fork", version)
 	case version >= 3 && (p.Withdrawals == nil || p.BlobGasUsed == nil || p.ExcessBlobGas == nil):
-		return nil, invalidParams("engine_newPayloadV%d: the payload lacks withdrawals, blobGasUsed or excessBlobGas", version)
+		return nil, "", invalidParams("engine_newPayloadV%d: the payload lacks withdrawals, blobGasUsed or excessBlobGas", version)
+	case version >= 5 && (p.AccessList == nil || p.Slot == nil):
+		return nil, "", invalidParams("engine_newPayloadV%d: the payload lacks blockAccessList or slotNumber", version)
 	}
-	out := &newPayload{payload: p, version: version}
 	var beaconRoot *hash32
 	var requests *[]data
 	if version >= 3 {
 		var given []hash32
 		if err := strict(params[1], &given); err != nil {
-			return nil, invalidParams("versioned hashes: %v", err)
+			return nil, "", invalidParams("versioned hashes: %v", err)
 		}
 		if err := strict(params[2], &beaconRoot); err != nil {
-			return nil, invalidParams("parent beacon block root: %v", err)
+			return nil, "", invalidParams("parent beacon block root: %v", err)
 		}
 		hashes, err := p.versionedHashes()
 		switch {
 		case err != nil:
-			out.failure = err.Error()
+			failure = err.Error()
 		case len(given) != len(hashes):
-			out.failure = fmt.Sprintf("%d versioned hashes are expected, the transactions have %d", len(given), len(hashes))
+			failure = fmt.Sprintf("%d versioned hashes are expected, the transactions have %d", len(given), len(hashes))
 		default:
 			for i := range hashes {
 				if hashes[i] != given[i] {
-					out.failure = fmt.Sprintf("versioned hash %d is %s, expected was %s", i, hashes[i], given[i])
+					failure = fmt.Sprintf("versioned hash %d is %s, expected was %s", i, hashes[i], given[i])
 					break
 				}
 			}
@@ -423,21 +425,21 @@ func parseNewPayload(version int, params []json.RawMessage) (*newPayload, error)
 	}
 	if version >= 4 {
 		if err := strict(params[3], &requests); err != nil {
-			return nil, invalidParams("execution requests: %v", err)
+			return nil, "", invalidParams("execution requests: %v", err)
 		}
 		for i, r := range *requests {
 			switch {
 			case len(r) < 2:
-				return nil, invalidParams("execution request %d is empty", i)
+				return nil, "", invalidParams("execution request %d is empty", i)
 			case i > 0 && r[0] <= (*requests)[i-1][0]:
-				return nil, invalidParams("execution requests are not in the order of their types")
+				return nil, "", invalidParams("execution requests are not in the order of their types")
 			}
 		}
 	}
 	if h := p.hash(beaconRoot, requests); h != *p.BlockHash {
-		out.failure = fmt.Sprintf("blockhash mismatch: the payload hashes to %s, not to %s", h, *p.BlockHash)
+		failure = fmt.Sprintf("blockhash mismatch: the payload hashes to %s, not to %s", h, *p.BlockHash)
 	}
-	return out, nil
+	return p, failure, nil
 }
 
 // strict reads a parameter that must be there.

@@ -195,13 +195,13 @@ func TestRealHashes(t *testing.T) {
 	transactions, blobs := 0, 0
 	for name, b := range realBlocks(t) {
 		version, params := engineCall(t, b)
-		p, err := parseNewPayload(version, params)
+		p, failure, err := parseNewPayload(version, params)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if p.failure != "" {
-			t.Errorf("%s: V%d: %s", name, version, p.failure)
+		if failure != "" {
+			t.Errorf("%s: V%d: %s", name, version, failure)
 		}
 		seen[version]++
 		transactions += len(*p.Transactions)

@@ -36,6 +36,8 @@ type call struct {
 	Method  string            `json:"method"`
 	Params  []json.RawMessage `json:"params"`
 	ID      json.RawMessage   `json:"id"`
+
+	raw []byte // all parameters as they were written
 }
 
 // reply is what answers a call.
@@ -45,6 +47,9 @@ type reply struct {
 	Result  json.RawMessage `json:"result,omitempty"`
 	Error   *rpcError       `json:"error,omitempty"`
 }
+
+// largestBatch is how many calls a batch may have.
+const largestBatch = 1000
 
 // parseCalls reads one call or a batch of them. Parameters and ids are parts of the body, not copies.
 func parseCalls(body []byte) (calls []call, batch bool, err error) {
@@ -68,6 +73,13 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 		return nil, batch, &rpcError{Code: codeParse, Message: fmt.Sprintf("the request cannot be read: %v", err)}
 	case len(calls) == 0:
 		return nil, true, &rpcError{Code: codeInvalidRequest, Message: "the batch is empty"}
+	case len(calls) > largestBatch:
+		return nil, true, &rpcError{Code: codeInvalidRequest, Message: fmt.Sprintf("the batch has %d calls, %d are allowed", len(calls), largestBatch)}
+	}
+	for i := range calls {
+		if calls[i].Method == "" {
+			return nil, batch, &rpcError{Code: codeInvalidRequest, Message: "a call has no method"}
+		}
 	}
 	return calls, batch, nil
 }
@@ -85,7 +97,11 @@ func parseCall(d *jx.Decoder) (c call, err error) {
 			if d.Next() == jx.Null {
 				return d.Null()
 			}
-			err = d.Arr(func(d *jx.Decoder) error {
+			if raw, err = d.Raw(); err != nil {
+				return err
+			}
+			c.raw = raw
+			err = jx.DecodeBytes(raw).Arr(func(d *jx.Decoder) error {
 				raw, err := d.Raw()
 				c.Params = append(c.Params, json.RawMessage(raw))
 				return err

@@ -1,0 +1,234 @@
+package eel
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"blockprint"
+)
+
+// Fork is an upgrade of the execution layer, since the merge.
+type Fork int
+
+// The forks, in order.
+const (
+	Paris Fork = iota
+	Shanghai
+	Cancun
+	Prague
+	Osaka
+	Amsterdam
+	numForks
+)
+
+var forkNames = [numForks]string{"Paris", "Shanghai", "Cancun", "Prague", "Osaka", "Amsterdam"}
+
+// String returns the fork's name.
+func (f Fork) String() string { return forkNames[f] }
+
+// Unscheduled stands for the time of a fork that has none, or none that is known.
+const Unscheduled = math.MaxUint64
+
+// Network says when a network's forks begin. Times are in seconds since 1970.
+type Network struct {
+	Name    string
+	ChainID uint64 // 0 if it is not known
+	Genesis uint64 // of the beacon chain; 0 if it is not known
+	Forks   [numForks]uint64
+	Blobs   []BlobParameters // in the order of their times
+}
+
+// BlobParameters are those that hold from a time on (EIP-7840, EIP-7892).
+type BlobParameters struct {
+	From                  uint64
+	Target, Max, Fraction uint64
+}
+
+// The blob parameters of Ethereum's networks.
+var (
+	blobsCancun = BlobParameters{Target: 3, Max: 6, Fraction: 3338477}
+	blobsPrague = BlobParameters{Target: 6, Max: 9, Fraction: 5007716}
+	blobsBPO1   = BlobParameters{Target: 10, Max: 15, Fraction: 8346193}
+	blobsBPO2   = BlobParameters{Target: 14, Max: 21, Fraction: 11684671}
+)
+
+func (b BlobParameters) from(at uint64) BlobParameters {
+	b.From = at
+	return b
+}
+
+// Networks returns the networks that are built in. Sources: the chain specifications of go-ethereum 1.17.10 (Holesky: of
+// 1.16.9) and, for Gnosis, the epochs of gnosischain/configs. A fork that they do not schedule is learned from the
+// execution client when it comes.
+func Networks() []*Network {
+	const u = Unscheduled
+	return []*Network{
+		{
+			"mainnet", 1, 1606824023, [numForks]uint64{0, 1681338455, 1710338135, 1746612311, 1764798551, u},
+			[]BlobParameters{blobsCancun.from(1710338135), blobsPrague.from(1746612311), blobsBPO1.from(1765290071), blobsBPO2.from(1767747671)},
+		},
+		{
+			"sepolia", 11155111, 1655733600, [numForks]uint64{0, 1677557088, 1706655072, 1741159776, 1760427360, 1791294816},
+			[]BlobParameters{blobsCancun.from(1706655072), blobsPrague.from(1741159776), blobsBPO1.from(1761017184), blobsBPO2.from(1761607008)},
+		},
+		{
+			"holesky", 17000, 1695902400, [numForks]uint64{0, 1696000704, 1707305664, 1740434112, 1759308480, u},
+			[]BlobParameters{blobsCancun.from(1707305664), blobsPrague.from(1740434112), blobsBPO1.from(1759800000), blobsBPO2.from(1760389824)},
+		},
+		{
+			"hoodi", 560048, 1742213400, [numForks]uint64{0, 0, 0, 1742999832, 1761677592, u},
+			[]BlobParameters{blobsCancun, blobsPrague.from(1742999832), blobsBPO1.from(1762365720), blobsBPO2.from(1762955544)},
+		},
+		{
+			"gnosis", 100, 1638993340, [numForks]uint64{0, 1690889660, 1710181820, 1746021820, 1776168380, u},
+			[]BlobParameters{{1710181820, 1, 2, 1112826}},
+		},
+	}
+}
+
+// NetworkNamed returns a network that is built in.
+func NetworkNamed(name string) (*Network, error) {
+	var names []string
+	for _, n := range Networks() {
+		if n.Name == name {
+			return n, nil
+		}
+		names = append(names, n.Name)
+	}
+	return nil, blockprint.Errorf(blockprint.Invalid, "unknown network %q: built in are %s", name, strings.Join(names, ", "))
+}
+
+// NetworkOf returns what a beacon node tells of its network.
+func NetworkOf(n *blockprint.Network) *Network {
+	out := &Network{Name: n.ConfigName, Genesis: uint64(n.GenesisTime.Unix())}
+	at := func(e blockprint.Epoch) uint64 {
+		if e == blockprint.FarFuture {
+			return Unscheduled
+		}
+		return uint64(n.TimeOf(n.StartOf(e)).Unix())
+	}
+	for f, consensus := range map[Fork]blockprint.Fork{Shanghai: blockprint.Capella, Cancun: blockprint.Deneb, Prague: blockprint.Electra, Osaka: blockprint.Fulu} {
+		out.Forks[f] = at(n.ForkEpochs[consensus])
+	}
+	out.Forks[Amsterdam] = Unscheduled
+	if e, ok := n.UnknownForks["gloas"]; ok {
+		out.Forks[Amsterdam] = at(e)
+	}
+	return out
+}
+
+// ReadNetwork reads a network from the genesis file of an execution client, or from the "config" in it: chainId, shanghaiTime
+// and so on, bpo1Time and so on, blobSchedule.
+func ReadNetwork(r io.Reader) (*Network, error) {
+	bad := func(format string, args ...any) (*Network, error) {
+		return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var whole struct {
+		Config json.RawMessage `json:"config"`
+	}
+	if err := json.Unmarshal(text, &whole); err != nil {
+		return bad("it is no JSON: %v", err)
+	}
+	if whole.Config != nil {
+		text = whole.Config
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return bad("the config of the genesis file is no object: %v", err)
+	}
+	number := func(name string) (n uint64, ok bool, err error) {
+		raw, ok := fields[name]
+		if !ok || bytes.Equal(raw, []byte("null")) {
+			return 0, false, nil
+		}
+		var q quantity
+		if json.Unmarshal(raw, &n) != nil {
+			if json.Unmarshal(raw, &q) != nil {
+				return 0, false, blockprint.Errorf(blockprint.Invalid, "%s: expected a number, not %.40s", name, raw)
+			}
+			n = uint64(q)
+		}
+		return n, true, nil
+	}
+	out := &Network{Name: "custom"}
+	var known bool
+	if out.ChainID, known, err = number("chainId"); err != nil || !known {
+		return bad("chainId is missing or no number: is this the genesis file of an execution client?")
+	}
+	for f := Shanghai; f < numForks; f++ {
+		name := strings.ToLower(f.String()) + "Time"
+		at, ok, err := number(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			at = Unscheduled
+		case out.Forks[f-1] == Unscheduled:
+			return bad("%s is there, but no time of %s before it", name, f-1)
+		case at < out.Forks[f-1]:
+			return bad("%s is %d, before %s at %d", name, at, f-1, out.Forks[f-1])
+		}
+		out.Forks[f] = at
+	}
+	var schedule map[string]blobSchedule
+	if raw, ok := fields["blobSchedule"]; ok {
+		if err := json.Unmarshal(raw, &schedule); err != nil {
+			return bad("blobSchedule: %v", err)
+		}
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(schedule), func(a, b string) int {
+		return cmp.Compare(slices.Index(blobForks, a), slices.Index(blobForks, b))
+	}) {
+		at, ok, err := number(name + "Time")
+		b := schedule[name]
+		switch {
+		case err != nil:
+			return nil, err
+		case b.Max == 0 || b.Fraction == 0 || b.Target > b.Max:
+			return bad("blobSchedule: %s: expected target, max and baseFeeUpdateFraction, not %+v", name, b)
+		case !ok: // has no time
+		case !slices.Contains(blobForks, name):
+			return bad("blobSchedule: fork %q is not known here: known are %s", name, strings.Join(blobForks, ", "))
+		default:
+			out.Blobs = append(out.Blobs, BlobParameters{at, b.Target, b.Max, b.Fraction})
+		}
+	}
+	slices.SortStableFunc(out.Blobs, func(a, b BlobParameters) int { return cmp.Compare(a.From, b.From) })
+	return out, nil
+}
+
+// blobForks are the forks that may bring blob parameters, in their order.
+var blobForks = []string{"cancun", "prague", "osaka", "bpo1", "bpo2", "amsterdam", "bpo3", "bpo4", "bpo5"}
+
+// blobsAt returns the blob parameters that hold at a time, nil if none are known.
+func (n *Network) blobsAt(at uint64) *BlobParameters {
+	for i := len(n.Blobs) - 1; i >= 0; i-- {
+		if n.Blobs[i].From <= at {
+			return &n.Blobs[i]
+		}
+	}
+	return nil
+}
+
+// describe tells the forks and their times, for the log.
+func (n *Network) describe() string {
+	var b strings.Builder
+	for f, at := range n.Forks {
+		if at != Unscheduled && f > 0 {
+			fmt.Fprintf(&b, " %s %s", Fork(f), time.Unix(int64(at), 0).UTC().Format(time.RFC3339))
+		}
+	}
+	return n.Name + ":" + b.String()
+}
