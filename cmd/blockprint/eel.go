@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/beacon"
 	"blockprint/eel"
 	"blockprint/httpapi"
 )
@@ -21,6 +24,7 @@ import (
 func newEel() *cobra.Command {
 	c := eel.DefaultConfig()
 	var execution, controller, clients, ip, matching string
+	var network, networkConfig, beaconURL string
 	var port uint16
 	var payloadWait, forkchoiceWait, limit uint64
 	cmd := &cobra.Command{
@@ -62,9 +66,21 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 			c.PayloadWait, c.ForkchoiceWait = time.Duration(payloadWait)*time.Millisecond, time.Duration(forkchoiceWait)*time.Millisecond
 			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(matching)
 			c.Version, c.Registry, c.Logger = version, newRegistry(), slog.Default()
+			if c.Network, err = eelNetwork(cmd, network, networkConfig, beaconURL); err != nil {
+				return err
+			}
 			e, err := eel.New(c)
 			if err != nil {
 				return usageError{err}
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), firstAnswer)
+			defer cancel()
+			if err := e.Learn(ctx); err != nil {
+				if _, wrong := errors.AsType[*eel.WrongChain](err); wrong {
+					return err
+				}
+				slog.Warn("the execution client's chain is not known yet", "error", err)
+				go e.KeepLearning(cmd.Context())
 			}
 			l, err := listen(cmd.Context(), net.JoinHostPort(ip, strconv.Itoa(int(port))))
 			if err != nil {
@@ -92,8 +108,48 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 	flags.Uint64Var(&limit, "body-limit-mb", uint64(c.BodyLimit>>20), "largest request in MiB")
 	flags.IntVar(&c.BuilderCache, "payload-builder-cache-size", c.BuilderCache, "payloads for clients to remember")
 	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
-	flags.String("network", "mainnet", "the original's; not needed: the execution client tells the forks")
+	flags.StringVar(&network, "network", "mainnet", "network whose forks hold: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the one of the execution client's chain id")
+	flags.StringVar(&networkConfig, "network-config", "", "genesis file of the execution client with the forks of another network")
+	flags.StringVar(&beaconURL, "beacon", "", "a beacon node that tells the network's forks, instead")
+	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
+}
+
+// firstAnswer is how long the start waits for nodes that tell their network.
+const firstAnswer = 5 * time.Second
+
+// eelNetwork returns the network that the flags name, nil if it is the execution client's to tell.
+func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network, error) {
+	switch {
+	case file != "":
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("--network-config: %w", err)
+		}
+		defer func() { _ = f.Close() }() // read only
+		n, err := eel.ReadNetwork(f)
+		if err != nil {
+			return nil, fmt.Errorf("--network-config %s: %w", file, err)
+		}
+		return n, nil
+	case beaconURL != "":
+		client, err := beacon.New([]string{beaconURL}, beacon.Options{Timeout: firstAnswer, Logger: slog.Default()})
+		if err != nil {
+			return nil, fmt.Errorf("--beacon: %w", err)
+		}
+		n, err := client.Network(cmd.Context())
+		if err != nil {
+			return nil, fmt.Errorf("--beacon: %w", err)
+		}
+		return eel.NetworkOf(n), nil
+	case cmd.Flags().Changed("network"):
+		n, err := eel.NetworkNamed(name)
+		if err != nil {
+			return nil, usagef("--network: %v", err)
+		}
+		return n, nil
+	}
+	return nil, nil
 }
 
 // readClientSecrets reads the names and secrets of clients.

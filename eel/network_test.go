@@ -1,0 +1,151 @@
+package eel
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"blockprint"
+)
+
+// TestNetworks: the tables are in order, and agree with what the root knows of Electra.
+func TestNetworks(t *testing.T) {
+	for _, n := range Networks() {
+		if !slices.IsSorted(n.Forks[:]) || !slices.IsSortedFunc(n.Blobs, func(a, b BlobParameters) int { return int(a.From) - int(b.From) }) {
+			t.Errorf("%s: not in order: %+v", n.Name, n)
+		}
+		if n.Blobs[0].From != n.Forks[Cancun] {
+			t.Errorf("%s: blobs from %d, Cancun from %d", n.Name, n.Blobs[0].From, n.Forks[Cancun])
+		}
+		slot, err := blockprint.ElectraSlot(n.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seconds := uint64(12)
+		if n.Name == "gnosis" {
+			seconds = 5
+		}
+		if at := n.Genesis + uint64(slot)*seconds; at != n.Forks[Prague] {
+			t.Errorf("%s: Prague at %d, Electra at %d", n.Name, n.Forks[Prague], at)
+		}
+		for f := Shanghai; f < numForks; f++ { // forks begin with an epoch
+			if at := n.Forks[f]; at != Unscheduled && at != 0 && (at-n.Genesis)%(seconds*16) != 0 {
+				t.Errorf("%s: %s at %d is in the middle of an epoch", n.Name, f, at)
+			}
+		}
+	}
+	if b := Networks()[0].blobsAt(1766000000); b == nil || b.Max != 15 {
+		t.Errorf("blobs of mainnet after its first change: %+v", b)
+	}
+	if b := Networks()[0].blobsAt(1); b != nil {
+		t.Errorf("blobs of mainnet before there were any: %+v", b)
+	}
+}
+
+// TestReadNetwork: genesis files of execution clients.
+func TestReadNetwork(t *testing.T) {
+	f, err := os.Open(filepath.Join("..", "nodetest", "geth", "genesis-amsterdam.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	n, err := ReadNetwork(f)
+	if err != nil || n.ChainID != 1337 || n.Forks[Osaka] != 0 || n.Forks[Amsterdam] != 1700000120 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if early, late := n.blobsAt(1), n.blobsAt(1700000120); early.Max != 9 || late.Max != 21 {
+		t.Errorf("blobs %+v, then %+v", early, late)
+	}
+	for text, want := range map[string]string{
+		`x`:                                   "it is no JSON",
+		`{}`:                                  "chainId is missing",
+		`{"config":[]}`:                       "is no object",
+		`{"chainId":1,"cancunTime":5}`:        "cancunTime is there, but no time of Shanghai before it",
+		`{"chainId":1,"shanghaiTime":"soon"}`: `shanghaiTime: expected a number, not "soon"`,
+		`{"chainId":1,"shanghaiTime":0,"cancunTime":0,"blobSchedule":{"cancun":{"max":3}}}`:                                            "blobSchedule: cancun: expected target, max",
+		`{"chainId":1,"paxTime":4,"blobSchedule":{"pax":{"target":1,"max":3,"baseFeeUpdateFraction":1}}}`:                              `fork "pax" is not known here`,
+		`{"chainId":1,"shanghaiTime":0,"cancunTime":3,"blobSchedule":{"cancun":{"target":4,"max":3,"baseFeeUpdateFraction":3338477}}}`: "cancun",
+	} {
+		if _, err := ReadNetwork(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestNetworkOf: a beacon node's epochs become times.
+func TestNetworkOf(t *testing.T) {
+	beacon := &blockprint.Network{Spec: blockprint.MainnetSpec(), GenesisTime: time.Unix(1606824023, 0)}
+	beacon.UnknownForks = map[string]blockprint.Epoch{"gloas": 500000}
+	n := NetworkOf(beacon)
+	want := Networks()[0].Forks
+	want[Amsterdam] = 1606824023 + 500000*384
+	if n.Forks != want || n.Genesis != 1606824023 {
+		t.Errorf("%+v", n)
+	}
+	beacon.UnknownForks, beacon.ForkEpochs[blockprint.Fulu] = nil, blockprint.FarFuture
+	if n := NetworkOf(beacon); n.Forks[Osaka] != Unscheduled || n.Forks[Amsterdam] != Unscheduled {
+		t.Errorf("what is not scheduled: %+v", n.Forks)
+	}
+}
+
+// TestSchedule: which versions a time allows, and that the execution client's word is above the table's.
+func TestSchedule(t *testing.T) {
+	quiet := slog.New(slog.DiscardHandler)
+	mainnet, err := NetworkNamed("mainnet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shanghai, cancun, prague, osaka := mainnet.Forks[Shanghai], mainnet.Forks[Cancun], mainnet.Forks[Prague], mainnet.Forks[Osaka]
+	s := newSchedule(mainnet, quiet)
+	check := func(name string, version int, at uint64, want bool) {
+		t.Helper()
+		err := s.check(name, version, at)
+		if refused, ok := errors.AsType[*rpcError](err); (err == nil) != want || err != nil && (!ok || refused.Code != codeUnsupportedFork) {
+			t.Errorf("%sV%d at %d: %v", name, version, at, err)
+		}
+	}
+	check("engine_newPayload", 1, shanghai-1, true)
+	check("engine_newPayload", 1, shanghai, false)
+	check("engine_newPayload", 2, shanghai, true)
+	check("engine_newPayload", 2, cancun, false)
+	check("engine_newPayload", 3, cancun-1, false)
+	check("engine_newPayload", 3, cancun, true)
+	check("engine_newPayload", 4, prague-1, false)
+	check("engine_newPayload", 4, osaka, true)
+	check("engine_newPayload", 5, osaka, true) // Amsterdam's time is not known
+	check("engine_forkchoiceUpdated", 3, osaka, true)
+	check("engine_forkchoiceUpdated", 3, cancun-1, false)
+	check("engine_getPayload", 4, osaka, false)
+
+	amsterdam := osaka + 1000
+	s.accepted(5, amsterdam, true)
+	check("engine_newPayload", 4, amsterdam, false)
+	check("engine_newPayload", 4, amsterdam-1, true) // perhaps it began then
+	check("engine_newPayload", 5, amsterdam-1, true)
+	check("engine_forkchoiceUpdated", 3, amsterdam+12, false)
+
+	s.accepted(4, prague-24, true) // it was moved
+	check("engine_newPayload", 4, prague-24, true)
+	check("engine_newPayload", 3, prague-24, false)
+	check("engine_newPayload", 3, prague-36, true)
+	if mainnet.Forks[Prague] != prague {
+		t.Error("the table itself was changed")
+	}
+
+	s = newSchedule(mainnet, quiet)
+	s.accepted(3, prague+24, true) // it was put off
+	check("engine_newPayload", 3, prague+24, true)
+
+	s = newSchedule(nil, quiet) // nothing is known
+	check("engine_newPayload", 1, osaka, true)
+	check("engine_newPayload", 5, 0, true)
+	s.accepted(2, cancun, false)
+	check("engine_newPayload", 1, cancun, true)
+	s.accepted(2, cancun, true)
+	check("engine_newPayload", 1, cancun, false)
+}
