@@ -60,7 +60,7 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	defer func() { e.stored.Release(held) }()
 	// A client that stops in the middle of a body must not hold its share for ever. Not all writers know deadlines.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	c, t, body, err := e.known.read(http.MaxBytesReader(w, r.Body, e.c.BodyLimit), r.ContentLength, hold)
+	c, same, body, err := e.known.read(http.MaxBytesReader(w, r.Body, e.c.BodyLimit), r.ContentLength, hold)
 	if err != nil {
 		unread(w, err)
 		return
@@ -68,8 +68,8 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/json")
 	var out any
-	if t != nil {
-		out = e.answerClient(r.Context(), c, t, who)
+	if same != nil {
+		out = e.answerClient(r.Context(), c, same, who)
 	} else {
 		defer release(body)
 		out = e.answerBody(r.Context(), body.Bytes(), who)
@@ -93,8 +93,8 @@ func (e *Eel) answerBody(ctx context.Context, body []byte, who string) any {
 	return replies[0]
 }
 
-// answerClient answers one call. t is the spelling of its parameters if that is known.
-func (e *Eel) answerClient(ctx context.Context, c *call, t *spelling, who string) reply {
+// answerClient answers one call. same is a known one that says the same as this one, nil if there is none.
+func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who string) reply {
 	began := time.Now()
 	if slices.Contains(proxied, c.Method) {
 		r, outcome := e.proxy(ctx, c)
@@ -102,7 +102,7 @@ func (e *Eel) answerClient(ctx context.Context, c *call, t *spelling, who string
 		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", outcome)
 		return r
 	}
-	a, err := e.call(ctx, c, t)
+	a, err := e.call(ctx, c, same)
 	if err != nil {
 		a.outcome = "error"
 		if refused, ok := errors.AsType[*rpcError](err); ok && refused.Code == codeUnsupportedFork {
@@ -126,13 +126,13 @@ func (e *Eel) answerClient(ctx context.Context, c *call, t *spelling, who string
 }
 
 // call answers from memory.
-func (e *Eel) call(ctx context.Context, c *call, t *spelling) (answered, error) {
+func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, error) {
 	if !slices.Contains(served, c.Method) {
 		return answered{}, &rpcError{Code: codeMethodNotFound, Message: "the method " + c.Method + " is not served to clients that share an execution client"}
 	}
 	switch name, version := versioned(c.Method); name {
 	case "engine_newPayload":
-		return e.newPayload(ctx, c, version, t)
+		return e.newPayload(ctx, c, version, same)
 	case "engine_forkchoiceUpdated":
 		return e.forkchoiceUpdated(ctx, version, c.Params)
 	case "engine_getPayload":
@@ -152,20 +152,33 @@ func (e *Eel) call(ctx context.Context, c *call, t *spelling) (answered, error) 
 	return e.capabilities(ctx, c)
 }
 
+// check checks a call of newPayload, unless one that says the same is known or being checked.
+func (e *Eel) check(c *call, version int) (*knownCall, error) {
+	own, err := newKnownCall(c.Method, c.Params)
+	if err != nil {
+		return nil, invalidParams("execution payload: %v", err)
+	}
+	same, mine := e.known.claim(own, own.clone) // the body's memory is used again
+	if mine {
+		p, failure, err := parseNewPayload(version, c.Params)
+		var found checked
+		if err == nil {
+			found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
+		}
+		e.known.settle(same, found, err)
+	}
+	return same, nil
+}
+
 // newPayload answers engine_newPayload. What contradicts itself is invalid whatever the controller may say.
-func (e *Eel) newPayload(ctx context.Context, c *call, version int, t *spelling) (answered, error) {
-	if t == nil {
-		mine := false
-		if t, mine = e.known.claim(c.Method, c.raw); mine {
-			p, failure, err := parseNewPayload(version, c.Params)
-			var found checked
-			if err == nil {
-				found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
-			}
-			e.known.settle(t, found, err)
+func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownCall) (answered, error) {
+	if same == nil {
+		var err error
+		if same, err = e.check(c, version); err != nil {
+			return answered{}, err
 		}
 	}
-	p, err := t.wait(ctx)
+	p, err := same.wait(ctx)
 	if err != nil {
 		return answered{}, err
 	}

@@ -20,8 +20,9 @@ const controllerName = "controller"
 type lesson struct {
 	*call
 	version int
-	// payload is set for newPayload.
+	// payload and known are set for newPayload.
 	payload *payload
+	known   *knownCall
 	// forkchoice is set for forkchoiceUpdated.
 	forkchoice *forkchoice
 }
@@ -38,7 +39,11 @@ func lessons(body []byte) (calls []call, out []lesson, batch bool) {
 		l := lesson{call: c, version: version}
 		switch name {
 		case "engine_newPayload":
-			if l.payload = parseHeader(c.Params[0]); l.payload != nil {
+			var err error
+			if l.known, err = newKnownCall(c.Method, c.Params); err != nil {
+				continue
+			}
+			if l.payload = l.known.header(); l.payload != nil {
 				out = append(out, l)
 			}
 		case "engine_forkchoiceUpdated":
@@ -50,21 +55,21 @@ func lessons(body []byte) (calls []call, out []lesson, batch bool) {
 	return calls, out, batch
 }
 
-// parseHeader reads of a payload what is learned of it: nil if that cannot be read.
-func parseHeader(raw json.RawMessage) *payload {
+// header reads of a payload what is learned of it: nil if that cannot be read.
+func (c *knownCall) header() *payload {
 	p := &payload{}
-	err := jx.DecodeBytes(raw).ObjBytes(func(d *jx.Decoder, name []byte) error {
-		switch string(name) {
-		case "transactions", "logsBloom", "blockAccessList":
-			return d.Skip()
+	for _, name := range []string{
+		"blockHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals",
+	} {
+		raw, ok := c.fields[name]
+		if !ok || string(raw) == "null" {
+			continue
 		}
-		read, ok := fields[string(name)]
-		if !ok || d.Next() == jx.Null {
-			return d.Skip()
+		if err := fields[name](p, jx.DecodeBytes(raw)); err != nil {
+			return nil
 		}
-		return read(p, d)
-	})
-	if err != nil || p.BlockHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil {
+	}
+	if p.BlockHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil {
 		return nil
 	}
 	return p
@@ -222,11 +227,9 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 	if s.Status == statusValid {
 		e.builder.learn(*p.BlockHash, p.header())
 		e.schedule.accepted(l.version, uint64(*p.Timestamp), p.Withdrawals != nil)
-		raw := l.raw
-		if batch {
-			raw = bytes.Clone(raw) // else all of the batch were kept
+		if !batch { // of which all would be kept
+			e.known.learn(l.known, checked{block: *p.BlockHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp)})
 		}
-		e.known.learn(l.Method, raw, checked{block: *p.BlockHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp)})
 	}
 	e.memory.learnPayload(*p.BlockHash, uint64(*p.Number), s)
 	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", *p.BlockHash, "number", uint64(*p.Number), "outcome", s.Status)

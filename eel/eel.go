@@ -62,8 +62,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// knownBytes is how much of newPayload calls is kept to recognise others by: a few slots of large payloads, each as six clients
-// write it.
+// knownBytes is how much of newPayload calls is kept to recognise others by: some slots of large payloads.
 const knownBytes = 64 << 20
 
 // Eel answers consensus clients.
@@ -107,7 +106,7 @@ func New(c Config) (*Eel, error) {
 	if c.BodyLimit < 1 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the limit of bodies is %d bytes, it must be at least 1", c.BodyLimit)
 	}
-	e := &Eel{c: c, known: newKnown(knownBytes), schedule: newSchedule(c.Network, c.Logger), stored: semaphore.NewWeighted(2 * c.BodyLimit)}
+	e := &Eel{c: c, known: &known{limit: knownBytes, count: 2 * c.PayloadCache}, schedule: newSchedule(c.Network, c.Logger), stored: semaphore.NewWeighted(2 * c.BodyLimit)}
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}

@@ -1,18 +1,23 @@
 package eel
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/go-faster/jx"
 )
 
 // To read and hash a payload of a megabyte takes milliseconds, and every client sends the same one. What was found to be
-// right is therefore kept as it was written: the next call that is written alike is compared while it is read, which costs
-// less than to store it. Clients of one implementation write alike; ids differ, and are not part of what is compared.
+// right is therefore kept as it was written, field by field: a call whose fields have the same values, in whatever order, is
+// recognised while it is read, which costs less than to store it.
 
 // checked is what newPayload parameters were found to be.
 type checked struct {
@@ -22,189 +27,160 @@ type checked struct {
 	failure string
 }
 
-// spelling is the parameters of a newPayload call as they were written.
-type spelling struct {
+// knownCall is a call of newPayload as it was written.
+type knownCall struct {
 	method string
-	params []byte // the array
+	fields map[string][]byte // the payload's, as JSON
+	others [][]byte          // the parameters behind it, as JSON
+	size   int               // bytes
 	ready  chan struct{}
 	// Once ready:
 	checked
 	err error
 }
 
-// wait returns what the spelling was found to be.
-func (t *spelling) wait(ctx context.Context) (checked, error) {
+// newKnownCall takes the parameters of a call apart. What it returns is parts of them.
+func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
+	k := &knownCall{method: method, fields: map[string][]byte{}, ready: make(chan struct{})}
+	if len(params) == 0 {
+		return nil, errors.New("there is no payload")
+	}
+	for _, p := range params {
+		k.size += len(p)
+	}
+	for _, p := range params[1:] {
+		k.others = append(k.others, p)
+	}
+	err := jx.DecodeBytes(params[0]).ObjBytes(func(d *jx.Decoder, name []byte) error {
+		if _, twice := k.fields[string(name)]; twice {
+			return fmt.Errorf("%s stands there twice", name)
+		}
+		n := string(name)
+		raw, err := d.Raw()
+		k.fields[n] = raw
+		return err
+	})
+	return k, err
+}
+
+// clone returns the call with memory of its own.
+func (c *knownCall) clone() *knownCall {
+	out := &knownCall{method: c.method, fields: make(map[string][]byte, len(c.fields)), size: c.size, ready: make(chan struct{})}
+	for name, v := range c.fields {
+		out.fields[name] = bytes.Clone(v)
+	}
+	for _, o := range c.others {
+		out.others = append(out.others, bytes.Clone(o))
+	}
+	return out
+}
+
+// wait returns what the call was found to be.
+func (c *knownCall) wait(ctx context.Context) (checked, error) {
 	select {
-	case <-t.ready:
-		return t.checked, t.err
+	case <-c.ready:
+		return c.checked, c.err
 	case <-ctx.Done():
 		return checked{}, ctx.Err()
 	}
 }
 
-// beginning is how many bytes of the parameters find a spelling: they hold a hash or two, in any order of the fields that is in use.
-const beginning = 256
+// same tells whether two calls say the same.
+func (c *knownCall) same(o *knownCall) bool {
+	return c.method == o.method && maps.EqualFunc(c.fields, o.fields, bytes.Equal) && slices.EqualFunc(c.others, o.others, bytes.Equal)
+}
 
-// known are spellings, as many as fit into the limit.
+// known are calls, the newest last, as many as fit into the limits.
 type known struct {
-	limit int // bytes
+	limit, count int // bytes, calls
 
-	mu      sync.Mutex
-	bytes   int
-	right   *simplelru.LRU[string, *spelling] // by their beginnings
-	pending map[string]*spelling              // those that are being checked
+	mu    sync.Mutex
+	bytes int
+	calls []*knownCall
 }
 
-func newKnown(limit int) *known {
-	k := &known{limit: limit, pending: map[string]*spelling{}}
-	// The count is bounded by the bytes.
-	k.right, _ = simplelru.NewLRU(1<<20, func(_ string, t *spelling) { k.bytes -= len(t.params) })
-	return k
+func (k *known) all() []*knownCall {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.calls)
 }
 
-// find returns a spelling that begins like these parameters, nil if there is none.
-func (k *known) find(params []byte) *spelling {
-	if len(params) < beginning {
-		return nil
+// claim returns the known call that says the same as this one, which may still be being checked. If there is none, it keeps
+// what own makes, and the caller has to check that: mine.
+func (k *known) claim(c *knownCall, own func() *knownCall) (same *knownCall, mine bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if i := slices.IndexFunc(k.calls, c.same); i >= 0 {
+		return k.calls[i], false
+	}
+	c = own()
+	k.keep(c)
+	return c, true
+}
+
+// settle tells what a claimed call was found to be. Only right ones stay.
+func (k *known) settle(c *knownCall, found checked, err error) {
+	c.checked, c.err = found, err
+	close(c.ready)
+	if err == nil && found.failure == "" {
+		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if t, ok := k.right.Get(string(params[:beginning])); ok {
-		return t
+	if i := slices.Index(k.calls, c); i >= 0 {
+		k.drop(i)
 	}
-	return k.pending[string(params[:beginning])]
 }
 
-// claim returns the spelling that has these parameters, and whether the caller is the one who has to check it.
-func (k *known) claim(method string, params []byte) (t *spelling, mine bool) {
-	if t := k.find(params); t != nil && t.method == method && bytes.Equal(t.params, params) {
-		return t, false
-	}
-	t = &spelling{method: method, params: bytes.Clone(params), ready: make(chan struct{})}
-	if len(params) >= beginning {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if _, taken := k.pending[string(params[:beginning])]; !taken {
-			k.pending[string(params[:beginning])] = t
-		}
-	}
-	return t, true
-}
-
-// settle tells what a claimed spelling was found to be. Right ones are kept.
-func (k *known) settle(t *spelling, c checked, err error) {
-	t.checked, t.err = c, err
-	close(t.ready)
-	if len(t.params) < beginning {
-		return
-	}
-	key := string(t.params[:beginning])
+// learn keeps a call that the execution client has found valid: there is nothing left to check.
+func (k *known) learn(c *knownCall, found checked) {
+	c.checked = found
+	close(c.ready)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pending[key] == t {
-		delete(k.pending, key)
-	}
-	if err == nil && c.failure == "" {
-		k.keep(key, t)
+	if !slices.ContainsFunc(k.calls, c.same) {
+		k.keep(c)
 	}
 }
 
-// learn keeps the spelling of a call that the execution client has found valid: there is nothing left to check.
-func (k *known) learn(method string, params []byte, c checked) {
-	if len(params) < beginning {
+// keep adds a call and drops the oldest ones that no longer fit. The lock is held.
+func (k *known) keep(c *knownCall) {
+	if c.size > k.limit {
 		return
 	}
-	t := &spelling{method: method, params: params, ready: make(chan struct{}), checked: c}
-	close(t.ready)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.keep(string(params[:beginning]), t)
-}
-
-// keep adds a spelling and drops the oldest ones that no longer fit. The lock is held.
-func (k *known) keep(key string, t *spelling) {
-	if len(t.params) > k.limit {
-		return
-	}
-	if _, ok := k.right.Peek(key); ok {
-		k.right.Remove(key)
-	}
-	k.right.Add(key, t)
-	k.bytes += len(t.params)
-	for k.bytes > k.limit {
-		k.right.RemoveOldest()
+	k.calls = append(k.calls, c)
+	k.bytes += c.size
+	for k.bytes > k.limit || len(k.calls) > k.count {
+		k.drop(0)
 	}
 }
 
-// chunkSize is how much of a body is read at once.
-const chunkSize = 64 << 10
+func (k *known) drop(i int) {
+	k.bytes -= k.calls[i].size
+	k.calls = slices.Delete(k.calls, i, i+1)
+}
 
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
-
-// envelopeSize is the most that may stand before and after the parameters of a call that is compared.
-const envelopeSize = 1 << 10
-
-// read reads a body of that size, -1 if it is not known. If it is a newPayload call with a known spelling, it returns the
-// call without its parameters, and the spelling; else the body, which release gives back. hold is asked before a body is stored.
-func (k *known) read(r io.Reader, size int64, hold func() error) (c *call, t *spelling, body *bytes.Buffer, err error) {
-	chunk := *chunks.Get().(*[]byte) //nolint:errcheck // the pool's own
-	defer chunks.Put(&chunk)
-	n, err := io.ReadAtLeast(r, chunk, envelopeSize+beginning)
-	whole := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-	if err != nil && !whole {
+// read reads a body of that size, -1 if it is not known. If it is a newPayload call that says the same as a known one, it
+// returns the call without its parameters, and the known one; else the body, which release gives back. hold is asked before
+// a body is stored.
+func (k *known) read(r io.Reader, size int64, hold func() error) (c *call, same *knownCall, body *bytes.Buffer, err error) {
+	t := newTape(r)
+	defer t.release()
+	if c, same = t.recognise(k.all()); same != nil {
+		return c, same, nil, nil
+	}
+	if err := hold(); err != nil {
 		return nil, nil, nil, err
 	}
-	start := -1
-	if !whole {
-		if start = paramsAt(chunk[:envelopeSize]); start >= 0 {
-			t = k.find(chunk[start:n])
-		}
+	body = bodies.Get().(*bytes.Buffer) //nolint:errcheck // the pool's own
+	if size > 0 {
+		body.Grow(int(size) + bytes.MinRead)
 	}
-	if t == nil {
-		body, err = rest(r, size, hold, chunk[:n])
-		return nil, nil, body, err
+	if err := t.rest(body); err != nil {
+		release(body)
+		return nil, nil, nil, err
 	}
-	head := bytes.Clone(chunk[:start])
-	matched, got := 0, chunk[start:n]
-	for ended := false; ; {
-		l := min(len(got), len(t.params)-matched)
-		if !bytes.Equal(got[:l], t.params[matched:matched+l]) || ended && matched+l < len(t.params) {
-			break
-		}
-		if matched += l; matched == len(t.params) {
-			tail := bytes.Clone(got[l:])
-			for !ended && len(tail) <= envelopeSize {
-				n, err := r.Read(chunk)
-				tail = append(tail, chunk[:n]...)
-				if ended = errors.Is(err, io.EOF); err != nil && !ended {
-					return nil, nil, nil, err
-				}
-			}
-			if c := envelope(head, tail, t.method); ended && c != nil {
-				return c, t, nil, nil
-			}
-			got = tail
-			break
-		}
-		n, err := r.Read(chunk)
-		if ended = errors.Is(err, io.EOF); err != nil && !ended {
-			return nil, nil, nil, err
-		}
-		got = chunk[:n]
-	}
-	body, err = rest(r, size, hold, head, t.params[:matched], got)
-	return nil, nil, body, err
-}
-
-// envelope reads what stands around the parameters of a call; nil if that is no call of the method.
-func envelope(head, tail []byte, method string) *call {
-	text := make([]byte, 0, len(head)+2+len(tail))
-	text = append(append(append(text, head...), "[]"...), tail...)
-	calls, batch, err := parseCalls(text)
-	if err != nil || batch || calls[0].Method != method || len(calls[0].Params) > 0 {
-		return nil
-	}
-	return &calls[0]
+	return nil, nil, body, nil
 }
 
 // bodies are buffers of whole bodies. Very large ones are not kept.
@@ -219,78 +195,242 @@ func release(b *bytes.Buffer) {
 	}
 }
 
-// rest reads what is left of a body, behind the parts that were read already.
-func rest(r io.Reader, size int64, hold func() error, parts ...[]byte) (*bytes.Buffer, error) {
-	if err := hold(); err != nil {
-		return nil, err
-	}
-	body := bodies.Get().(*bytes.Buffer) //nolint:errcheck // the pool's own
-	if size > 0 {
-		body.Grow(int(size) + bytes.MinRead)
-	}
-	for _, p := range parts {
-		_, _ = body.Write(p) // never fails
-	}
-	if _, err := body.ReadFrom(r); err != nil {
-		release(body)
-		return nil, err
-	}
-	return body, nil
+// tape reads a body and remembers what it has read, so that it can be read again in another way.
+type tape struct {
+	in    *bufio.Reader
+	parts [][]byte // what was read: values that are known, and what stands between them
+	loose []byte   // what was read since the last part
+	total int      // bytes of what stands between values
 }
 
-// paramsAt returns where the parameters of a call begin, of which b is the beginning: -1 if what stands before them is more
-// than names and simple values.
-func paramsAt(b []byte) int {
-	i := 0
-	blank := func() {
-		for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
-			i++
+// chunkSize is how much of a body is read at once.
+const chunkSize = 256 << 10
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, chunkSize) }}
+
+func newTape(r io.Reader) *tape {
+	t := &tape{in: readers.Get().(*bufio.Reader)} //nolint:errcheck // the pool's own
+	t.in.Reset(r)
+	return t
+}
+
+func (t *tape) release() {
+	t.in.Reset(nil)
+	readers.Put(t.in)
+}
+
+// rest writes all of the body: what was read, and what was not yet.
+func (t *tape) rest(body *bytes.Buffer) error {
+	for _, p := range append(t.parts, t.loose) {
+		_, _ = body.Write(p) // never fails
+	}
+	_, err := body.ReadFrom(t.in)
+	return err
+}
+
+// mostLoose is how much may stand between values: names, punctuation, blanks, and the simple values of the envelope.
+const mostLoose = 8 << 10
+
+// byte reads the next one.
+func (t *tape) byte() (byte, bool) {
+	b, err := t.in.ReadByte()
+	if err != nil {
+		return 0, false
+	}
+	t.loose = append(t.loose, b)
+	t.total++
+	return b, t.total <= mostLoose
+}
+
+// blank reads blanks, and tells which byte follows.
+func (t *tape) blank() byte {
+	for {
+		b, err := t.in.Peek(1)
+		if err != nil {
+			return 0
+		}
+		if b[0] != ' ' && b[0] != '\n' && b[0] != '\r' && b[0] != '\t' {
+			return b[0]
+		}
+		if _, ok := t.byte(); !ok {
+			return 0
 		}
 	}
-	is := func(c byte) bool {
-		blank()
-		if i < len(b) && b[i] == c {
-			i++
-			return true
-		}
+}
+
+// take reads a byte if it follows, with blanks before it.
+func (t *tape) take(c byte) bool {
+	if t.blank() != c {
 		return false
 	}
-	quoted := func() (string, bool) {
-		if !is('"') {
-			return "", false
+	_, ok := t.byte()
+	return ok
+}
+
+// word reads a simple value: a string without escapes, a number, a literal. It is returned with its quotes.
+func (t *tape) word() ([]byte, bool) {
+	quoted := t.blank() == '"'
+	from := len(t.loose)
+	for n := 0; ; n++ {
+		next, err := t.in.Peek(1)
+		if err != nil {
+			return nil, false
 		}
-		from := i
-		for i < len(b) && b[i] != '"' && b[i] != '\\' {
-			i++
+		c := next[0]
+		end := c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t'
+		if !quoted && (end || c == '"' || c == '{' || c == '[' || c == ':') {
+			return bytes.Clone(t.loose[from:]), n > 0 && end
 		}
-		return string(b[from:i]), is('"')
+		if c == '\\' || c < ' ' {
+			return nil, false
+		}
+		if _, ok := t.byte(); !ok {
+			return nil, false
+		}
+		if quoted && c == '"' && n > 0 {
+			return bytes.Clone(t.loose[from:]), true
+		}
 	}
-	if !is('{') {
-		return -1
+}
+
+// name reads the name of a field and the colon behind it.
+func (t *tape) name() (string, bool) {
+	if t.blank() != '"' {
+		return "", false
 	}
+	w, ok := t.word()
+	if !ok || !t.take(':') {
+		return "", false
+	}
+	t.blank()
+	return string(w[1 : len(w)-1]), true
+}
+
+// match reads a value if it follows; what is not read is left.
+func (t *tape) match(value []byte) bool {
+	t.parts, t.loose = append(t.parts, t.loose), nil
+	for left := value; ; {
+		if len(left) == 0 {
+			t.parts = append(t.parts, value)
+			return true
+		}
+		if t.in.Buffered() == 0 {
+			_, _ = t.in.Peek(1) // an error comes again
+		}
+		b, _ := t.in.Peek(min(len(left), t.in.Buffered()))
+		if len(b) == 0 || !bytes.Equal(b, left[:len(b)]) {
+			t.parts = append(t.parts, value[:len(value)-len(left)])
+			return false
+		}
+		_, _ = t.in.Discard(len(b)) // they are there
+		left = left[len(b):]
+	}
+}
+
+// glance is how much of a value tells apart which known one it may be.
+const glance = 256
+
+// narrow reads a value that one of the calls has, and returns those that have it.
+func (t *tape) narrow(calls []*knownCall, value func(*knownCall) []byte) []*knownCall {
+	_, _ = t.in.Peek(1) // an error comes again
+	ahead, _ := t.in.Peek(min(glance, t.in.Buffered()))
+	calls = slices.DeleteFunc(calls, func(c *knownCall) bool {
+		v := value(c)
+		n := min(len(v), len(ahead))
+		return n == 0 || !bytes.Equal(v[:n], ahead[:n])
+	})
+	if len(calls) == 0 || !t.match(value(calls[len(calls)-1])) { // the newest
+		return nil
+	}
+	v := value(calls[len(calls)-1])
+	return slices.DeleteFunc(calls, func(c *knownCall) bool { return !bytes.Equal(value(c), v) })
+}
+
+// recognise reads a call that says the same as one of those, nil if there is none.
+func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
+	if len(calls) == 0 || !t.take('{') {
+		return nil, nil
+	}
+	out := &call{}
+	seen := map[string]bool{}
+	var same *knownCall
 	for {
-		name, ok := quoted()
-		if !ok || !is(':') {
-			return -1
+		name, ok := t.name()
+		if !ok || seen[name] {
+			return nil, nil
 		}
-		blank()
+		seen[name] = true
 		if name == "params" {
-			if i < len(b) && b[i] == '[' {
-				return i
-			}
-			return -1
-		}
-		if i < len(b) && b[i] == '"' {
-			if _, ok := quoted(); !ok {
-				return -1
+			if same = t.params(calls); same == nil {
+				return nil, nil
 			}
 		} else {
-			for i < len(b) && b[i] != ',' && b[i] != '{' && b[i] != '[' && b[i] != '}' {
-				i++
+			w, ok := t.word()
+			if !ok {
+				return nil, nil
+			}
+			switch name {
+			case "id":
+				out.ID = w
+			case "method":
+				out.Method = string(bytes.Trim(w, `"`))
 			}
 		}
-		if !is(',') {
-			return -1
+		if t.take('}') {
+			break
+		}
+		if !t.take(',') {
+			return nil, nil
 		}
 	}
+	t.blank()
+	_, err := t.in.Peek(1)
+	if !errors.Is(err, io.EOF) || same == nil || out.Method != same.method || out.ID != nil && !json.Valid(out.ID) {
+		return nil, nil
+	}
+	return out, same
+}
+
+// params reads the parameters of one of the calls.
+func (t *tape) params(calls []*knownCall) *knownCall {
+	if !t.take('[') || !t.take('{') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for {
+		name, ok := t.name()
+		if !ok || seen[name] {
+			return nil
+		}
+		seen[name] = true
+		if calls = t.narrow(calls, func(c *knownCall) []byte { return c.fields[name] }); calls == nil {
+			return nil
+		}
+		if t.take('}') {
+			break
+		}
+		if !t.take(',') {
+			return nil
+		}
+	}
+	others := 0
+	for ; !t.take(']'); others++ {
+		if !t.take(',') {
+			return nil
+		}
+		t.blank()
+		if calls = t.narrow(calls, func(c *knownCall) []byte {
+			if others >= len(c.others) {
+				return nil
+			}
+			return c.others[others]
+		}); calls == nil {
+			return nil
+		}
+	}
+	i := slices.IndexFunc(calls, func(c *knownCall) bool { return len(c.fields) == len(seen) && len(c.others) == others })
+	if i < 0 {
+		return nil
+	}
+	return calls[i]
 }

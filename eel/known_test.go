@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,29 +15,65 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestKnownSame: whatever is done to a body whose parameters are known, and however it comes in, either it is found to be a
-// call with just these parameters, or it is read as it is.
+// knownOf makes a call of parameters as they are written.
+func knownOf(t testing.TB, method, params string) *knownCall {
+	t.Helper()
+	var list []json.RawMessage
+	if err := json.Unmarshal([]byte(params), &list); err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKnownCall(method, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestKnownSame: whatever is done to a body whose call is known, and however it comes in, either it is found to be a call that
+// says the same, or it is read as it is.
 func TestKnownSame(t *testing.T) {
-	k := newKnown(1 << 20)
-	params := `[{"parentHash":"` + strings.Repeat("ab", 200) + `","transactions":["` + strings.Repeat("0123456789", chunkSize/8) + `"]},[]]`
-	k.learn("engine_newPayloadV3", []byte(params), checked{number: 7})
+	k := &known{limit: 1 << 20, count: 10}
+	fields := []string{
+		`"parentHash":"` + strings.Repeat("ab", 200) + `"`, `"blockNumber":"0x1"`, `"transactions":["` + strings.Repeat("0123456789", chunkSize/8) + `"]`, `"withdrawals":[]`,
+	}
+	k.learn(knownOf(t, "engine_newPayloadV3", `[{`+strings.Join(fields, ",")+`},[],"0x5"]`), checked{number: 7})
+	k.learn(knownOf(t, "engine_newPayloadV3", `[{"blockNumber":"0x2",`+fields[0]+`},[],"0x5"]`), checked{number: 8})
 	hold := func() error { return nil }
-	recognised, read := 0, 0
+	recognised, read := map[uint64]int{}, 0
 	rapid.Check(t, func(t *rapid.T) {
-		head := rapid.SampledFrom([]string{
-			`{"jsonrpc":"2.0","method":"engine_newPayloadV3","params":`, `{"id": 5, "jsonrpc" : "2.0","method":"engine_newPayloadV3" , "params" : `, `{"params":`,
-			`{"method":"engine_newPayloadV4","params":`, `{"method":{"a":1},"params":`, `[{"method":"engine_newPayloadV3","params":`, `{"x":"\"params\":[","method":"engine_newPayloadV3","params":`,
-			`{"id":"` + strings.Repeat("x", envelopeSize) + `","method":"engine_newPayloadV3","params":`,
-		}).Draw(t, "head")
-		tail := rapid.SampledFrom([]string{
-			`}`, `,"id":17}`, ` , "id" : "a" }` + "\n", `,"method":"engine_newPayloadV3"}`, `,"method":"engine_getPayloadV3"}`, `,"params":[1]}`, `}}`, ``, `}]`,
-			`,"id":"` + strings.Repeat("y", envelopeSize) + `"}`,
-		}).Draw(t, "tail")
-		body := []byte(head + params + tail)
-		switch rapid.IntRange(0, 3).Draw(t, "change") {
-		case 1:
+		// Mostly what can be recognised, with a thing or two that cannot.
+		choose := func(name string, good, bad []string) string {
+			if rapid.IntRange(0, 5).Draw(t, name+" is bad") == 5 {
+				return rapid.SampledFrom(bad).Draw(t, name)
+			}
+			return rapid.SampledFrom(good).Draw(t, name)
+		}
+		head := choose("head", []string{
+			`{"jsonrpc":"2.0","method":"engine_newPayloadV3","params":`, `{"id": 5, "jsonrpc" : "2.0","method":"engine_newPayloadV3" , "params" : `,
+		}, []string{
+			`{"params":`, `{"method":"engine_newPayloadV4","params":`, `{"method":{"a":1},"params":`, `[{"method":"engine_newPayloadV3","params":`,
+			`{"x":"\"params\":[","method":"engine_newPayloadV3","params":`, `{"id":01,"method":"engine_newPayloadV3","params":`,
+			`{"id":"` + strings.Repeat("x", mostLoose) + `","method":"engine_newPayloadV3","params":`,
+		})
+		tail := choose("tail", []string{`}`, ` , "x" : "a" }` + "\n"}, []string{
+			`,"id":17}`, `,"method":"engine_newPayloadV3"}`, `,"method":"engine_getPayloadV3"}`, `,"params":[1]}`, `}}`, ``, `}]`, `,"id":"\u0061"}`,
+		})
+		list := rapid.Permutation(fields).Draw(t, "order")
+		switch rapid.IntRange(0, 8).Draw(t, "fields") {
+		case 6:
+			list = list[1:]
+		case 7:
+			list = append(list[1:], list[1])
+		case 3, 4, 5:
+			list = []string{fields[0], `"blockNumber":"0x2"`}
+		}
+		separator := rapid.SampledFrom([]string{",", " ,\n "}).Draw(t, "separator")
+		others := choose("others", []string{`,[],"0x5"]`, `, [] , "0x5" ]`}, []string{`,[],"0x6"]`, `,[]]`, `,[],"0x5",1]`, `]`})
+		body := []byte(head + `[{` + strings.Join(list, separator) + `}` + others + tail)
+		switch rapid.IntRange(0, 8).Draw(t, "change") {
+		case 7:
 			body[rapid.IntRange(0, len(body)-1).Draw(t, "at")] ^= byte(rapid.IntRange(1, 255).Draw(t, "by"))
-		case 2:
+		case 8:
 			body = body[:rapid.IntRange(0, len(body)).Draw(t, "length")]
 		}
 		var r io.Reader = bytes.NewReader(body)
@@ -46,11 +83,11 @@ func TestKnownSame(t *testing.T) {
 		case 2:
 			r = iotest.DataErrReader(r)
 		}
-		c, spelled, buf, err := k.read(r, int64(len(body)), hold)
+		c, same, buf, err := k.read(r, int64(len(body)), hold)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if spelled == nil {
+		if same == nil {
 			read++
 			if !bytes.Equal(buf.Bytes(), body) {
 				t.Fatalf("a body of %d bytes was read as %d others", len(body), buf.Len())
@@ -58,85 +95,87 @@ func TestKnownSame(t *testing.T) {
 			release(buf)
 			return
 		}
-		recognised++
+		recognised[same.number]++
 		calls, batch, err := parseCalls(body)
-		if err != nil || batch || len(calls) != 1 || calls[0].Method != "engine_newPayloadV3" || string(calls[0].raw) != params || !bytes.Equal(calls[0].ID, c.ID) {
-			t.Fatalf("%d bytes were taken for the known call (%v)", len(body), err)
+		if err != nil || batch || len(calls) != 1 || !bytes.Equal(calls[0].ID, c.ID) {
+			t.Fatalf("%d bytes were taken for a known call (%v)", len(body), err)
+		}
+		own, err := newKnownCall(calls[0].Method, calls[0].Params)
+		if err != nil || !own.same(same) {
+			t.Fatalf("%d bytes were taken for a known call that says something else (%v)", len(body), err)
 		}
 	})
-	if recognised == 0 || read == 0 {
-		t.Errorf("%d were recognised, %d read: too few to tell", recognised, read)
+	if recognised[7] == 0 || recognised[8] == 0 || read == 0 {
+		t.Errorf("%v were recognised, %d read: too few to tell", recognised, read)
 	}
 }
 
-// TestKnownBounded: only as much is kept as the limit allows, and what fails is not kept.
+// TestKnownBounded: only as much is kept as the limits allow, and what fails is not kept.
 func TestKnownBounded(t *testing.T) {
-	k := newKnown(10_000)
-	spelled := func(i int) []byte { return fmt.Appendf(nil, "[%09d%0990d]", i, 0) }
+	k := &known{limit: 10_000, count: 20}
+	spelled := func(i, size int) *knownCall {
+		return knownOf(t, "m", fmt.Sprintf(`[{"blockNumber":"%d","x":"%0*d"}]`, i, size, 0))
+	}
 	for i := range 50 {
-		s, mine := k.claim("m", spelled(i))
+		own := spelled(i, 1000)
+		c, mine := k.claim(own, own.clone)
 		if !mine {
 			t.Fatal("claimed before")
 		}
 		switch i % 5 {
 		case 3:
-			k.settle(s, checked{failure: "wrong"}, nil)
+			k.settle(c, checked{failure: "wrong"}, nil)
 		case 4:
-			k.settle(s, checked{}, errors.New("unreadable"))
+			k.settle(c, checked{}, errors.New("unreadable"))
 		default:
-			k.settle(s, checked{number: uint64(i)}, nil)
+			k.settle(c, checked{number: uint64(i)}, nil)
 		}
 	}
-	if k.bytes > k.limit || k.bytes < k.limit/2 || k.right.Len() != k.bytes/1001 || len(k.pending) != 0 {
-		t.Errorf("%d bytes in %d spellings, %d pending", k.bytes, k.right.Len(), len(k.pending))
+	total := 0
+	for _, c := range k.all() {
+		total += c.size
+	}
+	if k.bytes != total || total > k.limit || total < k.limit/2 {
+		t.Errorf("%d bytes, counted %d", total, k.bytes)
 	}
 	for i, want := range map[int]bool{47: true, 48: false, 49: false, 0: false} {
-		if s := k.find(spelled(i)); (s != nil) != want {
-			t.Errorf("%d: kept is %v", i, s != nil)
+		if got := slices.ContainsFunc(k.all(), spelled(i, 1000).same); got != want {
+			t.Errorf("%d: kept is %v", i, got)
 		}
 	}
-	k.learn("m", bytes.Repeat([]byte("x"), k.limit+1), checked{})
-	if k.bytes > k.limit {
-		t.Errorf("one of more than the limit is kept: %d bytes", k.bytes)
+	k.learn(spelled(99, k.limit+1), checked{})
+	for i := range 30 {
+		k.learn(spelled(i, 1), checked{})
+	}
+	if len(k.calls) != k.count || k.bytes > k.limit {
+		t.Errorf("%d calls of %d bytes", len(k.calls), k.bytes)
 	}
 }
 
 // TestKnownOnce: of many that come at once, one is checked.
 func TestKnownOnce(t *testing.T) {
-	k := newKnown(10_000)
-	params := bytes.Repeat([]byte("y"), 1000)
+	k := &known{limit: 10_000, count: 10}
 	var mu sync.Mutex
 	checks := 0
 	var wg sync.WaitGroup
 	for range 64 {
 		wg.Go(func() {
-			s, mine := k.claim("m", bytes.Clone(params))
+			own := knownOf(t, "m", `[{"blockHash":"0x1"}]`)
+			c, mine := k.claim(own, own.clone)
 			if mine {
 				mu.Lock()
 				checks++
 				mu.Unlock()
-				k.settle(s, checked{number: 3}, nil)
+				k.settle(c, checked{number: 3}, nil)
 			}
-			if c, err := s.wait(t.Context()); err != nil || c.number != 3 {
-				t.Errorf("%+v, %v", c, err)
+			if found, err := c.wait(t.Context()); err != nil || found.number != 3 {
+				t.Errorf("%+v, %v", found, err)
 			}
 		})
 	}
 	wg.Wait()
 	if checks != 1 {
 		t.Errorf("%d checks", checks)
-	}
-}
-
-// TestParamsAt: where parameters begin.
-func TestParamsAt(t *testing.T) {
-	for text, want := range map[string]int{
-		`{"params":[`: 10, ` { "id" : 1 , "params" : [`: 25, `{"id":null,"method":"a","params":[]`: 33, `{"params":{}`: -1, `{"params":`: -1, `{"id":1}`: -1, `{"id":[1],"params":[`: -1,
-		``: -1, `{`: -1, `{"a\"`: -1, `{"a"`: -1, `{"a":"b`: -1, `[`: -1,
-	} {
-		if got := paramsAt([]byte(text)); got != want {
-			t.Errorf("%s: %d, want %d", text, got, want)
-		}
 	}
 }
 
@@ -148,7 +187,11 @@ func TestParseHeader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := parseHeader(params[0])
+		known, err := newKnownCall("m", params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := known.header()
 		if p == nil {
 			t.Fatalf("%s: not read", name)
 		}
@@ -159,7 +202,7 @@ func TestParseHeader(t *testing.T) {
 		}
 	}
 	for _, text := range []string{``, `{}`, `[]`, `{"blockHash":"0x1"}`} {
-		if parseHeader([]byte(text)) != nil {
+		if c, err := newKnownCall("m", []json.RawMessage{json.RawMessage(text)}); err == nil && c.header() != nil {
 			t.Errorf("%s is taken for a payload", text)
 		}
 	}

@@ -36,8 +36,6 @@ type call struct {
 	Method  string            `json:"method"`
 	Params  []json.RawMessage `json:"params"`
 	ID      json.RawMessage   `json:"id"`
-
-	raw []byte // all parameters as they were written
 }
 
 // reply is what answers a call.
@@ -97,11 +95,7 @@ func parseCall(d *jx.Decoder) (c call, err error) {
 			if d.Next() == jx.Null {
 				return d.Null()
 			}
-			if raw, err = d.Raw(); err != nil {
-				return err
-			}
-			c.raw = raw
-			err = jx.DecodeBytes(raw).Arr(func(d *jx.Decoder) error {
+			err = d.Arr(func(d *jx.Decoder) error {
 				raw, err := d.Raw()
 				c.Params = append(c.Params, json.RawMessage(raw))
 				return err
