@@ -3,9 +3,11 @@ package eel_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,6 +256,111 @@ func TestTokens(t *testing.T) {
 	for _, want := range []string{`blockprint_eel_refused_total{path="/"} 6`, `blockprint_eel_calls_total{client="node1",method="engine_exchangeCapabilities",outcome="ok"} 6`} {
 		if !bytes.Contains(text, []byte(want)) {
 			t.Errorf("no %q in the metrics:\n%s", want, text)
+		}
+	}
+}
+
+// TestSlow: clients that do not finish their calls keep nobody waiting, and who announces too much is told before sending it.
+func TestSlow(t *testing.T) {
+	_, controller, client := multiplexer(t, func(k *eel.Config) { k.BodyLimit = 4 << 20 })
+	address := strings.TrimPrefix(client.url, "http://")
+	secret := secretOf(3)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iat": time.Now().Unix()}).SignedString(secret[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(announced int) net.Conn {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n{\"method\":", token, announced); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for range 100 {
+		begin(4 << 20)
+	}
+	if s := controller.call("engine_forkchoiceUpdatedV3", state(1, 0, 0)).status(); s != "VALID" {
+		t.Errorf("the controller: %s", s)
+	}
+	large := `{"id":1,"method":"engine_newPayloadV1","params":["` + strings.Repeat("x", 3<<20) + `"]}`
+	if status, text := client.post([]byte(large)); status != http.StatusOK || !bytes.Contains(text, []byte("-32602")) {
+		t.Errorf("another client: status %d: %s", status, text)
+	}
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(begin(4<<20+1), answer); err != nil || string(answer) != "HTTP/1.1 413" {
+		t.Errorf("who announces too much is told %q (%v)", answer, err)
+	}
+}
+
+// TestLearnChain: without a configured network the execution client's chain chooses one; another chain than the configured
+// one is an error.
+func TestLearnChain(t *testing.T) {
+	chain := "0x1"
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":%q}`, chain)
+	}))
+	t.Cleanup(node.Close)
+	hoodi, err := eel.NetworkNamed("hoodi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		network *eel.Network
+		chain   string
+		wrong   bool
+		want    string
+	}{{nil, "0x1", false, "mainnet"}, {nil, "0xaa36a7", false, "sepolia"}, {nil, "0x539", false, "unknown"}, {hoodi, "0x88bb0", false, "hoodi"}, {hoodi, "0x1", true, "hoodi"}} {
+		chain = c.chain
+		k := eel.DefaultConfig()
+		k.Execution, k.Network, k.Logger = node.URL, c.network, slog.New(slog.DiscardHandler)
+		e, err := eel.New(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = e.Learn(t.Context())
+		if wrong, ok := errors.AsType[*eel.WrongChain](err); ok != c.wrong || err != nil && !ok {
+			t.Errorf("chain %s: %v %v", c.chain, err, wrong)
+		}
+		w := httptest.NewRecorder()
+		e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
+		var health struct {
+			Status, Network string
+			Execution       string `json:"execution_client"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil || health.Network != c.want || health.Status != "ok" || health.Execution != "answers" {
+			t.Errorf("chain %s: %s, want network %s", c.chain, w.Body, c.want)
+		}
+		if c.wrong {
+			e.KeepLearning(t.Context())
+			w := httptest.NewRecorder()
+			e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/health", nil))
+			if !strings.Contains(w.Body.String(), `"network":"unknown"`) {
+				t.Errorf("the wrong network is still used: %s", w.Body)
+			}
+		}
+	}
+}
+
+// TestLogs: what is refused is told with the client, the method and the block.
+func TestLogs(t *testing.T) {
+	var log bytes.Buffer
+	_, controller, client := multiplexer(t, func(k *eel.Config) {
+		k.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	controller.call("engine_forkchoiceUpdatedV3", state(1, 0, 0))
+	client.call("engine_forkchoiceUpdatedV3", state(1, 0, 0))
+	client.call("engine_newPayloadV1", map[string]string{"parentHash": "0x1"})
+	for _, want := range []string{
+		"client=controller method=engine_forkchoiceUpdatedV3 block=" + hashOf(1) + " outcome=VALID",
+		"client=node1 method=engine_forkchoiceUpdatedV3 outcome=VALID block=" + hashOf(1),
+		"level=WARN msg=answered client=node1 method=engine_newPayloadV1 outcome=error",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in the log:\n%s", want, &log)
 		}
 	}
 }

@@ -162,21 +162,15 @@ func (k *known) drop(i int) {
 
 // read reads a body of that size, -1 if it is not known. If it is a newPayload call that says the same as a known one, it
 // returns the call without its parameters, and the known one; else the body, which release gives back. hold is asked before
-// a body is stored.
+// more than the beginning of a body is stored.
 func (k *known) read(r io.Reader, size int64, hold func() error) (c *call, same *knownCall, body *bytes.Buffer, err error) {
 	t := newTape(r)
 	defer t.release()
 	if c, same = t.recognise(k.all()); same != nil {
 		return c, same, nil, nil
 	}
-	if err := hold(); err != nil {
-		return nil, nil, nil, err
-	}
 	body = bodies.Get().(*bytes.Buffer) //nolint:errcheck // the pool's own
-	if size > 0 {
-		body.Grow(int(size) + bytes.MinRead)
-	}
-	if err := t.rest(body); err != nil {
+	if err := t.rest(body, size, hold); err != nil {
 		release(body)
 		return nil, nil, nil, err
 	}
@@ -219,10 +213,26 @@ func (t *tape) release() {
 	readers.Put(t.in)
 }
 
+// unheld is how much of a body is stored without being asked: who announces much and sends little must not keep others waiting.
+const unheld = 1 << 20
+
 // rest writes all of the body: what was read, and what was not yet.
-func (t *tape) rest(body *bytes.Buffer) error {
+func (t *tape) rest(body *bytes.Buffer, size int64, hold func() error) error {
 	for _, p := range append(t.parts, t.loose) {
 		_, _ = body.Write(p) // never fails
+	}
+	body.Grow(int(min(max(size, 0), unheld)) + bytes.MinRead)
+	if _, err := body.ReadFrom(io.LimitReader(t.in, unheld)); err != nil {
+		return err
+	}
+	if _, err := t.in.Peek(1); errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err := hold(); err != nil {
+		return err
+	}
+	if left := size - int64(body.Len()); left > 0 {
+		body.Grow(int(left) + bytes.MinRead)
 	}
 	_, err := body.ReadFrom(t.in)
 	return err
