@@ -2,6 +2,7 @@ package eel_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -447,89 +449,141 @@ func TestAmsterdam(t *testing.T) {
 	}
 }
 
-// TestLodestar: a real Lodestar of Capella drives a real geth through the multiplexer, and what it told is played to a
-// second client, which gets the same answers: a second Lodestar could not hear of the first one's blocks.
+// TestLodestar: two real Lodestars of Capella share a real geth. One drives it and proposes; the other, which has no network
+// to hear of blocks by, is posted the blocks of the first one, asks the multiplexer about each, and dreams.
 func TestLodestar(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a real geth and a real Lodestar")
+		t.Skip("starts a real geth and two real Lodestars")
 	}
-	execution, driver := secretOf(1), secretOf(2)
+	execution, driver, follower := secretOf(1), secretOf(2), secretOf(3)
 	node := nodetest.Geth(t, "genesis-shanghai.json", hex.EncodeToString(execution[:]))
 	c := eel.DefaultConfig()
 	c.Execution, c.ExecutionSecret, c.Controller = node.URL, execution, driver
-	c.Clients = map[string]eel.Secret{"node1": secretOf(3)}
-	c.PayloadWait, c.ForkchoiceWait = 0, 0
-	c.Logger = slog.New(slog.DiscardHandler)
+	c.Clients = map[string]eel.Secret{"node1": follower}
+	answers := &outcomes{list: map[string]int{}}
+	c.Logger = slog.New(answers)
 	e, err := eel.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the controller sends passes through this tap.
-	type sent struct {
-		Method string
-		Params []json.RawMessage
-	}
-	calls := make(chan sent, 1000)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/canonical" {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				t.Error(err)
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			e.Handler().ServeHTTP(w, r)
-			var call sent
-			if json.Unmarshal(body, &call) == nil {
-				calls <- call
-			}
-			return
-		}
-		e.Handler().ServeHTTP(w, r)
-	}))
+	server := httptest.NewServer(e.Handler())
 	t.Cleanup(server.Close)
-	client := &caller{t: t, url: server.URL, secret: secretOf(3), claims: jwt.MapClaims{"id": "node1"}}
-	var genesis struct{ Hash string }
-	if r := client.call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &genesis) != nil || len(genesis.Hash) != 66 {
+	var block0 struct{ Hash string }
+	if r := (&caller{t: t, url: server.URL, secret: follower}).call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &block0) != nil || len(block0.Hash) != 66 {
 		t.Fatalf("%s %+v", r.Result, r.Error)
 	}
-	nodetest.Lodestar(t, nodetest.LodestarOptions{
-		Validators: 64, SecondsPerSlot: 2, GenesisIn: 10 * time.Second,
-		Execution: server.URL + "/canonical", JWTSecret: hex.EncodeToString(driver[:]), ExecutionGenesis: genesis.Hash,
+	const slotSeconds = 2
+	genesis := time.Now().Add(15 * time.Second)
+	first := nodetest.Lodestar(t, nodetest.LodestarOptions{
+		Validators: 64, SecondsPerSlot: slotSeconds, Genesis: genesis,
+		Execution: server.URL + "/canonical", JWTSecret: hex.EncodeToString(driver[:]), ExecutionGenesis: block0.Hash,
 	})
-	seen, answers, dummies := map[string]int{}, map[string]int{}, 0
-	limit := time.After(3 * time.Minute)
-	for answers["engine_newPayloadV2 VALID"] < 10 || dummies < 5 {
-		select {
-		case call := <-calls:
-			seen[call.Method]++
-			if !strings.HasPrefix(call.Method, "engine_newPayload") && !strings.HasPrefix(call.Method, "engine_forkchoiceUpdated") {
-				continue
-			}
-			params := make([]any, len(call.Params))
-			for i, p := range call.Params {
-				params[i] = p
-			}
-			r := client.call(call.Method, params...)
-			answers[call.Method+" "+r.status()]++
-			var fcu struct{ PayloadID string }
-			if json.Unmarshal(r.Result, &fcu) == nil && fcu.PayloadID != "" {
-				var got struct {
-					ExecutionPayload struct{ ParentHash, BlockHash string }
-				}
-				if r := client.call("engine_getPayloadV2", fcu.PayloadID); json.Unmarshal(r.Result, &got) != nil || len(got.ExecutionPayload.BlockHash) != 66 {
-					t.Errorf("no dummy: %s %+v", r.Result, r.Error)
-				}
-				dummies++
-			}
-		case <-limit:
-			t.Fatalf("after three minutes Lodestar has sent %v, the client got %v and %d dummies", seen, answers, dummies)
+	second := nodetest.Lodestar(t, nodetest.LodestarOptions{
+		Validators: 64, SecondsPerSlot: slotSeconds, Genesis: genesis, NoValidators: true,
+		Execution: server.URL, JWTSecret: hex.EncodeToString(follower[:]), ExecutionGenesis: block0.Hash,
+	})
+	type headOf struct {
+		Optimistic bool `json:"execution_optimistic"`
+		Data       struct {
+			Root   string
+			Header struct{ Message struct{ Slot string } }
 		}
 	}
-	for k := range answers {
-		if !strings.HasSuffix(k, " VALID") {
-			t.Errorf("the client got %v", answers)
-			break
+	const blocks = 16 // two epochs
+	posted, dreamt, slot := 0, 0, 1
+	for until := time.Now().Add(3 * time.Minute); posted < blocks; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d blocks in three minutes; %v", posted, answers.list)
+		}
+		var ahead, head headOf
+		if err := getJSON(first+"/eth/v1/beacon/headers/head", &ahead); err != nil {
+			t.Fatal(err)
+		}
+		if newest, _ := strconv.Atoi(ahead.Data.Header.Message.Slot); newest < slot {
+			continue
+		}
+		// Before it hears of the slot's block it dreams of its own.
+		var dream struct {
+			Data struct {
+				Body struct {
+					Payload struct {
+						Extra string `json:"extra_data"`
+					} `json:"execution_payload"`
+				}
+			}
+		}
+		if err := getJSON(fmt.Sprintf("%s/eth/v2/validator/blocks/%d?randao_reveal=0xc0%0190d", second, slot, 0), &dream); err != nil {
+			t.Logf("no dream: %v", err)
+		} else if dream.Data.Body.Payload.Extra == "0x"+hex.EncodeToString([]byte("Eleel")) {
+			dreamt++
+		}
+		slot++
+		var b struct{ Data json.RawMessage }
+		if getJSON(fmt.Sprintf("%s/eth/v2/beacon/blocks/%d", first, slot-1), &b) != nil {
+			continue // the slot is empty
+		}
+		res, err := http.Post(second+"/eth/v1/beacon/blocks", "application/json", bytes.NewReader(b.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		// It has imported a block, and then complains that there is nobody to send it on to.
+		if err := getJSON(second+"/eth/v1/beacon/headers/head", &head); err != nil || head.Data.Header.Message.Slot != strconv.Itoa(slot-1) || head.Optimistic {
+			t.Fatalf("slot %d: the second node has head %+v (%v) after it said %s; %v", slot-1, head, err, text, answers.list)
+		}
+		posted++
+	}
+	for what, n := range answers.list {
+		if strings.HasPrefix(what, "node1 engine_newPayload") && !strings.HasSuffix(what, " VALID") {
+			t.Errorf("%s: %d times", what, n)
 		}
 	}
-	t.Logf("Lodestar sent %v; the second client got %v and %d dummies", seen, answers, dummies)
+	if answers.list["node1 engine_newPayloadV2 VALID"] < blocks || dreamt < blocks/2 {
+		t.Errorf("%d dreams; %v", dreamt, answers.list)
+	}
+	t.Logf("%d blocks, %d dreams, %v", posted, dreamt, answers.list)
+}
+
+// outcomes counts what the log tells of answers.
+type outcomes struct {
+	mu   sync.Mutex
+	list map[string]int
+}
+
+func (o *outcomes) Enabled(context.Context, slog.Level) bool { return true }
+
+func (o *outcomes) Handle(_ context.Context, r slog.Record) error {
+	var client, method, outcome string
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "client":
+			client = a.Value.String()
+		case "method":
+			method = a.Value.String()
+		case "outcome":
+			outcome = a.Value.String()
+		}
+		return true
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list[client+" "+method+" "+outcome]++
+	return nil
+}
+
+func (o *outcomes) WithAttrs([]slog.Attr) slog.Handler { return o }
+func (o *outcomes) WithGroup(string) slog.Handler      { return o }
+
+func getJSON(url string, into any) error {
+	res, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d: %.300s (%v)", url, res.StatusCode, text, err)
+	}
+	return json.Unmarshal(text, into)
 }

@@ -26,6 +26,9 @@ type LodestarOptions struct {
 	SecondsPerSlot int
 	AltairEpoch    int           // phase 0 holds before it
 	GenesisIn      time.Duration // from now
+	// Genesis, if it is set, is the time itself: another node's. Without validators of its own a node follows what it is posted.
+	Genesis      time.Time
+	NoValidators bool
 	// Execution is the URL of an Engine API; none without. The chain is one of Capella then, on the block of the hash.
 	Execution, JWTSecret, ExecutionGenesis string
 }
@@ -42,13 +45,19 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 	})
 	rest, p2p := freePort(t), freePort(t)
 	data := t.TempDir()
+	genesis := o.Genesis
+	if genesis.IsZero() {
+		genesis = time.Now().Add(o.GenesisIn)
+	}
 	cmd := exec.Command(filepath.Join(dir, "node_modules", ".bin", "lodestar"), "dev",
 		"--dataDir", data, "--reset",
-		"--genesisValidators", strconv.Itoa(o.Validators), "--startValidators", fmt.Sprintf("0..%d", o.Validators-1),
-		"--genesisTime", strconv.FormatInt(time.Now().Add(o.GenesisIn).Unix(), 10),
+		"--genesisValidators", strconv.Itoa(o.Validators), "--genesisTime", strconv.FormatInt(genesis.Unix(), 10),
 		"--rest.port", strconv.Itoa(rest), "--rest.namespace", "*",
 		"--beaconNodes", fmt.Sprintf("http://127.0.0.1:%d", rest), "--port", strconv.Itoa(p2p),
 		"--params.ALTAIR_FORK_EPOCH", strconv.Itoa(o.AltairEpoch), "--params.SECONDS_PER_SLOT", strconv.Itoa(o.SecondsPerSlot), "--eth1", "false")
+	if !o.NoValidators {
+		cmd.Args = append(cmd.Args, "--startValidators", fmt.Sprintf("0..%d", o.Validators-1))
+	}
 	if o.Execution != "" {
 		secret := filepath.Join(data, "jwt.hex")
 		if err := os.WriteFile(secret, []byte(o.JWTSecret), 0o600); err != nil {
