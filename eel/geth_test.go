@@ -582,8 +582,11 @@ func getJSON(url string, into any) error {
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %d: %.300s (%v)", url, res.StatusCode, text, err)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d: %.300s", url, res.StatusCode, text)
 	}
 	return json.Unmarshal(text, into)
 }

@@ -241,15 +241,15 @@ func (t *tape) rest(body *bytes.Buffer, size int64, hold func() error) error {
 // mostLoose is how much may stand between values: names, punctuation, blanks, and the simple values of the envelope.
 const mostLoose = 8 << 10
 
-// byte reads the next one.
-func (t *tape) byte() (byte, bool) {
+// step reads the next byte. It fails at the end, and when too much stands between values.
+func (t *tape) step() bool {
 	b, err := t.in.ReadByte()
 	if err != nil {
-		return 0, false
+		return false
 	}
 	t.loose = append(t.loose, b)
 	t.total++
-	return b, t.total <= mostLoose
+	return t.total <= mostLoose
 }
 
 // blank reads blanks, and tells which byte follows.
@@ -262,7 +262,7 @@ func (t *tape) blank() byte {
 		if b[0] != ' ' && b[0] != '\n' && b[0] != '\r' && b[0] != '\t' {
 			return b[0]
 		}
-		if _, ok := t.byte(); !ok {
+		if !t.step() {
 			return 0
 		}
 	}
@@ -273,8 +273,7 @@ func (t *tape) take(c byte) bool {
 	if t.blank() != c {
 		return false
 	}
-	_, ok := t.byte()
-	return ok
+	return t.step()
 }
 
 // word reads a simple value: a string without escapes, a number, a literal. It is returned with its quotes.
@@ -294,7 +293,7 @@ func (t *tape) word() ([]byte, bool) {
 		if c == '\\' || c < ' ' {
 			return nil, false
 		}
-		if _, ok := t.byte(); !ok {
+		if !t.step() {
 			return nil, false
 		}
 		if quoted && c == '"' && n > 0 {

@@ -72,23 +72,28 @@ func Networks() []*Network {
 	const u = Unscheduled
 	return []*Network{
 		{
-			"mainnet", 1, 1606824023, [numForks]uint64{0, 1681338455, 1710338135, 1746612311, 1764798551, u},
+			"mainnet", 1, 1606824023,
+			[numForks]uint64{0, 1681338455, 1710338135, 1746612311, 1764798551, u},
 			[]BlobParameters{blobsCancun.from(1710338135), blobsPrague.from(1746612311), blobsBPO1.from(1765290071), blobsBPO2.from(1767747671)},
 		},
 		{
-			"sepolia", 11155111, 1655733600, [numForks]uint64{0, 1677557088, 1706655072, 1741159776, 1760427360, 1791294816},
+			"sepolia", 11155111, 1655733600,
+			[numForks]uint64{0, 1677557088, 1706655072, 1741159776, 1760427360, 1791294816},
 			[]BlobParameters{blobsCancun.from(1706655072), blobsPrague.from(1741159776), blobsBPO1.from(1761017184), blobsBPO2.from(1761607008)},
 		},
 		{
-			"holesky", 17000, 1695902400, [numForks]uint64{0, 1696000704, 1707305664, 1740434112, 1759308480, u},
+			"holesky", 17000, 1695902400,
+			[numForks]uint64{0, 1696000704, 1707305664, 1740434112, 1759308480, u},
 			[]BlobParameters{blobsCancun.from(1707305664), blobsPrague.from(1740434112), blobsBPO1.from(1759800000), blobsBPO2.from(1760389824)},
 		},
 		{
-			"hoodi", 560048, 1742213400, [numForks]uint64{0, 0, 0, 1742999832, 1761677592, u},
+			"hoodi", 560048, 1742213400,
+			[numForks]uint64{0, 0, 0, 1742999832, 1761677592, u},
 			[]BlobParameters{blobsCancun, blobsPrague.from(1742999832), blobsBPO1.from(1762365720), blobsBPO2.from(1762955544)},
 		},
 		{
-			"gnosis", 100, 1638993340, [numForks]uint64{0, 1690889660, 1710181820, 1746021820, 1776168380, u},
+			"gnosis", 100, 1638993340,
+			[numForks]uint64{0, 1690889660, 1710181820, 1746021820, 1776168380, u},
 			[]BlobParameters{{1710181820, 1, 2, 1112826}},
 		},
 	}
