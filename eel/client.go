@@ -22,14 +22,16 @@ var served = []string{
 	"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3", "engine_newPayloadV4", "engine_newPayloadV5",
 	"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3", "engine_forkchoiceUpdatedV4",
 	"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4", "engine_getPayloadV5", "engine_getPayloadV6",
-	"engine_exchangeCapabilities", "engine_getClientVersionV1", "engine_exchangeTransitionConfigurationV1",
+	"engine_exchangeCapabilities", "engine_exchangeTransitionConfigurationV1",
 }
 
 // proxied are the methods that read from the execution client and change nothing there: eth_sendRawTransaction, which an
-// execution client serves beside the Engine API, is not one, and no consensus client uses it.
+// execution client serves beside the Engine API, is not one, and no consensus client uses it. A multiplexer has to answer
+// engine_getClientVersionV1 with the versions of all its execution clients: that is one. A second entry, our own, would make
+// Lighthouse leave its code out of the graffiti.
 var proxied = []string{
 	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
-	"engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3", "engine_getBlobsV4",
+	"engine_getClientVersionV1", "engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3", "engine_getBlobsV4",
 	"eth_blockNumber", "eth_call", "eth_chainId", "eth_config", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getCode", "eth_getLogs",
 	"eth_syncing", "web3_clientVersion",
 }
@@ -146,8 +148,6 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 			return answered{}, invalidParams("%s takes 1 parameter, not %d", c.Method, len(c.Params))
 		}
 		return answered{result: c.Params[0], outcome: "ok"}, nil
-	case "engine_getClientVersion":
-		return e.clientVersion(ctx, c)
 	}
 	return e.capabilities(ctx, c)
 }
@@ -271,24 +271,8 @@ func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
 	var theirs []string
 	if e.ask(ctx, c.Method, &theirs, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
 		list = slices.DeleteFunc(list, func(m string) bool {
-			return !slices.Contains(theirs, m) && m != "engine_getClientVersionV1" && m != "engine_exchangeTransitionConfigurationV1"
+			return !slices.Contains(theirs, m) && m != "engine_exchangeTransitionConfigurationV1"
 		})
 	}
 	return answered{result: list, outcome: "ok"}, nil
-}
-
-// clientVersion tells the execution client's versions and our own, as the specification wants it of a multiplexer.
-func (e *Eel) clientVersion(ctx context.Context, c *call) (answered, error) {
-	type version struct {
-		Code    string `json:"code"`
-		Name    string `json:"name"`
-		Version string `json:"version"`
-		Commit  string `json:"commit"`
-	}
-	own := version{"BP", "blockprint", e.c.Version, "0x00000000"}
-	list := []version{}
-	if r, _ := e.proxy(ctx, c); r.Error == nil {
-		_ = json.Unmarshal(r.Result, &list) // an execution client without the method has no version to tell
-	}
-	return answered{result: append(list, own), outcome: "ok"}, nil
 }

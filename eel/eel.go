@@ -47,7 +47,6 @@ type Config struct {
 	// Network says when forks begin. Without it that is learned: Learn.
 	Network *Network
 
-	Version  string
 	Now      func() time.Time
 	Logger   *slog.Logger
 	Registry *prometheus.Registry

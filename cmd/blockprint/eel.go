@@ -65,7 +65,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 			}
 			c.PayloadWait, c.ForkchoiceWait = time.Duration(payloadWait)*time.Millisecond, time.Duration(forkchoiceWait)*time.Millisecond
 			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(matching)
-			c.Version, c.Registry, c.Logger = version, newRegistry(), slog.Default()
+			c.Registry, c.Logger = newRegistry(), slog.Default()
 			if c.Network, err = eelNetwork(cmd, network, networkConfig, beaconURL); err != nil {
 				return err
 			}
