@@ -127,7 +127,7 @@ func New(c Config) (*Eel, error) {
 	return e, nil
 }
 
-// Handler serves POST / for clients, POST /canonical for the controller, GET /health and GET /metrics.
+// Handler serves POST / for clients, POST /canonical for the controller, GET /health, /healthz, /readyz and /metrics.
 func (e *Eel) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, e.c.Clients, e.serveClient) })
@@ -142,6 +142,14 @@ func (e *Eel) Handler() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n')) // the asker is gone
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if e.failing.Load() || e.answered.Load() == 0 {
+			http.Error(w, "the execution client does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.c.Registry, promhttp.HandlerOpts{}))
 	return mux

@@ -334,6 +334,11 @@ func TestLearnChain(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &health); err != nil || health.Network != c.want || health.Status != "ok" || health.Execution != "answers" {
 			t.Errorf("chain %s: %s, want network %s", c.chain, w.Body, c.want)
 		}
+		w = httptest.NewRecorder()
+		e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("not ready: %d %s", w.Code, w.Body)
+		}
 		if c.wrong {
 			e.KeepLearning(t.Context())
 			w := httptest.NewRecorder()
@@ -361,6 +366,28 @@ func TestLogs(t *testing.T) {
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in the log:\n%s", want, &log)
+		}
+	}
+}
+
+// TestReady: without an execution client the multiplexer is healthy, but not ready.
+func TestReady(t *testing.T) {
+	k := eel.DefaultConfig()
+	k.Execution, k.Logger = "http://127.0.0.1:1", slog.New(slog.DiscardHandler)
+	e, err := eel.New(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // before it was asked, and after it has not answered
+		for path, want := range map[string]int{"/healthz": http.StatusOK, "/health": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+			w := httptest.NewRecorder()
+			e.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+			if w.Code != want {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+		if err := e.Learn(t.Context()); err == nil {
+			t.Error("learned from nobody")
 		}
 	}
 }
