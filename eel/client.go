@@ -1,6 +1,7 @@
 package eel
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,30 +70,43 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "application/json")
-	var out any
 	if same != nil {
-		out = e.answerClient(r.Context(), c, same, who)
-	} else {
-		defer release(body)
-		out = e.answerBody(r.Context(), body.Bytes(), who)
+		_ = json.NewEncoder(w).Encode(e.answerClient(r.Context(), c, same, who)) // the client is gone
+		return
 	}
-	_ = json.NewEncoder(w).Encode(out) // the client is gone
+	defer release(body)
+	e.serveBody(r.Context(), w, body.Bytes(), who)
 }
 
-// answerBody answers a call or a batch.
-func (e *Eel) answerBody(ctx context.Context, body []byte, who string) any {
+// serveBody answers a call or a batch.
+func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte, who string) {
+	began := time.Now()
 	calls, batch, err := parseCalls(body)
 	if err != nil {
-		return answer(&call{}, nil, err)
+		e.c.Logger.Warn("a request cannot be read", "client", who, "error", err)
+		_ = json.NewEncoder(w).Encode(answer(&call{}, nil, err)) // the client is gone
+		return
+	}
+	if !batch && slices.Contains(proxied, calls[0].Method) { // as it is: answers may be large
+		res, err := e.forward(ctx, bytes.Clone(body)) // which may still be read when the answer is there
+		if err != nil {
+			e.note(&calls[0], who, "unreachable", began)
+			_ = json.NewEncoder(w).Encode(answer(&calls[0], nil, err)) // the client is gone
+			return
+		}
+		defer func() { _ = res.Body.Close() }() // read only
+		e.relay(w, res, who, calls, began)
+		return
 	}
 	replies := make([]reply, len(calls))
 	for i := range calls {
 		replies[i] = e.answerClient(ctx, &calls[i], nil, who)
 	}
 	if batch {
-		return replies
+		_ = json.NewEncoder(w).Encode(replies) // the client is gone
+		return
 	}
-	return replies[0]
+	_ = json.NewEncoder(w).Encode(replies[0])
 }
 
 // answerClient answers one call. same is a known one that says the same as this one, nil if there is none.

@@ -129,10 +129,14 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		e.passLearned(w, res, who, read.calls, read.lessons, began)
 		return
 	}
-	// Large answers, such as payloads with their blobs, are passed on as they come in. Errors are short.
+	e.relay(w, res, who, read.calls, began)
+}
+
+// relay passes an answer on as it comes in, which may be large: payloads with their blobs. Errors are short.
+func (e *Eel) relay(w http.ResponseWriter, res *http.Response, who string, calls []call, began time.Time) {
 	w.WriteHeader(res.StatusCode)
 	start := &beginningOf{limit: 4 << 10}
-	_, err = io.Copy(w, io.TeeReader(res.Body, start))
+	_, err := io.Copy(w, io.TeeReader(res.Body, start))
 	outcome := "ok"
 	var one reply
 	if err != nil {
@@ -140,10 +144,10 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 	} else if json.Unmarshal(start.kept, &one) == nil && one.Error != nil {
 		outcome = "error"
 	}
-	for i := range read.calls {
-		e.note(&read.calls[i], who, outcome, began)
+	for i := range calls {
+		e.note(&calls[i], who, outcome, began)
 	}
-	e.c.Logger.Debug("passed on", "client", who, "method", methods(read.calls), "outcome", outcome)
+	e.c.Logger.Debug("passed on", "client", who, "method", methods(calls), "outcome", outcome)
 }
 
 // beginningOf keeps the first bytes that are written.

@@ -223,7 +223,9 @@ func (e *Eel) forward(ctx context.Context, body []byte) (*http.Response, error) 
 	q.Header.Set("Authorization", "Bearer "+token)
 	res, err := e.client.Do(q)
 	if err != nil {
-		e.failing.Store(ctx.Err() == nil) // a caller who has gone away says nothing of the execution client
+		if ctx.Err() == nil { // a caller who has gone away says nothing of the execution client
+			e.failing.Store(true)
+		}
 		return nil, fmt.Errorf("execution client: %w", err)
 	}
 	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
