@@ -3,8 +3,10 @@ package eel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -113,18 +115,18 @@ func (s *schedule) mend(f Fork, why string, begins, at uint64) {
 	s.network = &n
 }
 
-// WrongChain is the error of an execution client that is of another network than ours.
+// WrongChain is the error of an execution client that is of another network than the configured one.
 type WrongChain struct {
-	Network       *Network
-	ChainID, Want uint64
+	Network *Network
+	ChainID uint64 // the execution client's
 }
 
 func (e *WrongChain) Error() string {
-	return fmt.Sprintf("the execution client is of chain %d, but %s is chain %d", e.ChainID, e.Network.Name, e.Want)
+	return fmt.Sprintf("the execution client is of chain %d, but %s is chain %d: its forks are not used", e.ChainID, e.Network.Name, e.Network.ChainID)
 }
 
 // Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
-// chain, if there is one. The error is a *WrongChain if it is not the configured one.
+// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain.
 func (e *Eel) Learn(ctx context.Context) error {
 	var id quantity
 	if err := e.ask(ctx, "eth_chainId", &id); err != nil {
@@ -132,7 +134,8 @@ func (e *Eel) Learn(ctx context.Context) error {
 	}
 	if n := e.schedule.get(); n != nil {
 		if n.ChainID != 0 && n.ChainID != uint64(id) {
-			return &WrongChain{n, uint64(id), n.ChainID}
+			e.schedule.set(nil)
+			return &WrongChain{n, uint64(id)}
 		}
 		return nil
 	}
@@ -150,17 +153,15 @@ func (e *Eel) Learn(ctx context.Context) error {
 // learnAgain is how long to wait before the execution client is asked again.
 const learnAgain = 5 * time.Second
 
-// KeepLearning asks the execution client for its chain until it answers. An execution client of another network than the
-// configured one is told in the log, and the forks' times are not used.
+// KeepLearning asks the execution client for its chain until it answers.
 func (e *Eel) KeepLearning(ctx context.Context) {
 	for {
 		err := e.Learn(ctx)
-		if err == nil {
-			return
+		_, wrong := errors.AsType[*WrongChain](err)
+		if wrong {
+			e.c.Logger.Error("the network is another one", "error", err)
 		}
-		if wrong, ok := err.(*WrongChain); ok { //nolint:errorlint // Learn's own
-			e.c.Logger.Error("the network is not used", "error", wrong)
-			e.schedule.set(nil)
+		if err == nil || wrong {
 			return
 		}
 		select {
@@ -180,9 +181,17 @@ func (e *Eel) status() ([]byte, error) {
 		Clients   int    `json:"clients"`
 		Execution string `json:"execution_client"`
 		Answered  string `json:"execution_client_answered,omitempty"` // when it last did
+		Genesis   uint64 `json:"genesis_time,omitempty"`
+		// Forks are the times that are known.
+		Forks map[string]uint64 `json:"forks,omitempty"`
 	}{Status: "ok", Network: "unknown", Newest: e.memory.highest(), Clients: len(e.c.Clients), Execution: "unreachable"}
 	if n := e.schedule.get(); n != nil {
-		out.Network = n.Name
+		out.Network, out.Genesis, out.Forks = n.Name, n.Genesis, map[string]uint64{}
+		for f, at := range n.Forks {
+			if at != Unscheduled {
+				out.Forks[strings.ToLower(Fork(f).String())] = at
+			}
+		}
 	}
 	if at := e.answered.Load(); at != 0 {
 		out.Answered = time.Unix(0, at).UTC().Format(time.RFC3339)
