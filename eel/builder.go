@@ -163,7 +163,7 @@ func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, 
 		if err != nil {
 			return "", err
 		}
-		j.excess, j.version = excessBlobGas(&parent, fork), fork.getPayloadVersion()
+		j.excess, j.version = excessBlobGas(&parent, &fork), fork.getPayloadVersion()
 	}
 	if a.Slot != nil {
 		j.version = 6
@@ -208,33 +208,49 @@ func (e *Eel) header(ctx context.Context, block hash32) (header, error) {
 const forksFor = time.Minute
 
 // forkAt returns the fork of a time in seconds since 1970.
-func (e *Eel) forkAt(ctx context.Context, at uint64) (*forkConfig, error) {
-	e.builder.asking.Lock()
-	defer e.builder.asking.Unlock()
-	f := &e.builder.forks
-	if f.Current == nil || time.Since(e.builder.asked) > forksFor {
-		*f = forks{}
-		if err := e.ask(ctx, "eth_config", f); err != nil {
-			if fork := e.schedule.forkAt(at); fork != nil { // old execution clients do not have the method
-				return fork, nil
-			}
-			return nil, fmt.Errorf("the forks of the network: %w", err)
+func (e *Eel) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
+	told := e.schedule.forkAt(at)
+	f, err := e.forks(ctx, at)
+	if err != nil {
+		if told != nil { // old execution clients do not have the method
+			return *told, nil
 		}
-		for _, fork := range []*forkConfig{f.Current, f.Next} {
-			if fork != nil {
-				fork.name()
-			}
-		}
-		e.builder.asked = time.Now()
+		return forkConfig{}, fmt.Errorf("the forks of the network: %w", err)
 	}
 	fork := f.Current
 	if f.Next != nil && at >= f.Next.Activation {
 		fork = f.Next
 	}
 	if fork == nil || fork.Blobs == nil || fork.Blobs.Max == 0 || fork.Blobs.Fraction == 0 {
-		return nil, fmt.Errorf("the execution client tells no blob schedule for time %d", at)
+		return forkConfig{}, fmt.Errorf("the execution client tells no blob schedule for time %d", at)
 	}
-	return fork, nil
+	out := *fork
+	if told != nil {
+		out.fork = max(out.fork, told.fork)
+	}
+	return out, nil
+}
+
+// forks returns what the execution client says of its forks, kept for a while: until the next one is asked for, since it may
+// have begun by then.
+func (e *Eel) forks(ctx context.Context, at uint64) (forks, error) {
+	e.builder.asking.Lock()
+	defer e.builder.asking.Unlock()
+	f := &e.builder.forks
+	if f.Current != nil && time.Since(e.builder.asked) < forksFor && (f.Next == nil || at < f.Next.Activation) {
+		return *f, nil
+	}
+	*f = forks{}
+	if err := e.ask(ctx, "eth_config", f); err != nil {
+		return forks{}, err
+	}
+	for _, fork := range []*forkConfig{f.Current, f.Next} {
+		if fork != nil {
+			fork.name()
+		}
+	}
+	e.builder.asked = time.Now()
+	return *f, nil
 }
 
 // payload finishes a job as engine_getPayload of a version wants it.

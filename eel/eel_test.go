@@ -342,6 +342,32 @@ func TestLearnChain(t *testing.T) {
 	}
 }
 
+// TestControllerBatch: what a batch of the controller's teaches, answered in any order.
+func TestControllerBatch(t *testing.T) {
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `[{"jsonrpc":"2.0","id":"c","error":{"code":-32601,"message":"no"}},
+			{"jsonrpc":"2.0","id":2,"result":{"payloadStatus":{"status":"INVALID","latestValidHash":null,"validationError":"bad"},"payloadId":null}},
+			{"jsonrpc":"2.0","id":1,"result":{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null},"payloadId":null}}]`)
+	}))
+	t.Cleanup(node.Close)
+	_, controller, client := multiplexer(t, func(k *eel.Config) { k.Execution = node.URL })
+	call := func(id string, head int) string {
+		text, err := json.Marshal(state(head, 0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"engine_forkchoiceUpdatedV3","params":[%s,null]}`, id, text)
+	}
+	if status, text := controller.post([]byte("[" + call("1", 1) + "," + call("2", 2) + `,{"jsonrpc":"2.0","id":"c","method":"x_y"}]`)); status != http.StatusOK || !bytes.Contains(text, []byte(`"id":"c"`)) {
+		t.Errorf("status %d: %s", status, text)
+	}
+	for head, want := range map[int]string{1: "VALID", 2: "INVALID", 3: "SYNCING"} {
+		if s := client.call("engine_forkchoiceUpdatedV3", state(head, 0, 0)).status(); s != want {
+			t.Errorf("head %d: %s, want %s", head, s, want)
+		}
+	}
+}
+
 // TestLogs: what is refused is told with the client, the method and the block.
 func TestLogs(t *testing.T) {
 	var log bytes.Buffer

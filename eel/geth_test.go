@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -106,6 +107,7 @@ func (r result) status() string {
 
 // block is what a controller was given by the execution client.
 type block struct {
+	era
 	payload  map[string]any
 	root     string
 	requests []string
@@ -117,31 +119,46 @@ func (b *block) state() map[string]any {
 	return map[string]any{"headBlockHash": b.hash(), "safeBlockHash": b.payload["parentHash"], "finalizedBlockHash": "0x" + strings.Repeat("0", 64)}
 }
 
-func (b *block) params() []any { return []any{b.payload, []string{}, b.root, b.requests} }
-
-// era is the versions of the methods that a payload's time demands.
-type era struct {
-	forkchoice, get, payload string
-	amsterdam                bool
+func (b *block) params() []any {
+	params := []any{b.payload}
+	if b.fork >= eel.Cancun {
+		params = append(params, []string{}, b.root)
+	}
+	if b.fork >= eel.Prague {
+		params = append(params, b.requests)
+	}
+	return params
 }
 
-var (
-	prague    = era{"engine_forkchoiceUpdatedV3", "engine_getPayloadV4", "engine_newPayloadV4", false}
-	osaka     = era{"engine_forkchoiceUpdatedV3", "engine_getPayloadV5", "engine_newPayloadV4", false}
-	amsterdam = era{"engine_forkchoiceUpdatedV4", "engine_getPayloadV6", "engine_newPayloadV5", true}
-)
+// era is the fork of a payload's time, and the methods of its versions.
+type era struct {
+	fork                     eel.Fork
+	forkchoice, get, payload string
+}
+
+var eras = []era{
+	{eel.Paris, "engine_forkchoiceUpdatedV1", "engine_getPayloadV1", "engine_newPayloadV1"},
+	{eel.Shanghai, "engine_forkchoiceUpdatedV2", "engine_getPayloadV2", "engine_newPayloadV2"},
+	{eel.Cancun, "engine_forkchoiceUpdatedV3", "engine_getPayloadV3", "engine_newPayloadV3"},
+	{eel.Prague, "engine_forkchoiceUpdatedV3", "engine_getPayloadV4", "engine_newPayloadV4"},
+	{eel.Osaka, "engine_forkchoiceUpdatedV3", "engine_getPayloadV5", "engine_newPayloadV4"},
+	{eel.Amsterdam, "engine_forkchoiceUpdatedV4", "engine_getPayloadV6", "engine_newPayloadV5"},
+}
 
 // attributes are those of a payload, with as many withdrawals as given.
 func (e era) attributes(number int, timestamp uint64, withdrawals int) map[string]any {
-	list := []any{}
-	for i := range withdrawals {
-		list = append(list, map[string]any{"index": fmt.Sprintf("0x%x", number+i), "validatorIndex": "0x7", "address": "0x" + strings.Repeat("bb", 20), "amount": "0x3b9aca00"})
+	a := map[string]any{"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": hashOf(number), "suggestedFeeRecipient": "0x" + strings.Repeat("aa", 20)}
+	if e.fork >= eel.Shanghai {
+		list := []any{}
+		for i := range withdrawals {
+			list = append(list, map[string]any{"index": fmt.Sprintf("0x%x", number+i), "validatorIndex": "0x7", "address": "0x" + strings.Repeat("bb", 20), "amount": "0x3b9aca00"})
+		}
+		a["withdrawals"] = list
 	}
-	a := map[string]any{
-		"timestamp": fmt.Sprintf("0x%x", timestamp), "prevRandao": hashOf(number), "suggestedFeeRecipient": "0x" + strings.Repeat("aa", 20),
-		"withdrawals": list, "parentBeaconBlockRoot": hashOf(number),
+	if e.fork >= eel.Cancun {
+		a["parentBeaconBlockRoot"] = hashOf(number)
 	}
-	if e.amsterdam {
+	if e.fork >= eel.Amsterdam {
 		a["slotNumber"], a["targetGasLimit"] = fmt.Sprintf("0x%x", number), "0x1e00000"
 	}
 	return a
@@ -152,22 +169,37 @@ func (e era) attributes(number int, timestamp uint64, withdrawals int) map[strin
 func build(t *testing.T, controller *caller, e era, parent string, number int, timestamp uint64) *block {
 	t.Helper()
 	state := map[string]any{"headBlockHash": parent, "safeBlockHash": parent, "finalizedBlockHash": "0x" + strings.Repeat("0", 64)}
-	b := &block{root: hashOf(number)}
+	b := &block{era: e, root: hashOf(number)}
 	r := controller.call(e.forkchoice, state, e.attributes(number, timestamp, 1))
 	var fcu struct{ PayloadID string }
 	if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
 		t.Fatalf("block %d: %s %+v", number, r.Result, r.Error)
 	}
-	r = controller.call(e.get, fcu.PayloadID)
-	var got struct {
-		ExecutionPayload  map[string]any
-		ExecutionRequests []string
-	}
-	if err := json.Unmarshal(r.Result, &got); err != nil || got.ExecutionPayload == nil {
-		t.Fatalf("block %d: %s %+v", number, r.Result, r.Error)
-	}
+	got := e.payloadOf(t, controller, fcu.PayloadID)
 	b.payload, b.requests = got.ExecutionPayload, append([]string{}, got.ExecutionRequests...)
 	return b
+}
+
+// built is what engine_getPayload gives since Shanghai.
+type built struct {
+	ExecutionPayload  map[string]any
+	ExecutionRequests []string
+	BlobsBundle       struct{ Blobs, Commitments, Proofs []string }
+}
+
+func (e era) payloadOf(t *testing.T, c *caller, id string) (out built) {
+	t.Helper()
+	r := c.call(e.get, id)
+	var err error
+	if e.fork == eel.Paris {
+		err = json.Unmarshal(r.Result, &out.ExecutionPayload)
+	} else {
+		err = json.Unmarshal(r.Result, &out)
+	}
+	if err != nil || out.ExecutionPayload == nil {
+		t.Fatalf("%s: %s %+v", e.get, r.Result, r.Error)
+	}
+	return out
 }
 
 // TestGeth: a controller drives a real geth through the multiplexer, and other clients follow.
@@ -220,7 +252,7 @@ func TestGeth(t *testing.T) {
 			}
 			node.Start()
 		}
-		b := build(t, controller, prague, parent, i, began+uint64(12*i))
+		b := build(t, controller, eras[eel.Prague], parent, i, began+uint64(12*i))
 		var wg sync.WaitGroup
 		for _, client := range clients { // they ask before the controller does, and are woken
 			wg.Go(func() {
@@ -245,7 +277,7 @@ func TestGeth(t *testing.T) {
 	t.Logf("%v", table)
 
 	// A block that geth has built, but the controller has not told: nobody knows yet.
-	unknown := build(t, controller, prague, parent, blocks+1, began+uint64(12*(blocks+1)))
+	unknown := build(t, controller, eras[eel.Prague], parent, blocks+1, began+uint64(12*(blocks+1)))
 	if s := clients[0].call("engine_newPayloadV4", unknown.params()...).status(); s != "SYNCING" {
 		t.Errorf("an unknown payload is %s", s)
 	}
@@ -265,7 +297,7 @@ func TestGeth(t *testing.T) {
 		}
 		t.Logf("%s: %s", what, r.Result)
 	}
-	checkDummies(t, clients[0], controller, prague, last, 99, began+uint64(12*(blocks+1)))
+	checkDummies(t, clients[0], controller, eras[eel.Prague], last, 99, began+uint64(12*(blocks+1)), `"VALID"`, "invalid merkle root")
 	for what, r := range map[string]result{
 		"-32602": clients[0].call("engine_newPayloadV3", last.params()...),
 		"-32601": clients[0].call("engine_setHeadV1", last.params()...),
@@ -291,62 +323,50 @@ func TestGeth(t *testing.T) {
 }
 
 // checkDummies: what a client is given to dream with is right for geth but for what only execution could tell: the state
-// root, which is that of the parent, and requests. geth looks at hash, base fee and blob gas before it executes, and without
-// withdrawals nothing changes the state before Amsterdam; the chain of Amsterdam has a contract that makes a request in each
-// block. number must be one that was not used before.
-func checkDummies(t *testing.T, client, controller *caller, e era, head *block, number int, timestamp uint64) {
+// root, which is that of the parent, requests and the access list. geth looks at hash, base fee, gas limit and blob gas before
+// it executes. wants is what it says of dummies without withdrawals, and with two; number must be one that was not used before.
+func checkDummies(t *testing.T, client, controller *caller, e era, head *block, number int, timestamp uint64, wants ...string) {
 	t.Helper()
-	wants := []string{`"VALID"`, "invalid merkle root"} // without and with withdrawals
-	if e.amsterdam {
-		wants = []string{"invalid requests hash", "invalid requests hash"}
-	}
-	for withdrawals, want := range wants {
-		r := client.call(e.forkchoice, head.state(), e.attributes(number, timestamp, withdrawals))
+	for i, want := range wants {
+		r := client.call(e.forkchoice, head.state(), e.attributes(number, timestamp, 2*i))
 		var fcu struct{ PayloadID string }
 		if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
-			t.Fatalf("no payload for a client: %s %+v", r.Result, r.Error)
+			t.Fatalf("%s: no payload for a client: %s %+v", e.fork, r.Result, r.Error)
 		}
-		if r := client.call("engine_getPayloadV3", fcu.PayloadID); r.status() != "error -38005" {
-			t.Errorf("a payload by the method of Cancun: %s %+v", r.Result, r.Error)
+		if other := eras[(int(e.fork)+2)%len(eras)]; other.fork != eel.Shanghai { // whose method gives payloads of Paris, too
+			if r := client.call(other.get, fcu.PayloadID); r.status() != "error -38005" {
+				t.Errorf("a payload of %s by the method of %s: %s %+v", e.fork, other.fork, r.Result, r.Error)
+			}
 		}
-		r = client.call(e.get, fcu.PayloadID)
-		var got struct {
-			ExecutionPayload  map[string]any
-			ExecutionRequests []string
-			BlobsBundle       struct{ Blobs, Commitments, Proofs []string }
+		got := e.payloadOf(t, client, fcu.PayloadID)
+		if got.ExecutionPayload["extraData"] != "0x"+hex.EncodeToString([]byte("Eleel")) || e.fork >= eel.Prague && got.ExecutionRequests == nil || e.fork >= eel.Cancun && got.BlobsBundle.Blobs == nil {
+			t.Errorf("%s: %+v", e.fork, got)
 		}
-		if err := json.Unmarshal(r.Result, &got); err != nil || got.ExecutionRequests == nil || got.BlobsBundle.Blobs == nil {
-			t.Fatalf("payload: %s %+v", r.Result, r.Error)
-		}
-		if got.ExecutionPayload["extraData"] != "0x"+hex.EncodeToString([]byte("Eleel")) {
-			t.Errorf("extra data %v", got.ExecutionPayload["extraData"])
-		}
-		r = controller.call(e.payload, got.ExecutionPayload, []string{}, hashOf(number), got.ExecutionRequests)
-		t.Logf("geth says of a dummy: %s", r.Result)
+		dummy := &block{e, got.ExecutionPayload, hashOf(number), append([]string{}, got.ExecutionRequests...)}
+		r = controller.call(e.payload, dummy.params()...)
+		t.Logf("%s: geth says of a dummy: %s", e.fork, r.Result)
 		if !bytes.Contains(r.Result, []byte(want)) {
-			t.Errorf("geth says of a dummy: %s %+v, expected %s", r.Result, r.Error, want)
+			t.Errorf("%s: geth says of a dummy: %s %+v, expected %s", e.fork, r.Result, r.Error, want)
 		}
 	}
 	if r := client.call(e.forkchoice, head.state(), e.attributes(number, 1, 0)); r.Error == nil {
-		t.Errorf("attributes of the past: %s", r.Result)
+		t.Errorf("%s: attributes of the past: %s", e.fork, r.Result)
 	}
 }
 
 func corrupted(b *block) map[string]any {
-	out := map[string]any{}
-	for k, v := range b.payload {
-		out[k] = v
-	}
+	out := maps.Clone(b.payload)
 	out["gasUsed"] = "0x1"
 	return out
 }
 
-// TestAmsterdam: a real go-ethereum goes from Osaka to Amsterdam, and its clients with it.
-func TestAmsterdam(t *testing.T) {
+// TestForks: a real go-ethereum goes through all forks from Paris to Amsterdam, three blocks each, and a client with it.
+func TestForks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real execution client")
 	}
-	const genesis = "genesis-amsterdam.json"
+	const genesis = "genesis-forks.json"
+	const start, blocksEach = 1_700_000_000, 3
 	f, err := os.Open(filepath.Join("..", "nodetest", "geth", genesis))
 	if err != nil {
 		t.Fatal(err)
@@ -357,11 +377,9 @@ func TestAmsterdam(t *testing.T) {
 	}
 	_ = f.Close()
 	execution := secretOf(1)
-	node := nodetest.GethDev(t, genesis, hex.EncodeToString(execution[:]))
-	dummy := 99
-	for name, network := range map[string]*eel.Network{"its times known": network, "its times learned": nil} {
-		dummy++
+	for name, network := range map[string]*eel.Network{"times known": network, "times learned": nil} {
 		t.Run(name, func(t *testing.T) {
+			node := nodetest.GethDev(t, genesis, hex.EncodeToString(execution[:]))
 			c := eel.DefaultConfig()
 			c.Execution, c.ExecutionSecret, c.Controller, c.Network = node.URL, execution, secretOf(2), network
 			c.Clients = map[string]eel.Secret{"node1": secretOf(3)}
@@ -383,43 +401,48 @@ func TestAmsterdam(t *testing.T) {
 			}
 			parent := first.Hash
 			var last *block
-			for i := 1; i <= 20; i++ {
-				timestamp, now, other := 1_700_000_000+uint64(12*i), osaka, amsterdam
-				if i >= 10 { // the genesis file's time
-					now, other = amsterdam, osaka
-				}
-				b := build(t, controller, now, parent, i, timestamp)
-				for what, r := range map[string]result{
-					"controller": controller.call(now.payload, b.params()...), "controller's head": controller.call(now.forkchoice, b.state(), nil),
-					"client": client.call(now.payload, b.params()...), "client's head": client.call(now.forkchoice, b.state(), nil),
+			for i := 1; i <= blocksEach*len(eras); i++ {
+				at := func(i int) uint64 { return start + uint64(12*i) }
+				now := eras[(i-1)/blocksEach]
+				b := build(t, controller, now, parent, i, at(i))
+				for _, call := range []struct {
+					who  string
+					call result
+				}{
+					{"controller", controller.call(now.payload, b.params()...)},
+					{"controller's head", controller.call(now.forkchoice, b.state(), nil)},
+					{"client", client.call(now.payload, b.params()...)},
+					{"client's head", client.call(now.forkchoice, b.state(), nil)},
 				} {
-					if r.status() != "VALID" {
-						t.Fatalf("block %d, %s: %s %+v", i, what, r.Result, r.Error)
+					if call.call.status() != "VALID" {
+						t.Fatalf("block %d, %s: %s %+v", i, call.who, call.call.Result, call.call.Error)
 					}
 				}
-				if network != nil { // the wrong attributes for the time
-					wrong := other.attributes(i+1, timestamp+12, 0)
-					if i == 9 {
-						wrong = osaka.attributes(i+1, timestamp+12, 0)
-						other = osaka
+				if network != nil { // a method of another fork is refused
+					next := eras[min(i/blocksEach, len(eras)-1)]
+					other := eras[(int(next.fork)+3)%len(eras)]
+					if r := client.call(other.forkchoice, b.state(), other.attributes(i+1, at(i+1), 0)); other.forkchoice != next.forkchoice && r.status() != "error -38005" {
+						t.Errorf("after block %d, %s: %s %+v", i, other.forkchoice, r.Result, r.Error)
 					}
-					if r := client.call(other.forkchoice, b.state(), wrong); r.status() != "error -38005" {
-						t.Errorf("block %d, %s: %s %+v", i, other.forkchoice, r.Result, r.Error)
-					}
+				}
+				if i%blocksEach == blocksEach-1 { // the next block is of the same fork
+					wants := map[eel.Fork][]string{
+						eel.Paris: {`"VALID"`}, eel.Shanghai: {`"VALID"`, "invalid merkle root"}, eel.Cancun: {`"VALID"`, "invalid merkle root"},
+						// A contract of this chain makes a request in each block.
+						eel.Prague: {"invalid requests hash", "invalid requests hash"}, eel.Osaka: {"invalid requests hash"}, eel.Amsterdam: {"invalid requests hash"},
+					}[now.fork]
+					checkDummies(t, client, controller, now, b, 100+i, at(i+1), wants...)
 				}
 				parent, last = b.hash(), b
 			}
 			if len(last.requests) != 1 || len(last.requests[0]) != 2+2*77 {
 				t.Errorf("the last block has requests %v", last.requests)
 			}
-			if last.payload["slotNumber"] != "0x14" || len(last.payload["blockAccessList"].(string)) < 4 {
+			if last.payload["slotNumber"] != "0x12" || len(last.payload["blockAccessList"].(string)) < 10 {
 				t.Errorf("the last block has slot %v and access list %v", last.payload["slotNumber"], last.payload["blockAccessList"])
 			}
 			old := *last
-			old.payload = map[string]any{}
-			for k, v := range last.payload {
-				old.payload[k] = v
-			}
+			old.payload = maps.Clone(last.payload)
 			old.payload["blockAccessList"] = "0xc0"
 			if r := client.call("engine_newPayloadV5", old.params()...); r.status() != "INVALID" {
 				t.Errorf("another access list: %s", r.Result)
@@ -432,7 +455,6 @@ func TestAmsterdam(t *testing.T) {
 			if r := client.call("engine_newPayloadV4", old.params()...); r.status() != "error -38005" { // learned, too
 				t.Errorf("by the method of the fork before: %s", r.Result)
 			}
-			checkDummies(t, client, controller, amsterdam, last, dummy, 1_700_000_000+12*21)
 			for _, method := range []string{"engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByHashV1"} {
 				if r := client.call(method, []string{last.hash(), hashOf(1)}); r.Error != nil || !bytes.HasSuffix(r.Result, []byte(",null]")) || !bytes.Contains(r.Result, []byte("withdrawals")) {
 					t.Errorf("%s: %s %+v", method, r.Result, r.Error)

@@ -49,16 +49,16 @@ func TestNetworks(t *testing.T) {
 
 // TestReadNetwork: genesis files of execution clients.
 func TestReadNetwork(t *testing.T) {
-	f, err := os.Open(filepath.Join("..", "nodetest", "geth", "genesis-amsterdam.json"))
+	f, err := os.Open(filepath.Join("..", "nodetest", "geth", "genesis-forks.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	n, err := ReadNetwork(f)
-	if err != nil || n.ChainID != 1337 || n.Forks[Osaka] != 0 || n.Forks[Amsterdam] != 1700000120 {
+	if err != nil || n.ChainID != 1337 || n.Forks[Osaka] != 1700000156 || n.Forks[Amsterdam] != 1700000192 {
 		t.Errorf("%+v, %v", n, err)
 	}
-	if early, late := n.blobsAt(1), n.blobsAt(1700000120); early.Max != 9 || late.Max != 21 {
+	if early, late := n.blobsAt(1700000084), n.blobsAt(1700000192); early.Max != 6 || late.Max != 21 {
 		t.Errorf("blobs %+v, then %+v", early, late)
 	}
 	for text, want := range map[string]string{
