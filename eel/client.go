@@ -174,12 +174,13 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 	}
 	same, mine := e.known.claim(own, own.clone) // the body's memory is used again
 	if mine {
-		p, failure, err := parseNewPayload(version, c.Params)
 		var found checked
-		if err == nil {
+		err := errors.New("it could not be checked")
+		defer func() { e.known.settle(same, found, err) }() // others may be waiting, whatever happens
+		p, failure, failed := parseNewPayload(version, c.Params)
+		if err = failed; err == nil {
 			found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
 		}
-		e.known.settle(same, found, err)
 	}
 	return same, nil
 }

@@ -222,3 +222,31 @@ func TestRealHashes(t *testing.T) {
 	}
 	t.Logf("blocks by version %v, %d transactions, %d blobs", seen, transactions, blobs)
 }
+
+// FuzzNewPayload: whatever the parameters are, they are an error, a failure or a payload, and never a panic.
+func FuzzNewPayload(f *testing.F) {
+	payload := `{"parentHash":"0x` + strings.Repeat("00", 32) + `","feeRecipient":"0x` + strings.Repeat("00", 20) + `","stateRoot":"0x` + strings.Repeat("00", 32) +
+		`","receiptsRoot":"0x` + strings.Repeat("00", 32) + `","logsBloom":"0x` + strings.Repeat("00", 256) + `","prevRandao":"0x` + strings.Repeat("00", 32) +
+		`","blockNumber":"0x1","gasLimit":"0x2","gasUsed":"0x3","timestamp":"0x4","extraData":"0x","baseFeePerGas":"0x7","blockHash":"0x` + strings.Repeat("00", 32) +
+		`","transactions":["0x03f84b808080808080808080c0e1a0` + strings.Repeat("01", 32) + `","0x"],"withdrawals":[{"index":"0x0","validatorIndex":"0x1","address":"0x` + strings.Repeat("00", 20) +
+		`","amount":"0x5"}],"blobGasUsed":"0x0","excessBlobGas":"0x0","blockAccessList":"0xc0","slotNumber":"0x9"}`
+	for version := 1; version <= 5; version++ {
+		f.Add(version, payload, `["0x`+strings.Repeat("01", 32)+`"]`, `"0x`+strings.Repeat("02", 32)+`"`, `["0x01ff","0x02aa"]`)
+	}
+	f.Fuzz(func(t *testing.T, version int, payload, hashes, root, requests string) {
+		var params []json.RawMessage
+		for _, p := range []string{payload, hashes, root, requests} {
+			if !json.Valid([]byte(p)) {
+				return // such a request does not come so far
+			}
+			params = append(params, json.RawMessage(p))
+		}
+		version = 1 + (version%5+5)%5
+		for n := range params {
+			p, failure, err := parseNewPayload(version, params[:n+1])
+			if err == nil && (p == nil || p.BlockHash == nil || p.Number == nil || p.Timestamp == nil) || err != nil && failure != "" {
+				t.Errorf("%v %q %v", p, failure, err)
+			}
+		}
+	})
+}
