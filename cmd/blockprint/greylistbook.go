@@ -158,22 +158,33 @@ func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant s
 }
 
 func newGreylistFeed() *cobra.Command {
-	var f bookFlags
-	var id, title string
+	return newFeed(gridcoin.Tenant, "greylist", feedTitle, "Write the newest changes as an Atom feed",
+		"  blockprint greylist feed --db gridcoin.db --id https://example.org/greylist.atom > greylist.atom")
+}
+
+// newFeed makes the command that writes a tenant's kept changes, as a feed of a name and title.
+func newFeed(tenant, name, title, short, example string) *cobra.Command {
+	var db, id string
 	cmd := &cobra.Command{
 		Use:     "feed --db D",
-		Short:   "Write the newest changes as an Atom feed",
-		Example: "  blockprint greylist feed --db gridcoin.db --id https://example.org/greylist.atom > greylist.atom",
+		Short:   short,
+		Example: example,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s *sqlite.Store) error {
-				return notify.Feed(ctx, notify.Kept(s, f.tenant), id, title, cmd.OutOrStdout())
-			})
+			if db == "" {
+				return usagef("--db D is missing")
+			}
+			s, err := openDB(cmd.Context(), "--db", db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // read only
+			return notify.Feed(cmd.Context(), notify.Kept(s, tenant), id, title, cmd.OutOrStdout())
 		},
 	}
-	f.add(cmd)
-	cmd.Flags().StringVar(&id, "id", "urn:blockprint:greylist", "what names the feed for ever: its URL, say")
-	cmd.Flags().StringVar(&title, "title", feedTitle, "title of the feed")
+	cmd.Flags().StringVar(&db, "db", "", "database that the changes are kept in")
+	cmd.Flags().StringVar(&id, "id", "urn:blockprint:"+name, "what names the feed for ever: its URL, say")
+	cmd.Flags().StringVar(&title, "title", title, "title of the feed")
 	return cmd
 }
 

@@ -12,7 +12,6 @@ import (
 	"blockprint/estimate"
 	"blockprint/file"
 	"blockprint/greylist"
-	"blockprint/greylist/notify"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/trust"
@@ -161,20 +160,6 @@ func newTrustSet() *cobra.Command {
 }
 
 func newTrustFeed() *cobra.Command {
-	var db, id, title string
-	cmd := &cobra.Command{
-		Use:     "feed --db D",
-		Short:   "Write the newest changes of labels and nodes as an Atom feed",
-		Example: "  blockprint trust feed --db mainnet.db --id https://example.org/trust.atom > trust.atom",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTrust(cmd, db, func(ctx context.Context, _ *trust.Service, s *sqlite.Store) error {
-				return notify.Feed(ctx, notify.Kept(s, trust.Tenant), id, title, cmd.OutOrStdout())
-			})
-		},
-	}
-	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
-	cmd.Flags().StringVar(&id, "id", "urn:blockprint:trust", "what names the feed for ever: its URL, say")
-	cmd.Flags().StringVar(&title, "title", "Trust in labels and dreaming nodes", "title of the feed")
-	return cmd
+	return newFeed(trust.Tenant, "trust", "Trust in labels and dreaming nodes", "Write the newest changes of labels and nodes as an Atom feed",
+		"  blockprint trust feed --db mainnet.db --id https://example.org/trust.atom > trust.atom")
 }
