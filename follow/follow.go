@@ -118,6 +118,7 @@ func (f *Follower) start(ctx context.Context) error {
 	if err = f.insist(ctx, "ask the node for its network", func() error { f.network, err = f.node.Network(ctx); return err }); err != nil {
 		return err
 	}
+	f.warnOfForks()
 	if f.o.HealPause == 0 {
 		f.o.HealPause = f.network.SlotDuration
 	}
@@ -134,6 +135,19 @@ func (f *Follower) start(ctx context.Context) error {
 	}
 	f.tracker, err = reward.NewTracker(ctx, f.node, f.log)
 	return err
+}
+
+// warnOfForks tells of scheduled forks that this version cannot read, while there is time to update.
+func (f *Follower) warnOfForks() {
+	first := blockprint.FarFuture
+	for name, epoch := range f.network.UnknownForks {
+		first = min(first, epoch)
+		f.log.Warn("the network has a fork that this version does not know: its blocks cannot be followed; look for a newer version",
+			"fork", name, "epoch", epoch, "time", f.network.TimeOf(f.network.StartOf(epoch)).UTC().Format(time.RFC3339))
+	}
+	if first != blockprint.FarFuture {
+		f.o.Metrics.UnknownFork.Set(float64(f.network.TimeOf(f.network.StartOf(first)).Unix()))
+	}
 }
 
 // insist repeats what may work later, with growing pauses.

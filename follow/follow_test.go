@@ -1,9 +1,11 @@
 package follow_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -366,6 +370,58 @@ func TestHistory(t *testing.T) {
 	b.step(3)
 	b.check(120)
 }
+
+// TestUnknownFork: a scheduled fork that this version does not know is told at the start, with its time.
+func TestUnknownFork(t *testing.T) {
+	world := smallWorld(t, 9, nil).Handler()
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/eth/v1/config/spec" {
+			world.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		world.ServeHTTP(answer, r)
+		_, _ = w.Write(bytes.Replace(answer.Body.Bytes(), []byte(`"data":{`), []byte(`"data":{"GLOAS_FORK_EPOCH":"1000","HEZE_FORK_EPOCH":"18446744073709551615",`), 1))
+	}))
+	defer node.Close()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "blocks.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := beacon.New([]string{node.URL}, beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, err := c.Network(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log bytes.Buffer
+	metrics := follow.NewMetrics(nil)
+	told := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		cancel() // it is the first thing that is told
+		return log.Write(p)
+	}), nil))
+	_ = follow.New(c, local, follow.Options{Logger: told, Metrics: metrics}).Run(ctx) // ended by us
+	at := network.TimeOf(network.StartOf(1000))
+	if text := log.String(); !strings.Contains(text, "fork=gloas epoch=1000 time="+at.UTC().Format(time.RFC3339)) || strings.Contains(text, "heze") {
+		t.Errorf("told: %s", text)
+	}
+	if got := testutil.ToFloat64(metrics.UnknownFork); got != float64(at.Unix()) {
+		t.Errorf("metric %v, want %v", got, at.Unix())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // TestOtherNetwork: a database of one network refuses the blocks of another.
 func TestOtherNetwork(t *testing.T) {

@@ -13,6 +13,7 @@ type Metrics struct {
 	HeadSlot      prometheus.Gauge
 	FinalizedSlot prometheus.Gauge
 	MissingSlots  prometheus.Gauge
+	UnknownFork   prometheus.Gauge
 	HeadLatency   prometheus.Histogram
 }
 
@@ -35,13 +36,14 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		HeadSlot:      gauge("head_slot", "Slot of the newest head that was recorded."),
 		FinalizedSlot: gauge("finalized_slot", "Newest slot that the node calls final."),
 		MissingSlots:  gauge("missing_slots", "Slots of history that are not covered."),
+		UnknownFork:   gauge("unknown_fork_time_seconds", "When the network begins a fork that this version cannot follow, in seconds since 1970; 0 if none is scheduled."),
 		HeadLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Name: "head_latency_seconds", Help: "From an event to the stored label, the node's answers included.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.Events, m.Blocks, m.Reorgs, m.HeadErrors, m.HealErrors, m.GivenUp, m.HeadSlot, m.FinalizedSlot, m.MissingSlots, m.HeadLatency)
+		r.MustRegister(m.Events, m.Blocks, m.Reorgs, m.HeadErrors, m.HealErrors, m.GivenUp, m.HeadSlot, m.FinalizedSlot, m.MissingSlots, m.UnknownFork, m.HeadLatency)
 	}
 	return m
 }
