@@ -59,9 +59,9 @@ type claims struct {
 
 // check returns whose token a request carries. A token that names its key is checked by that one, another by all.
 func check(r *http.Request, keys map[string]Secret, now time.Time) (string, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return "", errors.New("missing token")
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", errors.New("missing token: expected Authorization: Bearer and a JWT")
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(func() time.Time { return now }), jwt.WithLeeway(issuedWithin))
 	var unchecked claims

@@ -232,6 +232,13 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	valid, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iat": now}).SignedString(client.secret[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := none("bearer " + valid); s != 200 { // schemes have no case
+		t.Errorf("a scheme in small letters: status %d", s)
+	}
 	for _, token := range []string{"", "Bearer", "Bearer x.y.z", "Basic YTpi", "Bearer " + unsigned} {
 		if s := none(token); s != 401 {
 			t.Errorf("%q: status %d", token, s)

@@ -120,7 +120,8 @@ func answer(c *call, result any, err error) reply {
 		}
 	}
 	if !errors.As(err, &out.Error) {
-		out.Error = &rpcError{Code: codeServer, Message: err.Error()}
+		data, _ := json.Marshal(map[string]string{"err": err.Error()}) // strings can be written
+		out.Error = &rpcError{Code: codeServer, Message: err.Error(), Data: data}
 	}
 	return out
 }
