@@ -74,39 +74,42 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 		_ = json.NewEncoder(w).Encode(e.answerClient(r.Context(), c, same, who)) // the client is gone
 		return
 	}
-	defer release(body)
-	e.serveBody(r.Context(), w, body.Bytes(), who)
+	if !e.serveBody(r.Context(), w, body.Bytes(), who) {
+		release(body)
+	}
 }
 
-// serveBody answers a call or a batch.
-func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte, who string) {
+// serveBody answers a call or a batch, and tells whether the body is still used.
+func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte, who string) (kept bool) {
 	began := time.Now()
 	calls, batch, err := parseCalls(body)
 	if err != nil {
 		e.c.Logger.Warn("a request cannot be read", "client", who, "error", err)
 		_ = json.NewEncoder(w).Encode(answer(&call{}, nil, err)) // the client is gone
-		return
+		return false
 	}
 	if !batch && slices.Contains(proxied, calls[0].Method) { // as it is: answers may be large
 		res, err := e.forward(ctx, bytes.Clone(body)) // which may still be read when the answer is there
 		if err != nil {
 			e.note(&calls[0], who, "unreachable", began)
 			_ = json.NewEncoder(w).Encode(answer(&calls[0], nil, err)) // the client is gone
-			return
+			return false
 		}
 		defer func() { _ = res.Body.Close() }() // read only
 		e.relay(w, res, who, calls, began)
-		return
+		return false
 	}
+	calls[0].keep = !batch && cap(body) <= 2*len(body) // else much would be kept for little
 	replies := make([]reply, len(calls))
 	for i := range calls {
 		replies[i] = e.answerClient(ctx, &calls[i], nil, who)
 	}
 	if batch {
 		_ = json.NewEncoder(w).Encode(replies) // the client is gone
-		return
+		return false
 	}
 	_ = json.NewEncoder(w).Encode(replies[0])
+	return calls[0].kept
 }
 
 // answerClient answers one call. same is a known one that says the same as this one, nil if there is none.
@@ -172,8 +175,9 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 	if err != nil {
 		return nil, invalidParams("execution payload: %v", err)
 	}
-	same, mine := e.known.claim(own, own.clone) // the body's memory is used again
+	same, mine := e.known.claim(own, !c.keep)
 	if mine {
+		c.kept = c.keep
 		var found checked
 		err := errors.New("it could not be checked")
 		defer func() { e.known.settle(same, found, err) }() // others may be waiting, whatever happens

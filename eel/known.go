@@ -106,14 +106,16 @@ func (k *known) all() []*knownCall {
 }
 
 // claim returns the known call that says the same as this one, which may still be being checked. If there is none, it keeps
-// what own makes, and the caller has to check that: mine.
-func (k *known) claim(c *knownCall, own func() *knownCall) (same *knownCall, mine bool) {
+// this one, or a clone of it, and the caller has to check it: mine.
+func (k *known) claim(c *knownCall, clone bool) (same *knownCall, mine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if i := slices.IndexFunc(k.calls, c.same); i >= 0 {
 		return k.calls[i], false
 	}
-	c = own()
+	if clone {
+		c = c.clone()
+	}
 	k.keep(c)
 	return c, true
 }

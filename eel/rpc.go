@@ -36,6 +36,9 @@ type call struct {
 	Method  string            `json:"method"`
 	Params  []json.RawMessage `json:"params"`
 	ID      json.RawMessage   `json:"id"`
+
+	keep bool // its parameters may stay in memory, and its body with them
+	kept bool // they do
 }
 
 // reply is what answers a call.

@@ -19,7 +19,7 @@ func TestEelNetwork(t *testing.T) {
 	}
 	node := httptest.NewServer(world.Handler())
 	defer node.Close()
-	prague := uint64(c.GenesisTime.Unix()) + 10*uint64(c.SlotsPerEpoch*c.SecondsPerSlot)
+	prague := uint64(c.GenesisTime.Unix()) + 10*c.SlotsPerEpoch*c.SecondsPerSlot
 	for _, k := range []struct {
 		flag, value string
 		want        uint64 // Prague's time
