@@ -205,7 +205,7 @@ const chunkSize = 256 << 10
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, chunkSize) }}
 
 func newTape(r io.Reader) *tape {
-	t := &tape{in: readers.Get().(*bufio.Reader)} //nolint:errcheck // the pool's own
+	t := &tape{in: readers.Get().(*bufio.Reader), loose: make([]byte, 0, 1<<10), parts: make([][]byte, 0, 64)} //nolint:errcheck // the pool's own
 	t.in.Reset(r)
 	return t
 }
@@ -290,7 +290,7 @@ func (t *tape) word() ([]byte, bool) {
 		c := next[0]
 		end := c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t'
 		if !quoted && (end || c == '"' || c == '{' || c == '[' || c == ':') {
-			return bytes.Clone(t.loose[from:]), n > 0 && end
+			return t.loose[from:], n > 0 && end
 		}
 		if c == '\\' || c < ' ' {
 			return nil, false
@@ -299,7 +299,7 @@ func (t *tape) word() ([]byte, bool) {
 			return nil, false
 		}
 		if quoted && c == '"' && n > 0 {
-			return bytes.Clone(t.loose[from:]), true
+			return t.loose[from:], true
 		}
 	}
 }
@@ -319,7 +319,7 @@ func (t *tape) name() (string, bool) {
 
 // match reads a value if it follows; what is not read is left.
 func (t *tape) match(value []byte) bool {
-	t.parts, t.loose = append(t.parts, t.loose), nil
+	t.parts, t.loose = append(t.parts, t.loose), t.loose[len(t.loose):]
 	for left := value; ; {
 		if len(left) == 0 {
 			t.parts = append(t.parts, value)
