@@ -371,6 +371,25 @@ func TestHistory(t *testing.T) {
 	b.check(120)
 }
 
+// into opens what a follower of a node writes a database with.
+func into(t *testing.T, db, url string) (*follow.Local, *beacon.Client) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := beacon.New([]string{url}, beacon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return local, c
+}
+
 // TestUnknownFork: a scheduled fork that this version does not know is told at the start, with its time.
 func TestUnknownFork(t *testing.T) {
 	world := smallWorld(t, 9, nil).Handler()
@@ -384,19 +403,7 @@ func TestUnknownFork(t *testing.T) {
 		_, _ = w.Write(bytes.Replace(answer.Body.Bytes(), []byte(`"data":{`), []byte(`"data":{"GLOAS_FORK_EPOCH":"1000","HEZE_FORK_EPOCH":"18446744073709551615",`), 1))
 	}))
 	defer node.Close()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "blocks.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := beacon.New([]string{node.URL}, beacon.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	local, c := into(t, filepath.Join(t.TempDir(), "blocks.db"), node.URL)
 	network, err := c.Network(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -431,19 +438,7 @@ func TestOtherNetwork(t *testing.T) {
 	b.stop()
 	other := httptest.NewServer(smallWorld(t, 10, nil).Handler())
 	defer other.Close()
-	s, err := sqlite.Open(t.Context(), b.db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
-	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := beacon.New([]string{other.URL}, beacon.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	local, c := into(t, b.db, other.URL)
 	if err := follow.New(c, local, follow.Options{}).Run(t.Context()); blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Errorf("following another network gave %v", err)
 	}
