@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,26 +121,103 @@ func NetworkOf(n *blockprint.Network) *Network {
 		}
 		return uint64(n.TimeOf(n.StartOf(e)).Unix())
 	}
-	for f, consensus := range map[Fork]blockprint.Fork{Shanghai: blockprint.Capella, Cancun: blockprint.Deneb, Prague: blockprint.Electra, Osaka: blockprint.Fulu} {
-		out.Forks[f] = at(n.ForkEpochs[consensus])
-	}
-	out.Forks[Amsterdam] = Unscheduled
-	if e, ok := n.UnknownForks["gloas"]; ok {
-		out.Forks[Amsterdam] = at(e)
+	for f, name := range consensusForks {
+		name = strings.ToLower(name)
+		out.Forks[f] = Unscheduled
+		if e, ok := n.UnknownForks[name]; ok {
+			out.Forks[f] = at(e)
+		} else if consensus, err := blockprint.ParseFork(name); err == nil {
+			out.Forks[f] = at(n.ForkEpochs[consensus])
+		}
 	}
 	return out
 }
 
-// ReadNetwork reads a network from the genesis file of an execution client, or from the "config" in it: chainId, shanghaiTime
-// and so on, bpo1Time and so on, blobSchedule.
+// ReadNetwork reads a network from the genesis file of an execution client (JSON), or from the configuration of consensus
+// clients (config.yaml).
 func ReadNetwork(r io.Reader) (*Network, error) {
-	bad := func(format string, args ...any) (*Network, error) {
-		return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
-	}
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return readGenesis(text)
+	}
+	return readConsensus(string(text))
+}
+
+func bad(format string, args ...any) (*Network, error) {
+	return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
+}
+
+// slotsPerEpoch are the presets' (consensus-specs, gnosischain/configs).
+var slotsPerEpoch = map[string]uint64{"mainnet": 32, "minimal": 8, "gnosis": 16}
+
+// readConsensus reads a config.yaml: flat, of which some numbers and words are used. Genesis is at MIN_GENESIS_TIME and
+// GENESIS_DELAY after it, as of all networks that did not wait for deposits; of those that did, the built-in time is taken.
+func readConsensus(text string) (*Network, error) {
+	words, lines := map[string]string{}, map[string]int{}
+	for i, line := range strings.Split(text, "\n") {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+			continue // a comment, or part of a list
+		}
+		value, _, _ = strings.Cut(value, " #")
+		words[name], lines[name] = strings.Trim(strings.TrimSpace(value), `'"`), i+1
+	}
+	var err error
+	number := func(name string, missing uint64) uint64 {
+		word, ok := words[name]
+		if !ok {
+			return missing
+		}
+		n, failed := strconv.ParseUint(word, 10, 64)
+		if failed != nil && err == nil {
+			err = blockprint.Errorf(blockprint.Invalid, "line %d: %s: expected a number, not %.40q", lines[name], name, word)
+		}
+		return n
+	}
+	out := &Network{Name: cmp.Or(words["CONFIG_NAME"], "custom"), ChainID: number("DEPOSIT_CHAIN_ID", 0)}
+	slots := number("SLOTS_PER_EPOCH", slotsPerEpoch[words["PRESET_BASE"]])
+	milliseconds := number("SLOT_DURATION_MS", 1000*number("SECONDS_PER_SLOT", 0))
+	if _, ok := words["MIN_GENESIS_TIME"]; !ok || slots == 0 || slots > 1<<10 || milliseconds == 0 || milliseconds > 1<<20 {
+		return bad("it is neither the genesis file of an execution client nor a config.yaml with PRESET_BASE, MIN_GENESIS_TIME and SECONDS_PER_SLOT")
+	}
+	out.Genesis = number("MIN_GENESIS_TIME", 0) + number("GENESIS_DELAY", 0)
+	if known, unknown := NetworkNamed(out.Name); unknown == nil {
+		out.Genesis = known.Genesis
+	}
+	for f, name := range consensusForks {
+		out.Forks[f] = Unscheduled
+		if epoch := number(name+"_FORK_EPOCH", Unscheduled); epoch < 1<<32 {
+			out.Forks[f] = out.Genesis + epoch*slots*milliseconds/1000
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, out.inOrder()
+}
+
+// consensusForks names the forks of the consensus layer that come with those of the execution layer.
+var consensusForks = map[Fork]string{Shanghai: "CAPELLA", Cancun: "DENEB", Prague: "ELECTRA", Osaka: "FULU", Amsterdam: "GLOAS"}
+
+// inOrder checks that no fork begins before the one before it, or without it.
+func (n *Network) inOrder() error {
+	for f := Shanghai; f < numForks; f++ {
+		switch at, before := n.Forks[f], n.Forks[f-1]; {
+		case at == Unscheduled:
+		case before == Unscheduled:
+			return blockprint.Errorf(blockprint.Invalid, "%s has a time, but not %s before it", f, f-1)
+		case at < before:
+			return blockprint.Errorf(blockprint.Invalid, "%s begins at %d, before %s at %d", f, at, f-1, before)
+		}
+	}
+	return nil
+}
+
+// readGenesis reads a genesis file, or the "config" in it: chainId, shanghaiTime and so on, bpo1Time and so on, blobSchedule.
+func readGenesis(text []byte) (*Network, error) {
 	var whole struct {
 		Config json.RawMessage `json:"config"`
 	}
@@ -167,25 +245,22 @@ func ReadNetwork(r io.Reader) (*Network, error) {
 		}
 		return n, true, nil
 	}
-	out := &Network{Name: "custom"}
-	var known bool
-	if out.ChainID, known, err = number("chainId"); err != nil || !known {
+	id, known, err := number("chainId")
+	if err != nil || !known {
 		return bad("chainId is missing or no number: is this the genesis file of an execution client?")
 	}
+	out := &Network{Name: "custom", ChainID: id}
 	for f := Shanghai; f < numForks; f++ {
-		name := strings.ToLower(f.String()) + "Time"
-		at, ok, err := number(name)
-		switch {
-		case err != nil:
+		at, ok, err := number(strings.ToLower(f.String()) + "Time")
+		if err != nil {
 			return nil, err
-		case !ok:
-			at = Unscheduled
-		case out.Forks[f-1] == Unscheduled:
-			return bad("%s is there, but no time of %s before it", name, f-1)
-		case at < out.Forks[f-1]:
-			return bad("%s is %d, before %s at %d", name, at, f-1, out.Forks[f-1])
 		}
-		out.Forks[f] = at
+		if out.Forks[f] = at; !ok {
+			out.Forks[f] = Unscheduled
+		}
+	}
+	if err := out.inOrder(); err != nil {
+		return nil, err
 	}
 	var schedule map[string]blobSchedule
 	if raw, ok := fields["blobSchedule"]; ok {

@@ -62,10 +62,11 @@ func TestReadNetwork(t *testing.T) {
 		t.Errorf("blobs %+v, then %+v", early, late)
 	}
 	for text, want := range map[string]string{
-		`x`:                                   "it is no JSON",
+		`x`:                                   "neither the genesis file of an execution client nor a config.yaml",
+		`{`:                                   "it is no JSON",
 		`{}`:                                  "chainId is missing",
 		`{"config":[]}`:                       "is no object",
-		`{"chainId":1,"cancunTime":5}`:        "cancunTime is there, but no time of Shanghai before it",
+		`{"chainId":1,"cancunTime":5}`:        "Cancun has a time, but not Shanghai before it",
 		`{"chainId":1,"shanghaiTime":"soon"}`: `shanghaiTime: expected a number, not "soon"`,
 		`{"chainId":1,"shanghaiTime":0,"cancunTime":0,"blobSchedule":{"cancun":{"max":3}}}`:                                            "blobSchedule: cancun: expected target, max",
 		`{"chainId":1,"paxTime":4,"blobSchedule":{"pax":{"target":1,"max":3,"baseFeeUpdateFraction":1}}}`:                              `fork "pax" is not known here`,
@@ -73,6 +74,48 @@ func TestReadNetwork(t *testing.T) {
 	} {
 		if _, err := ReadNetwork(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestReadConsensus: a config.yaml tells the same times as the tables.
+func TestReadConsensus(t *testing.T) {
+	hoodi := `# a comment: with a colon
+PRESET_BASE: 'mainnet'
+CONFIG_NAME: hoodi
+MIN_GENESIS_TIME: 1742212800
+GENESIS_DELAY: 600 # seconds
+CAPELLA_FORK_EPOCH: 0
+DENEB_FORK_EPOCH: 0
+ELECTRA_FORK_EPOCH: 2048
+FULU_FORK_EPOCH: 50688
+GLOAS_FORK_EPOCH: 18446744073709551615
+SECONDS_PER_SLOT: 12
+DEPOSIT_CHAIN_ID: 560048
+BLOB_SCHEDULE:
+  - EPOCH: 52480
+    MAX_BLOBS_PER_BLOCK: 15
+`
+	want, err := NetworkNamed("hoodi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Forks[Shanghai], want.Forks[Cancun] = want.Genesis, want.Genesis // the execution layer writes 0
+	for _, name := range []string{"hoodi", "devnet"} {                    // one is built in, of the other genesis is worked out
+		n, err := ReadNetwork(strings.NewReader(strings.Replace(hoodi, "hoodi", name, 1)))
+		if err != nil || n.Forks != want.Forks || n.Genesis != want.Genesis || n.ChainID != want.ChainID || n.Name != name {
+			t.Errorf("%+v, %v", n, err)
+		}
+	}
+	for from, to := range map[string][2]string{
+		"FULU_FORK_EPOCH: 50688":       {"FULU_FORK_EPOCH: soon", `line 9: FULU_FORK_EPOCH: expected a number, not "soon"`},
+		"ELECTRA_FORK_EPOCH: 2048":     {"ELECTRA_FORK_EPOCH: 60000", "Osaka begins at 1761677592, before Prague at 1765253400"},
+		"SECONDS_PER_SLOT: 12":         {"", "SECONDS_PER_SLOT"},
+		"MIN_GENESIS_TIME: 1742212800": {"", "MIN_GENESIS_TIME"},
+		"PRESET_BASE: 'mainnet'":       {"PRESET_BASE: 'huge'", "PRESET_BASE"},
+	} {
+		if _, err := ReadNetwork(strings.NewReader(strings.Replace(hoodi, from, to[0], 1))); err == nil || !strings.Contains(err.Error(), to[1]) {
+			t.Errorf("%s for %s: %v, want %s", to[0], from, err, to[1])
 		}
 	}
 }

@@ -110,7 +110,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 	flags.IntVar(&c.BuilderCache, "payload-builder-cache-size", c.BuilderCache, "payloads for clients to remember")
 	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
 	flags.StringVar(&network, "network", "mainnet", "network whose forks hold: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the one of the execution client's chain id")
-	flags.StringVar(&networkConfig, "network-config", "", "genesis file of the execution client with the forks of another network")
+	flags.StringVar(&networkConfig, "network-config", "", "genesis file of the execution client, or config.yaml of the consensus clients, with the forks of another network")
 	flags.StringVar(&beaconURL, "beacon", "", "a beacon node that tells the network's forks, instead")
 	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
