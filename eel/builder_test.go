@@ -49,8 +49,8 @@ func TestFees(t *testing.T) {
 	}
 }
 
-// TestForks: a fork has the version of engine_getPayload that came with it.
-func TestForks(t *testing.T) {
+// TestForkVersions: a fork has the version of engine_getPayload that came with it.
+func TestForkVersions(t *testing.T) {
 	for want, list := range map[int]map[string]string{3: {"ECREC": "0x1"}, 4: {"BLS12_G1ADD": "0xb"}, 5: {"BLS12_G1ADD": "0xb", "P256VERIFY": "0x100"}} {
 		fork := &forkConfig{Precompiles: list}
 		fork.name()
