@@ -181,7 +181,7 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 		var found checked
 		err := errors.New("it could not be checked")
 		defer func() { e.known.settle(same, found, err) }() // others may be waiting, whatever happens
-		p, failure, failed := parseNewPayload(version, c.Params)
+		p, failure, failed := parseNewPayload(version, same)
 		if err = failed; err == nil {
 			found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
 		}

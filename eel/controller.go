@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/go-faster/jx"
 )
 
 // controllerName is what the controller is called in logs and metrics.
@@ -61,11 +59,7 @@ func (c *knownCall) header() *payload {
 	for _, name := range []string{
 		"blockHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals",
 	} {
-		raw, ok := c.fields[name]
-		if !ok || string(raw) == "null" {
-			continue
-		}
-		if err := fields[name](p, jx.DecodeBytes(raw)); err != nil {
+		if raw, ok := c.fields[name]; ok && p.read(name, raw) != nil {
 			return nil
 		}
 	}

@@ -183,15 +183,8 @@ func TestKnownOnce(t *testing.T) {
 func TestParseHeader(t *testing.T) {
 	for name, b := range realBlocks(t) {
 		_, params := engineCall(t, b)
-		full, err := parsePayload(params[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		known, err := newKnownCall("m", params)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := known.header()
+		known := taken(t, params)
+		full, p := payloadOf(t, params), known.header()
 		if p == nil {
 			t.Fatalf("%s: not read", name)
 		}

@@ -91,10 +91,8 @@ func benchmarkLoad(b *testing.B, size int, told bool) {
 		i++
 		e.known.forget() // as if it had never been seen
 		if told {
-			c, err := newKnownCall(p.method, p.params)
-			if err != nil {
-				b.Fatal(err)
-			}
+			c := taken(b, p.params)
+			c.method = p.method
 			e.known.learn(c, p.checked)
 		}
 		e.memory.learnPayload(p.block, p.number, payloadStatus{Status: statusValid, LatestValidHash: &p.block})
@@ -124,10 +122,7 @@ type loadPayload struct {
 func newLoadPayload(b *testing.B, size, number int) *loadPayload {
 	b.Helper()
 	version, params, _ := largestCall(b)
-	p, err := parsePayload(params[0])
-	if err != nil {
-		b.Fatal(err)
-	}
+	p := payloadOf(b, params)
 	all, total := *p.Transactions, 0
 	p.Transactions = &[]data{}
 	for i := number; total < size; i++ { // another order, another block
@@ -281,7 +276,7 @@ func BenchmarkParse(b *testing.B) {
 		b.SetBytes(int64(len(body)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, failure, err := parseNewPayload(version, params); err != nil || failure != "" {
+			if _, failure, err := parseNewPayload(version, taken(b, params)); err != nil || failure != "" {
 				b.Fatal(err, failure)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -213,29 +215,28 @@ func text(d *jx.Decoder, into encoding.TextUnmarshaler) error {
 	return into.UnmarshalText(b)
 }
 
-// parsePayload reads a payload. A field that is not known is an error: it might be part of the block's hash. null stands
-// for a field that is not there.
-func parsePayload(raw json.RawMessage) (*payload, error) {
-	p := &payload{}
-	seen := map[string]bool{}
-	err := jx.DecodeBytes(raw).ObjBytes(func(d *jx.Decoder, name []byte) error {
-		read, ok := fields[string(name)]
-		switch {
-		case !ok:
-			return fmt.Errorf("unknown field %q", name)
-		case seen[string(name)]:
-			return fmt.Errorf("%s stands there twice", name)
-		case d.Next() == jx.Null:
-			return d.Null()
-		}
-		seen[string(name)] = true
-		if err := read(p, d); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+// read reads a field. null stands for a field that is not there.
+func (p *payload) read(name string, raw []byte) error {
+	read, ok := fields[name]
+	if !ok {
+		return fmt.Errorf("unknown field %q", name)
+	}
+	if string(raw) == "null" {
 		return nil
-	})
-	if err != nil {
-		return nil, invalidParams("execution payload: %v", err)
+	}
+	if err := read(p, jx.DecodeBytes(raw)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// payload reads the whole payload. A field that is not known is an error: it might be part of the block's hash.
+func (c *knownCall) payload() (*payload, error) {
+	p := &payload{}
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
+		if err := p.read(name, c.fields[name]); err != nil {
+			return nil, invalidParams("execution payload: %v", err)
+		}
 	}
 	for _, f := range []struct {
 		name    string
@@ -381,12 +382,11 @@ func (p *payload) versionedHashes() ([]hash32, error) {
 
 // parseNewPayload checks the parameters of engine_newPayload against its version, and the payload's hash against all of it.
 // failure says why the payload is invalid whatever an execution client would say; empty if it is not.
-func parseNewPayload(version int, params []json.RawMessage) (p *payload, failure string, err error) {
-	want := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version]
-	if len(params) != want {
-		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, len(params))
+func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err error) {
+	if want, got := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version], 1+len(c.others); got != want {
+		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, got)
 	}
-	if p, err = parsePayload(params[0]); err != nil {
+	if p, err = c.payload(); err != nil {
 		return nil, "", err
 	}
 	cancun, amsterdam := p.BlobGasUsed != nil || p.ExcessBlobGas != nil, p.AccessList != nil || p.Slot != nil
@@ -402,10 +402,10 @@ func parseNewPayload(version int, params []json.RawMessage) (p *payload, failure
 	var requests *[]data
 	if version >= 3 {
 		var given []hash32
-		if err := strict(params[1], &given); err != nil {
+		if err := strict(c.others[0], &given); err != nil {
 			return nil, "", invalidParams("versioned hashes: %v", err)
 		}
-		if err := strict(params[2], &beaconRoot); err != nil {
+		if err := strict(c.others[1], &beaconRoot); err != nil {
 			return nil, "", invalidParams("parent beacon block root: %v", err)
 		}
 		hashes, err := p.versionedHashes()
@@ -424,7 +424,7 @@ func parseNewPayload(version int, params []json.RawMessage) (p *payload, failure
 		}
 	}
 	if version >= 4 {
-		if err := strict(params[3], &requests); err != nil {
+		if err := strict(c.others[2], &requests); err != nil {
 			return nil, "", invalidParams("execution requests: %v", err)
 		}
 		for i, r := range *requests {

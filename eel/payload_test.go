@@ -41,6 +41,26 @@ type beaconBlock struct {
 	} `json:"body"`
 }
 
+// taken takes the parameters of a call apart.
+func taken(t testing.TB, params []json.RawMessage) *knownCall {
+	t.Helper()
+	c, err := newKnownCall("m", params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// payloadOf reads the payload of parameters.
+func payloadOf(t testing.TB, params []json.RawMessage) *payload {
+	t.Helper()
+	p, err := taken(t, params).payload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // engineCall makes parameters of engine_newPayload of a beacon block: the Engine API has other names, and numbers in
 // hexadecimal.
 func engineCall(t testing.TB, b *beaconBlock) (version int, params []json.RawMessage) {
@@ -92,10 +112,7 @@ func engineCall(t testing.TB, b *beaconBlock) (version int, params []json.RawMes
 	if b.Body.Payload["blob_gas_used"] == nil {
 		return version, params
 	}
-	p, err := parsePayload(params[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := payloadOf(t, params)
 	// What the commitments hash to is not what is tried here: the transactions' own hashes are taken for the beacon block's,
 	// and there must be as many as commitments.
 	hashes, err := p.versionedHashes()
@@ -195,7 +212,7 @@ func TestRealHashes(t *testing.T) {
 	transactions, blobs := 0, 0
 	for name, b := range realBlocks(t) {
 		version, params := engineCall(t, b)
-		p, failure, err := parseNewPayload(version, params)
+		p, failure, err := parseNewPayload(version, taken(t, params))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -243,7 +260,11 @@ func FuzzNewPayload(f *testing.F) {
 		}
 		version = 1 + (version%5+5)%5
 		for n := range params {
-			p, failure, err := parseNewPayload(version, params[:n+1])
+			c, err := newKnownCall("m", params[:n+1])
+			if err != nil {
+				continue
+			}
+			p, failure, err := parseNewPayload(version, c)
 			if err == nil && (p == nil || p.BlockHash == nil || p.Number == nil || p.Timestamp == nil) || err != nil && failure != "" {
 				t.Errorf("%v %q %v", p, failure, err)
 			}
