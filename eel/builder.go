@@ -381,23 +381,3 @@ func blobGasPrice(excess, fraction uint64) *big.Int {
 	}
 	return sum.Div(sum, d)
 }
-
-// ask calls a method of the execution client.
-func (e *Eel) ask(ctx context.Context, method string, into any, params ...any) error {
-	c := call{Method: method}
-	for _, p := range params {
-		raw, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		c.Params = append(c.Params, raw)
-	}
-	r, _ := e.proxy(ctx, &c)
-	if r.Error != nil {
-		return fmt.Errorf("%s: %w", method, r.Error)
-	}
-	if err := json.Unmarshal(r.Result, into); err != nil {
-		return fmt.Errorf("%s: %w", method, err)
-	}
-	return nil
-}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -19,11 +20,16 @@ const contradiction = "contradiction"
 const bodyTimeout = 30 * time.Second
 
 // served are the methods that clients are answered from memory.
-var served = []string{
-	"engine_newPayloadV1", "engine_newPayloadV2", "engine_newPayloadV3", "engine_newPayloadV4", "engine_newPayloadV5",
-	"engine_forkchoiceUpdatedV1", "engine_forkchoiceUpdatedV2", "engine_forkchoiceUpdatedV3", "engine_forkchoiceUpdatedV4",
-	"engine_getPayloadV1", "engine_getPayloadV2", "engine_getPayloadV3", "engine_getPayloadV4", "engine_getPayloadV5", "engine_getPayloadV6",
-	"engine_exchangeCapabilities", "engine_exchangeTransitionConfigurationV1",
+var served = append(versions("engine_newPayload", "engine_forkchoiceUpdated", "engine_getPayload"), "engine_exchangeCapabilities", "engine_exchangeTransitionConfigurationV1")
+
+// versions returns all versions of methods.
+func versions(names ...string) (out []string) {
+	for _, name := range names {
+		for i := range versionForks[name] {
+			out = append(out, fmt.Sprintf("%sV%d", name, i+1))
+		}
+	}
+	return out
 }
 
 // proxied are the methods that read from the execution client and change nothing there: eth_sendRawTransaction, which an

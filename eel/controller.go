@@ -2,9 +2,7 @@ package eel
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -232,32 +230,4 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 	e.memory.learnPayload(*p.BlockHash, uint64(*p.Number), s)
 	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", *p.BlockHash, "number", uint64(*p.Number), "outcome", s.Status)
 	return s.Status
-}
-
-// proxy asks the execution client what a client, or the multiplexer itself, wants to know.
-func (e *Eel) proxy(ctx context.Context, c *call) (reply, string) {
-	if c.Params == nil {
-		c.Params = []json.RawMessage{}
-	}
-	body, err := json.Marshal(call{Version: "2.0", Method: c.Method, Params: c.Params, ID: json.RawMessage("1")})
-	if err != nil {
-		return answer(c, nil, err), "error"
-	}
-	text, err := e.send(ctx, body)
-	if err != nil {
-		return answer(c, nil, err), "unreachable"
-	}
-	var r reply
-	if err := json.Unmarshal(text, &r); err != nil {
-		return answer(c, nil, errors.New("the execution client's answer cannot be read: "+err.Error())), "unreadable"
-	}
-	outcome := "ok"
-	if r.Error != nil {
-		outcome = "error"
-	} else if r.Result == nil {
-		r.Result = json.RawMessage("null")
-	}
-	out := answer(c, nil, nil)
-	out.Result, out.Error = r.Result, r.Error
-	return out, outcome
 }

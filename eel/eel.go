@@ -6,8 +6,7 @@
 package eel
 
 import (
-	"bytes"
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -155,6 +154,36 @@ func (e *Eel) Handler() http.Handler {
 	return mux
 }
 
+// status is what /health tells.
+func (e *Eel) status() ([]byte, error) {
+	out := struct {
+		Status    string `json:"status"`
+		Network   string `json:"network"`
+		Newest    uint64 `json:"newest_block"`
+		Clients   int    `json:"clients"`
+		Execution string `json:"execution_client"`
+		Answered  string `json:"execution_client_answered,omitempty"` // when it last did
+		Genesis   uint64 `json:"genesis_time,omitempty"`
+		// Forks are the times that are known.
+		Forks map[string]uint64 `json:"forks,omitempty"`
+	}{Status: "ok", Network: "unknown", Newest: e.memory.highest(), Clients: len(e.c.Clients), Execution: "unreachable"}
+	if n := e.schedule.get(); n != nil {
+		out.Network, out.Genesis, out.Forks = n.Name, n.Genesis, map[string]uint64{}
+		for f, at := range n.Forks {
+			if at != Unscheduled {
+				out.Forks[strings.ToLower(Fork(f).String())] = at
+			}
+		}
+	}
+	if at := e.answered.Load(); at != 0 {
+		out.Answered = time.Unix(0, at).UTC().Format(time.RFC3339)
+		if !e.failing.Load() {
+			out.Execution = "answers"
+		}
+	}
+	return json.Marshal(out)
+}
+
 // serve checks credentials and the announced size.
 func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
 	who, err := check(r, keys, e.c.Now())
@@ -207,50 +236,6 @@ func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e.c.Logger.Warn("credentials refused", "path", r.URL.Path, "address", r.RemoteAddr, "error", err)
 	w.Header().Set("WWW-Authenticate", "Bearer")
 	http.Error(w, err.Error(), http.StatusUnauthorized)
-}
-
-// forward sends a request to the execution client. The answer's body is the caller's to close.
-func (e *Eel) forward(ctx context.Context, body []byte) (*http.Response, error) {
-	token, err := e.c.ExecutionSecret.sign(e.c.Now())
-	if err != nil {
-		return nil, err
-	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, e.c.Execution, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("Authorization", "Bearer "+token)
-	res, err := e.client.Do(q)
-	if err != nil {
-		if ctx.Err() == nil { // a caller who has gone away says nothing of the execution client
-			e.failing.Store(true)
-		}
-		return nil, fmt.Errorf("execution client: %w", err)
-	}
-	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
-		defer func() { _ = res.Body.Close() }() // read only
-		e.failing.Store(true)
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // for the message only
-		return nil, fmt.Errorf("the execution client refuses our JWT secret: %s", strings.TrimSpace(string(text)))
-	}
-	e.failing.Store(false)
-	e.answered.Store(e.c.Now().UnixNano())
-	return res, nil
-}
-
-// send asks the execution client and reads its answer.
-func (e *Eel) send(ctx context.Context, body []byte) ([]byte, error) {
-	res, err := e.forward(ctx, body)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return nil, fmt.Errorf("execution client: %w", err)
-	}
-	return text, nil
 }
 
 // note counts an answer. Methods that nobody knows are counted as one: their names are the caller's.

@@ -2,11 +2,9 @@ package eel
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 )
@@ -126,7 +124,8 @@ func (e *WrongChain) Error() string {
 }
 
 // Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
-// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain.
+// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain. The log
+// tells both.
 func (e *Eel) Learn(ctx context.Context) error {
 	var id quantity
 	if err := e.ask(ctx, "eth_chainId", &id); err != nil {
@@ -135,7 +134,9 @@ func (e *Eel) Learn(ctx context.Context) error {
 	if n := e.schedule.get(); n != nil {
 		if n.ChainID != 0 && n.ChainID != uint64(id) {
 			e.schedule.set(nil)
-			return &WrongChain{n, uint64(id)}
+			err := &WrongChain{n, uint64(id)}
+			e.c.Logger.Error("the network is another one", "error", err)
+			return err
 		}
 		return nil
 	}
@@ -157,11 +158,7 @@ const learnAgain = 5 * time.Second
 func (e *Eel) KeepLearning(ctx context.Context) {
 	for {
 		err := e.Learn(ctx)
-		_, wrong := errors.AsType[*WrongChain](err)
-		if wrong {
-			e.c.Logger.Error("the network is another one", "error", err)
-		}
-		if err == nil || wrong {
+		if _, wrong := errors.AsType[*WrongChain](err); err == nil || wrong {
 			return
 		}
 		select {
@@ -170,36 +167,6 @@ func (e *Eel) KeepLearning(ctx context.Context) {
 		case <-time.After(learnAgain):
 		}
 	}
-}
-
-// status is what /health tells.
-func (e *Eel) status() ([]byte, error) {
-	out := struct {
-		Status    string `json:"status"`
-		Network   string `json:"network"`
-		Newest    uint64 `json:"newest_block"`
-		Clients   int    `json:"clients"`
-		Execution string `json:"execution_client"`
-		Answered  string `json:"execution_client_answered,omitempty"` // when it last did
-		Genesis   uint64 `json:"genesis_time,omitempty"`
-		// Forks are the times that are known.
-		Forks map[string]uint64 `json:"forks,omitempty"`
-	}{Status: "ok", Network: "unknown", Newest: e.memory.highest(), Clients: len(e.c.Clients), Execution: "unreachable"}
-	if n := e.schedule.get(); n != nil {
-		out.Network, out.Genesis, out.Forks = n.Name, n.Genesis, map[string]uint64{}
-		for f, at := range n.Forks {
-			if at != Unscheduled {
-				out.Forks[strings.ToLower(Fork(f).String())] = at
-			}
-		}
-	}
-	if at := e.answered.Load(); at != 0 {
-		out.Answered = time.Unix(0, at).UTC().Format(time.RFC3339)
-		if !e.failing.Load() {
-			out.Execution = "answers"
-		}
-	}
-	return json.Marshal(out)
 }
 
 // forkAt returns the fork of a time as far as the schedule knows it, nil if it does not know its blob parameters.

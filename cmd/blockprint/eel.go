@@ -75,13 +75,10 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), firstAnswer)
 			defer cancel()
-			if err := e.Learn(ctx); err != nil {
-				if _, wrong := errors.AsType[*eel.WrongChain](err); wrong {
-					slog.Error("the network is another one", "error", err)
-				} else {
-					slog.Warn("the execution client's chain is not known yet", "error", err)
-					go e.KeepLearning(cmd.Context())
-				}
+			err = e.Learn(ctx)
+			if _, wrong := errors.AsType[*eel.WrongChain](err); err != nil && !wrong {
+				slog.Warn("the execution client's chain is not known yet", "error", err)
+				go e.KeepLearning(cmd.Context())
 			}
 			l, err := listen(cmd.Context(), net.JoinHostPort(ip, strconv.Itoa(int(port))))
 			if err != nil {
