@@ -2,14 +2,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,26 +20,11 @@ func tool() string { return "blockprint " + version }
 
 func main() { os.Exit(run()) }
 
-// run is main with an exit status: 0 success, 1 failure, 2 wrong usage.
+// run is main with an exit status: 0 success, 1 failure, 2 wrong usage, 130 or 143 after an interruption.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	root := newRoot()
-	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return 0
-	}
-	var usage usageError
-	switch {
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"): // the library's own error has no type
-		fmt.Fprintf(os.Stderr, "blockprint: %v\nTry `%s --help`.\n", err, cmd.CommandPath())
-		return 2
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return 0 // stopped as asked
-	default:
-		fmt.Fprintf(os.Stderr, "blockprint: %s\n", oneLine(err))
-		return 1
-	}
+	ctx := untilSignal()
+	cmd, err := newRoot().ExecuteContextC(ctx)
+	return exitStatus(ctx, cmd, err)
 }
 
 // oneLine keeps joined errors on one line.
@@ -75,6 +56,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 		if err := applyConfig(cmd); err != nil {
 			return err
 		}
+		endAfterGrace(cmd.Context(), cmd)
 		return setLogger(cmd)
 	}
 	root.AddCommand(
