@@ -280,14 +280,14 @@ func TestEvents(t *testing.T) {
 					t.Errorf("event %+v, want slot %d and block %s", e, slot, root)
 				}
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("no events of the new head; seen %v", seen)
 		}
 	}
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("Subscribe does not end with its context")
 	}
 }

@@ -494,8 +494,9 @@ func TestLodestar(t *testing.T) {
 	if r := (&caller{t: t, url: server.URL, secret: follower}).call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &block0) != nil || len(block0.Hash) != 66 {
 		t.Fatalf("%s %+v", r.Result, r.Error)
 	}
-	const slotSeconds = 2
-	genesis := time.Now().Add(15 * time.Second)
+	slotTime := nodetest.SlotTime(t, 2*time.Second)
+	slotSeconds := int(slotTime.Seconds())
+	genesis := time.Now().Add(8 * slotTime)
 	first := nodetest.Lodestar(t, nodetest.LodestarOptions{
 		Validators: 64, SecondsPerSlot: slotSeconds, Genesis: genesis,
 		Execution: server.URL + "/canonical", JWTSecret: hex.EncodeToString(driver[:]), ExecutionGenesis: block0.Hash,
@@ -513,9 +514,9 @@ func TestLodestar(t *testing.T) {
 	}
 	const blocks = 16 // two epochs
 	posted, dreamt, slot := 0, 0, 1
-	for until := time.Now().Add(3 * time.Minute); posted < blocks; time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(90 * slotTime); posted < blocks; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(until) {
-			t.Fatalf("%d blocks in three minutes; %v", posted, answers.list)
+			t.Fatalf("%d blocks in %v; %v", posted, 90*slotTime, answers.list)
 		}
 		var ahead, head headOf
 		if err := getJSON(first+"/eth/v1/beacon/headers/head", &ahead); err != nil {

@@ -33,8 +33,9 @@ func TestLodestar(t *testing.T) {
 	const slots, killAt, restartAt, altairEpoch = 32, 11, 15, 1
 	program := buildProgram(t)
 	model := goldenModels(t, program)[0]
-	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: 3, AltairEpoch: altairEpoch, GenesisIn: 8 * time.Second})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	slotTime := nodetest.SlotTime(t, 3*time.Second)
+	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: int(slotTime.Seconds()), AltairEpoch: altairEpoch, GenesisIn: 3 * slotTime})
+	ctx, cancel := context.WithTimeout(t.Context(), (slots+60)*slotTime)
 	defer cancel()
 	c, err := beacon.New([]string{url}, beacon.Options{})
 	if err != nil {
@@ -138,7 +139,7 @@ func checkDatabase(t *testing.T, ctx context.Context, db string, last blockprint
 	}
 	defer func() { _ = s.Close() }()
 	span := blockprint.Interval{Start: 1, End: last}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		gaps, err := s.Gaps(ctx, span)
 		if err == nil && len(gaps) == 0 {
 			break

@@ -10,8 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
+
+	"blockprint"
+	"blockprint/nodetest"
 )
 
 // running is a started program; its log is shown when the test fails.
@@ -80,6 +84,24 @@ func fetch(url string, into any) error {
 	return json.Unmarshal(b, into)
 }
 
+// headSlot returns the slot of a node's head.
+func headSlot(t *testing.T, node string) blockprint.Slot {
+	t.Helper()
+	var reply struct {
+		Data struct {
+			Header struct {
+				Message struct {
+					Slot blockprint.Quoted
+				}
+			}
+		}
+	}
+	if err := fetch("http://"+node+"/eth/v1/beacon/headers/head", &reply); err != nil {
+		t.Fatal(err)
+	}
+	return blockprint.Slot(reply.Data.Header.Message.Slot)
+}
+
 // TestUp runs all services in one process on a simulated network with six nodes that dream, kills it in the middle and
 // starts it again: history has no gap, and the gauge has forgotten nothing.
 func TestUp(t *testing.T) {
@@ -90,8 +112,9 @@ func TestUp(t *testing.T) {
 	dir := t.TempDir()
 	dreamConfig, db := filepath.Join(dir, "dream.toml"), filepath.Join(dir, "up.db")
 	node, api := freeAddress(t), freeAddress(t)
-	running(t, program, "sim", "--history", "80", "--slot-time", "1000", "--validators", "2048", "--committees", "2", "--listen", node, "--dream-config", dreamConfig)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	slotTime := strconv.FormatInt(nodetest.SlotTime(t, time.Second).Milliseconds(), 10)
+	running(t, program, "sim", "--history", "80", "--slot-time", slotTime, "--validators", "2048", "--committees", "2", "--listen", node, "--dream-config", dreamConfig)
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(dreamConfig); err == nil {
 			break
 		}
@@ -109,7 +132,7 @@ func TestUp(t *testing.T) {
 		t.Helper()
 		var a accuracy
 		var err error
-		for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			if err = fetch("http://"+api+"/accuracy", &a); err == nil && a.blocks() >= blocks {
 				return a
 			}
@@ -123,7 +146,10 @@ func TestUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = up.Wait() // it was killed
-	time.Sleep(1500 * time.Millisecond)
+	at := headSlot(t, node)
+	for headSlot(t, node) < at+2 { // slots pass without it
+		time.Sleep(100 * time.Millisecond)
+	}
 	up = running(t, program, "up", "--config", config)
 	after := measured(before.blocks() + 12)
 	if len(after.Nodes) != 6 {
@@ -138,7 +164,7 @@ func TestUp(t *testing.T) {
 		Synced bool
 		Newest int `json:"greatest_block_slot"`
 	}
-	for deadline := time.Now().Add(20 * time.Second); !status.Synced; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); !status.Synced; time.Sleep(100 * time.Millisecond) {
 		if err := fetch("http://"+api+"/sync/status", &status); err != nil {
 			t.Fatal(err)
 		}
