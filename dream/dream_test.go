@@ -158,7 +158,7 @@ func TestFaults(t *testing.T) {
 		c.Nodes = append(c.Nodes, dream.NodeConfig{Name: name, Label: "Teku", URL: url, V3: true})
 	}
 	var log bytes.Buffer
-	d := newDreamer(t, c, dream.Options{Timeout: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	d := newDreamer(t, c, dream.Options{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
 		night := d.Ask(t.Context(), n.Now()+1)
 		if len(night.Blocks) != 6 || len(night.Failures) != len(bad) {
@@ -229,7 +229,7 @@ func TestPost(t *testing.T) {
 	}
 	var log bytes.Buffer
 	var seen []blockprint.Slot
-	d := newDreamer(t, c, dream.Options{Timeout: time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil)), Sinks: []dream.Sink{
+	d := newDreamer(t, c, dream.Options{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil)), Sinks: []dream.Sink{
 		func(context.Context, *dream.Night) error { return errors.New("full") },
 		func(_ context.Context, n *dream.Night) error { seen = append(seen, n.Slot); return nil },
 	}})
