@@ -39,12 +39,12 @@ func (s *Store) Identify(ctx context.Context, id store.Identity) error {
 	if err != nil {
 		return err
 	}
-	return s.inTransaction(ctx, "identify", func(tx *sql.Tx) error { return setMeta(ctx, tx, "identity", string(text)) })
+	return s.inTransaction(ctx, "identify", func(tx *transaction) error { return setMeta(ctx, tx, "identity", string(text)) })
 }
 
 // Identity implements store.Store.
 func (s *Store) Identity(ctx context.Context) (id store.Identity, ok bool, err error) {
-	text, err := getMeta(ctx, s.read, "identity")
+	text, err := getMeta(ctx, s.cheap, "identity")
 	if err != nil || text == "" {
 		return id, false, s.wrap("read", err)
 	}
@@ -53,12 +53,12 @@ func (s *Store) Identity(ctx context.Context) (id store.Identity, ok bool, err e
 
 // SetFloor implements store.Store.
 func (s *Store) SetFloor(ctx context.Context, floor blockprint.Slot) error {
-	return s.inTransaction(ctx, "set the floor of", func(tx *sql.Tx) error {
+	return s.inTransaction(ctx, "set the floor of", func(tx *transaction) error {
 		return setMeta(ctx, tx, "floor", strconv.FormatUint(uint64(floor), 10))
 	})
 }
 
-func setMeta(ctx context.Context, tx *sql.Tx, key, value string) error {
+func setMeta(ctx context.Context, tx *transaction, key, value string) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 	return err
 }
@@ -84,7 +84,7 @@ func getSlot(ctx context.Context, q queryer, key string) (blockprint.Slot, error
 // change is a batch in the course of being applied.
 type change struct {
 	s             *Store
-	tx            *sql.Tx
+	tx            *transaction
 	slotsPerEpoch uint64
 	finalized     blockprint.Slot
 	counts        map[countKey]int64
@@ -107,7 +107,7 @@ func (s *Store) Apply(ctx context.Context, b store.Batch) (result store.Result, 
 // change makes a change in a transaction, and brings the sums and the newest blocks of validators up to date.
 func (s *Store) change(ctx context.Context, do func(*change) error) error {
 	c := &change{s: s, counts: map[countKey]int64{}, stale: map[uint64]bool{}}
-	return s.inTransaction(ctx, "write to", func(tx *sql.Tx) (err error) {
+	return s.inTransaction(ctx, "write to", func(tx *transaction) (err error) {
 		c.tx = tx
 		if c.slotsPerEpoch, err = s.slotsPerEpoch(ctx, tx); err != nil {
 			return err
@@ -177,21 +177,21 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 	if err := c.replacePlaceholder(ctx, b); err != nil {
 		return err
 	}
-	single, err := c.s.idOf(ctx, c.tx, "clients", string(b.Single))
+	single, err := c.tx.idOf(ctx, "clients", string(b.Single))
 	if err != nil {
 		return err
 	}
 	var graffiti any
 	if b.Classification.Graffiti.Client != "" {
-		if graffiti, err = c.s.idOf(ctx, c.tx, "clients", string(b.Classification.Graffiti.Client)); err != nil {
+		if graffiti, err = c.tx.idOf(ctx, "clients", string(b.Classification.Graffiti.Client)); err != nil {
 			return err
 		}
 	}
-	model, err := c.s.idOf(ctx, c.tx, "models", b.Model)
+	model, err := c.tx.idOf(ctx, "models", b.Model)
 	if err != nil {
 		return err
 	}
-	probabilities, err := c.s.encodeProbabilities(ctx, c.tx, b.Probabilities)
+	probabilities, err := encodeProbabilities(ctx, c.tx, b.Probabilities)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 		return err
 	}
 	if b.Features != nil {
-		set, err := c.s.featureSet(ctx, c.tx, feature.Names())
+		set, err := c.tx.featureSet(ctx, feature.Names())
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,9 +20,9 @@ func mainnetSums(b *testing.B) *Store {
 	}
 	b.Cleanup(func() { _ = s.Close() })
 	const epochs, labels, gaps = 468_750, 7, 1000
-	err = s.inTransaction(ctx, "fill", func(tx *sql.Tx) error {
+	err = s.inTransaction(ctx, "fill", func(tx *transaction) error {
 		for l := range int64(labels) {
-			if _, err := s.idOf(ctx, tx, "clients", string(blockprint.OriginalKeys()[l])); err != nil {
+			if _, err := tx.idOf(ctx, "clients", string(blockprint.OriginalKeys()[l])); err != nil {
 				return err
 			}
 		}

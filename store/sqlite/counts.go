@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"blockprint"
 )
@@ -21,7 +20,7 @@ type countKey struct {
 }
 
 // addCounts adds changes to the sums of all levels.
-func addCounts(ctx context.Context, tx *sql.Tx, changes map[countKey]int64) error {
+func addCounts(ctx context.Context, tx *transaction, changes map[countKey]int64) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -59,7 +58,7 @@ func (s *Store) CountByClient(ctx context.Context, start, end blockprint.Epoch) 
 	}
 	out := map[blockprint.Client]int64{}
 	for single, n := range sums {
-		c, err := s.client(ctx, s.read, single)
+		c, err := s.client(ctx, single)
 		if err != nil {
 			return nil, s.wrap("read clients of", err)
 		}
@@ -82,7 +81,7 @@ func (s *Store) CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (
 		return nil, err
 	}
 	for k, n := range sums {
-		c, err := s.client(ctx, s.read, k.single)
+		c, err := s.client(ctx, k.single)
 		if err != nil {
 			return nil, s.wrap("read clients of", err)
 		}
@@ -97,22 +96,16 @@ func (s *Store) CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (
 	return out, nil
 }
 
-func (s *Store) eachCount(ctx context.Context, level int, first, last blockprint.Epoch, each func(part blockprint.Epoch, single, blocks int64)) (err error) {
-	defer func() { err = s.wrap("count in", err) }()
-	rows, err := s.read.QueryContext(ctx, "SELECT part, single, blocks FROM counts WHERE level = ? AND part BETWEEN ? AND ?",
-		level, clamp(blockprint.Slot(first)), clamp(blockprint.Slot(last)))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+func (s *Store) eachCount(ctx context.Context, level int, first, last blockprint.Epoch, each func(part blockprint.Epoch, single, blocks int64)) error {
+	args := []any{level, clamp(blockprint.Slot(first)), clamp(blockprint.Slot(last))}
+	return s.each(ctx, s.cheap, "SELECT part, single, blocks FROM counts WHERE level = ? AND part BETWEEN ? AND ?", args, func(rows *sql.Rows) error {
 		var part, single, blocks int64
 		if err := rows.Scan(&part, &single, &blocks); err != nil {
 			return err
 		}
 		each(blockprint.Epoch(part), single, blocks)
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // run is a run of parts of one level, both ends included.

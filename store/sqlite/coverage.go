@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"blockprint"
@@ -10,7 +9,7 @@ import (
 
 // Gaps implements store.Store.
 func (s *Store) Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error) {
-	covered, err := coveredIn(ctx, s.read, i)
+	covered, err := coveredIn(ctx, s.cheap, i)
 	if err != nil {
 		return nil, s.wrap("read coverage of", err)
 	}
@@ -47,7 +46,7 @@ func clamp(s blockprint.Slot) int64 {
 }
 
 // cover adds an interval to the coverage, joining it with those that it touches.
-func cover(ctx context.Context, tx *sql.Tx, i blockprint.Interval) error {
+func cover(ctx context.Context, tx *transaction, i blockprint.Interval) error {
 	if i.End < i.Start {
 		return nil
 	}
@@ -68,7 +67,7 @@ func cover(ctx context.Context, tx *sql.Tx, i blockprint.Interval) error {
 }
 
 // uncover takes one slot out of the coverage.
-func uncover(ctx context.Context, tx *sql.Tx, slot blockprint.Slot) error {
+func uncover(ctx context.Context, tx *transaction, slot blockprint.Slot) error {
 	one := blockprint.Interval{Start: slot, End: slot}
 	touched, err := coveredIn(ctx, tx, one)
 	if err != nil || len(touched) == 0 {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"iter"
 
 	"blockprint"
@@ -11,7 +10,7 @@ import (
 
 // ChangeEvents implements store.Events.
 func (s *Store) ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error {
-	return s.inTransaction(ctx, "write events to", func(tx *sql.Tx) error {
+	return s.inTransaction(ctx, "write events to", func(tx *transaction) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM events WHERE tenant = ?", tenant).Scan(&n); err != nil {
 			return err
@@ -45,12 +44,12 @@ func (s *Store) Notices(ctx context.Context, tenant string, after int64, limit i
 	if newest {
 		order = "DESC"
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT id, notice FROM notices WHERE tenant = ? AND id > ? ORDER BY id "+order+" LIMIT ?", tenant, after, limit)
 	type notice struct {
 		id   int64
 		text []byte
 	}
-	list, err := collect(rows, s.wrap("read", err), func(n *notice) []any { return []any{&n.id, &n.text} })
+	query := "SELECT id, notice FROM notices WHERE tenant = ? AND id > ? ORDER BY id " + order + " LIMIT ?"
+	list, err := collect(ctx, s, query, []any{tenant, after, limit}, func(n *notice) []any { return []any{&n.id, &n.text} })
 	for _, n := range list {
 		ids, texts = append(ids, n.id), append(texts, n.text)
 	}
@@ -65,7 +64,7 @@ func (s *Store) Told(ctx context.Context, tenant, receiver string) (id int64, er
 
 // LogDelivery implements store.Events.
 func (s *Store) LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error {
-	return s.inTransaction(ctx, "write a delivery to", func(tx *sql.Tx) error {
+	return s.inTransaction(ctx, "write a delivery to", func(tx *transaction) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO delivery_log (tenant, receiver, notice, at, error) VALUES (?, ?, ?, ?, ?)", tenant, receiver, id, at, failure); err != nil || failure != "" {
 			return err
 		}
@@ -76,32 +75,16 @@ func (s *Store) LogDelivery(ctx context.Context, tenant, receiver string, id, at
 
 // Deliveries implements store.Events.
 func (s *Store) Deliveries(ctx context.Context, tenant string, limit int) ([]store.Delivery, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT l.receiver, l.notice, n.notice, l.at, l.error FROM delivery_log AS l JOIN notices AS n ON n.id = l.notice
-		WHERE l.tenant = ? ORDER BY l.id DESC LIMIT ?`, tenant, limit)
-	return collect(rows, s.wrap("read", err), func(d *store.Delivery) []any { return []any{&d.Receiver, &d.ID, &d.Notice, &d.At, &d.Error} })
+	return collect(ctx, s, `SELECT l.receiver, l.notice, n.notice, l.at, l.error FROM delivery_log AS l JOIN notices AS n ON n.id = l.notice
+		WHERE l.tenant = ? ORDER BY l.id DESC LIMIT ?`, []any{tenant, limit}, func(d *store.Delivery) []any { return []any{&d.Receiver, &d.ID, &d.Notice, &d.At, &d.Error} })
 }
 
-// Events implements store.Events.
+// Events implements store.Events. The log is read at once, since pages of different moments would not fit together.
 func (s *Store) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		rows, err := s.read.QueryContext(ctx, "SELECT event FROM events WHERE tenant = ? ORDER BY place", tenant)
-		if err != nil {
-			yield(nil, s.wrap("read", err))
-			return
-		}
-		defer func() { _ = rows.Close() }() // the error is in Err
-		for rows.Next() {
-			var b []byte
-			if err := rows.Scan(&b); err != nil {
-				yield(nil, s.wrap("read", err))
-				return
-			}
-			if !yield(b, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(nil, s.wrap("read", err))
-		}
+		pages(yield, func() (list [][]byte, more bool, err error) {
+			list, err = collect(ctx, s, "SELECT event FROM events WHERE tenant = ? ORDER BY place", []any{tenant}, func(b *[]byte) []any { return []any{b} })
+			return list, false, err
+		})
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 // Observe implements store.Gauge.
 func (s *Store) Observe(ctx context.Context, list []store.Observation) (added int, err error) {
-	err = s.inTransaction(ctx, "observe in", func(tx *sql.Tx) error {
+	err = s.inTransaction(ctx, "observe in", func(tx *transaction) error {
 		added = 0
 		for i := range list {
-			isNew, err := s.observe(ctx, tx, &list[i])
+			isNew, err := observe(ctx, tx, &list[i])
 			if err != nil {
 				return err
 			}
@@ -28,16 +28,16 @@ func (s *Store) Observe(ctx context.Context, list []store.Observation) (added in
 	return added, err
 }
 
-func (s *Store) observe(ctx context.Context, tx *sql.Tx, o *store.Observation) (bool, error) {
-	node, err := s.gaugeNode(ctx, tx, o.Node, o.Label)
+func observe(ctx context.Context, tx *transaction, o *store.Observation) (bool, error) {
+	node, err := gaugeNode(ctx, tx, o.Node, o.Label)
 	if err != nil {
 		return false, err
 	}
-	guess, err := s.idOf(ctx, tx, "clients", string(o.Guess))
+	guess, err := tx.idOf(ctx, "clients", string(o.Guess))
 	if err != nil {
 		return false, err
 	}
-	model, err := s.idOf(ctx, tx, "models", o.Model)
+	model, err := tx.idOf(ctx, "models", o.Model)
 	if err != nil {
 		return false, err
 	}
@@ -58,8 +58,8 @@ func (s *Store) observe(ctx context.Context, tx *sql.Tx, o *store.Observation) (
 }
 
 // gaugeNode returns the number of a node, giving it one if it is new.
-func (s *Store) gaugeNode(ctx context.Context, tx *sql.Tx, name string, label blockprint.Client) (int64, error) {
-	client, err := s.idOf(ctx, tx, "clients", string(label))
+func gaugeNode(ctx context.Context, tx *transaction, name string, label blockprint.Client) (int64, error) {
+	client, err := tx.idOf(ctx, "clients", string(label))
 	if err != nil {
 		return 0, err
 	}
@@ -73,54 +73,47 @@ func (s *Store) gaugeNode(ctx context.Context, tx *sql.Tx, name string, label bl
 
 // Observed implements store.Gauge.
 func (s *Store) Observed(ctx context.Context, since blockprint.Slot) ([]store.NodeCount, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT n.name, l.name, g.name, m.name, sum(c.blocks), max(c.latest)
+	return collect(ctx, s, `SELECT n.name, l.name, g.name, m.name, sum(c.blocks), max(c.latest)
 		FROM gauge_counts c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
-		WHERE c.part >= ? GROUP BY c.node, c.model, c.guess ORDER BY l.name, n.name, m.name, g.name`, clamp(since/store.GaugePart))
-	return collect(rows, s.wrap("read", err), func(c *store.NodeCount) []any {
+		WHERE c.part >= ? GROUP BY c.node, c.model, c.guess ORDER BY l.name, n.name, m.name, g.name`, []any{clamp(since / store.GaugePart)}, func(c *store.NodeCount) []any {
 		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
 	})
 }
 
 // ObservedIn implements store.Gauge.
 func (s *Store) ObservedIn(ctx context.Context, i blockprint.Interval) ([]store.NodeCount, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT n.name, l.name, g.name, m.name, count(*), max(o.slot)
+	return collect(ctx, s, `SELECT n.name, l.name, g.name, m.name, count(*), max(o.slot)
 		FROM gauge_observations o JOIN gauge_nodes n ON n.id = o.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = o.guess JOIN models m ON m.id = o.model
-		WHERE o.slot BETWEEN ? AND ? GROUP BY o.node, o.model, o.guess ORDER BY l.name, n.name, m.name, g.name`, clamp(i.Start), clamp(i.End))
-	return collect(rows, s.wrap("read", err), func(c *store.NodeCount) []any {
+		WHERE o.slot BETWEEN ? AND ? GROUP BY o.node, o.model, o.guess ORDER BY l.name, n.name, m.name, g.name`, []any{clamp(i.Start), clamp(i.End)}, func(c *store.NodeCount) []any {
 		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
 	})
 }
 
 // ObservedDays implements store.Gauge.
 func (s *Store) ObservedDays(ctx context.Context, first, last string) ([]store.DayCount, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT c.day, n.name, l.name, g.name, m.name, c.blocks
+	return collect(ctx, s, `SELECT c.day, n.name, l.name, g.name, m.name, c.blocks
 		FROM gauge_days c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
-		WHERE c.day BETWEEN ? AND ? ORDER BY c.day, l.name, n.name, m.name, g.name`, first, last)
-	return collect(rows, s.wrap("read", err), func(c *store.DayCount) []any {
+		WHERE c.day BETWEEN ? AND ? ORDER BY c.day, l.name, n.name, m.name, g.name`, []any{first, last}, func(c *store.DayCount) []any {
 		return []any{&c.Day, &c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks}
 	})
 }
 
 // collect reads all rows of a query.
-func collect[T any](rows *sql.Rows, err error, into func(*T) []any) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // the error is in Err
-	var out []T
-	for rows.Next() {
+func collect[T any](ctx context.Context, s *Store, query string, args []any, into func(*T) []any) (out []T, err error) {
+	err = s.each(ctx, s.read, query, args, func(rows *sql.Rows) error {
 		var t T
 		if err := rows.Scan(into(&t)...); err != nil {
-			return nil, err
+			return err
 		}
 		out = append(out, t)
-	}
-	return out, rows.Err()
+		return nil
+	})
+	return out, err
 }
 
 // ForgetObservations implements store.Gauge.
 func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) error {
-	return s.inTransaction(ctx, "forget observations in", func(tx *sql.Tx) error {
+	return s.inTransaction(ctx, "forget observations in", func(tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM gauge_observations WHERE slot < ?", clamp(before))
 		return err
 	})
@@ -128,10 +121,10 @@ func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) 
 
 // AddOpinion implements store.Gauge.
 func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
-	return s.inTransaction(ctx, "write an opinion to", func(tx *sql.Tx) error {
+	return s.inTransaction(ctx, "write an opinion to", func(tx *transaction) error {
 		var likely any
 		if o.Likely != "" {
-			id, err := s.idOf(ctx, tx, "clients", string(o.Likely))
+			id, err := tx.idOf(ctx, "clients", string(o.Likely))
 			if err != nil {
 				return err
 			}
@@ -145,28 +138,24 @@ func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 
 // Opinions implements store.Gauge.
 func (s *Store) Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[store.Opinion, error] {
+	const query = `SELECT v.slot, v.root, coalesce(c.name, ''), v.details FROM verdicts v LEFT JOIN clients c ON c.id = v.likely
+		WHERE v.slot BETWEEN ?1 AND ?2 AND (v.slot, v.root) > (?1, ?3) ORDER BY v.slot, v.root LIMIT ?4`
 	return func(yield func(store.Opinion, error) bool) {
-		rows, err := s.read.QueryContext(ctx, `SELECT v.slot, v.root, coalesce(c.name, ''), v.details FROM verdicts v LEFT JOIN clients c ON c.id = v.likely
-			WHERE v.slot BETWEEN ? AND ? ORDER BY v.slot`, clamp(i.Start), clamp(i.End))
-		if err != nil {
-			yield(store.Opinion{}, s.wrap("read", err))
-			return
-		}
-		defer func() { _ = rows.Close() }() // the error is in Err
-		for rows.Next() {
-			var o store.Opinion
-			var root []byte
-			if err := rows.Scan(&o.Slot, &root, &o.Likely, &o.Details); err != nil {
-				yield(o, s.wrap("read", err))
-				return
-			}
-			copy(o.Root[:], root)
-			if !yield(o, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(store.Opinion{}, s.wrap("read", err))
-		}
+		from, after := clamp(i.Start), []byte{}
+		pages(yield, func() (list []store.Opinion, more bool, err error) {
+			rows := 0
+			err = s.each(ctx, s.read, query, []any{from, clamp(i.End), after, pageSize}, func(r *sql.Rows) error {
+				var o store.Opinion
+				rows++
+				if err := r.Scan(&o.Slot, &after, &o.Likely, &o.Details); err != nil {
+					return err
+				}
+				from = clamp(o.Slot)
+				copy(o.Root[:], after)
+				list = append(list, o)
+				return nil
+			})
+			return list, rows == pageSize, err
+		})
 	}
 }

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"math"
 	"slices"
+
+	"modernc.org/sqlite"
 
 	"blockprint"
 	"blockprint/feature"
@@ -19,15 +22,15 @@ import (
 // Status implements store.Store.
 func (s *Store) Status(ctx context.Context) (st store.Status, err error) {
 	var newest, covered sql.NullInt64
-	err = s.read.QueryRowContext(ctx, "SELECT (SELECT max(slot) FROM blocks), (SELECT max(last) FROM coverage)").Scan(&newest, &covered)
+	err = s.cheap.QueryRowContext(ctx, "SELECT (SELECT max(slot) FROM blocks), (SELECT max(last) FROM coverage)").Scan(&newest, &covered)
 	if err != nil {
 		return st, s.wrap("read the status of", err)
 	}
 	st.Newest, st.Covered, st.Empty = blockprint.Slot(newest.Int64), blockprint.Slot(covered.Int64), !newest.Valid
-	if st.Floor, err = getSlot(ctx, s.read, "floor"); err != nil {
+	if st.Floor, err = getSlot(ctx, s.cheap, "floor"); err != nil {
 		return st, s.wrap("read the status of", err)
 	}
-	st.Finalized, err = getSlot(ctx, s.read, "finalized")
+	st.Finalized, err = getSlot(ctx, s.cheap, "finalized")
 	return st, s.wrap("read the status of", err)
 }
 
@@ -40,23 +43,39 @@ func (s *Store) Blocks(ctx context.Context, i blockprint.Interval, q store.Query
 	if !q.Features {
 		query = "SELECT " + blockColumns + ", NULL, NULL FROM blocks b"
 	}
-	query += " WHERE b.slot BETWEEN ? AND ?"
+	query += " WHERE b.slot BETWEEN ?1 AND ?2 AND (b.slot, b.root) > (?1, ?3)"
 	if !q.Orphaned {
 		query += " AND b.canonical <> 1"
 	}
-	args := []any{clamp(i.Start), clamp(i.End)}
 	if q.NotModel != "" {
-		query += " AND b.model <> coalesce((SELECT id FROM models WHERE name = ?), -1)"
-		args = append(args, q.NotModel)
+		query += " AND b.model <> coalesce((SELECT id FROM models WHERE name = ?4), -1)"
 	}
-	return s.blocks(ctx, query+" ORDER BY b.slot, b.root", args...)
+	query += fmt.Sprintf(" ORDER BY b.slot, b.root LIMIT %d", pageSize)
+	return func(yield func(store.Block, error) bool) {
+		from, after := clamp(i.Start), []byte{}
+		pages(yield, func() (list []store.Block, more bool, err error) {
+			args := []any{from, clamp(i.End), after}
+			if q.NotModel != "" {
+				args = append(args, q.NotModel)
+			}
+			list, last, rows, err := s.blocks(ctx, query, args...)
+			from, after = clamp(last.Slot), last.Root[:]
+			return list, rows == pageSize, err
+		})
+	}
 }
 
 // Block implements store.Store.
 func (s *Store) Block(ctx context.Context, id store.BlockID) (store.Block, error) {
 	query := "SELECT " + blockColumns + ", f.feature_set, f.vector FROM blocks b LEFT JOIN features f ON f.slot = b.slot AND f.root = b.root WHERE b.slot = ? AND b.root = ?"
-	for b, err := range s.blocks(ctx, query, clamp(id.Slot), id.Root[:]) {
-		return b, err
+	list, _, rows, err := s.blocks(ctx, query, clamp(id.Slot), id.Root[:])
+	switch {
+	case err != nil:
+		return store.Block{}, err
+	case len(list) > 0:
+		return list[0], nil
+	case rows > 0:
+		return store.Block{}, blockprint.Errorf(blockprint.Internal, "block %s of slot %d is damaged in database %s: `blockprint db check` says how", id.Root.Short(), id.Slot, s.path)
 	}
 	return store.Block{}, blockprint.Errorf(blockprint.NotFound, "no block %s of slot %d", id.Root.Short(), id.Slot)
 }
@@ -66,40 +85,33 @@ func (s *Store) ValidatorBlocks(ctx context.Context, proposer uint64, since bloc
 	if proposer > math.MaxInt64 {
 		return nil, nil
 	}
-	var out []store.Block
 	query := "SELECT " + blockColumns + ", NULL, NULL FROM blocks b WHERE b.proposer = ? AND b.slot >= ? AND b.canonical <> 1 ORDER BY b.slot"
-	for b, err := range s.blocks(ctx, query, int64(proposer), clamp(since)) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, b)
-	}
-	return out, nil
+	list, _, _, err := s.blocks(ctx, query, int64(proposer), clamp(since))
+	return list, err
 }
 
 // LatestBlocks implements store.Store.
 func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error] {
+	const query = "SELECT proposer, slot, single FROM latest WHERE proposer > ? ORDER BY proposer LIMIT ?"
 	return func(yield func(store.Latest, error) bool) {
-		rows, err := s.read.QueryContext(ctx, "SELECT proposer, slot, single FROM latest ORDER BY proposer")
-		if err != nil {
-			yield(store.Latest{}, s.wrap("read", err))
-			return
-		}
-		defer func() { _ = rows.Close() }() // rows.Err tells what matters
-		for rows.Next() {
-			var l store.Latest
-			var single int64
-			err := rows.Scan(&l.Proposer, &l.Slot, &single)
-			if err == nil {
-				l.Single, err = s.client(ctx, s.read, single)
-			}
-			if !yield(l, s.wrap("read", err)) || err != nil {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(store.Latest{}, s.wrap("read", err))
-		}
+		after := int64(-1)
+		pages(yield, func() (list []store.Latest, more bool, err error) {
+			rows := 0
+			err = s.each(ctx, s.read, query, []any{after, pageSize}, func(r *sql.Rows) (err error) {
+				var l store.Latest
+				var single int64
+				rows++
+				if err := r.Scan(&after, &l.Slot, &single); err != nil {
+					return err
+				}
+				l.Proposer = uint64(after)
+				if l.Single, err = s.client(ctx, single); err == nil {
+					list = append(list, l)
+				}
+				return err
+			})
+			return list, rows == pageSize, err
+		})
 	}
 }
 
@@ -116,77 +128,119 @@ func (s *Store) ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i 
 
 // Tally implements store.Store.
 func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.Tally, err error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks
+	query := `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks
 		WHERE slot BETWEEN ? AND ? AND canonical <> 1 GROUP BY graffiti_client, execution, version, single, model
-		ORDER BY graffiti_client, execution, version, single, model`, clamp(i.Start), clamp(i.End))
-	if err != nil {
-		return nil, s.wrap("read", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+		ORDER BY graffiti_client, execution, version, single, model`
+	err = s.each(ctx, s.read, query, []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) (err error) {
 		var t store.Tally
 		var graffiti sql.NullInt64
 		var single, model int64
 		if err := rows.Scan(&graffiti, &t.Graffiti.Execution, &t.Graffiti.Version, &single, &model, &t.Blocks); err != nil {
-			return nil, s.wrap("read", err)
+			return err
 		}
 		if graffiti.Valid {
-			if t.Graffiti.Client, err = s.client(ctx, s.read, graffiti.Int64); err != nil {
-				return nil, s.wrap("read", err)
+			if t.Graffiti.Client, err = s.client(ctx, graffiti.Int64); err != nil {
+				return err
 			}
 		}
-		if t.Single, err = s.client(ctx, s.read, single); err != nil {
-			return nil, s.wrap("read", err)
+		if t.Single, err = s.client(ctx, single); err != nil {
+			return err
 		}
-		if t.Model, err = s.textOf(ctx, s.read, "models", model); err != nil {
-			return nil, s.wrap("read", err)
+		if t.Model, err = s.textOf(ctx, "models", model); err != nil {
+			return err
 		}
 		out = append(out, t)
-	}
-	return out, s.wrap("read", rows.Err())
+		return nil
+	})
+	return out, err
 }
 
-// blocks gives the rows of a query for blockColumns, feature set and vector.
-func (s *Store) blocks(ctx context.Context, query string, args ...any) iter.Seq2[store.Block, error] {
-	return func(yield func(store.Block, error) bool) {
-		rows, err := s.read.QueryContext(ctx, query, args...)
-		if err != nil {
-			yield(store.Block{}, s.wrap("read", err))
-			return
-		}
-		defer func() { _ = rows.Close() }() // rows.Err tells what matters
-		for rows.Next() {
-			b, err := s.scanBlock(ctx, rows)
-			if !yield(b, s.wrap("read", err)) || err != nil {
+// pageSize is how many rows an iterator reads at once.
+const pageSize = 512
+
+// pages gives yield what next returns, page by page, without holding a connection in between.
+func pages[T any](yield func(T, error) bool, next func() (list []T, more bool, err error)) {
+	for {
+		list, more, err := next()
+		for _, t := range list {
+			if !yield(t, nil) {
 				return
 			}
 		}
-		if err := rows.Err(); err != nil {
-			yield(store.Block{}, s.wrap("read", err))
+		if err != nil {
+			var none T
+			yield(none, err)
+			return
+		}
+		if !more {
+			return
 		}
 	}
 }
 
+// each calls scan for every row of a query. A row of which scan says that it is damaged is left out and counted.
+func (s *Store) each(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) (err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return s.wrap("read", err)
+	}
+	defer func() { err = errors.Join(err, s.wrap("read", rows.Close())) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			var own *sqlite.Error
+			if errors.As(err, &own) || ctx.Err() != nil { // not the row, but the database or the caller
+				return s.wrap("read", err)
+			}
+			s.skip(err)
+		}
+	}
+	return s.wrap("read", rows.Err())
+}
+
+// skip counts a row that could not be read, and warns of the first one, the second, the fourth and so on.
+func (s *Store) skip(err error) {
+	if n := s.skipped.Add(1); n&(n-1) == 0 {
+		slog.Warn("rows of the database cannot be read and are left out: `blockprint db check` lists them", "database", s.path, "rows", n, "error", err)
+	}
+}
+
+// blocks reads the rows of a query for blockColumns, feature set and vector. It also returns the number of rows and the
+// last of them, whether it could be read or not.
+func (s *Store) blocks(ctx context.Context, query string, args ...any) (list []store.Block, last store.BlockID, rows int, err error) {
+	err = s.each(ctx, s.read, query, args, func(r *sql.Rows) error {
+		rows++
+		b, err := s.scanBlock(ctx, r)
+		last = store.BlockID{Slot: b.Slot, Root: b.Root}
+		if err == nil {
+			list = append(list, b)
+		}
+		return err
+	})
+	return list, last, rows, err
+}
+
+// scanBlock reads a block. Where it fails, slot and root are set.
 func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, err error) {
 	var root, parent, probabilities, vector sql.RawBytes
 	var single, model int64
 	var graffiti, set sql.NullInt64
 	g := &b.Classification.Graffiti
-	if err := rows.Scan(&b.Slot, &root, &b.ParentSlot, &parent, &b.Proposer, &b.Canonical, &single, &b.Multi, &probabilities,
-		&b.Graffiti, &graffiti, &g.Execution, &g.Version, &b.Reason, &model, &set, &vector); err != nil {
-		return b, err
-	}
+	err = rows.Scan(&b.Slot, &root, &b.ParentSlot, &parent, &b.Proposer, &b.Canonical, &single, &b.Multi, &probabilities,
+		&b.Graffiti, &graffiti, &g.Execution, &g.Version, &b.Reason, &model, &set, &vector)
 	copy(b.Root[:], root)
 	copy(b.ParentRoot[:], parent)
-	if b.Single, err = s.client(ctx, s.read, single); err != nil {
+	if err != nil {
+		return b, err
+	}
+	if b.Single, err = s.client(ctx, single); err != nil {
 		return b, err
 	}
 	if graffiti.Valid {
-		if g.Client, err = s.client(ctx, s.read, graffiti.Int64); err != nil {
+		if g.Client, err = s.client(ctx, graffiti.Int64); err != nil {
 			return b, err
 		}
 	}
-	if b.Model, err = s.textOf(ctx, s.read, "models", model); err != nil {
+	if b.Model, err = s.textOf(ctx, "models", model); err != nil {
 		return b, err
 	}
 	if b.Probabilities, err = s.decodeProbabilities(ctx, probabilities); err != nil {
@@ -198,13 +252,13 @@ func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, e
 	return b, err
 }
 
-func (s *Store) encodeProbabilities(ctx context.Context, tx *sql.Tx, list []blockprint.Probability) ([]byte, error) {
+func encodeProbabilities(ctx context.Context, tx *transaction, list []blockprint.Probability) ([]byte, error) {
 	out := []byte{}
 	for _, p := range list {
 		if p.P == 0 {
 			continue
 		}
-		id, err := s.idOf(ctx, tx, "clients", string(p.Client))
+		id, err := tx.idOf(ctx, "clients", string(p.Client))
 		if err != nil {
 			return nil, err
 		}
@@ -219,9 +273,9 @@ func (s *Store) decodeProbabilities(ctx context.Context, b []byte) ([]blockprint
 	for len(b) > 0 {
 		id, n := binary.Uvarint(b)
 		if n <= 0 || len(b) < n+8 {
-			return nil, errors.New("damaged probabilities")
+			return nil, fmt.Errorf("%w probabilities", errDamaged)
 		}
-		c, err := s.client(ctx, s.read, int64(id))
+		c, err := s.client(ctx, int64(id))
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +295,7 @@ func encodeVector(v []float64) []byte {
 
 // decodeVector brings a stored vector into today's order of features; those that it lacks are NaN.
 func (s *Store) decodeVector(ctx context.Context, set int64, b []byte) ([]float64, error) {
-	text, err := s.textOf(ctx, s.read, "feature_sets", set)
+	text, err := s.textOf(ctx, "feature_sets", set)
 	if err != nil {
 		return nil, err
 	}

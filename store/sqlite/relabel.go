@@ -39,21 +39,21 @@ func (c *change) relabel(ctx context.Context, l *store.Label) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	single, err := c.s.idOf(ctx, c.tx, "clients", string(l.Single))
+	single, err := c.tx.idOf(ctx, "clients", string(l.Single))
 	if err != nil {
 		return false, err
 	}
 	var graffiti any
 	if client := l.Classification.Graffiti.Client; client != "" {
-		if graffiti, err = c.s.idOf(ctx, c.tx, "clients", string(client)); err != nil {
+		if graffiti, err = c.tx.idOf(ctx, "clients", string(client)); err != nil {
 			return false, err
 		}
 	}
-	model, err := c.s.idOf(ctx, c.tx, "models", l.Model)
+	model, err := c.tx.idOf(ctx, "models", l.Model)
 	if err != nil {
 		return false, err
 	}
-	probabilities, err := c.s.encodeProbabilities(ctx, c.tx, l.Probabilities)
+	probabilities, err := encodeProbabilities(ctx, c.tx, l.Probabilities)
 	if err != nil {
 		return false, err
 	}

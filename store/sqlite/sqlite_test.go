@@ -14,9 +14,9 @@ import (
 	"blockprint/store/storetest"
 )
 
-func open(t *testing.T) store.Store {
+func open(t *testing.T, dir string) store.Store {
 	t.Helper()
-	s, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "test.db"))
+	s, err := sqlite.Open(context.Background(), filepath.Join(dir, "test.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,9 @@ import (
 	"blockprint/store"
 )
 
-// Run tests an implementation; open gives an empty store, closed by the suite.
-func Run(t *testing.T, open func(t *testing.T) store.Store) {
+// Run tests an implementation; open opens the store that lies in a directory, and makes it if there is none. The suite
+// closes it.
+func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, store.Store)
@@ -36,14 +37,29 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"random coverage", randomCoverage},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t)
-			defer func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
+			s := open(t, t.TempDir())
+			defer closed(t, s)
 			c.test(t, s)
 		})
+	}
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, open func() store.Store)
+	}{
+		{"readers of a store just opened", coldReaders},
+		{"readers that stand still", slowReaders},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			c.test(t, func() store.Store { return open(t, dir) })
+		})
+	}
+}
+
+func closed(t *testing.T, s store.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
