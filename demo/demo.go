@@ -221,7 +221,7 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 		return err
 	}
 	*model = *opened
-	if d.store, err = sqlite.Open(ctx, filepath.Join(dir, "demo.db")); err != nil {
+	if d.store, err = sqlite.OpenWith(ctx, filepath.Join(dir, "demo.db"), sqlite.Options{Now: d.world.Clock}); err != nil {
 		return err
 	}
 	d.closers = append(d.closers, func() { _ = d.store.Close() })

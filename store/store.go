@@ -43,8 +43,8 @@ type Block struct {
 
 // BlockID names a block where its slot is needed to find it fast.
 type BlockID struct {
-	Slot blockprint.Slot
-	Root blockprint.Root
+	Slot blockprint.Slot `json:"Slot"`
+	Root blockprint.Root `json:"Root"`
 }
 
 // Batch is a change of the store.
@@ -64,9 +64,9 @@ type Batch struct {
 // stored blocks of these slots become orphaned; named ones that were orphaned are restored. Final says that this
 // cannot change any more.
 type Chain struct {
-	Slots  blockprint.Interval
-	Blocks []BlockID
-	Final  bool
+	Slots  blockprint.Interval `json:"Slots"`
+	Blocks []BlockID           `json:"Blocks"`
+	Final  bool                `json:"Final"`
 }
 
 // PlaceholderRoot stands for the root of a block that was imported from a database that did not keep roots. When
@@ -86,11 +86,11 @@ type Result struct {
 
 // Status is the state of the whole store.
 type Status struct {
-	Newest    blockprint.Slot // of the newest stored block
-	Empty     bool            // there is no block
-	Covered   blockprint.Slot // the newest covered slot
-	Floor     blockprint.Slot // history before this slot is not asked for
-	Finalized blockprint.Slot // the newest slot known as final; 0 if none
+	Newest    blockprint.Slot `json:"Newest"`    // of the newest stored block
+	Empty     bool            `json:"Empty"`     // there is no block
+	Covered   blockprint.Slot `json:"Covered"`   // the newest covered slot
+	Floor     blockprint.Slot `json:"Floor"`     // history before this slot is not asked for
+	Finalized blockprint.Slot `json:"Finalized"` // the newest slot known as final; 0 if none
 }
 
 // Latest is the newest block of a validator.
@@ -100,13 +100,22 @@ type Latest struct {
 	Single   blockprint.Client
 }
 
-// Identity ties a database to a network.
+// Identity ties a database to a network. It is kept on disk and sent between services in JSON, with these keys.
 type Identity struct {
-	ConfigName            string
-	GenesisTime           int64 // seconds since 1970
-	GenesisValidatorsRoot blockprint.Root
-	SlotSeconds           float64
-	SlotsPerEpoch         uint64
+	ConfigName            string          `json:"ConfigName"`
+	GenesisTime           int64           `json:"GenesisTime"` // seconds since 1970
+	GenesisValidatorsRoot blockprint.Root `json:"GenesisValidatorsRoot"`
+	SlotSeconds           float64         `json:"SlotSeconds"`
+	SlotsPerEpoch         uint64          `json:"SlotsPerEpoch"`
+}
+
+// Check refuses an identity without a clock that can be used: one that was written by another version, for instance, whose
+// keys differ. To take mainnet's for what is missing would be wrong without a word.
+func (id *Identity) Check() error {
+	if id.SlotsPerEpoch == 0 || id.SlotsPerEpoch > 1<<20 || !(id.SlotSeconds > 0 && id.SlotSeconds < 1<<20) {
+		return blockprint.Errorf(blockprint.Invalid, "a network needs the length of its slots and epochs: SlotSeconds is %v, SlotsPerEpoch %d", id.SlotSeconds, id.SlotsPerEpoch)
+	}
+	return nil
 }
 
 // Confusion compares labels with graffiti for one client.

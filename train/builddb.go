@@ -48,8 +48,8 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 			b.Covered = append(b.Covered, span)
 		}
 		result, err := s.Apply(ctx, b)
-		if blockprint.CodeOf(err) == blockprint.Conflict {
-			report.Bad = append(report.Bad, BadFile{path, blockprint.Errorf(blockprint.Conflict, "%s: %w", path, err)})
+		if code := blockprint.CodeOf(err); code == blockprint.Conflict || code == blockprint.Invalid {
+			report.Bad = append(report.Bad, BadFile{path, blockprint.Errorf(code, "%s: %w", path, err)})
 			continue
 		}
 		if err != nil {

@@ -173,25 +173,34 @@ or existing one. It may be interrupted and repeated. The original keeps no block
 			if db == "" {
 				return usagef("--db NEW is missing")
 			}
-			s, err := sqlite.Open(ctx, db)
+			// Nothing is made before all that goes in has been looked at.
+			old, err := sqlite.OpenOriginal(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			defer func() { _ = s.Close() }() // all writes are on the disk already
+			defer func() { _ = old.Close() }() // only read
+			var network *blockprint.Network
 			if beaconURL != "" {
 				node, err := (&nodeFlags{urls: []string{beaconURL}}).client()
 				if err != nil {
 					return err
 				}
-				n, err := node.Network(ctx)
-				if err != nil {
-					return err
-				}
-				if err := s.Identify(ctx, store.NewIdentity(n)); err != nil {
+				defer node.Close()
+				if network, err = node.Network(ctx); err != nil {
 					return err
 				}
 			}
-			report, err := sqlite.Import(ctx, args[0], s, progressBar("rows"))
+			s, err := sqlite.Open(ctx, db)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = s.Close() }() // all writes are on the disk already
+			if network != nil {
+				if err := s.Identify(ctx, store.NewIdentity(network)); err != nil {
+					return err
+				}
+			}
+			report, err := old.Import(ctx, s, progressBar("rows"))
 			if err != nil {
 				return err
 			}

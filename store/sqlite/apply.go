@@ -2,89 +2,23 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
-	"time"
 
 	"blockprint"
 	"blockprint/feature"
 	"blockprint/store"
 )
 
-// Identify implements store.Store.
-func (s *Store) Identify(ctx context.Context, id store.Identity) error {
-	have, ok, err := s.Identity(ctx)
-	if err != nil {
-		return err
-	}
-	if ok {
-		if have.GenesisValidatorsRoot != id.GenesisValidatorsRoot || have.GenesisTime != id.GenesisTime {
-			return blockprint.Errorf(blockprint.Conflict, "database %s holds blocks of %s (genesis validators root %s, %s), but the node is of %s (%s, %s): use another --db",
-				s.path, have.ConfigName, have.GenesisValidatorsRoot.Short(), time.Unix(have.GenesisTime, 0).UTC().Format(time.DateTime),
-				id.ConfigName, id.GenesisValidatorsRoot.Short(), time.Unix(id.GenesisTime, 0).UTC().Format(time.DateTime))
-		}
-		return nil
-	}
-	if st, err := s.Status(ctx); err != nil || !st.Empty && id.SlotsPerEpoch != defaultSlotsPerEpoch {
-		if err != nil {
-			return err
-		}
-		return blockprint.Errorf(blockprint.Conflict, "database %s already counts its blocks in epochs of %d slots, but %s has %d: use another --db", s.path, defaultSlotsPerEpoch, id.ConfigName, id.SlotsPerEpoch)
-	}
-	text, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
-	return s.inTransaction(ctx, "identify", func(tx *transaction) error { return setMeta(ctx, tx, "identity", string(text)) })
-}
-
-// Identity implements store.Store.
-func (s *Store) Identity(ctx context.Context) (id store.Identity, ok bool, err error) {
-	text, err := getMeta(ctx, s.cheap, "identity")
-	if err != nil || text == "" {
-		return id, false, s.wrap("read", err)
-	}
-	return id, true, s.wrap("read the identity of", json.Unmarshal([]byte(text), &id))
-}
-
-// SetFloor implements store.Store.
-func (s *Store) SetFloor(ctx context.Context, floor blockprint.Slot) error {
-	return s.inTransaction(ctx, "set the floor of", func(tx *transaction) error {
-		return setMeta(ctx, tx, "floor", strconv.FormatUint(uint64(floor), 10))
-	})
-}
-
-func setMeta(ctx context.Context, tx *transaction, key, value string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
-	return err
-}
-
-func getMeta(ctx context.Context, q queryer, key string) (string, error) {
-	var value string
-	err := q.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", key).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return value, err
-}
-
-func getSlot(ctx context.Context, q queryer, key string) (blockprint.Slot, error) {
-	text, err := getMeta(ctx, q, key)
-	if err != nil || text == "" {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	return blockprint.Slot(n), err
-}
-
 // change is a batch in the course of being applied.
 type change struct {
 	s             *Store
 	tx            *transaction
+	gate          store.Gate
 	slotsPerEpoch uint64
 	finalized     blockprint.Slot
 	counts        map[countKey]int64
@@ -109,7 +43,7 @@ func (s *Store) change(ctx context.Context, do func(*change) error) error {
 	c := &change{s: s, counts: map[countKey]int64{}, stale: map[uint64]bool{}}
 	return s.inTransaction(ctx, "write to", func(tx *transaction) (err error) {
 		c.tx = tx
-		if c.slotsPerEpoch, err = s.slotsPerEpoch(ctx, tx); err != nil {
+		if c.gate, c.slotsPerEpoch, err = s.newGate(ctx, tx); err != nil {
 			return err
 		}
 		if c.finalized, err = getSlot(ctx, tx, "finalized"); err != nil {
@@ -130,29 +64,23 @@ func (s *Store) change(ctx context.Context, do func(*change) error) error {
 	})
 }
 
-// defaultSlotsPerEpoch is mainnet's; it holds until the database is tied to a network.
-const defaultSlotsPerEpoch = 32
-
-func (s *Store) slotsPerEpoch(ctx context.Context, q queryer) (uint64, error) {
-	text, err := getMeta(ctx, q, "identity")
-	if err != nil || text == "" {
-		return defaultSlotsPerEpoch, err
-	}
-	var id store.Identity
-	if err := json.Unmarshal([]byte(text), &id); err != nil || id.SlotsPerEpoch == 0 {
-		return defaultSlotsPerEpoch, err
-	}
-	return id.SlotsPerEpoch, nil
-}
-
 func (c *change) apply(ctx context.Context, b store.Batch) error {
+	if err := c.gate.Batch(&b); err != nil {
+		return err
+	}
+	blocks := make([]*store.Block, len(b.Blocks))
 	for i := range b.Blocks {
-		if err := c.insert(ctx, &b.Blocks[i]); err != nil {
+		blocks[i] = &b.Blocks[i]
+	}
+	// Parents first, so that they prove what lies between them and their children.
+	slices.SortStableFunc(blocks, func(a, b *store.Block) int { return cmp.Compare(a.Slot, b.Slot) })
+	for _, block := range blocks {
+		if err := c.insert(ctx, block); err != nil {
 			return err
 		}
 	}
 	for _, i := range b.Covered {
-		if err := cover(ctx, c.tx, i); err != nil {
+		if err := c.coverProven(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -161,20 +89,62 @@ func (c *change) apply(ctx context.Context, b store.Batch) error {
 			return err
 		}
 	}
-	if b.Finalized != nil && *b.Finalized > c.finalized {
-		if err := setMeta(ctx, c.tx, "finalized", strconv.FormatUint(uint64(*b.Finalized), 10)); err != nil {
-			return err
-		}
+	if b.Finalized != nil {
+		return c.finalize(ctx, *b.Finalized)
 	}
 	return nil
 }
 
-func (c *change) insert(ctx context.Context, b *store.Block) error {
-	known, err := c.known(ctx, b)
-	if err != nil || known {
+// finalize moves the mark of what is settled, at most up to the first gap.
+func (c *change) finalize(ctx context.Context, slot blockprint.Slot) error {
+	covered, err := newestCovered(ctx, c.tx)
+	if err != nil {
 		return err
 	}
-	if err := c.replacePlaceholder(ctx, b); err != nil {
+	if err := c.gate.Finalized(slot, covered); err != nil {
+		return err
+	}
+	floor, err := getSlot(ctx, c.tx, "floor")
+	if err != nil {
+		return err
+	}
+	from := max(c.finalized+1, floor)
+	if slot < from {
+		return nil
+	}
+	span := blockprint.Interval{Start: from, End: slot}
+	known, err := coveredIn(ctx, c.tx, span)
+	if err != nil {
+		return err
+	}
+	if gaps := known.Gaps(span); len(gaps) > 0 {
+		if gaps[0].Start == from {
+			return nil
+		}
+		slot = gaps[0].Start - 1
+	}
+	return setMeta(ctx, c.tx, "finalized", strconv.FormatUint(uint64(slot), 10))
+}
+
+func (c *change) insert(ctx context.Context, b *store.Block) error {
+	known, err := c.known(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err := c.replacePlaceholder(ctx, b); err != nil || known {
+		return err
+	}
+	if store.IsPlaceholder(b.Root) {
+		// Whichever comes first, the block and what an original database says of it are one.
+		var there bool
+		err := c.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM blocks WHERE slot = ? AND +proposer = ?)", clamp(b.Slot), int64(b.Proposer)).Scan(&there)
+		if err != nil || there {
+			c.result.Known++
+			return err
+		}
+	}
+	canonical, err := c.place(ctx, b)
+	if err != nil {
 		return err
 	}
 	single, err := c.tx.idOf(ctx, "clients", string(b.Single))
@@ -201,13 +171,17 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 	}
 	_, err = c.tx.ExecContext(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
 		probabilities, graffiti, graffiti_client, execution, version, reason, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(b.Canonical), single, b.Multi,
+		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(canonical), single, b.Multi,
 		probabilities, b.Graffiti, graffiti, b.Classification.Graffiti.Execution, b.Classification.Graffiti.Version, b.Reason, model)
 	if err != nil {
 		return err
 	}
 	if b.Features != nil {
-		set, err := c.tx.featureSet(ctx, feature.Names())
+		names := feature.Names()
+		if len(b.Features) != len(names) {
+			return blockprint.Errorf(blockprint.Internal, "block %s of slot %d comes with %d features, not with the %d that this version knows", b.Root.Short(), b.Slot, len(b.Features), len(names))
+		}
+		set, err := c.tx.featureSet(ctx, names)
 		if err != nil {
 			return err
 		}
@@ -216,7 +190,7 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 		}
 	}
 	c.result.Inserted++
-	if b.Canonical != store.Orphaned {
+	if canonical != store.Orphaned {
 		c.counts[countKey{blockprint.Epoch(uint64(b.Slot) / c.slotsPerEpoch), single}]++
 		if _, err := c.tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single) VALUES (?, ?, ?)
 			ON CONFLICT (proposer) DO UPDATE SET slot = excluded.slot, single = excluded.single WHERE excluded.slot >= slot`,
@@ -225,6 +199,24 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 		}
 	}
 	return c.coverBlock(ctx, b)
+}
+
+// place returns where a new block belongs in the chain. Of a slot that is settled, the chain is known already: a block that
+// comes late, beside the final block of its slot or between a final block and its parent, is off it.
+func (c *change) place(ctx context.Context, b *store.Block) (store.Canonical, error) {
+	if b.Canonical != store.Undecided || b.Slot > c.finalized || store.IsPlaceholder(b.Root) {
+		return b.Canonical, nil
+	}
+	var slot, parent blockprint.Slot
+	err := c.tx.QueryRowContext(ctx, "SELECT slot, parent_slot FROM blocks WHERE slot BETWEEN ?1 AND ?1 + ?2 AND canonical = 2 ORDER BY slot LIMIT 1",
+		clamp(b.Slot), int64(c.gate.Unproven)).Scan(&slot, &parent)
+	if errors.Is(err, sql.ErrNoRows) {
+		return b.Canonical, nil
+	}
+	if err == nil && (slot == b.Slot || parent < b.Slot) {
+		return store.Orphaned, nil
+	}
+	return b.Canonical, err
 }
 
 // replacePlaceholder removes the imported row of a block that now comes with its root.
@@ -268,33 +260,6 @@ func (c *change) known(ctx context.Context, b *store.Block) (bool, error) {
 	}
 	c.result.Known++
 	return true, nil
-}
-
-// coverBlock marks a block's slot and the empty ones since its parent as covered. A parent that is not stored
-// opens a gap at its slot, unless that slot is final: then the block is off the chain and nothing is missing.
-func (c *change) coverBlock(ctx context.Context, b *store.Block) error {
-	first := b.ParentSlot + 1
-	if b.ParentSlot == 0 {
-		first = 0 // genesis has no proposer
-	}
-	if err := cover(ctx, c.tx, blockprint.Interval{Start: first, End: b.Slot}); err != nil {
-		return err
-	}
-	if b.ParentSlot == 0 || b.ParentSlot <= c.finalized {
-		return nil
-	}
-	var there int
-	query, args := "SELECT count(*) FROM blocks WHERE slot = ?", []any{clamp(b.ParentSlot)}
-	if !b.ParentRoot.IsZero() {
-		query, args = query+" AND root = ?", append(args, b.ParentRoot[:])
-	}
-	if err := c.tx.QueryRowContext(ctx, query, args...).Scan(&there); err != nil {
-		return err
-	}
-	if there == 0 {
-		return uncover(ctx, c.tx, b.ParentSlot)
-	}
-	return nil
 }
 
 // setCanonical changes what is known of a block's place in the chain, and the sums with it. Blocks that are not

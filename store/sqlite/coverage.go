@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"blockprint"
+	"blockprint/store"
 )
 
 // Gaps implements store.Store.
@@ -64,6 +65,101 @@ func cover(ctx context.Context, tx *transaction, i blockprint.Interval) error {
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(joined.Start), clamp(joined.End))
 	return err
+}
+
+// newestCovered returns the newest covered slot; 0 if there is none.
+func newestCovered(ctx context.Context, q queryer) (slot blockprint.Slot, err error) {
+	err = q.QueryRowContext(ctx, "SELECT coalesce(max(last), 0) FROM coverage").Scan(&slot)
+	return slot, err
+}
+
+// coverBlock marks a block's slot and the empty ones since its parent as covered. A parent that is not stored
+// opens a gap at its slot, unless that slot is final: then the block is off the chain and nothing is missing.
+// If more slots lie between them than may be believed, they are covered only if the parent is stored.
+func (c *change) coverBlock(ctx context.Context, b *store.Block) error {
+	first := b.ParentSlot + 1
+	if b.ParentSlot == 0 {
+		first = 0 // genesis has no proposer
+	}
+	there, err := c.stored(ctx, b.ParentSlot, b.ParentRoot)
+	if err != nil {
+		return err
+	}
+	if !there && uint64(b.Slot-first) > c.gate.Unproven {
+		first = b.Slot
+	}
+	if err := cover(ctx, c.tx, blockprint.Interval{Start: first, End: b.Slot}); err != nil {
+		return err
+	}
+	if there || b.ParentSlot == 0 || b.ParentSlot <= c.finalized {
+		return nil
+	}
+	return uncover(ctx, c.tx, b.ParentSlot)
+}
+
+// stored tells whether a block is there, or its placeholder; any of the slot if the root is not known.
+func (c *change) stored(ctx context.Context, slot blockprint.Slot, root blockprint.Root) (there bool, err error) {
+	if root.IsZero() {
+		err = c.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM blocks WHERE slot = ?)", clamp(slot)).Scan(&there)
+		return there, err
+	}
+	err = c.tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM blocks WHERE slot = ? AND (root = ? OR root < ?))", clamp(slot), root[:], firstReal).Scan(&there)
+	return there, err
+}
+
+// firstReal is greater than the roots of all placeholders and not greater than any other.
+var firstReal = append(append(make([]byte, 23), 1), make([]byte, 8)...)
+
+// coverProven covers what a batch says is covered. Of long runs without a block it wants a proof: that the next block's
+// parent lies before them.
+func (c *change) coverProven(ctx context.Context, i blockprint.Interval) error {
+	if i.Len() <= c.gate.Unproven {
+		return cover(ctx, c.tx, i)
+	}
+	proven, err := c.proven(ctx, i)
+	if err != nil {
+		return err
+	}
+	for _, part := range proven {
+		if err := cover(ctx, c.tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proven returns the parts of an interval of which the stored blocks show that nothing is missing, short runs of slots
+// without a block included.
+func (c *change) proven(ctx context.Context, i blockprint.Interval) (out blockprint.Intervals, err error) {
+	rows, err := c.tx.QueryContext(ctx, `SELECT slot, min(parent_slot) FROM blocks WHERE slot BETWEEN ?1 AND ?2 GROUP BY slot
+		UNION ALL SELECT slot, parent_slot FROM (SELECT slot, parent_slot FROM blocks WHERE slot > ?2 ORDER BY slot LIMIT 1) ORDER BY slot`, clamp(i.Start), clamp(i.End))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	next := i.Start // the first slot of the run without a block
+	add := func(end blockprint.Slot, proven bool) {
+		if end = min(end, i.End); end >= next && (proven || uint64(end-next) < c.gate.Unproven) {
+			out = out.Add(blockprint.Interval{Start: next, End: end})
+		}
+	}
+	for rows.Next() {
+		var slot, parent blockprint.Slot
+		if err := rows.Scan(&slot, &parent); err != nil {
+			return nil, err
+		}
+		if slot > next {
+			add(slot-1, parent < next || parent == 0)
+		}
+		if next = slot; slot <= i.End {
+			add(slot, true)
+		}
+		next = slot + 1
+	}
+	if next <= i.End {
+		add(i.End, false)
+	}
+	return out, rows.Err()
 }
 
 // uncover takes one slot out of the coverage.

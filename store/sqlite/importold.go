@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -35,21 +35,43 @@ type ImportReport struct {
 	HadGrandine           bool
 }
 
-// Import reads the blocks of an original database into s, in batches that may be repeated after an interruption.
-// The original keeps no block roots, so the blocks get placeholders. progress, if not nil, is told the rows read.
-func Import(ctx context.Context, path string, s store.Store, progress func(done, total int)) (report ImportReport, err error) {
-	if _, err := os.Stat(path); err != nil {
-		return report, blockprint.Errorf(blockprint.NotFound, "database %s: %w", path, err)
+// Original is a database of the original blockprint, opened for reading.
+type Original struct {
+	path    string
+	db      *sql.DB
+	columns []string
+}
+
+// OpenOriginal opens a database of the original, and refuses other files.
+func OpenOriginal(ctx context.Context, path string) (_ *Original, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, blockprint.Errorf(blockprint.NotFound, "database %s does not exist", path)
+	case err != nil:
+		return nil, blockprint.Errorf(blockprint.Unavailable, "open database %s: %w", path, err)
+	case info.IsDir():
+		return nil, blockprint.Errorf(blockprint.Invalid, "database %s is a directory", path)
 	}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro")
+	db, err := connect(path, "mode=ro", 1)
 	if err != nil {
-		return report, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	columns, err := oldColumns(ctx, db, path)
-	if err != nil {
-		return report, err
+	old := &Original{path: path, db: db}
+	if old.columns, err = oldColumns(ctx, db, path); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
+	return old, nil
+}
+
+// Close closes the file.
+func (o *Original) Close() error { return o.db.Close() }
+
+// Import reads the blocks of the original into s, in batches that may be repeated after an interruption.
+// The original keeps no block roots, so the blocks get placeholders. History begins with the first of them, unless it begins
+// earlier already. progress, if not nil, is told the rows read.
+func (o *Original) Import(ctx context.Context, s store.Store, progress func(done, total int)) (report ImportReport, err error) {
+	db, path, columns := o.db, o.path, o.columns
 	query := "SELECT slot, parent_slot, proposer_index, best_guess_single, best_guess_multi"
 	var present []blockprint.Client
 	for _, c := range oldClients {
@@ -65,15 +87,23 @@ func Import(ctx context.Context, path string, s store.Store, progress func(done,
 	}
 	var total int
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM blocks").Scan(&total); err != nil {
-		return report, fmt.Errorf("read %s: %w", path, err)
+		return report, wrap("read", path, err)
 	}
 	rows, err := db.QueryContext(ctx, query+" FROM blocks ORDER BY slot, proposer_index")
 	if err != nil {
-		return report, fmt.Errorf("read %s: %w", path, err)
+		return report, wrap("read", path, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var batch store.Batch
 	flush := func() error {
+		if len(batch.Blocks) == 0 {
+			return nil
+		}
+		if report.Rows == len(batch.Blocks) {
+			if err := lowerFloor(ctx, s, batch.Blocks[0].Slot); err != nil {
+				return err
+			}
+		}
 		r, err := s.Apply(ctx, batch)
 		report.Inserted += r.Inserted
 		report.Known += r.Known
@@ -97,16 +127,28 @@ func Import(ctx context.Context, path string, s store.Store, progress func(done,
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return report, fmt.Errorf("read %s: %w", path, err)
+		return report, wrap("read", path, err)
 	}
 	return report, flush()
+}
+
+// lowerFloor makes history begin with a slot, unless it begins earlier.
+func lowerFloor(ctx context.Context, s store.Store, first blockprint.Slot) error {
+	st, err := s.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if fresh := st.Empty && st.Floor == 0 && st.Covered == 0; fresh || st.Floor > first {
+		return s.SetFloor(ctx, first)
+	}
+	return nil
 }
 
 // oldColumns returns the columns of the original's table of blocks, and refuses other databases.
 func oldColumns(ctx context.Context, db *sql.DB, path string) (columns []string, err error) {
 	rows, err := db.QueryContext(ctx, "SELECT name FROM pragma_table_info('blocks')")
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s is not a database of the original blockprint: %w", path, err)
+		return nil, wrap("open", path, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -116,12 +158,15 @@ func oldColumns(ctx context.Context, db *sql.DB, path string) (columns []string,
 		}
 		columns = append(columns, name)
 	}
+	if err := rows.Err(); err != nil {
+		return nil, wrap("open", path, err)
+	}
 	for _, need := range []string{"slot", "parent_slot", "proposer_index", "best_guess_single", "best_guess_multi", "pr_lighthouse"} {
 		if !slices.Contains(columns, need) {
 			return nil, blockprint.Errorf(blockprint.Invalid, "%s is not a database of the original blockprint: its table blocks has no column %s", path, need)
 		}
 	}
-	return columns, rows.Err()
+	return columns, nil
 }
 
 func oldRow(rows *sql.Rows, present []blockprint.Client, graffiti bool) (b store.Block, err error) {

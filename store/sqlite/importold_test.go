@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -117,6 +118,15 @@ func originalGaps(t *testing.T, path string) (gaps blockprint.Intervals) {
 	return gaps
 }
 
+func importFrom(ctx context.Context, path string, s store.Store) (report sqlite.ImportReport, err error) {
+	old, err := sqlite.OpenOriginal(ctx, path)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, old.Close()) }()
+	return old.Import(ctx, s, nil)
+}
+
 func TestImport(t *testing.T) {
 	for name, schema := range map[string]string{"before the migration": oldSchema, "after": newSchema} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +137,7 @@ func TestImport(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = s.Close() }()
-			report, err := sqlite.Import(ctx, path, s, nil)
+			report, err := importFrom(ctx, path, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +145,10 @@ func TestImport(t *testing.T) {
 				t.Errorf("report %+v", report)
 			}
 			compareWithOld(t, path, s)
-			again, err := sqlite.Import(ctx, path, s, nil)
+			if st, err := s.Status(ctx); err != nil || st.Floor != 1000 {
+				t.Errorf("history begins at slot %d, the first block is of slot 1000 (%v)", st.Floor, err)
+			}
+			again, err := importFrom(ctx, path, s)
 			if err != nil || again.Inserted != 0 || again.Known != report.Rows {
 				t.Errorf("a second time: %+v, %v", again, err)
 			}
@@ -241,7 +254,7 @@ func TestImportRefuses(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.sqlite")
 	execute(t, bad, oldSchema+"; INSERT INTO blocks (slot, parent_slot, proposer_index) VALUES (5, 7, 1)")
 	for path, want := range map[string]string{"/does/not/exist": "does not exist", other: "has no column parent_slot", bad: "row 1"} {
-		if _, err := sqlite.Import(ctx, path, s, nil); err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "no such file") {
+		if _, err := importFrom(ctx, path, s); err == nil || !strings.Contains(err.Error(), want) && !strings.Contains(err.Error(), "no such file") {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
