@@ -33,10 +33,10 @@ func (f Fork) String() string {
 	return forkNames[f]
 }
 
-// ParseFork reads a fork's name as the Beacon API writes it.
+// ParseFork reads a fork's name as the Beacon API writes it; some clients write it in capitals.
 func ParseFork(s string) (Fork, error) {
 	for f, name := range forkNames {
-		if s == name {
+		if strings.EqualFold(s, name) {
 			return Fork(f), nil
 		}
 	}

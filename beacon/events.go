@@ -2,10 +2,9 @@ package beacon
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,14 +20,9 @@ var Topics = []string{"head", "head_v2", "block", "chain_reorg", "finalized_chec
 // it was not heard and must be asked for.
 const Connected = "connected"
 
-// Event is a message of a node's event stream.
-type Event struct {
-	Topic string
-	Slot  blockprint.Slot  // head, block, chain_reorg
-	Block blockprint.Root  // head, block, finalized_checkpoint; the new head of chain_reorg
-	Epoch blockprint.Epoch // finalized_checkpoint
-	Depth uint64           // chain_reorg
-}
+// Event says that something happened. What it was is asked of the node: events come late, twice, or not at all, and
+// nothing in them is believed.
+type Event struct{ Topic string }
 
 // Subscribe listens until ctx ends, calling handle from several goroutines. Each topic has a connection of its
 // own: nodes disagree on how several topics are written, and some give nothing at all for a list. A connection
@@ -43,12 +37,9 @@ func (c *Client) Subscribe(ctx context.Context, topics []string, silence time.Du
 }
 
 func (c *Client) subscribe(ctx context.Context, topic string, silence time.Duration, handle func(Event)) {
-	c.mu.Lock()
-	at := c.preferred
-	c.mu.Unlock()
-	refused, pause := 0, c.options.Pause
+	at, refused, pause := 0, 0, c.options.Pause
 	for ctx.Err() == nil {
-		n := c.nodes[at%len(c.nodes)]
+		n := c.order()[at%len(c.nodes)]
 		began := time.Now()
 		err := c.verify(ctx, n)
 		if err == nil {
@@ -66,10 +57,10 @@ func (c *Client) subscribe(ctx context.Context, topic string, silence time.Durat
 			}
 			continue
 		case time.Since(began) > time.Minute:
-			pause = c.options.Pause // it worked for a while
+			pause, at = c.options.Pause, 0 // it worked for a while
 		}
 		refused = 0
-		c.log.Debug("event stream ended", "topic", topic, "node", n.url, "error", err)
+		c.log.Debug("event stream ended", "topic", topic, "node", n.name, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -86,96 +77,44 @@ func (c *Client) stream(ctx context.Context, n *node, topic string, silence time
 	defer cancel(nil)
 	timer := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer timer.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.url+"/eth/v1/events?topics="+topic, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.address("/eth/v1/events?topics="+topic), nil)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Invalid, "node %s: %w", n.url, err)
+		return n.errorf(blockprint.Invalid, "%w", blockprint.WithoutURL(err))
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "node %s: %w", n.url, err)
+		return n.errorf(blockprint.Unavailable, "%w", blockprint.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	if res.StatusCode != http.StatusOK {
 		return statusError(n, "/eth/v1/events?topics="+topic, res)
 	}
 	if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		return blockprint.Errorf(blockprint.Unavailable, "node %s: not an event stream", n.url)
+		return n.errorf(blockprint.Unavailable, "not an event stream")
 	}
 	handle(Event{Topic: Connected})
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(make([]byte, 0, 1<<14), 1<<20)
-	var name string
-	var data strings.Builder
-	for lines.Scan() {
-		timer.Reset(silence)
-		line := lines.Text()
-		switch key, value, _ := strings.Cut(line, ":"); key {
-		case "event":
-			name = strings.TrimSpace(value)
-		case "data":
-			data.WriteString(strings.TrimPrefix(value, " "))
-		case "": // a blank line ends a message; a line that begins with a colon is a comment
-			if line == "" && data.Len() > 0 {
-				c.dispatch(n, name, data.String(), handle)
-				name = ""
-				data.Reset()
+	lines := bufio.NewReaderSize(res.Body, maxEventLine)
+	data := false
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+				err = cause
 			}
+			return n.errorf(blockprint.Unavailable, "the stream ended: %w", err)
+		}
+		timer.Reset(silence)
+		line = bytes.TrimRight(line, "\r\n")
+		switch {
+		case bytes.HasPrefix(line, []byte("data:")):
+			data = true
+		case len(line) == 0 && data: // a blank line ends a message
+			data = false
+			handle(Event{strings.TrimSuffix(topic, "_v2")})
 		}
 	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return blockprint.Errorf(blockprint.Unavailable, "node %s: %w", n.url, cause)
-	}
-	return blockprint.Errorf(blockprint.Unavailable, "node %s: the stream ended: %v", n.url, lines.Err())
 }
 
-func (c *Client) dispatch(n *node, topic, data string, handle func(Event)) {
-	e, err := parseEvent(topic, []byte(data))
-	if err != nil {
-		c.log.Warn("event that makes no sense", "node", n.url, "topic", topic, "error", err)
-		return
-	}
-	handle(e)
-}
-
-func parseEvent(topic string, data []byte) (Event, error) {
-	var versioned struct {
-		Version string          `json:"version"`
-		Data    json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(data, &versioned); err != nil {
-		return Event{}, fmt.Errorf("not JSON: %w", err)
-	}
-	if versioned.Version != "" && versioned.Data != nil {
-		data = versioned.Data // events of newer forks come wrapped
-	}
-	var m struct {
-		Slot    *blockprint.Quoted `json:"slot"`
-		Block   *blockprint.Root   `json:"block"`
-		NewHead *blockprint.Root   `json:"new_head_block"`
-		Depth   blockprint.Quoted  `json:"depth"`
-		Epoch   *blockprint.Quoted `json:"epoch"`
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return Event{}, err
-	}
-	e := Event{Topic: topic, Depth: uint64(m.Depth)}
-	root := m.Block
-	switch topic {
-	case "head_v2":
-		e.Topic = "head"
-	case "chain_reorg":
-		root = m.NewHead
-	case "finalized_checkpoint":
-		if m.Epoch == nil || root == nil {
-			return e, errors.New("epoch or block is missing")
-		}
-		e.Epoch, e.Block = blockprint.Epoch(*m.Epoch), *root
-		return e, nil
-	}
-	if m.Slot == nil || root == nil {
-		return e, errors.New("slot or block is missing")
-	}
-	e.Slot, e.Block = blockprint.Slot(*m.Slot), *root
-	return e, nil
-}
+// maxEventLine is how long a line of an event stream may be.
+const maxEventLine = 1 << 16

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"mime"
 	"net/url"
 	"strconv"
 	"strings"
@@ -79,8 +78,8 @@ func (c *Client) Produce(ctx context.Context, slot blockprint.Slot, o ProduceOpt
 
 // unknownEndpoint tells errors that a node without an endpoint gives from those of a node that cannot build now.
 func unknownEndpoint(err error) bool {
-	var s *statusReply
-	return errors.As(err, &s) && s.status >= 400 && s.status < 500
+	status := statusOf(err)
+	return status >= 400 && status < 500
 }
 
 func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int, o ProduceOptions) (*Produced, error) {
@@ -95,23 +94,19 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 	if o.BuilderBoost != nil && version >= 3 {
 		path += "&builder_boost_factor=" + url.QueryEscape(strconv.FormatUint(*o.BuilderBoost, 10))
 	}
-	accept := acceptJSON
-	if o.SSZ {
-		accept = acceptSSZ
-	}
 	var p *Produced
 	read := func(a answer) error {
 		var err error
-		p, err = c.readProduced(schemas, a)
-		if err == nil && p.Slot != slot {
-			err = blockprint.Errorf(blockprint.Invalid, "asked for a block of slot %d, the node built one of slot %d", slot, p.Slot)
+		p, err = c.readProduced(schemas, slot, a)
+		if err != nil {
+			return &unreadable{err}
 		}
-		return err
+		if p.Slot != slot {
+			return blockprint.Errorf(blockprint.Invalid, "asked for a block of slot %d, the node built one of slot %d", slot, p.Slot)
+		}
+		return nil
 	}
-	err = c.get(ctx, path, accept, limitBlock, read)
-	if err != nil && o.SSZ && ctx.Err() == nil && !unknownEndpoint(err) {
-		err = c.get(ctx, path, acceptJSON, limitBlock, read) // some nodes fail when SSZ is asked for
-	}
+	err = c.each(ctx, func(ctx context.Context, n *node) error { return c.askEncoded(ctx, n, path, o.SSZ, read) })
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +114,7 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 	return p, nil
 }
 
-func (c *Client) readProduced(schemas *Schemas, a answer) (*Produced, error) {
+func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer) (*Produced, error) {
 	body, err := io.ReadAll(a.Body)
 	if err != nil {
 		return nil, err
@@ -128,9 +123,10 @@ func (c *Client) readProduced(schemas *Schemas, a answer) (*Produced, error) {
 	value, version := a.Header.Get("Eth-Consensus-Block-Value"), a.Header.Get("Eth-Consensus-Version")
 	var encoded []byte
 	var fork blockprint.Fork
-	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind == "application/octet-stream" {
-		if fork, err = blockprint.ParseFork(version); err != nil {
-			return nil, fmt.Errorf("an SSZ block without its fork: %w", err)
+	const unsigned, contents = 84, 12 // where a block's body begins, and block contents
+	if isSSZ(a, body, [2]int{unsigned - 4, unsigned}, [2]int{0, contents}) {
+		if fork, err = c.forkOf(version, func() (blockprint.Slot, error) { return slot, nil }); err != nil {
+			return nil, err
 		}
 		encoded = body
 		if fork >= blockprint.Deneb && !p.Blinded {

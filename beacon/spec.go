@@ -2,6 +2,8 @@ package beacon
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,94 +11,177 @@ import (
 	"blockprint"
 )
 
-// parseSpec reads the answer of /eth/v1/config/spec. Constants that a node leaves out keep mainnet's value; forks
-// that it leaves out are not scheduled.
-func parseSpec(raw map[string]json.RawMessage) (blockprint.Spec, error) {
-	spec := blockprint.MainnetSpec()
+// spec is what a node's configuration says.
+type spec struct {
+	blockprint.Spec
+	warnings  []string
+	durations []time.Duration // of a slot, as the node's keys say it; without repeats
+}
+
+// parseSpec reads the answer of /eth/v1/config/spec. What a node leaves out, or has as null, keeps its preset's value,
+// but for SLOTS_PER_EPOCH; forks that it leaves out are not scheduled. Only values that the rewards cannot do without
+// may make it fail: others that make no sense are warned of.
+func parseSpec(raw map[string]json.RawMessage) (*spec, error) {
+	s := &spec{Spec: blockprint.MainnetSpec()}
 	text := map[string]string{}
 	for key, value := range raw {
-		var s string
-		if json.Unmarshal(value, &s) != nil {
-			s = strings.Trim(string(value), `"`)
+		var t string
+		if json.Unmarshal(value, &t) != nil {
+			t = strings.Trim(string(value), `"`)
 		}
-		text[key] = s
+		if t = strings.TrimSpace(t); t != "" && t != "null" {
+			text[strings.ToUpper(key)] = t
+		}
 	}
-	if s, ok := text["CONFIG_NAME"]; ok {
-		spec.ConfigName = s
+	if t, ok := text["CONFIG_NAME"]; ok {
+		s.ConfigName = printable(t)
 	}
-	if s, ok := text["PRESET_BASE"]; ok {
-		spec.PresetBase = s
+	if t, ok := text["PRESET_BASE"]; ok {
+		s.PresetBase = printable(t)
 	}
-	milliseconds := uint64(spec.SlotDuration / time.Millisecond)
-	seconds := milliseconds / 1000
+	if s.PresetBase == "minimal" {
+		s.minimal()
+	}
+	if err := s.parseNumbers(text); err != nil {
+		return nil, err
+	}
+	s.parseDurations(text)
+	s.parseForks(text)
+	slices.Sort(s.warnings)
+	return s, nil
+}
+
+// minimal lays the minimal preset's values that differ from mainnet's (consensus-specs, presets/minimal).
+func (s *spec) minimal() {
+	s.SlotsPerEpoch, s.TargetCommitteeSize, s.MaxCommitteesPerSlot = 8, 4, 4
+	s.ShuffleRoundCount, s.EpochsPerHistoricalVector, s.SyncCommitteeSize = 10, 64, 32
+	s.MaxWithdrawalsPerPayload, s.MaxWithdrawalRequests = 4, 2
+}
+
+func (s *spec) warn(format string, args ...any) {
+	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+}
+
+func (s *spec) parseNumbers(text map[string]string) error {
+	const needed = true
 	numbers := []struct {
-		key  string
-		into *uint64
-		max  uint64 // a larger one is a mistake that would cost memory or time
+		key    string
+		into   *uint64
+		max    uint64 // a larger one is a mistake that would cost memory or time
+		needed bool   // without it no reward is right
 	}{
-		{"SECONDS_PER_SLOT", &seconds, 1 << 20},
-		{"SLOT_DURATION_MS", &milliseconds, 1 << 30},
-		{"SLOTS_PER_EPOCH", &spec.SlotsPerEpoch, 1 << 16},
-		{"TARGET_COMMITTEE_SIZE", &spec.TargetCommitteeSize, 1 << 20},
-		{"MAX_COMMITTEES_PER_SLOT", &spec.MaxCommitteesPerSlot, 1 << 16},
-		{"MAX_VALIDATORS_PER_COMMITTEE", &spec.MaxValidatorsPerCommittee, 1 << 24},
-		{"SHUFFLE_ROUND_COUNT", &spec.ShuffleRoundCount, 255},
-		{"MIN_SEED_LOOKAHEAD", &spec.MinSeedLookahead, 1 << 10},
-		{"EPOCHS_PER_HISTORICAL_VECTOR", &spec.EpochsPerHistoricalVector, 1 << 32},
-		{"EFFECTIVE_BALANCE_INCREMENT", &spec.EffectiveBalanceIncrement, 1 << 60},
-		{"BASE_REWARD_FACTOR", &spec.BaseRewardFactor, 1 << 32},
-		{"SYNC_COMMITTEE_SIZE", &spec.SyncCommitteeSize, 1 << 20},
-		{"WHISTLEBLOWER_REWARD_QUOTIENT", &spec.WhistleblowerRewardQuotient, 1 << 60},
-		{"WHISTLEBLOWER_REWARD_QUOTIENT_ELECTRA", &spec.WhistleblowerRewardQuotientE, 1 << 60},
-		{"MAX_WITHDRAWALS_PER_PAYLOAD", &spec.MaxWithdrawalsPerPayload, 1 << 20},
-		{"MAX_DEPOSIT_REQUESTS_PER_PAYLOAD", &spec.MaxDepositRequests, 1 << 20},
-		{"MAX_WITHDRAWAL_REQUESTS_PER_PAYLOAD", &spec.MaxWithdrawalRequests, 1 << 20},
-		{"MAX_CONSOLIDATION_REQUESTS_PER_PAYLOAD", &spec.MaxConsolidationRequests, 1 << 20},
-		{"MAX_BLOB_COMMITMENTS_PER_BLOCK", &spec.MaxBlobCommitments, 1 << 20},
-		{"MAX_ATTESTATIONS_ELECTRA", &spec.MaxAttestationsElectra, 1 << 20},
+		{"SLOTS_PER_EPOCH", &s.SlotsPerEpoch, 1 << 16, needed},
+		{"TARGET_COMMITTEE_SIZE", &s.TargetCommitteeSize, 1 << 20, needed},
+		{"MAX_COMMITTEES_PER_SLOT", &s.MaxCommitteesPerSlot, 1 << 16, needed},
+		{"MAX_VALIDATORS_PER_COMMITTEE", &s.MaxValidatorsPerCommittee, 1 << 24, needed},
+		{"SHUFFLE_ROUND_COUNT", &s.ShuffleRoundCount, 255, needed},
+		{"MIN_SEED_LOOKAHEAD", &s.MinSeedLookahead, 1 << 10, needed},
+		{"EPOCHS_PER_HISTORICAL_VECTOR", &s.EpochsPerHistoricalVector, 1 << 32, needed},
+		{"EFFECTIVE_BALANCE_INCREMENT", &s.EffectiveBalanceIncrement, 1 << 50, needed},
+		{"BASE_REWARD_FACTOR", &s.BaseRewardFactor, 1 << 13, needed},
+		{"SYNC_COMMITTEE_SIZE", &s.SyncCommitteeSize, 1 << 20, needed},
+		{"WHISTLEBLOWER_REWARD_QUOTIENT", &s.WhistleblowerRewardQuotient, 1 << 60, false},
+		{"WHISTLEBLOWER_REWARD_QUOTIENT_ELECTRA", &s.WhistleblowerRewardQuotientE, 1 << 60, false},
+		{"MAX_WITHDRAWALS_PER_PAYLOAD", &s.MaxWithdrawalsPerPayload, 1 << 20, false},
+		{"MAX_DEPOSIT_REQUESTS_PER_PAYLOAD", &s.MaxDepositRequests, 1 << 20, false},
+		{"MAX_WITHDRAWAL_REQUESTS_PER_PAYLOAD", &s.MaxWithdrawalRequests, 1 << 20, false},
+		{"MAX_CONSOLIDATION_REQUESTS_PER_PAYLOAD", &s.MaxConsolidationRequests, 1 << 20, false},
+		{"MAX_BLOB_COMMITMENTS_PER_BLOCK", &s.MaxBlobCommitments, 1 << 20, false},
+		{"MAX_ATTESTATIONS_ELECTRA", &s.MaxAttestationsElectra, 1 << 20, false},
 	}
 	for _, n := range numbers {
-		s, ok := text[n.key]
+		t, ok := text[n.key]
+		if !ok {
+			if n.key == "SLOTS_PER_EPOCH" { // networks differ in it, and nothing is right with another one's
+				return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec does not say %s, and without it no reward can be computed: update the node, or name another one with --beacon", n.key)
+			}
+			continue
+		}
+		v, err := strconv.ParseUint(t, 10, 64)
+		switch {
+		case err == nil && v > 0 && v <= n.max:
+			*n.into = v
+		case n.needed:
+			return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec says %s = %.40q, which cannot be, and without it no reward can be computed: update the node, or name another one with --beacon", n.key, t)
+		default:
+			s.warn("%s = %.40q cannot be; %d is used", n.key, t, *n.into)
+		}
+	}
+	return nil
+}
+
+// parseDurations reads the length of a slot, which has two keys: the older in seconds, the newer in milliseconds. A
+// node that forgets to set one of them gives mainnet's, so that a value of the network's own comes first here.
+func (s *spec) parseDurations(text map[string]string) {
+	for _, k := range []struct {
+		key  string
+		unit time.Duration
+	}{{"SLOT_DURATION_MS", time.Millisecond}, {"SECONDS_PER_SLOT", time.Second}} {
+		t, ok := text[k.key]
 		if !ok {
 			continue
 		}
-		v, err := strconv.ParseUint(s, 10, 64)
-		if err != nil || v == 0 || v > n.max {
-			return spec, blockprint.Errorf(blockprint.Invalid, "the node's spec has %s = %.40q, which cannot be", n.key, s)
+		const most = 12 * time.Hour
+		v, err := strconv.ParseUint(t, 10, 64)
+		if err != nil || v == 0 || v > uint64(most/k.unit) {
+			s.warn("%s = %.40q cannot be", k.key, t)
+			continue
 		}
-		*n.into = v
+		d := time.Duration(v) * k.unit
+		switch {
+		case slices.Contains(s.durations, d):
+		case d == s.SlotDuration:
+			s.durations = append(s.durations, d)
+		default:
+			s.durations = slices.Insert(s.durations, 0, d)
+		}
 	}
-	if _, ok := text["SLOT_DURATION_MS"]; !ok {
-		milliseconds = 1000 * seconds
+	switch len(s.durations) {
+	case 0:
+		s.warn("it does not say how long a slot is: %v are used", s.SlotDuration)
+		s.durations = []time.Duration{s.SlotDuration}
+	case 2:
+		s.warn("SLOT_DURATION_MS = %s and SECONDS_PER_SLOT = %s contradict each other", text["SLOT_DURATION_MS"], text["SECONDS_PER_SLOT"])
 	}
-	spec.SlotDuration = time.Duration(milliseconds) * time.Millisecond
-	return spec, parseForks(&spec, text)
+	s.SlotDuration = s.durations[0]
 }
 
-func parseForks(spec *blockprint.Spec, text map[string]string) error {
+func (s *spec) parseForks(text map[string]string) {
 	for f := blockprint.Altair; f < blockprint.NumForks; f++ {
-		spec.ForkEpochs[f] = blockprint.FarFuture
+		s.ForkEpochs[f] = blockprint.FarFuture
 	}
-	for key, s := range text {
+	for key, t := range text {
 		name, ok := strings.CutSuffix(key, "_FORK_EPOCH")
 		if !ok {
 			continue
 		}
-		v, err := strconv.ParseUint(s, 10, 64)
+		v, err := strconv.ParseUint(t, 10, 64)
 		if err != nil {
-			return blockprint.Errorf(blockprint.Invalid, "the node's spec has %s = %.40q, which cannot be", key, s)
+			s.warn("%.60s = %.40q cannot be: the fork counts as not scheduled", key, t)
+			continue
 		}
 		epoch := blockprint.Epoch(v)
-		fork, err := blockprint.ParseFork(strings.ToLower(name))
+		fork, err := blockprint.ParseFork(name)
 		switch {
 		case err == nil:
-			spec.ForkEpochs[fork] = epoch
-		case epoch != blockprint.FarFuture:
-			if spec.UnknownForks == nil {
-				spec.UnknownForks = map[string]blockprint.Epoch{}
+			s.ForkEpochs[fork] = epoch
+		case epoch != blockprint.FarFuture && len(s.UnknownForks) < 16:
+			if s.UnknownForks == nil {
+				s.UnknownForks = map[string]blockprint.Epoch{}
 			}
-			spec.UnknownForks[strings.ToLower(name)] = epoch
+			s.UnknownForks[printable(strings.ToLower(name))] = epoch
 		}
 	}
-	return nil
+}
+
+// printable cuts a name from a node to what a name is.
+func printable(s string) string {
+	const most = 64
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, s)
+	return s[:min(len(s), most)]
 }

@@ -2,13 +2,14 @@ package beacon
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/url"
-	"strconv"
+	"io"
 
 	"github.com/go-faster/jx"
 
 	"blockprint"
+	"blockprint/beacon/ssz"
 )
 
 // Validators is what the program needs of a state's registry, one entry per validator index.
@@ -47,29 +48,86 @@ func (v *Validators) Append(balance blockprint.Gwei, activation, exit, withdrawa
 	v.Slashed = append(v.Slashed, slashed)
 }
 
-// Validators returns a state's registry. The answer (400 MB on mainnet) is read as it comes, never held.
+// Limits of a registry. Mainnet's has 2.2 million entries of some 500 bytes, and 1e15 gwei are a million ETH.
+const (
+	maxValidators = 1 << 23 // in the first registry that is seen; later ones may be twice as long as the longest
+	fewValidators = 1 << 17 // are allowed at any time: young test networks grow fast
+	maxBalance    = 1e15    // gwei
+	maxEntry      = 1 << 17 // bytes, with what is read ahead
+)
+
+// Validators returns a state's registry. The answer (some GB on mainnet) is read as it comes, never held.
 func (c *Client) Validators(ctx context.Context, state ID) (*Validators, error) {
 	var v *Validators
-	err := c.get(ctx, "/eth/v1/beacon/states/"+url.PathEscape(string(state))+"/validators", acceptJSON, limitState, func(a answer) error {
-		v = &Validators{}
-		return v.decode(jx.Decode(a.Body, 1<<16))
+	q := stateQuery{"/eth/v1/beacon/states/", "/validators", acceptJSON, large}
+	err := c.each(ctx, func(ctx context.Context, n *node) error {
+		err := c.askState(ctx, n, state, q, func(a answer) error {
+			v = &Validators{}
+			return v.decode(a.Body, c.mostValidators())
+		})
+		if state.word() {
+			return c.lacking(ctx, n, state, err)
+		}
+		return err
 	})
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.validators = max(c.validators, v.Len())
+	c.mu.Unlock()
+	return v, nil
 }
 
-func (v *Validators) decode(d *jx.Decoder) error {
+// mostValidators returns how many validators a registry may have.
+func (c *Client) mostValidators() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.validators == 0 {
+		return maxValidators
+	}
+	return max(2*c.validators, fewValidators)
+}
+
+func (v *Validators) decode(body io.Reader, most int) error {
+	r := &paced{r: body}
+	d := jx.Decode(r, 1<<16)
 	found := false
 	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		if string(key) != "data" {
+		if string(key) != "data" || d.Next() == jx.Null {
 			return d.Skip()
 		}
 		found = true
-		return d.Arr(v.decodeOne)
+		return d.Arr(func(d *jx.Decoder) error {
+			r.read = 0
+			if v.Len() >= most {
+				return blockprint.Errorf(blockprint.TooLarge, "the list has more than %d validators", most)
+			}
+			return v.decodeOne(d)
+		})
 	})
 	if err == nil && !found {
-		return fmt.Errorf(`not a list of validators: "data" is missing`)
+		return errors.New(`not a list of validators: "data" is missing`)
+	}
+	if err == nil && v.Len() == 0 {
+		return errors.New("the list of validators is empty")
 	}
 	return err
+}
+
+// paced ends a list whose next entry does not come: a JSON text is held whole while it is read.
+type paced struct {
+	r    io.Reader
+	read int // bytes since the last entry began
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	if p.read > maxEntry {
+		return 0, blockprint.Errorf(blockprint.TooLarge, "an entry of the list is longer than %d bytes", maxEntry)
+	}
+	n, err := p.r.Read(b)
+	p.read += n
+	return n, err
 }
 
 func (v *Validators) decodeOne(d *jx.Decoder) error {
@@ -81,22 +139,22 @@ func (v *Validators) decodeOne(d *jx.Decoder) error {
 		switch string(key) {
 		case "index":
 			haveIndex = true
-			index, err = quoted(d)
+			index, err = ssz.ReadUint64(d)
 			return err
 		case "validator":
 			return d.ObjBytes(func(d *jx.Decoder, key []byte) (err error) {
 				switch string(key) {
 				case "effective_balance":
 					haveBalance = true
-					balance, err = quoted(d)
+					balance, err = ssz.ReadUint64(d)
 				case "activation_epoch":
-					activation, err = quoted(d)
+					activation, err = ssz.ReadUint64(d)
 				case "exit_epoch":
-					exit, err = quoted(d)
+					exit, err = ssz.ReadUint64(d)
 				case "withdrawable_epoch":
-					withdrawable, err = quoted(d)
+					withdrawable, err = ssz.ReadUint64(d)
 				case "slashed":
-					slashed, err = d.Bool()
+					slashed, err = readBool(d)
 				default:
 					err = d.Skip()
 				}
@@ -111,14 +169,20 @@ func (v *Validators) decodeOne(d *jx.Decoder) error {
 	if !haveIndex || !haveBalance || index != uint64(i) {
 		return fmt.Errorf("validator %d: the list is not complete and in order", i)
 	}
+	if balance > maxBalance {
+		return fmt.Errorf("validator %d: an effective balance of %d gwei cannot be", i, balance)
+	}
 	v.Append(balance, blockprint.Epoch(activation), blockprint.Epoch(exit), blockprint.Epoch(withdrawable), slashed)
 	return nil
 }
 
-func quoted(d *jx.Decoder) (uint64, error) {
-	s, err := d.StrBytes()
-	if err != nil {
-		return 0, err
+func readBool(d *jx.Decoder) (bool, error) {
+	switch d.Next() {
+	case jx.Null:
+		return false, d.Null()
+	case jx.String:
+		s, err := d.StrBytes()
+		return string(s) == "true", err
 	}
-	return strconv.ParseUint(string(s), 10, 64)
+	return d.Bool()
 }

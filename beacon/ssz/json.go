@@ -1,6 +1,7 @@
 package ssz
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -10,8 +11,9 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// FromJSON translates a value in the Beacon API's JSON into SSZ. Keys that the type does not have are ignored; a
-// missing one is an error. The result passes Check.
+// FromJSON translates a value in the Beacon API's JSON into SSZ, as clients write it: numbers with and without quotes,
+// hex with and without 0x, null for an empty list. Keys that the type does not have are ignored; a missing one is an
+// error. The result passes Check.
 func (t *Type) FromJSON(d *jx.Decoder) ([]byte, error) {
 	b, err := t.fromJSON(d)
 	if err != nil {
@@ -26,9 +28,12 @@ func (t *Type) FromJSON(d *jx.Decoder) ([]byte, error) {
 }
 
 func (t *Type) fromJSON(d *jx.Decoder) ([]byte, error) {
+	if t.Kind == List && d.Next() == jx.Null {
+		return nil, d.Null()
+	}
 	switch t.Kind {
 	case Uint64:
-		n, err := uintJSON(d)
+		n, err := ReadUint64(d)
 		return binary.LittleEndian.AppendUint64(nil, n), err
 	case Uint256:
 		return uint256JSON(d)
@@ -59,12 +64,15 @@ func (t *Type) fromJSON(d *jx.Decoder) ([]byte, error) {
 	}
 }
 
+// alias maps names of fields that Caplin wrote until 2025 to the specification's.
+var alias = map[string]string{"from": "from_bls_pubkey", "to": "to_execution_address"}
+
 func (t *Type) containerJSON(d *jx.Decoder) ([]byte, error) {
 	parts := make([][]byte, len(t.Fields))
 	seen := make([]bool, len(t.Fields))
 	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 		for i, f := range t.Fields {
-			if string(key) != f.Name {
+			if string(key) != f.Name && alias[string(key)] != f.Name {
 				continue
 			}
 			b, err := f.Type.FromJSON(d)
@@ -87,7 +95,8 @@ func (t *Type) containerJSON(d *jx.Decoder) ([]byte, error) {
 	return t.join(parts), nil
 }
 
-func uintJSON(d *jx.Decoder) (uint64, error) {
+// ReadUint64 reads a number with or without quotes.
+func ReadUint64(d *jx.Decoder) (uint64, error) {
 	if d.Next() == jx.Number {
 		return d.UInt64()
 	}
@@ -103,7 +112,15 @@ func uintJSON(d *jx.Decoder) (uint64, error) {
 }
 
 func uint256JSON(d *jx.Decoder) ([]byte, error) {
-	s, err := d.Str()
+	var s string
+	var err error
+	if d.Next() == jx.Number {
+		var number jx.Num
+		number, err = d.Num()
+		s = string(number)
+	} else {
+		s, err = d.Str()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +140,9 @@ func hexJSON(d *jx.Decoder) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(s) < 2 || s[0] != '0' || s[1] != 'x' {
-		return nil, fmt.Errorf("%.40q is not 0x-prefixed hex", s)
-	}
-	b := make([]byte, hex.DecodedLen(len(s)-2))
-	if _, err := hex.Decode(b, s[2:]); err != nil {
+	s = bytes.TrimPrefix(s, []byte("0x"))
+	b := make([]byte, hex.DecodedLen(len(s)))
+	if _, err := hex.Decode(b, s); err != nil {
 		return nil, fmt.Errorf("%.40q: %w", s, err)
 	}
 	return b, nil

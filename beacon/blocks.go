@@ -1,0 +1,108 @@
+package beacon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/url"
+
+	"blockprint"
+)
+
+// Block returns a block. Asked for by slot or root it is that block or an error; NotFound for a slot means that no
+// node gives a block of it, which is no proof that there is none.
+func (c *Client) Block(ctx context.Context, id ID) (*Block, error) {
+	schemas, err := c.Schemas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var block *Block
+	err = c.each(ctx, func(ctx context.Context, n *node) error {
+		err := c.askEncoded(ctx, n, "/eth/v2/beacon/blocks/"+url.PathEscape(string(id)), !c.options.JSON, func(a answer) error {
+			if block, err = c.readBlock(schemas, a); err != nil {
+				return err
+			}
+			return id.check(block.Root, block.Slot)
+		})
+		return c.lacking(ctx, n, id, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return block, nil
+}
+
+func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		return nil, err
+	}
+	const signed = 4 + signatureSize // the offset of a signed block's message
+	if isSSZ(a, body, [2]int{0, signed}) {
+		fork, err := c.forkOf(a.Header.Get("Eth-Consensus-Version"), func() (blockprint.Slot, error) { return SlotOfSigned(body) })
+		if err != nil {
+			return nil, &unreadable{err}
+		}
+		b, err := schemas.DecodeSigned(fork, body)
+		if err != nil {
+			return nil, &unreadable{err}
+		}
+		return b, nil
+	}
+	var reply struct {
+		Version string          `json:"version"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(body, &reply); err != nil {
+		return nil, badJSON("the JSON of a block", body, err)
+	}
+	if reply.Data == nil {
+		return nil, &unreadable{errors.New(`not a block: "data" is missing`)}
+	}
+	fork, err := c.forkOf(reply.Version, func() (blockprint.Slot, error) {
+		var head struct {
+			Message struct {
+				Slot blockprint.Quoted `json:"slot"`
+			} `json:"message"`
+		}
+		err := json.Unmarshal(reply.Data, &head)
+		return blockprint.Slot(head.Message.Slot), err
+	})
+	if err != nil {
+		return nil, &unreadable{err}
+	}
+	b, err := schemas.DecodeSignedJSON(fork, reply.Data)
+	if err != nil {
+		return nil, &unreadable{err}
+	}
+	return b, nil
+}
+
+// badJSON tells a text that was cut off, which another try may better, from one that is wrong.
+func badJSON(what string, text []byte, err error) error {
+	code := blockprint.Invalid
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) && syntax.Offset >= int64(len(text)) {
+		code = blockprint.Unavailable
+	}
+	return &unreadable{blockprint.Errorf(code, "not %s: %w", what, err)}
+}
+
+// forkOf reads the fork's name that came with a block; nodes that do not tell it leave us the schedule.
+func (c *Client) forkOf(name string, slot func() (blockprint.Slot, error)) (blockprint.Fork, error) {
+	if name != "" {
+		return blockprint.ParseFork(name)
+	}
+	s, err := slot()
+	if err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	epoch := c.network.EpochOf(s)
+	if unknown := c.network.UnknownForkAt(epoch); unknown != "" {
+		return 0, blockprint.Errorf(blockprint.Invalid, "slot %d is of fork %q, which this version does not know", s, unknown)
+	}
+	return c.network.ForkAt(epoch), nil
+}

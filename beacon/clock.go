@@ -1,0 +1,76 @@
+package beacon
+
+import (
+	"context"
+	"time"
+
+	"blockprint"
+)
+
+// clockSlack is how far a head may be ahead of the clock before the clock is doubted: clocks differ.
+const clockSlack = time.Minute
+
+// chooseClock decides how long a slot is by the node's own head: its slot, counted from the genesis, cannot lie in
+// the future, and is the present one if the node is not syncing. It warns once if nothing fits.
+func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.Network, durations []time.Duration) {
+	network.SlotDuration = durations[0]
+	elapsed := time.Since(network.GenesisTime)
+	h, err := c.askHeader(ctx, n, Head)
+	if err != nil || h.Slot == 0 || elapsed <= 0 {
+		return // nothing to compare with yet
+	}
+	d, fits := fitting(h.Slot, elapsed, durations)
+	if fits {
+		network.SlotDuration = d
+	}
+	switch {
+	case lag(h.Slot, elapsed, network.SlotDuration) < -clockSlack:
+		c.log.Warn("the node's head is in the future: its genesis time, the length of its slots, or this machine's clock is wrong",
+			"node", n.name, "head_slot", h.Slot, "clock_slot", network.SlotAt(time.Now()), "slot_duration", network.SlotDuration)
+	case fits && (len(durations) > 1 || d != durations[0]):
+		c.log.Warn("the node's head tells how long a slot is", "node", n.name, "slot_duration", d, "head_slot", h.Slot)
+	}
+}
+
+// lag is how long ago a head's slot began; it is negative for one in the future.
+func lag(head blockprint.Slot, elapsed, slot time.Duration) time.Duration {
+	const longest = 1 << 62 // keeps the product below an int64
+	if uint64(head) > longest/uint64(slot) {
+		return elapsed - longest
+	}
+	return elapsed - time.Duration(head)*slot
+}
+
+// fitting returns the length of a slot that a head is the present or a past one with, the closest first; false if the
+// head says nothing: if it is behind with all of them, as that of a node that syncs. If the head would be in the
+// future with all of them, the whole length that puts it into the present is taken.
+func fitting(head blockprint.Slot, elapsed time.Duration, durations []time.Duration) (time.Duration, bool) {
+	var best time.Duration
+	possible := 0
+	for _, d := range durations {
+		l := lag(head, elapsed, d)
+		if l < -clockSlack {
+			continue
+		}
+		possible++
+		if l < clockSlack+elapsed/50 && (best == 0 || l < lag(head, elapsed, best)) {
+			best = d
+		}
+	}
+	switch {
+	case best != 0:
+		return best, true
+	case possible > 0 && possible < len(durations): // the others cannot be
+		for _, d := range durations {
+			if lag(head, elapsed, d) >= -clockSlack {
+				return d, true
+			}
+		}
+	case possible == 0 && uint64(head) < uint64(elapsed/time.Millisecond):
+		d := (elapsed / time.Duration(head)).Round(time.Second)
+		if l := lag(head, elapsed, d); d >= time.Second && l > -clockSlack && l < clockSlack+elapsed/50 {
+			return d, true
+		}
+	}
+	return 0, false
+}

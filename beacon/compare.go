@@ -1,0 +1,161 @@
+package beacon
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"blockprint"
+)
+
+// view is how a node sees the chain.
+type view struct {
+	head       blockprint.Slot
+	ok         bool // it answers for its head, which is not in the future
+	unverified bool // its head is not on its execution client's word
+}
+
+// tolerance is how many slots nodes may differ without one being the better: they are asked one after the other.
+const tolerance = 2
+
+// compare looks at every node's head once an epoch, or in the next slot after the preferred node failed or fell
+// behind, and prefers the newest one. With one node it looks for the metrics and warnings. No request waits for it.
+func (c *Client) compare() {
+	c.mu.Lock()
+	network, age, suspect := c.network, time.Since(c.looked), c.suspect && len(c.nodes) > 1
+	c.mu.Unlock()
+	if network == nil || age < network.SlotDuration || !suspect && age < time.Duration(network.SlotsPerEpoch)*network.SlotDuration {
+		return
+	}
+	if !c.looking.TryLock() {
+		return // it is being done
+	}
+	c.background.Go(func() {
+		defer c.looking.Unlock()
+		c.compareNow(network)
+	})
+}
+
+func (c *Client) compareNow(network *blockprint.Network) {
+	const patience = 5 * time.Second
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	views := make([]view, len(c.nodes))
+	var g errgroup.Group
+	for i, n := range c.nodes {
+		g.Go(func() error {
+			views[i] = c.view(ctx, n, network)
+			return nil
+		})
+	}
+	_ = g.Wait() // nothing fails
+	if c.ctx.Err() != nil {
+		return
+	}
+	c.mu.Lock()
+	before := c.preferred
+	c.looked, c.suspect = time.Now(), false
+	best, current := views[0], views[0]
+	at := 0
+	for i, n := range c.nodes {
+		if n == before {
+			current = views[i]
+		}
+		if views[i].better(best, 0) {
+			best, at = views[i], i
+		}
+	}
+	if best.better(current, tolerance) {
+		c.preferred = c.nodes[at]
+	}
+	now := c.preferred
+	c.mu.Unlock()
+	if now != before {
+		c.metrics.prefer(c.nodes, now)
+		c.log.Info("another beacon node is preferred", "node", now.name, "head_slot", best.head, "before", before.name, "its_head_slot", current.head, "it_answers", current.ok, "its_head_is_verified", !current.unverified)
+	}
+}
+
+// better tells whether a node is worth more than another one.
+func (v view) better(than view, tolerance blockprint.Slot) bool {
+	switch {
+	case v.ok != than.ok:
+		return v.ok
+	case v.unverified != than.unverified:
+		return !v.unverified
+	}
+	return v.head > than.head && v.head-than.head > tolerance
+}
+
+// view asks a node for its head and for what /eth/v1/node/syncing says of it; nodes leave fields of that out, and old
+// ones do not have it.
+func (c *Client) view(ctx context.Context, n *node, network *blockprint.Network) (v view) {
+	h, err := c.askHeader(ctx, n, Head)
+	c.metrics.up(n, err == nil)
+	if err != nil {
+		return v
+	}
+	v.head = h.Slot
+	v.ok = lag(h.Slot, time.Since(network.GenesisTime), network.SlotDuration) >= -clockSlack
+	if !v.ok {
+		c.log.Warn("the node's head is in the future", "node", n.name, "head_slot", h.Slot, "clock_slot", network.SlotAt(time.Now()))
+	}
+	c.metrics.sees(n, h.Slot)
+	var reply struct {
+		Optimistic *bool `json:"is_optimistic"`
+		Offline    *bool `json:"el_offline"`
+	}
+	if c.askJSON(ctx, n, "/eth/v1/node/syncing", &reply) == nil {
+		v.unverified = reply.Optimistic != nil && *reply.Optimistic || reply.Offline != nil && *reply.Offline
+	}
+	return v
+}
+
+// order returns the nodes, the preferred one first and those that failed a moment ago last.
+func (c *Client) order() []*node {
+	c.mu.Lock()
+	preferred := c.preferred
+	c.mu.Unlock()
+	var out, rest []*node
+	for _, n := range c.nodes {
+		switch {
+		case n.resting() && n == preferred:
+			rest = append([]*node{n}, rest...)
+		case n.resting():
+			rest = append(rest, n)
+		case n == preferred:
+			out = append([]*node{n}, out...)
+		default:
+			out = append(out, n)
+		}
+	}
+	return append(out, rest...)
+}
+
+// worked prefers a node that answered while the preferred one does not.
+func (c *Client) worked(n *node) {
+	c.mu.Lock()
+	before := c.preferred
+	change := n != before && before.resting()
+	if change {
+		c.preferred = n
+	}
+	c.mu.Unlock()
+	if change {
+		c.metrics.prefer(c.nodes, n)
+		c.log.Info("another beacon node is preferred", "node", n.name, "before", before.name)
+	}
+}
+
+// sawHead remembers the newest head, and doubts a preferred node that stands still.
+func (c *Client) sawHead(slot blockprint.Slot) {
+	const behind = 4 // slots
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.network == nil {
+		return
+	}
+	c.head = max(c.head, min(slot, c.network.SlotAt(time.Now())+behind))
+	c.suspect = c.suspect || slot+behind < c.network.SlotAt(time.Now())
+}

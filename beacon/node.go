@@ -1,0 +1,174 @@
+package beacon
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"blockprint"
+)
+
+// node is what is known of one node.
+type node struct {
+	base *url.URL // for requests only
+	name string   // for texts
+	mask *strings.Replacer
+
+	verifying sync.Mutex // held by who asks for the genesis
+
+	mu         sync.Mutex
+	verified   time.Time // when the network's genesis was last asked for and given; zero if never, or after an error
+	state      nodeState
+	failed     time.Time // when it last did not answer
+	encoding   string    // Accept header that gave a block last
+	encodingAt time.Time
+	refused    map[string]*refusals
+}
+
+// nodeState is what a node's last answer says of it.
+type nodeState int
+
+const (
+	answers nodeState = iota
+	silent            // it does not answer, or with server errors
+	locked            // it wants other credentials
+	foreign           // it is of another network
+)
+
+func newNode(address string) (*node, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, blockprint.Errorf(blockprint.Invalid, "beacon node %s: expected a URL such as http://localhost:5052", blockprint.ServerName(address))
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	n := &node{base: u, name: blockprint.ServerName(address), refused: map[string]*refusals{}}
+	// Nodes and the proxies before them repeat the path of a request in their errors.
+	var secrets []string
+	hide := func(s string) {
+		if len(s) > 1 {
+			secrets = append(secrets, s, "...")
+		}
+	}
+	hide(address)
+	password, _ := u.User.Password()
+	hide(password)
+	hide(u.User.Username())
+	hide(u.EscapedPath())
+	hide(u.Path)
+	hide(u.RawQuery)
+	for _, values := range u.Query() {
+		for _, v := range values {
+			hide(v)
+		}
+	}
+	n.mask = strings.NewReplacer(secrets...)
+	return n, nil
+}
+
+// distinguish numbers nodes that have the same name, such as those of one provider.
+func (n *node) distinguish(names map[string]int) {
+	names[n.name]++
+	if i := names[n.name]; i > 1 {
+		n.name = fmt.Sprintf("%s (%d)", n.name, i)
+	}
+}
+
+// address returns the URL of a path of the Beacon API, which may have a query.
+func (n *node) address(path string) string {
+	u := *n.base
+	p, query, _ := strings.Cut(path, "?")
+	raw := u.EscapedPath() + p
+	u.Path, u.RawPath = raw, ""
+	if unescaped, err := url.PathUnescape(raw); err == nil {
+		u.Path, u.RawPath = unescaped, raw
+	}
+	switch {
+	case u.RawQuery == "":
+		u.RawQuery = query
+	case query != "":
+		u.RawQuery += "&" + query
+	}
+	return u.String()
+}
+
+// text makes what a node says fit for a line of a log or an error.
+func (n *node) text(s string) string {
+	const most = 200
+	s = n.mask.Replace(strings.Join(strings.Fields(s), " "))
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	return s
+}
+
+// errorf makes an error that names the node.
+func (n *node) errorf(code blockprint.Code, format string, args ...any) error {
+	return blockprint.Errorf(code, "node %s: "+format, append([]any{n.name}, args...)...)
+}
+
+// note remembers what a request's end says of the node, and logs a change once.
+func (c *Client) note(n *node, err error) {
+	n.mu.Lock()
+	before := n.state
+	switch code := blockprint.CodeOf(err); {
+	case err == nil || code == blockprint.NotFound:
+		n.state = answers
+	case code == blockprint.Unavailable:
+		n.state, n.failed = silent, time.Now()
+	case code == blockprint.Unauthorized:
+		n.state, n.failed = locked, time.Now()
+	case code == blockprint.Conflict:
+		n.state, n.failed = foreign, time.Now()
+	}
+	now := n.state
+	n.mu.Unlock()
+	if now == before {
+		return
+	}
+	c.metrics.up(n, now == answers)
+	switch now {
+	case answers:
+		c.log.Info("beacon node answers again", "node", n.name)
+	case silent:
+		c.log.Warn("beacon node does not answer", "node", n.name, "error", err)
+	case locked:
+		c.log.Error("beacon node wants other credentials", "node", n.name, "error", err)
+	case foreign:
+		c.log.Error("beacon node is of another network: nothing of it is believed until it is of ours again", "node", n.name, "error", err)
+	}
+	c.mu.Lock()
+	c.suspect = c.suspect || n == c.preferred
+	c.mu.Unlock()
+}
+
+// resting tells whether a node failed so lately that it is asked after all others only.
+func (n *node) resting() bool {
+	const rest = 10 * time.Second
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state != answers && time.Since(n.failed) < rest
+}
+
+// WithoutNames returns an error with the same code and text, but without the nodes' addresses, for answers to
+// strangers.
+func (c *Client) WithoutNames(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, n := range c.nodes {
+		text = strings.ReplaceAll(text, "node "+n.name, "the beacon node")
+		text = strings.ReplaceAll(text, n.name, "the beacon node")
+		text = strings.ReplaceAll(text, n.base.Host, "the beacon node")
+	}
+	return &blockprint.Error{Code: blockprint.CodeOf(err), Text: text, Cause: err}
+}
