@@ -2,11 +2,14 @@ package eel
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +44,19 @@ func ReadSecret(path string) (Secret, error) {
 	return s, nil
 }
 
+// apart checks that everybody has a secret of his own: a client with another one's would be taken for that one, and with the
+// controller's it could drive the execution client.
+func apart(controller Secret, clients map[string]Secret) error {
+	owners := map[Secret]string{controller: "the " + controllerName}
+	for _, name := range slices.Sorted(maps.Keys(clients)) {
+		if other, taken := owners[clients[name]]; taken {
+			return blockprint.Errorf(blockprint.Invalid, "client %s and %s have the same secret: give each its own", name, other)
+		}
+		owners[clients[name]] = "client " + name
+	}
+	return nil
+}
+
 // issuedWithin is how far from now a token may have been issued.
 const issuedWithin = 60 * time.Second
 
@@ -49,13 +65,51 @@ func (s Secret) sign(now time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iat": now.Unix()}).SignedString(s[:])
 }
 
-// claims are those that the Engine API knows. The key of a client is named by id; eleel called that key.
-type claims struct {
-	ID  string           `json:"id"`
-	Key string           `json:"key"`
-	IAT *jwt.NumericDate `json:"iat"`
-	jwt.RegisteredClaims
+// claims are a token's. Only iat, exp, nbf and a textual id are read: a token may carry any others, of any kind, and the
+// Engine API wants them to be ignored.
+type claims map[string]json.RawMessage
+
+// date reads a claim that is a time: nil if it is not there.
+func (c claims) date(name string) (*jwt.NumericDate, error) {
+	raw := c[name]
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	d := &jwt.NumericDate{}
+	if json.Unmarshal(raw, d) != nil {
+		return nil, fmt.Errorf("%s is no time in seconds since 1970", name)
+	}
+	return d, nil
 }
+
+// id returns the name of the client's key, empty if the token names none. eleel called the claim key.
+func (c claims) id() string {
+	for _, name := range []string{"id", "key"} {
+		var s string
+		if json.Unmarshal(c[name], &s) == nil && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// GetExpirationTime implements jwt.Claims.
+func (c claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.date("exp") }
+
+// GetIssuedAt implements jwt.Claims.
+func (c claims) GetIssuedAt() (*jwt.NumericDate, error) { return c.date("iat") }
+
+// GetNotBefore implements jwt.Claims.
+func (c claims) GetNotBefore() (*jwt.NumericDate, error) { return c.date("nbf") }
+
+// GetIssuer implements jwt.Claims.
+func (claims) GetIssuer() (string, error) { return "", nil }
+
+// GetSubject implements jwt.Claims.
+func (claims) GetSubject() (string, error) { return "", nil }
+
+// GetAudience implements jwt.Claims.
+func (claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
 
 // check returns whose token a request carries. A token that names its key is checked by that one, another by all.
 func check(r *http.Request, keys map[string]Secret, now time.Time) (string, error) {
@@ -64,14 +118,11 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 		return "", errors.New("missing token: expected Authorization: Bearer and a JWT")
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(func() time.Time { return now }), jwt.WithLeeway(issuedWithin))
-	var unchecked claims
+	unchecked := claims{}
 	if _, _, err := parser.ParseUnverified(token, &unchecked); err != nil {
 		return "", errors.New("the token cannot be read")
 	}
-	named := unchecked.ID
-	if named == "" {
-		named = unchecked.Key
-	}
+	named := unchecked.id()
 	names := []string{named}
 	if _, known := keys[named]; !known {
 		names = names[:0] // clients send an id of their own without meaning a key by it
@@ -82,7 +133,7 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 	}
 	for _, name := range names {
 		secret := keys[name]
-		var c claims
+		c := claims{}
 		_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret[:], nil }) // compares in constant time
 		if err != nil {
 			if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
@@ -90,13 +141,26 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 			}
 			return "", fmt.Errorf("the token is refused: %w", err)
 		}
-		if c.IAT == nil {
-			return "", errors.New("the token has no iat")
-		}
-		if age := now.Sub(c.IAT.Time); age > issuedWithin || age < -issuedWithin {
-			return "", fmt.Errorf("stale token: issued %s away from now, %s are allowed", age.Abs().Round(time.Second), issuedWithin)
-		}
-		return name, nil
+		return name, fresh(c, now)
 	}
 	return "", errors.New("the token's signature fits no key")
+}
+
+// fresh checks when a token was issued.
+func fresh(c claims, now time.Time) error {
+	iat, err := c.date("iat")
+	switch {
+	case err != nil:
+		return err
+	case iat == nil:
+		return errors.New("the token has no iat")
+	}
+	age := now.Sub(iat.Time)
+	if age <= issuedWithin && age >= -issuedWithin {
+		return nil
+	}
+	if ms := now.Sub(time.UnixMilli(iat.Unix())); ms <= 24*time.Hour && ms >= -24*time.Hour {
+		return fmt.Errorf("stale token: iat is %d, which looks like milliseconds since 1970; it must be seconds", iat.Unix())
+	}
+	return fmt.Errorf("stale token: issued %s away from now, %s are allowed", age.Abs().Round(time.Second), issuedWithin)
 }

@@ -87,10 +87,8 @@ type builder struct {
 	mu      sync.Mutex
 	jobs    *simplelru.LRU[string, *job]
 	headers *simplelru.LRU[hash32, header]
-
-	asking sync.Mutex // of what follows, apart: the execution client may take its time
-	forks  forks
-	asked  time.Time // when forks were
+	forks   forks
+	asked   time.Time // when forks were
 }
 
 // forks are the one that holds and the one that is to come, as eth_config tells them.
@@ -119,14 +117,19 @@ func (b *builder) learn(block hash32, h header) {
 	b.headers.Add(block, h)
 }
 
-// parseAttributes checks attributes against the version of engine_forkchoiceUpdated.
+// parseAttributes checks attributes against the version of engine_forkchoiceUpdated. The Engine API wants another error for
+// a wrong structure since Cancun.
 func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
+	code := codeInvalidAttributes
+	if version < 3 {
+		code = codeInvalidParams
+	}
 	bad := func(format string, args ...any) (*attributes, error) {
-		return nil, &rpcError{Code: codeInvalidAttributes, Message: "Invalid payload attributes: " + fmt.Sprintf(format, args...)}
+		return nil, &rpcError{Code: code, Message: "Invalid payload attributes: " + fmt.Sprintf(format, args...)}
 	}
 	a := &attributes{}
 	if err := json.Unmarshal(raw, a); err != nil {
-		return nil, invalidParams("payload attributes: %v", err)
+		return bad("%v", plain(err))
 	}
 	if a.Timestamp == nil || a.PrevRandao == nil || a.FeeRecipient == nil {
 		return bad("timestamp, prevRandao or suggestedFeeRecipient is missing")
@@ -145,8 +148,11 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	return a, nil
 }
 
-// prepare takes a job on top of a head and returns its id.
+// prepare takes a job on top of a head and returns its id. A fork choice must not wait long for what the execution client
+// has to tell for that.
 func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, quickLimit, errQuick)
+	defer cancel()
 	parent, err := e.header(ctx, head)
 	if err != nil {
 		return "", err
@@ -191,12 +197,16 @@ func (e *Eel) header(ctx context.Context, block hash32) (header, error) {
 	var got *struct {
 		header
 		Number *quantity `json:"number"` // which has another name here
+		Hash   *hash32   `json:"hash"`
 	}
 	if err := e.ask(ctx, "eth_getBlockByHash", &got, block, false); err != nil {
 		return h, err
 	}
 	if got == nil || got.Number == nil {
 		return h, fmt.Errorf("the execution client does not know block %s", block)
+	}
+	if got.Hash == nil || *got.Hash != block {
+		return h, fmt.Errorf("the execution client gives another block for %s", block)
 	}
 	h = got.header
 	h.Number = *got.Number
@@ -234,14 +244,15 @@ func (e *Eel) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 // forks returns what the execution client says of its forks, kept for a while: until the next one is asked for, since it may
 // have begun by then.
 func (e *Eel) forks(ctx context.Context, at uint64) (forks, error) {
-	e.builder.asking.Lock()
-	defer e.builder.asking.Unlock()
-	f := &e.builder.forks
-	if f.Current != nil && time.Since(e.builder.asked) < forksFor && (f.Next == nil || at < f.Next.Activation) {
-		return *f, nil
+	b := e.builder
+	b.mu.Lock()
+	f, asked := b.forks, b.asked
+	b.mu.Unlock()
+	if f.Current != nil && e.c.Now().Sub(asked) < forksFor && (f.Next == nil || at < f.Next.Activation) {
+		return f, nil
 	}
-	*f = forks{}
-	if err := e.ask(ctx, "eth_config", f); err != nil {
+	f = forks{}
+	if err := e.ask(ctx, "eth_config", &f); err != nil {
 		return forks{}, err
 	}
 	for _, fork := range []*forkConfig{f.Current, f.Next} {
@@ -249,8 +260,10 @@ func (e *Eel) forks(ctx context.Context, at uint64) (forks, error) {
 			fork.name()
 		}
 	}
-	e.builder.asked = time.Now()
-	return *f, nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forks, b.asked = f, e.c.Now()
+	return f, nil
 }
 
 // payload finishes a job as engine_getPayload of a version wants it.

@@ -1,7 +1,6 @@
 package eel
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,9 +50,19 @@ type answered struct {
 	block *hash32
 }
 
+// mostCalls is how many calls of clients are answered at once. Those that wait for the controller are among them.
+const mostCalls = 512
+
 // serveClient answers a client's call, or batch of calls. Of a newPayload call that is written like one that is known, no more
 // is kept than a chunk.
 func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
+	if !e.answering.TryAcquire(1) {
+		e.c.Logger.Warn("a call is turned away: too many are being answered", "client", who, "limit", mostCalls)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many calls at once", http.StatusServiceUnavailable)
+		return
+	}
+	defer e.answering.Release(1)
 	held := int64(0)
 	hold := func() error { // what is stored must fit into memory, however many clients send at once
 		weight := r.ContentLength
@@ -75,9 +84,12 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	w.Header().Set("Content-Type", "application/json")
 	if same != nil {
-		_ = json.NewEncoder(w).Encode(e.answerClient(r.Context(), c, same, who)) // the client is gone
+		if c.silent() {
+			write(w, nil)
+			return
+		}
+		write(w, e.answerClient(r.Context(), c, same, who))
 		return
 	}
 	if !e.serveBody(r.Context(), w, body.Bytes(), who) {
@@ -85,42 +97,95 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	}
 }
 
+// write answers a request: with no content if nobody expects an answer.
+func write(w http.ResponseWriter, answer any) {
+	if answer == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the asker is gone
+}
+
 // serveBody answers a call or a batch, and tells whether the body is still used.
 func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte, who string) (kept bool) {
-	began := time.Now()
 	calls, batch, err := parseCalls(body)
-	if err != nil {
+	switch {
+	case err != nil:
 		e.c.Logger.Warn("a request cannot be read", "client", who, "error", err)
-		_ = json.NewEncoder(w).Encode(answer(&call{}, nil, err)) // the client is gone
-		return false
+		write(w, answer(&call{}, nil, err))
+	case batch:
+		write(w, e.answerBatch(ctx, calls, who))
+	case calls[0].silent(): // there is nothing that a client could tell
+		write(w, nil)
+	case calls[0].refused == nil && slices.Contains(proxied, calls[0].Method) && lasting[calls[0].Method] == 0:
+		e.passOn(ctx, w, &calls[0], who)
+	default:
+		c := &calls[0]
+		c.keep = cap(body) <= 2*len(body) // else much would be kept for little
+		write(w, e.answerClient(ctx, c, nil, who))
+		return c.kept
 	}
-	if !batch && slices.Contains(proxied, calls[0].Method) { // as it is: answers may be large
-		res, err := e.forward(ctx, bytes.Clone(body)) // which may still be read when the answer is there
-		if err != nil {
-			e.note(&calls[0], who, "unreachable", began)
-			_ = json.NewEncoder(w).Encode(answer(&calls[0], nil, err)) // the client is gone
-			return false
-		}
-		defer func() { _ = res.Body.Close() }() // read only
-		e.relay(w, res, who, calls, began)
-		return false
+	return false
+}
+
+// passOn lets the execution client answer one call. Its answer may be large, and is passed on while it comes in.
+func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who string) {
+	began := time.Now()
+	ctx, cancel := limited(ctx, c.Method)
+	defer cancel()
+	body, err := envelope(c, c.ID)
+	var in *incoming
+	if err == nil {
+		in, err = e.forward(ctx, body, false)
 	}
-	calls[0].keep = !batch && cap(body) <= 2*len(body) // else much would be kept for little
-	replies := make([]reply, len(calls))
+	if err != nil {
+		e.note(c, who, "unreachable", began)
+		e.c.Logger.Warn("a call is not answered by the execution client", "client", who, "method", c.Method, "error", err)
+		write(w, answer(c, nil, err))
+		return
+	}
+	defer func() { _ = in.Close() }() // read only
+	e.relay(w, in, who, []call{*c}, began)
+}
+
+// mostBatches is how many batches are answered at once: all answers to one are in memory together.
+const mostBatches = 8
+
+// answerBatch answers the calls of a batch, nil if none of them expects an answer. All of it has the time of one slow call.
+func (e *Eel) answerBatch(ctx context.Context, calls []call, who string) any {
+	ctx, cancel := context.WithTimeoutCause(ctx, slowLimit, errSlow)
+	defer cancel()
+	if err := e.batches.Acquire(ctx, 1); err != nil {
+		return failed(calls, true, errors.New("too many batches at once"))
+	}
+	defer e.batches.Release(1)
+	var replies []reply
+	total := 0
 	for i := range calls {
-		replies[i] = e.answerClient(ctx, &calls[i], nil, who)
+		if calls[i].silent() {
+			continue
+		}
+		r := e.answerClient(ctx, &calls[i], nil, who)
+		if total += len(r.Result); total > largestAnswer {
+			r = answer(&calls[i], nil, &rpcError{Code: codeTooLarge, Message: fmt.Sprintf("the answers to the batch have more than %d bytes", largestAnswer)})
+		}
+		replies = append(replies, r)
 	}
-	if batch {
-		_ = json.NewEncoder(w).Encode(replies) // the client is gone
-		return false
+	if replies == nil {
+		return nil
 	}
-	_ = json.NewEncoder(w).Encode(replies[0])
-	return calls[0].kept
+	return replies
 }
 
 // answerClient answers one call. same is a known one that says the same as this one, nil if there is none.
 func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who string) reply {
 	began := time.Now()
+	if c.refused != nil {
+		e.note(c, who, "error", began)
+		e.c.Logger.Warn("a call cannot be read", "client", who, "method", c.Method, "error", c.refused)
+		return answer(c, nil, c.refused)
+	}
 	if slices.Contains(proxied, c.Method) {
 		r, outcome := e.proxy(ctx, c)
 		e.note(c, who, outcome, began)
@@ -189,7 +254,7 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 		defer func() { e.known.settle(same, found, err) }() // others may be waiting, whatever happens
 		p, failure, failed := parseNewPayload(version, same)
 		if err = failed; err == nil {
-			found = checked{*p.BlockHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
+			found = checked{*p.BlockHash, *p.ParentHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
 		}
 	}
 	return same, nil
@@ -215,11 +280,11 @@ func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownC
 		a.result, a.outcome = payloadStatus{Status: statusInvalid, ValidationError: &p.failure}, contradiction
 		return a, nil
 	}
-	wait := e.c.PayloadWait
+	limit := e.c.PayloadWait
 	if e.memory.old(p.number, e.c.Cutoff) {
-		wait = 0
+		limit = 0
 	}
-	s, ok := e.memory.payload(ctx, p.block, wait)
+	s, ok := e.wait(ctx, question{block: p.block}, limit, ofPayload(p.block, p.parent))
 	if !ok {
 		s = payloadStatus{Status: statusSyncing}
 	}
@@ -262,7 +327,12 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		}
 	}
 	a := answered{block: f.Head}
-	s, ok := e.memory.forkchoice(ctx, forkchoice{*f.Head, *f.Safe, *f.Finalized}, e.c.ForkchoiceWait)
+	if *f.Head == (hash32{}) { // there is no such block, and nobody will tell of it
+		why := "the head is 0"
+		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusInvalid, ValidationError: &why}}, statusInvalid
+		return a, nil
+	}
+	s, ok := e.wait(ctx, question{true, *f.Head}, e.c.ForkchoiceWait, ofForkchoice(forkchoice{*f.Head, *f.Safe, *f.Finalized}))
 	if !ok {
 		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing
 		return a, nil
@@ -278,21 +348,30 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 			return a, err
 		}
 		id, err := e.prepare(ctx, *f.Head, attributes)
-		if err != nil {
+		switch wrong, ok := errors.AsType[*rpcError](err); {
+		case err == nil:
+			out.PayloadID, a.outcome = &id, "building"
+		case ok && wrong.Code == codeInvalidAttributes:
 			return a, err
+		default: // the head is VALID all the same, and a client that got an error would doubt that
+			e.c.Logger.Warn("no payload for a client", "block", f.Head, "error", err)
 		}
-		out.PayloadID, a.outcome = &id, "building"
 	}
 	a.result = out
 	return a, nil
 }
 
+// engineMethods returns all methods of the Engine API that are served, but the one that asks for them.
+func engineMethods() []string {
+	return slices.DeleteFunc(slices.Concat(served, proxied), func(m string) bool {
+		return !strings.HasPrefix(m, "engine_") || m == "engine_exchangeCapabilities"
+	})
+}
+
 // capabilities answers engine_exchangeCapabilities: all methods of the Engine API but that one itself, and of those that the
 // execution client has to know only the ones that it knows.
 func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
-	list := slices.DeleteFunc(slices.Concat(served, proxied), func(m string) bool {
-		return !strings.HasPrefix(m, "engine_") || m == c.Method
-	})
+	list := engineMethods()
 	var theirs []string
 	if e.ask(ctx, c.Method, &theirs, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
 		list = slices.DeleteFunc(list, func(m string) bool {

@@ -3,6 +3,7 @@ package eel
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -16,18 +17,25 @@ const controllerName = "controller"
 type lesson struct {
 	*call
 	version int
-	// payload and known are set for newPayload.
-	payload *payload
-	known   *knownCall
+	// claim and known are set for newPayload.
+	claim *claim
+	known *knownCall
 	// forkchoice is set for forkchoiceUpdated.
 	forkchoice *forkchoice
 }
 
+// reading is what a request of the controller's was found to be.
+type reading struct {
+	calls   []call
+	batch   bool
+	lessons []lesson
+}
+
 // lessons reads the controller's calls. What cannot be read is for the execution client to refuse.
-func lessons(body []byte) (calls []call, out []lesson, batch bool) {
-	calls, batch, _ = parseCalls(body)
-	for i := range calls {
-		c := &calls[i]
+func lessons(body []byte) (out reading) {
+	out.calls, out.batch, _ = parseCalls(body)
+	for i := range out.calls {
+		c := &out.calls[i]
 		name, version := versioned(c.Method)
 		if len(c.Params) == 0 || version == 0 || version > len(versionForks[name]) {
 			continue
@@ -39,32 +47,35 @@ func lessons(body []byte) (calls []call, out []lesson, batch bool) {
 			if l.known, err = newKnownCall(c.Method, c.Params); err != nil {
 				continue
 			}
-			if l.payload = l.known.header(); l.payload != nil {
-				out = append(out, l)
+			if l.claim = l.known.claim(version); l.claim != nil {
+				out.lessons = append(out.lessons, l)
 			}
 		case "engine_forkchoiceUpdated":
-			if json.Unmarshal(c.Params[0], &l.forkchoice) == nil && l.forkchoice != nil {
-				out = append(out, l)
+			if json.Unmarshal(c.Params[0], &l.forkchoice) == nil && l.forkchoice != nil && l.forkchoice.Head != (hash32{}) {
+				out.lessons = append(out.lessons, l)
 			}
 		}
 	}
-	return calls, out, batch
+	return out
 }
 
-// header reads of a payload what is learned of it: nil if that cannot be read.
-func (c *knownCall) header() *payload {
+// claim reads what a payload says of its block: nil if that cannot be read.
+func (c *knownCall) claim(version int) *claim {
 	p := &payload{}
 	for _, name := range []string{
-		"blockHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals",
+		"blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals",
 	} {
 		if raw, ok := c.fields[name]; ok && p.read(name, raw) != nil {
 			return nil
 		}
 	}
-	if p.BlockHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil {
+	if p.BlockHash == nil || p.ParentHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil {
 		return nil
 	}
-	return p
+	return &claim{
+		block: *p.BlockHash, parent: *p.ParentHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp), version: version,
+		withdrawals: p.Withdrawals != nil, header: p.header(),
+	}
 }
 
 // header returns what a payload on top of this one depends on.
@@ -76,9 +87,18 @@ func (p *payload) header() header {
 	return h
 }
 
+// question is what a lesson is about.
+func (l *lesson) question() question {
+	if l.forkchoice != nil {
+		return question{true, l.forkchoice.Head}
+	}
+	return question{block: l.claim.block}
+}
+
 // serveController passes a request on as it is, and learns from the answer.
 func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string) {
 	began := time.Now()
+	e.called.Store(e.c.Now().UnixNano())
 	var buf bytes.Buffer // not pooled: texts of payloads are kept
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
@@ -88,115 +108,113 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		return
 	}
 	body := buf.Bytes()
-	type reading struct {
-		calls   []call
-		lessons []lesson
-		batch   bool
-	}
 	parsed := make(chan reading, 1)
 	go func() { // while the execution client is at work
-		var read reading
-		read.calls, read.lessons, read.batch = lessons(body)
+		read := lessons(body)
+		for i := range read.lessons {
+			e.memory.begin(read.lessons[i].question())
+		}
 		parsed <- read
 	}()
-	res, err := e.forward(r.Context(), body)
+	in, err := e.forward(r.Context(), body, true)
 	read := <-parsed
+	if err == nil && in.empty() && slices.ContainsFunc(read.calls, func(c call) bool { return !c.silent() }) {
+		_ = in.Close() // read only
+		err = e.failed("an empty answer")
+	}
+	defer func() {
+		for i := range read.lessons {
+			e.memory.end(read.lessons[i].question())
+		}
+	}()
 	if err != nil {
-		e.c.Logger.Error("the controller's call failed", "client", who, "method", methods(read.calls), "error", err)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadGateway)
-		var id json.RawMessage
-		if len(read.calls) == 1 {
-			id = read.calls[0].ID
-		}
-		_ = json.NewEncoder(w).Encode(answer(&call{ID: id}, nil, err)) // the controller is gone
-		for i := range read.calls {
-			e.note(&read.calls[i], who, "unreachable", began)
-		}
+		e.unpassed(w, read, err, who, began)
 		return
 	}
-	defer func() { _ = res.Body.Close() }() // read only
-	w.Header().Set("Content-Type", "application/json")
+	defer func() { _ = in.Close() }() // read only
 	if len(read.lessons) > 0 || read.batch {
-		e.passLearned(w, res, who, read.calls, read.lessons, began)
+		e.passLearned(w, in, who, read, began)
 		return
 	}
-	e.relay(w, res, who, read.calls, began)
+	e.relay(w, in, who, read.calls, began)
+}
+
+// unpassed answers a request of the controller's that the execution client has not answered.
+func (e *Eel) unpassed(w http.ResponseWriter, read reading, err error, who string, began time.Time) {
+	e.c.Logger.Error("the controller's call failed", "client", who, "method", methods(read.calls), "error", err)
+	for i := range read.calls {
+		e.note(&read.calls[i], who, "unreachable", began)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadGateway)
+	if answer := failed(read.calls, read.batch, err); answer != nil {
+		_ = json.NewEncoder(w).Encode(answer) // the controller is gone
+	}
 }
 
 // relay passes an answer on as it comes in, which may be large: payloads with their blobs. Errors are short.
-func (e *Eel) relay(w http.ResponseWriter, res *http.Response, who string, calls []call, began time.Time) {
-	w.WriteHeader(res.StatusCode)
-	start := &beginningOf{limit: 4 << 10}
-	_, err := io.Copy(w, io.TeeReader(res.Body, start))
+func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []call, began time.Time) {
 	outcome := "ok"
 	var one reply
+	if start, _ := in.Peek(beginning); json.Unmarshal(start, &one) == nil && one.Error != nil {
+		outcome = "error"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(in.status)
+	_, err := io.Copy(w, in)
 	if err != nil {
 		outcome = "broken off"
-	} else if json.Unmarshal(start.kept, &one) == nil && one.Error != nil {
-		outcome = "error"
 	}
 	for i := range calls {
 		e.note(&calls[i], who, outcome, began)
 	}
 	e.c.Logger.Debug("passed on", "client", who, "method", methods(calls), "outcome", outcome)
-}
-
-// beginningOf keeps the first bytes that are written.
-type beginningOf struct {
-	limit int
-	kept  []byte
-}
-
-func (b *beginningOf) Write(p []byte) (int, error) {
-	b.kept = append(b.kept, p[:min(len(p), b.limit-len(b.kept))]...)
-	return len(p), nil
-}
-
-// methods names those of calls, for the log.
-func methods(calls []call) string {
-	switch len(calls) {
-	case 0:
-		return "unreadable"
-	case 1:
-		return calls[0].Method
+	if err != nil {
+		panic(http.ErrAbortHandler) // else the asker would take what there is for all of it
 	}
-	return "batch of " + calls[0].Method + " and others"
 }
 
 // passLearned passes an answer on that teaches something.
-func (e *Eel) passLearned(w http.ResponseWriter, res *http.Response, who string, calls []call, list []lesson, began time.Time) {
-	text, err := io.ReadAll(res.Body)
+func (e *Eel) passLearned(w http.ResponseWriter, in *incoming, who string, read reading, began time.Time) {
+	text, err := io.ReadAll(io.LimitReader(in, e.c.BodyLimit+1))
+	if err == nil && int64(len(text)) > e.c.BodyLimit {
+		err = fmt.Errorf("it has more than %d bytes", e.c.BodyLimit)
+	}
 	if err != nil {
-		e.c.Logger.Error("the execution client's answer broke off", "client", who, "method", methods(calls), "error", err)
-		http.Error(w, err.Error(), http.StatusBadGateway)
+		e.unpassed(w, read, fmt.Errorf("the execution client's answer broke off: %w", err), who, began)
 		return
 	}
-	e.learn(calls, list, text, who, began)
-	w.WriteHeader(res.StatusCode)
+	e.learn(read, text, who, began)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(in.status)
 	_, _ = w.Write(text) // the controller is gone
 }
 
 // learn remembers what the execution client answered to the controller's calls.
-func (e *Eel) learn(calls []call, list []lesson, text []byte, who string, began time.Time) {
-	var replies []reply
+func (e *Eel) learn(read reading, text []byte, who string, began time.Time) {
+	var parts []json.RawMessage
 	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("[")) {
-		_ = json.Unmarshal(text, &replies) // what cannot be read teaches nothing
+		_ = json.Unmarshal(text, &parts) // what cannot be read teaches nothing
 	} else {
-		var one reply
-		_ = json.Unmarshal(text, &one)
-		replies = []reply{one}
+		parts = []json.RawMessage{text}
 	}
-	for i := range calls {
-		c := &calls[i]
+	replies := make([]reply, len(parts))
+	for i, p := range parts {
+		_ = json.Unmarshal(p, &replies[i]) // as above
+	}
+	for i := range read.calls {
+		c := &read.calls[i]
 		k := slices.IndexFunc(replies, func(r reply) bool { return bytes.Equal(r.ID, c.ID) }) // a batch is answered in any order
+		if !read.batch && len(replies) == 1 {
+			k = 0
+		}
 		if k < 0 || replies[k].Error != nil || replies[k].Result == nil {
 			e.note(c, who, "error", began)
 			continue
 		}
 		outcome := "ok"
-		if l := slices.IndexFunc(list, func(l lesson) bool { return l.call == c }); l >= 0 {
-			outcome = e.learnOne(&list[l], replies[k].Result, len(calls) > 1)
+		if l := slices.IndexFunc(read.lessons, func(l lesson) bool { return l.call == c }); l >= 0 {
+			outcome = e.learnOne(&read.lessons[l], replies[k].Result, read.batch)
 		}
 		e.note(c, who, outcome, began)
 	}
@@ -211,7 +229,7 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 		if json.Unmarshal(result, &r) != nil {
 			return "unreadable"
 		}
-		e.memory.learnForkchoice(*l.forkchoice, r.Status)
+		e.believe(e.memory.learnForkchoice(*l.forkchoice, r.Status), r.Status)
 		e.c.Logger.Debug("fork choice", "client", controllerName, "method", l.Method, "block", l.forkchoice.Head, "outcome", r.Status.Status)
 		return r.Status.Status
 	}
@@ -219,15 +237,30 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 	if json.Unmarshal(result, &s) != nil {
 		return "unreadable"
 	}
-	p := l.payload
-	if s.Status == statusValid {
-		e.builder.learn(*p.BlockHash, p.header())
-		e.schedule.accepted(l.version, uint64(*p.Timestamp), p.Withdrawals != nil)
+	c := l.claim
+	switch s.Status {
+	case statusValid:
 		if !batch { // of which all would be kept
-			e.known.learn(l.known, checked{block: *p.BlockHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp)})
+			e.known.learn(l.known, checked{block: c.block, parent: c.parent, number: c.number, timestamp: c.timestamp})
+		}
+	case statusInvalid:
+	default: // it may prove true later, if it is the block that it says
+		if _, failure, err := parseNewPayload(l.version, l.known); failure != "" || err != nil {
+			return s.Status
 		}
 	}
-	e.memory.learnPayload(*p.BlockHash, uint64(*p.Number), s)
-	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", *p.BlockHash, "number", uint64(*p.Number), "outcome", s.Status)
+	e.believe(e.memory.learnPayload(c, s), s)
+	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", c.block, "number", c.number, "outcome", s.Status)
 	return s.Status
+}
+
+// believe takes over what payloads say that have been proven.
+func (e *Eel) believe(proven []*claim, s payloadStatus) {
+	if s.Status == statusValid {
+		e.validated.Store(e.c.Now().UnixNano())
+	}
+	for _, c := range proven {
+		e.builder.learn(c.block, c.header)
+		e.schedule.accepted(c.version, c.timestamp, c.withdrawals)
+	}
 }

@@ -6,7 +6,6 @@
 package eel
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +43,9 @@ type Config struct {
 	ExtraData                   string // of these
 	// Network says when forks begin. Without it that is learned: Learn.
 	Network *Network
+	// Silence is how long the controller may make no call before the multiplexer is no longer ready: clients learn nothing
+	// new then. 0 is for ever.
+	Silence time.Duration
 
 	Now      func() time.Time
 	Logger   *slog.Logger
@@ -56,7 +57,7 @@ func DefaultConfig() Config {
 	return Config{
 		Execution: "http://localhost:8551", PayloadCache: 64, ForkchoiceCache: 64, JustifiedCache: 4, FinalizedCache: 4, Matching: Loose,
 		PayloadWait: 2 * time.Second, ForkchoiceWait: time.Second, Cutoff: 64, BodyLimit: 128 << 20,
-		BuilderCache: 8, ExtraData: "Eleel",
+		BuilderCache: 8, ExtraData: "Eleel", Silence: 2 * time.Minute,
 	}
 }
 
@@ -72,14 +73,22 @@ type Eel struct {
 	failures *lru.Cache[string, *rate.Limiter]
 	known    *known
 	schedule *schedule
-	// stored bounds the bodies of clients that are in memory at once, in bytes.
-	stored   *semaphore.Weighted
-	answered atomic.Int64 // when the execution client last did, in nanoseconds since 1970
-	failing  atomic.Bool  // whether it did not answer the last time
-	calls    *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	refused  *prometheus.CounterVec
+	chain    chain
+	last     lastAnswers
+	// execution is how the execution client does.
+	execution vitals
+	// stored bounds the bodies of clients that are in memory at once, in bytes; answering and batches bound their calls.
+	stored, answering, batches *semaphore.Weighted
+	// When the controller last called, and when a block was last found valid, in nanoseconds since 1970; 0 is never.
+	called, validated atomic.Int64
+	began             time.Time
+	calls             *prometheus.CounterVec
+	duration          *prometheus.HistogramVec
+	refused           *prometheus.CounterVec
 }
+
+// dialTimeout is how long it may take to connect to the execution client.
+const dialTimeout = 5 * time.Second
 
 // New returns a multiplexer.
 func New(c Config) (*Eel, error) {
@@ -94,7 +103,10 @@ func New(c Config) (*Eel, error) {
 	}
 	u, err := url.Parse(c.Execution)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "execution client: %q is no http URL", c.Execution)
+		return nil, blockprint.Errorf(blockprint.Invalid, "execution client: %s: expected an address such as http://localhost:8551", blockprint.ServerName(c.Execution))
+	}
+	if err := apart(c.Controller, c.Clients); err != nil {
+		return nil, err
 	}
 	switch c.Matching {
 	case Exact, Loose, HeadOnly:
@@ -104,7 +116,10 @@ func New(c Config) (*Eel, error) {
 	if c.BodyLimit < 1 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the limit of bodies is %d bytes, it must be at least 1", c.BodyLimit)
 	}
-	e := &Eel{c: c, known: &known{limit: knownBytes, count: 2 * c.PayloadCache}, schedule: newSchedule(c.Network, c.Logger), stored: semaphore.NewWeighted(2 * c.BodyLimit)}
+	e := &Eel{
+		c: c, known: &known{limit: knownBytes, count: 2 * c.PayloadCache}, schedule: newSchedule(c.Network, c.Logger), began: c.Now(),
+		stored: semaphore.NewWeighted(2 * c.BodyLimit), answering: semaphore.NewWeighted(mostCalls), batches: semaphore.NewWeighted(mostBatches),
+	}
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}
@@ -114,11 +129,14 @@ func New(c Config) (*Eel, error) {
 	if e.failures, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
-	e.client.Transport = &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	e.client.Transport = &http.Transport{
+		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+	}
+	e.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it is a page
 	e.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_eel", Name: "calls_total", Help: "Calls by method, client and outcome."}, []string{"method", "client", "outcome"})
 	e.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "blockprint_eel", Name: "call_duration_seconds", Help: "Time to answer by method and client.", Buckets: prometheus.ExponentialBuckets(0.0002, 4, 9)}, []string{"method", "client"})
 	e.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_eel", Name: "refused_total", Help: "Requests without valid credentials, by path."}, []string{"path"})
-	for _, m := range []prometheus.Collector{e.calls, e.duration, e.refused} {
+	for _, m := range append(e.gauges(), e.calls, e.duration, e.refused) {
 		if err := c.Registry.Register(m); err != nil {
 			return nil, err
 		}
@@ -133,8 +151,8 @@ func (e *Eel) Handler() http.Handler {
 	mux.HandleFunc("POST /canonical", func(w http.ResponseWriter, r *http.Request) {
 		e.serve(w, r, map[string]Secret{controllerName: e.c.Controller}, e.serveController)
 	})
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		text, err := e.status()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+		text, err := e.status(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -143,45 +161,15 @@ func (e *Eel) Handler() http.Handler {
 		_, _ = w.Write(append(text, '\n')) // the asker is gone
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if e.failing.Load() || e.answered.Load() == 0 {
-			http.Error(w, "the execution client does not answer", http.StatusServiceUnavailable)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if _, reason := e.ready(r.Context()); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(e.c.Registry, promhttp.HandlerOpts{}))
 	return mux
-}
-
-// status is what /health tells.
-func (e *Eel) status() ([]byte, error) {
-	out := struct {
-		Status    string `json:"status"`
-		Network   string `json:"network"`
-		Newest    uint64 `json:"newest_block"`
-		Clients   int    `json:"clients"`
-		Execution string `json:"execution_client"`
-		Answered  string `json:"execution_client_answered,omitempty"` // when it last did
-		Genesis   uint64 `json:"genesis_time,omitempty"`
-		// Forks are the times that are known.
-		Forks map[string]uint64 `json:"forks,omitempty"`
-	}{Status: "ok", Network: "unknown", Newest: e.memory.highest(), Clients: len(e.c.Clients), Execution: "unreachable"}
-	if n := e.schedule.get(); n != nil {
-		out.Network, out.Genesis, out.Forks = n.Name, n.Genesis, map[string]uint64{}
-		for f, at := range n.Forks {
-			if at != Unscheduled {
-				out.Forks[strings.ToLower(Fork(f).String())] = at
-			}
-		}
-	}
-	if at := e.answered.Load(); at != 0 {
-		out.Answered = time.Unix(0, at).UTC().Format(time.RFC3339)
-		if !e.failing.Load() {
-			out.Execution = "answers"
-		}
-	}
-	return json.Marshal(out)
 }
 
 // serve checks credentials and the announced size.

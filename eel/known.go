@@ -21,7 +21,7 @@ import (
 
 // checked is what newPayload parameters were found to be.
 type checked struct {
-	block             hash32
+	block, parent     hash32
 	number, timestamp uint64
 	// failure says why the payload is invalid whatever the execution client would say; empty if it is not.
 	failure string
@@ -382,9 +382,16 @@ func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
 			}
 			switch name {
 			case "id":
+				if w[0] == 't' || w[0] == 'f' {
+					return nil, nil
+				}
 				out.ID = w
 			case "method":
 				out.Method = string(bytes.Trim(w, `"`))
+			case "jsonrpc":
+				if string(w) != `"2.0"` {
+					return nil, nil
+				}
 			}
 		}
 		if t.take('}') {

@@ -179,23 +179,24 @@ func TestKnownOnce(t *testing.T) {
 	}
 }
 
-// TestParseHeader: of real payloads the same is read as in full.
-func TestParseHeader(t *testing.T) {
+// TestClaim: of real payloads the same is read as in full.
+func TestClaim(t *testing.T) {
 	for name, b := range realBlocks(t) {
-		_, params := engineCall(t, b)
+		version, params := engineCall(t, b)
 		known := taken(t, params)
-		full, p := payloadOf(t, params), known.header()
-		if p == nil {
+		full, c := payloadOf(t, params), known.claim(version)
+		if c == nil {
 			t.Fatalf("%s: not read", name)
 		}
-		got, _ := json.Marshal(p.header())
+		got, _ := json.Marshal(c.header)
 		want, _ := json.Marshal(full.header())
-		if !bytes.Equal(got, want) || *p.BlockHash != *full.BlockHash || (p.Withdrawals == nil) != (full.Withdrawals == nil) {
+		if !bytes.Equal(got, want) || c.block != *full.BlockHash || c.parent != *full.ParentHash || c.number != uint64(*full.Number) ||
+			c.timestamp != uint64(*full.Timestamp) || c.withdrawals != (full.Withdrawals != nil) {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
 	for _, text := range []string{``, `{}`, `[]`, `{"blockHash":"0x1"}`} {
-		if c, err := newKnownCall("m", []json.RawMessage{json.RawMessage(text)}); err == nil && c.header() != nil {
+		if c, err := newKnownCall("m", []json.RawMessage{json.RawMessage(text)}); err == nil && c.claim(1) != nil {
 			t.Errorf("%s is taken for a payload", text)
 		}
 	}

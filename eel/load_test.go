@@ -95,7 +95,7 @@ func benchmarkLoad(b *testing.B, size int, told bool) {
 			c.method = p.method
 			e.known.learn(c, p.checked)
 		}
-		e.memory.learnPayload(p.block, p.number, payloadStatus{Status: statusValid, LatestValidHash: &p.block})
+		e.memory.learnPayload(&claim{block: p.block, number: p.number}, payloadStatus{Status: statusValid, LatestValidHash: &p.block})
 		if i%2 == 0 { // who comes first finds other caches
 			all(reader.URL, p, &reading)
 			all(multiplexer.URL, p, &eel)

@@ -2,6 +2,7 @@ package eel
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,14 +25,21 @@ type payloadStatus struct {
 	ValidationError *string `json:"validationError"`
 }
 
-// definite tells whether a status stays what it is.
-func (s *payloadStatus) definite() bool { return s.Status == statusValid || s.Status == statusInvalid }
-
 // forkchoice is ForkchoiceStateV1.
 type forkchoice struct {
 	Head      hash32 `json:"headBlockHash"`
 	Safe      hash32 `json:"safeBlockHash"`
 	Finalized hash32 `json:"finalizedBlockHash"`
+}
+
+// claim is what a payload of the controller's says of its block. It is true only once the execution client has found the
+// payload valid: until then nothing but the hash that holds it together is known, and anybody can propose any block.
+type claim struct {
+	block, parent     hash32
+	number, timestamp uint64
+	version           int // of engine_newPayload
+	withdrawals       bool
+	header            header
 }
 
 // Matching says how a client's fork choice must agree with one of the controller's before it is VALID.
@@ -44,27 +52,40 @@ const (
 	HeadOnly Matching = "head-only" // the head; dangerous
 )
 
+// question is a call of the controller's that the execution client has not answered yet.
+type question struct {
+	forkchoice bool
+	block      hash32
+}
+
 // memory is what the controller's calls have taught. All its sizes are bounded.
+//
+// Only what the execution client has found valid teaches anything about the chain. What else a payload says, its number
+// for instance, rules nothing, since nobody has vouched for it: it waits among the claims until a fork choice or a
+// descendant that is valid proves it.
 type memory struct {
 	matching Matching
 
 	mu        sync.Mutex
-	payloads  *simplelru.LRU[hash32, payloadStatus]
+	payloads  *simplelru.LRU[hash32, payloadStatus] // VALID and INVALID ones
+	claims    *simplelru.LRU[hash32, *claim]        // of payloads that are not INVALID
 	exact     *simplelru.LRU[forkchoice, payloadStatus]
 	heads     *simplelru.LRU[hash32, payloadStatus]
 	justified *simplelru.LRU[hash32, struct{}]
 	finalized *simplelru.LRU[hash32, struct{}]
-	newest    uint64        // number of the highest block that was told
-	learned   chan struct{} // closed when something is learned
+	newest    uint64           // number of the newest head, or of a valid payload above it
+	asked     map[question]int // how many calls of the controller are under way
+	learned   chan struct{}    // closed when something is learned, or a call of the controller ends
 }
 
 func newMemory(c *Config) (*memory, error) {
-	m := &memory{matching: c.Matching, learned: make(chan struct{})}
+	m := &memory{matching: c.Matching, asked: map[question]int{}, learned: make(chan struct{})}
 	if c.PayloadCache < 1 || c.ForkchoiceCache < 1 || c.JustifiedCache < 1 || c.FinalizedCache < 1 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the sizes of caches must be at least 1")
 	}
 	// Sizes are above 0, the only thing that these refuse.
 	m.payloads, _ = simplelru.NewLRU[hash32, payloadStatus](c.PayloadCache, nil)
+	m.claims, _ = simplelru.NewLRU[hash32, *claim](c.PayloadCache, nil)
 	m.exact, _ = simplelru.NewLRU[forkchoice, payloadStatus](c.ForkchoiceCache, nil)
 	m.heads, _ = simplelru.NewLRU[hash32, payloadStatus](c.ForkchoiceCache, nil)
 	m.justified, _ = simplelru.NewLRU[hash32, struct{}](c.JustifiedCache, nil)
@@ -72,84 +93,160 @@ func newMemory(c *Config) (*memory, error) {
 	return m, nil
 }
 
-// tell wakes those who wait.
-func (m *memory) tell() {
+// wake wakes those who wait. The lock is held.
+func (m *memory) wake() {
 	close(m.learned)
 	m.learned = make(chan struct{})
 }
 
-// learnPayload keeps what the execution client said of a payload.
-func (m *memory) learnPayload(block hash32, number uint64, s payloadStatus) {
+// begin takes note of a call of the controller's, and end of its end.
+func (m *memory) begin(q question) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.newest = max(m.newest, number)
-	if s.definite() {
-		m.payloads.Add(block, s)
-		m.tell()
+	m.asked[q]++
+}
+
+func (m *memory) end(q question) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked[q]--; m.asked[q] <= 0 {
+		delete(m.asked, q)
+	}
+	m.wake()
+}
+
+// underWay tells whether the controller is waiting for an answer to the same question.
+func (m *memory) underWay(q question) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked[q] > 0
+}
+
+// learnPayload keeps what the execution client said of a payload, and returns the claims that are proven by it.
+func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch s.Status {
+	case statusValid:
+		m.claims.Add(c.block, c)
+		m.payloads.Add(c.block, s)
+		m.newest = max(m.newest, c.number)
+		proven = append(m.ancestors(c), c)
+	case statusInvalid:
+		m.claims.Remove(c.block)
+		m.payloads.Add(c.block, s)
+	default:
+		m.claims.Add(c.block, c)
+		return nil
+	}
+	m.wake()
+	return proven
+}
+
+// ancestors marks the payloads before a valid one as valid, as far as they are claimed: a block is valid only if its
+// parent is. Those that were not known to be valid are returned, the oldest first. The lock is held.
+func (m *memory) ancestors(c *claim) (proven []*claim) {
+	for {
+		parent, ok := m.claims.Peek(c.parent)
+		if s, known := m.payloads.Peek(c.parent); !ok || known && s.Status == statusValid {
+			return proven
+		}
+		m.payloads.Add(parent.block, payloadStatus{Status: statusValid, LatestValidHash: &parent.block})
+		proven, c = append([]*claim{parent}, proven...), parent
 	}
 }
 
-// learnForkchoice keeps what the execution client said of a fork choice.
-func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) {
-	if !s.definite() {
-		return
-	}
+// learnForkchoice keeps what the execution client said of a fork choice, and returns the claims that are proven by it:
+// it can find a head valid only after it has executed it, and all blocks before it.
+func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.exact.Add(f, s)
-	m.heads.Add(f.Head, s)
-	if s.Status == statusValid {
+	switch s.Status {
+	case statusValid:
+		m.exact.Add(f, s)
+		m.heads.Add(f.Head, s)
 		m.justified.Add(f.Safe, struct{}{})
 		m.finalized.Add(f.Finalized, struct{}{})
+		before, known := m.payloads.Get(f.Head)
+		m.payloads.Add(f.Head, payloadStatus{Status: statusValid, LatestValidHash: &f.Head})
+		if c, ok := m.claims.Get(f.Head); ok {
+			m.newest = c.number // a head may lie below the one before: a reorganization, or a network that was set up anew
+			if !known || before.Status != statusValid {
+				proven = append(m.ancestors(c), c)
+			}
+		}
+	case statusInvalid:
+		m.claims.Remove(f.Head)
+		m.payloads.Add(f.Head, s)
+	default:
+		return nil
 	}
-	m.tell()
+	m.wake()
+	return proven
 }
 
-// old tells whether a block lies so far back that nobody will be told of it any more.
+// old tells whether a block lies so far back that the controller will not ask for it any more.
 func (m *memory) old(number, cutoff uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.newest > cutoff && number < m.newest-cutoff
 }
 
-// highest returns the number of the highest block that was told.
+// highest returns the number of the newest block that was found valid, 0 if there is none.
 func (m *memory) highest() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.newest
 }
 
-// payload returns what is known of a payload, waiting for that at most so long.
-func (m *memory) payload(ctx context.Context, block hash32, limit time.Duration) (payloadStatus, bool) {
-	return m.await(ctx, limit, func() (payloadStatus, bool) { return m.payloads.Get(block) })
+// look returns what is known at once. The lock is held.
+type look func(*memory) (payloadStatus, bool)
+
+// ofPayload looks for a payload. On a parent that is INVALID every block is, and the latest valid hash is the parent's.
+func ofPayload(block, parent hash32) look {
+	return func(m *memory) (payloadStatus, bool) {
+		if s, ok := m.payloads.Get(block); ok {
+			return s, true
+		}
+		s, ok := m.payloads.Peek(parent)
+		if !ok || s.Status != statusInvalid {
+			return payloadStatus{}, false
+		}
+		why := fmt.Sprintf("the parent %s is INVALID", parent)
+		s.ValidationError = &why
+		return s, true
+	}
 }
 
-// forkchoice returns what is known of a fork choice, waiting for that at most so long.
-func (m *memory) forkchoice(ctx context.Context, f forkchoice, limit time.Duration) (payloadStatus, bool) {
-	return m.await(ctx, limit, func() (payloadStatus, bool) {
+// ofForkchoice looks for a fork choice that agrees.
+func ofForkchoice(f forkchoice) look {
+	return func(m *memory) (payloadStatus, bool) {
+		if s, ok := m.payloads.Get(f.Head); ok && s.Status == statusInvalid {
+			return s, true
+		}
 		if m.matching == Exact {
 			return m.exact.Get(f)
 		}
 		s, ok := m.heads.Get(f.Head)
-		if !ok || m.matching == HeadOnly || s.Status == statusInvalid {
+		if !ok || m.matching == HeadOnly {
 			return s, ok
 		}
 		known := func(h hash32, list *simplelru.LRU[hash32, struct{}]) bool { return h == hash32{} || list.Contains(h) }
 		// What is finalized for the controller may be safe only for a client that lags, and the other way round.
 		ok = (known(f.Safe, m.justified) || known(f.Safe, m.finalized)) && (known(f.Finalized, m.finalized) || known(f.Finalized, m.justified))
 		return s, ok
-	})
+	}
 }
 
-// await looks, and looks again whenever something is learned, until it finds or time is up.
-func (m *memory) await(ctx context.Context, limit time.Duration, look func() (payloadStatus, bool)) (payloadStatus, bool) {
+// await looks, and looks again whenever something is learned, until it finds, time is up, or going on makes no sense.
+func (m *memory) await(ctx context.Context, limit time.Duration, find look, goOn func(*memory) bool) (payloadStatus, bool) {
 	var timer *time.Timer
 	for {
 		m.mu.Lock()
-		s, ok := look()
-		learned := m.learned
+		s, ok := find(m)
+		learned, stop := m.learned, goOn != nil && !goOn(m)
 		m.mu.Unlock()
-		if ok || limit <= 0 {
+		if ok || stop || limit <= 0 {
 			return s, ok
 		}
 		if timer == nil {
@@ -164,4 +261,16 @@ func (m *memory) await(ctx context.Context, limit time.Duration, look func() (pa
 			return s, false
 		}
 	}
+}
+
+// wait looks for what the controller's calls teach, at most so long. If the controller's own call is under way then, and
+// the execution client answers other questions, it is at work on just that: the answer is waited for as long as the
+// Engine API lets a client wait.
+func (e *Eel) wait(ctx context.Context, q question, limit time.Duration, find look) (payloadStatus, bool) {
+	began := time.Now()
+	s, ok := e.memory.await(ctx, limit, find, nil)
+	if ok || limit <= 0 || !e.memory.underWay(q) || !e.answers(ctx) {
+		return s, ok
+	}
+	return e.memory.await(ctx, slowLimit-time.Since(began), find, func(m *memory) bool { return m.asked[q] > 0 })
 }

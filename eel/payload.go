@@ -225,7 +225,7 @@ func (p *payload) read(name string, raw []byte) error {
 		return nil
 	}
 	if err := read(p, jx.DecodeBytes(raw)); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", name, plain(err))
 	}
 	return nil
 }
@@ -447,5 +447,8 @@ func strict(raw json.RawMessage, into any) error {
 	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
 		return blockprint.Errorf(blockprint.Invalid, "it is null")
 	}
-	return json.Unmarshal(raw, into)
+	if err := json.Unmarshal(raw, into); err != nil {
+		return plain(err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package eel
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,17 +33,19 @@ type schedule struct {
 }
 
 func newSchedule(n *Network, logger *slog.Logger) *schedule {
-	s := &schedule{network: n, logger: logger}
-	for f := range s.seen {
-		s.seen[f] = Unscheduled
-	}
+	s := &schedule{logger: logger}
+	s.forget(n)
 	return s
 }
 
-func (s *schedule) set(n *Network) {
+// forget begins anew with a network, which may be nil.
+func (s *schedule) forget(n *Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.network = n
+	for f := range s.seen {
+		s.seen[f] = Unscheduled
+	}
 }
 
 func (s *schedule) get() *Network {
@@ -125,30 +128,65 @@ func (e *WrongChain) Error() string {
 
 // Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
 // chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain. The log
-// tells both.
+// tells both. It also asks for what is answered from the last answer when the execution client does not answer.
 func (e *Eel) Learn(ctx context.Context) error {
-	var id quantity
+	var id json.RawMessage
 	if err := e.ask(ctx, "eth_chainId", &id); err != nil {
 		return err
 	}
-	if n := e.schedule.get(); n != nil {
+	for method, params := range map[string][]any{
+		"engine_exchangeCapabilities": {engineMethods()},
+		"engine_getClientVersionV1":   {map[string]string{"code": "BP", "name": "blockprint", "version": "1", "commit": "0x00000000"}},
+		"eth_config":                  nil,
+		"eth_syncing":                 nil,
+	} {
+		_ = e.ask(ctx, method, &json.RawMessage{}, params...) // it may not know the method
+	}
+	return e.identify(id)
+}
+
+// identify takes note of the execution client's chain. Whenever it answers again, it is asked again: it may have been
+// started on another one.
+func (e *Eel) identify(result json.RawMessage) error {
+	var id quantity
+	if err := json.Unmarshal(result, &id); err != nil {
+		return fmt.Errorf("eth_chainId: %w", plain(err))
+	}
+	e.chain.Lock()
+	defer e.chain.Unlock()
+	if e.chain.known && e.chain.id == uint64(id) {
+		return e.chain.wrong
+	}
+	if e.chain.known {
+		e.c.Logger.Warn("the execution client is of another chain than before", "chain", uint64(id), "before", e.chain.id)
+		e.schedule.forget(e.c.Network)
+	}
+	e.chain.known, e.chain.id, e.chain.wrong = true, uint64(id), nil
+	if n := e.c.Network; n != nil {
 		if n.ChainID != 0 && n.ChainID != uint64(id) {
-			e.schedule.set(nil)
-			err := &WrongChain{n, uint64(id)}
-			e.c.Logger.Error("the network is another one", "error", err)
-			return err
+			e.schedule.forget(nil)
+			e.chain.wrong = &WrongChain{n, uint64(id)}
+			e.c.Logger.Error("the network is another one", "error", e.chain.wrong)
 		}
-		return nil
+		return e.chain.wrong
 	}
 	for _, n := range Networks() {
 		if n.ChainID == uint64(id) {
-			e.schedule.set(n)
+			e.schedule.forget(n)
 			e.c.Logger.Info("the execution client's network is built in", "forks", n.describe())
 			return nil
 		}
 	}
 	e.c.Logger.Info("the execution client's network is not built in: forks are learned from what it accepts", "chain", uint64(id))
 	return nil
+}
+
+// chain is the execution client's, once it is known.
+type chain struct {
+	sync.Mutex
+	known bool
+	id    uint64
+	wrong error // a *WrongChain if it is not the configured one
 }
 
 // learnAgain is how long to wait before the execution client is asked again.
