@@ -1,6 +1,9 @@
 package blockprint
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Client is the name of a consensus client, or Other, or Uncertain.
 type Client string
@@ -41,14 +44,22 @@ func ParseClient(s string) (Client, error) {
 	return "", Errorf(Invalid, "unknown client %q: expected one of %v", s, Clients())
 }
 
-// ParseLabel reads the label of a node whose client is known: a client, or one of the names allowed besides.
+// ParseLabel reads the label of a node whose client is known: a client, or one of the names allowed besides. People write
+// them in any case; the client's own spelling is returned.
 func ParseLabel(s string, also []string) (Client, error) {
 	if slices.Contains(also, s) {
 		return Client(s), nil
 	}
-	c, err := ParseClient(s)
-	if err != nil {
-		return "", Errorf(Invalid, "label %q is of no client: expected one of %v, or allow it with --label", s, Clients())
+	word := strings.TrimSpace(s)
+	for _, c := range Clients() {
+		if strings.EqualFold(string(c), word) {
+			return c, nil
+		}
 	}
-	return c, nil
+	for _, name := range also {
+		if strings.EqualFold(name, word) {
+			return Client(name), nil
+		}
+	}
+	return "", Errorf(Invalid, "label %q is of no client: expected one of %v, or allow it with --label", s, Clients())
 }

@@ -139,12 +139,19 @@ func (c *Config) check() error {
 	return nil
 }
 
-// CheckLabels makes sure that the nodes' labels are clients, or among those that are allowed besides.
+// CheckLabels makes sure that the nodes' labels are clients, in any case, or among those that are allowed besides, and
+// spells them as the clients do.
 func (c *Config) CheckLabels(also []string) error {
-	for _, n := range c.Enabled() {
-		if _, err := blockprint.ParseLabel(n.Label, also); err != nil {
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		if n.Enabled != nil && !*n.Enabled {
+			continue
+		}
+		label, err := blockprint.ParseLabel(n.Label, also)
+		if err != nil {
 			return blockprint.Errorf(blockprint.Invalid, "node %s: %w", n.Name, err)
 		}
+		n.Label = string(label)
 	}
 	return nil
 }
@@ -163,7 +170,11 @@ func (c *Config) Enabled() []NodeConfig {
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q: expected a URL such as http://localhost:5052", s)
+		shown := s
+		if strings.ContainsAny(s, "@?/") { // there may be a secret in it
+			shown = blockprint.ServerName(s)
+		}
+		return fmt.Errorf("%q: expected a URL such as http://localhost:5052", shown)
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ func TestConfigBad(t *testing.T) {
 		"both networks":   {`network = "mainnet"`, "network = \"mainnet\"\nnetwork_dir = \"x\"", `network_dir`},
 		"a path as name":  {`name = "old"`, `name = "../old"`, `slash`},
 		"no label":        {`label = "Teku"`, ``, `label`},
+		"a secret":        {`url = "http://localhost:5052"`, `url = "ftp://me:pw@localhost/key"`, `"ftp://localhost"`},
 		"not TOML at all": {`[[nodes]]`, `[[nodes`, `line`},
 	} {
 		if !strings.Contains(original, c.from) {
@@ -74,14 +75,21 @@ func TestConfigBad(t *testing.T) {
 			t.Errorf("%s: %v, want something with %q", name, err, c.want)
 		}
 	}
-	c, _, err := dream.ParseConfig([]byte(strings.Replace(original, `label = "Lighthouse"`, `label = "teku"`, 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CheckLabels(nil); err == nil || !strings.Contains(err.Error(), `"teku"`) {
-		t.Errorf("a label of no client: %v", err)
-	}
-	if err := c.CheckLabels([]string{"teku"}); err != nil {
-		t.Errorf("an allowed label: %v", err)
+}
+
+// TestLabels: labels are clients in any case, and come out as the clients are spelled.
+func TestLabels(t *testing.T) {
+	for _, k := range []struct {
+		label, want string
+		also        []string
+	}{
+		{"teku", "Teku", nil}, {"LODESTAR", "Lodestar", nil}, {"Prysm", "Prysm", nil}, {" nimbus ", "Nimbus", nil},
+		{"besu", "", nil}, {"", "", nil}, {"mine", "mine", []string{"mine"}}, {"Mine", "mine", []string{"mine"}}, {"teku", "teku", []string{"teku"}},
+	} {
+		c := &dream.Config{Nodes: []dream.NodeConfig{{Name: "a", Label: k.label}}}
+		err := c.CheckLabels(k.also)
+		if (err == nil) != (k.want != "") || err == nil && c.Nodes[0].Label != k.want {
+			t.Errorf("%q, also %q: %q, %v, want %q", k.label, k.also, c.Nodes[0].Label, err, k.want)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,8 +145,8 @@ func (d *Dreamer) Network(ctx context.Context) (*blockprint.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.config.Network != "" && n.ConfigName != "" && d.config.Network != n.ConfigName {
-		return nil, blockprint.Errorf(blockprint.Conflict, "the configuration is for network %q, but canonical_bn %s is of %q", d.config.Network, d.config.CanonicalBN, n.ConfigName)
+	if d.config.Network != "" && n.ConfigName != "" && !strings.EqualFold(d.config.Network, n.ConfigName) {
+		return nil, blockprint.Errorf(blockprint.Conflict, "the configuration is for network %q, but canonical_bn %s is of %q", d.config.Network, blockprint.ServerName(d.config.CanonicalBN), n.ConfigName)
 	}
 	return n, nil
 }

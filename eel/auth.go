@@ -23,7 +23,7 @@ type Secret [32]byte
 
 // ParseSecret reads 64 hexadecimal digits, with 0x or without, blanks around them.
 func ParseSecret(text string) (s Secret, err error) {
-	digits := strings.TrimPrefix(strings.TrimSpace(text), "0x")
+	digits := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(text)), "0x")
 	b, err := hex.DecodeString(digits)
 	if err != nil || len(b) != len(s) {
 		return s, blockprint.Errorf(blockprint.Invalid, "a JWT secret has 64 hexadecimal digits")

@@ -100,11 +100,11 @@ func Networks() []*Network {
 	}
 }
 
-// NetworkNamed returns a network that is built in.
+// NetworkNamed returns a network that is built in, whose name may be in any case.
 func NetworkNamed(name string) (*Network, error) {
 	var names []string
 	for _, n := range Networks() {
-		if n.Name == name {
+		if strings.EqualFold(n.Name, name) {
 			return n, nil
 		}
 		names = append(names, n.Name)

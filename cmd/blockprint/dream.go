@@ -125,7 +125,14 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 	cmd.Flags().StringVar(&config, "config", "", "blockdreamer's configuration file (TOML)")
 	cmd.Flags().StringVar(&db, "db", "", "database to keep the distances in (made if it does not exist)")
 	f.add(cmd)
+	withoutEffect(cmd, "genesis-state-timeout", "no genesis state is downloaded")
 	return cmd
+}
+
+// withoutEffect takes a flag that the original had and that means nothing here; who gives it is told why.
+func withoutEffect(cmd *cobra.Command, flag, why string) {
+	cmd.Flags().String(flag, "", "no effect: "+why)
+	_ = cmd.Flags().MarkDeprecated(flag, "it has no effect: "+why) // the flag is there
 }
 
 // printVerdict prints a line for each canonical block.

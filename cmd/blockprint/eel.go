@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +63,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 				return usagef("--body-limit-mb must be 1 to 1048576")
 			}
 			c.PayloadWait, c.ForkchoiceWait = time.Duration(payloadWait)*time.Millisecond, time.Duration(forkchoiceWait)*time.Millisecond
-			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(matching)
+			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(strings.ToLower(matching))
 			c.Registry, c.Logger = newRegistry(), slog.Default()
 			if c.Network, err = eelNetwork(cmd, network, networkConfig, beaconURL); err != nil {
 				return err
@@ -105,6 +104,8 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 	flags.Uint64Var(&forkchoiceWait, "fcu-wait-millis", uint64(c.ForkchoiceWait.Milliseconds()), "how long a client's forkchoiceUpdated waits for the controller's")
 	flags.Uint64Var(&limit, "body-limit-mb", uint64(c.BodyLimit>>20), "largest request in MiB")
 	flags.IntVar(&c.BuilderCache, "payload-builder-cache-size", c.BuilderCache, "payloads for clients to remember")
+	flags.DurationVar(&c.Silence, "controller-silence", c.Silence, "how long the controller may make no call before /readyz says so; 0 for any time")
+	withoutEffect(cmd, "ee-timeout-millis", "the Engine API's own limits hold")
 	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
 	flags.StringVar(&network, "network", "mainnet", "network whose forks hold: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the one of the execution client's chain id")
 	flags.StringVar(&networkConfig, "network-config", "", "genesis file of the execution client, or config.yaml of the consensus clients, with the forks of another network")
@@ -140,6 +141,9 @@ func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network,
 			return nil, fmt.Errorf("--beacon: %w", err)
 		}
 		return eel.NetworkOf(n), nil
+	case strings.EqualFold(name, "chiado"): // which the original knew
+		slog.Warn("the forks of chiado are not built in: they are learned from what the execution client accepts")
+		return nil, nil
 	case cmd.Flags().Changed("network"):
 		n, err := eel.NetworkNamed(name)
 		if err != nil {
@@ -148,6 +152,16 @@ func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network,
 		return n, nil
 	}
 	return nil, nil
+}
+
+// place says where a TOML file is wrong. The library's own text may quote what stands there, or name a type of ours.
+func place(err error) string {
+	wrong, ok := errors.AsType[*toml.DecodeError](err)
+	if !ok {
+		return ""
+	}
+	row, column := wrong.Position()
+	return fmt.Sprintf("; line %d, column %d is something else", row, column)
 }
 
 // readClientSecrets reads the names and secrets of clients.
@@ -163,7 +177,7 @@ func readClientSecrets(path string) (map[string]eel.Secret, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "--client-jwt-secrets %s: %s", path, fmt.Sprintf(format, args...))
 	}
 	if err := toml.Unmarshal(b, &f); err != nil {
-		return bad("%s", strings.TrimPrefix(err.Error(), "toml: "))
+		return bad("expected [secrets] and lines such as node1 = \"64 hexadecimal digits\"%s", place(err))
 	}
 	if len(f.Secrets) == 0 {
 		return bad("there is no secret below [secrets]")
@@ -172,16 +186,6 @@ func readClientSecrets(path string) (map[string]eel.Secret, error) {
 	for name, text := range f.Secrets {
 		if out[name], err = eel.ParseSecret(text); err != nil {
 			return bad("%s: %v", name, err)
-		}
-	}
-	byValue := map[eel.Secret][]string{}
-	for name, s := range out {
-		byValue[s] = append(byValue[s], name)
-	}
-	for _, names := range byValue {
-		if len(names) > 1 { // a client would be taken for another one
-			slices.Sort(names)
-			return bad("%s have the same secret", strings.Join(names, " and "))
 		}
 	}
 	return out, nil
