@@ -53,6 +53,8 @@ func (e *Eel) forward(ctx context.Context, body []byte, silent bool) (*incoming,
 	}
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("Authorization", "Bearer "+token)
+	e.execution.waiting.Add(1)
+	defer e.execution.waiting.Add(-1)
 	res, err := e.client.Do(q)
 	if err != nil {
 		return nil, e.unanswered(ctx, blockprint.WithoutURL(err))

@@ -45,7 +45,7 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 		Genesis   uint64 `json:"genesis_time,omitempty"`
 		// Forks are the times that are known.
 		Forks map[string]uint64 `json:"forks,omitempty"`
-	}{Status: "ok", Network: "unknown", Newest: e.memory.highest(), Clients: len(e.c.Clients), Execution: "unreachable"}
+	}{Status: "ok", Network: "unknown", Newest: e.memory.last(), Clients: len(e.c.Clients), Execution: "unreachable"}
 	answers, reason := e.ready(ctx)
 	if answers {
 		out.Execution = "answers"
@@ -90,7 +90,7 @@ func (e *Eel) gauges() (out []prometheus.Collector) {
 			}
 			return 1
 		}},
-		{"newest_block", "Number of the newest block that was found valid.", func() float64 { return float64(e.memory.highest()) }},
+		{"newest_block", "Number of the block that was last found valid.", func() float64 { return float64(e.memory.last()) }},
 		{"controller_call_timestamp_seconds", "Time of the controller's last call, 0 before the first.", func() float64 { return seconds(&e.called) }},
 		{"block_validated_timestamp_seconds", "Time at which a block was last found valid, 0 before the first.", func() float64 { return seconds(&e.validated) }},
 	} {

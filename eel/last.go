@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -49,7 +50,7 @@ func (l *lastAnswers) get(method string) (lastAnswer, bool) {
 }
 
 func (l *lastAnswers) set(method string, a lastAnswer) {
-	if len(a.result) > largestLasting {
+	if len(a.result) > largestLasting || string(a.result) == "null" {
 		return
 	}
 	l.mu.Lock()
@@ -103,6 +104,8 @@ func (e *Eel) lastingReply(ctx context.Context, method string, body []byte, keep
 
 // vitals is what is known of how the execution client does.
 type vitals struct {
+	waiting atomic.Int64 // calls that it has not answered yet
+
 	mu     sync.Mutex
 	at     time.Time // of the last reply
 	wrong  time.Time // of the last failure
@@ -139,21 +142,22 @@ func (v *vitals) get() (at time.Time, reason string) {
 // freshFor is how long a reply, or a failure, says how the execution client does.
 const freshFor = time.Second
 
-// judge tells how the execution client does, if something was heard of it just now.
+// judge tells how the execution client does, if that is known: by a failure just now, or a reply just now unless a call
+// waits, which may wait for ever.
 func (v *vitals) judge(now time.Time) (well, known bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.reason != "" {
 		return false, now.Sub(v.wrong) < freshFor
 	}
-	return !v.at.IsZero(), !v.at.IsZero() && now.Sub(v.at) < freshFor
+	return true, v.waiting.Load() == 0 && !v.at.IsZero() && now.Sub(v.at) < freshFor
 }
 
 // probe is the cheapest question.
 const probe = `{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}`
 
-// answers tells whether the execution client answers: a reply has come within the last second, or comes now to a question of
-// our own. A call that waits is no answer, and neither is a page.
+// answers tells whether the execution client answers: a reply has come within the last second and no call waits, or one comes
+// now to a question of our own. A page is no answer.
 func (e *Eel) answers(ctx context.Context) bool {
 	if well, known := e.execution.judge(e.c.Now()); known {
 		return well

@@ -73,7 +73,7 @@ type memory struct {
 	heads     *simplelru.LRU[hash32, payloadStatus]
 	justified *simplelru.LRU[hash32, struct{}]
 	finalized *simplelru.LRU[hash32, struct{}]
-	newest    uint64           // number of the newest head, or of a valid payload above it
+	newest    uint64           // number of the block that was last found valid
 	asked     map[question]int // how many calls of the controller are under way
 	learned   chan struct{}    // closed when something is learned, or a call of the controller ends
 }
@@ -130,7 +130,7 @@ func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
 	case statusValid:
 		m.claims.Add(c.block, c)
 		m.payloads.Add(c.block, s)
-		m.newest = max(m.newest, c.number)
+		m.newest = c.number // it may lie below the one before: a reorganization, or a network that was set up anew
 		proven = append(m.ancestors(c), c)
 	case statusInvalid:
 		m.claims.Remove(c.block)
@@ -170,7 +170,7 @@ func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim
 		before, known := m.payloads.Get(f.Head)
 		m.payloads.Add(f.Head, payloadStatus{Status: statusValid, LatestValidHash: &f.Head})
 		if c, ok := m.claims.Get(f.Head); ok {
-			m.newest = c.number // a head may lie below the one before: a reorganization, or a network that was set up anew
+			m.newest = c.number
 			if !known || before.Status != statusValid {
 				proven = append(m.ancestors(c), c)
 			}
@@ -192,8 +192,8 @@ func (m *memory) old(number, cutoff uint64) bool {
 	return m.newest > cutoff && number < m.newest-cutoff
 }
 
-// highest returns the number of the newest block that was found valid, 0 if there is none.
-func (m *memory) highest() uint64 {
+// last returns the number of the block that was last found valid, 0 if there is none.
+func (m *memory) last() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.newest
