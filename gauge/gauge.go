@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"blockprint"
@@ -30,6 +31,12 @@ type Classifier interface {
 	Guess(ctx context.Context, rewards []*blockprint.BlockReward) (guesses []blockprint.Client, model string, err error)
 }
 
+// Store is what keeps observations.
+type Store interface {
+	store.Gauge
+	Ping(ctx context.Context) error
+}
+
 // Options change how a Gauge works.
 type Options struct {
 	// Labels are allowed besides those of the clients.
@@ -42,18 +49,19 @@ type Options struct {
 
 // Gauge measures accuracy. It is safe for concurrent use.
 type Gauge struct {
-	store      store.Gauge
+	store      Store
 	rewarder   Rewarder
 	classifier Classifier
 	network    func(context.Context) (*blockprint.Network, error)
 	o          Options
+	forgotten  atomic.Uint64 // part before which observations were last forgotten
 }
 
 // DefaultWindow is how long observations count.
 const DefaultWindow = 14 * 24 * time.Hour
 
 // New returns a gauge. network tells the chain's clock.
-func New(s store.Gauge, r Rewarder, c Classifier, network func(context.Context) (*blockprint.Network, error), o Options) *Gauge {
+func New(s Store, r Rewarder, c Classifier, network func(context.Context) (*blockprint.Network, error), o Options) *Gauge {
 	if o.Window == 0 {
 		o.Window = DefaultWindow
 	}
@@ -110,17 +118,40 @@ func (g *Gauge) Observe(ctx context.Context, blocks []Dreamt) error {
 	if _, err := g.store.Observe(ctx, list); err != nil {
 		return err
 	}
-	// Single observations are kept a little longer than they count, so that a repeat is known as one.
-	window := g.slots(network, g.o.Window)
-	if newest > 2*window && newest%store.GaugePart == 0 {
-		return g.store.ForgetObservations(ctx, newest-2*window)
+	return g.forget(ctx, newest, g.slots(network, g.o.Window))
+}
+
+// forget drops single observations when another part of the window has passed. They are kept for two windows, so that a
+// repeat is known as one.
+func (g *Gauge) forget(ctx context.Context, newest, window blockprint.Slot) error {
+	if newest <= 2*window {
+		return nil
 	}
-	return nil
+	before := newest - 2*window
+	part := uint64(before / store.GaugePart)
+	if g.forgotten.Swap(part) == part {
+		return nil
+	}
+	return g.store.ForgetObservations(ctx, before)
+}
+
+// Ready fails as long as nothing can be measured: the chain's clock is not known, or the store does not answer.
+func (g *Gauge) Ready(ctx context.Context) error {
+	if _, err := g.network(ctx); err != nil {
+		return err
+	}
+	return g.store.Ping(ctx)
 }
 
 func (g *Gauge) slots(n *blockprint.Network, t time.Duration) blockprint.Slot {
 	return blockprint.Slot(t / n.SlotDuration)
 }
+
+// A request may have the blocks of so many nodes, whose names are kept for ever.
+const (
+	maxNodes = 1000
+	maxName  = 200
+)
 
 // Classify rates and labels blocks, keeps how well that went, and returns the rewards: nil where a block is null or
 // cannot be rated, whose errors are in errs. The three lists must be of the same length.
@@ -128,9 +159,12 @@ func (g *Gauge) Classify(ctx context.Context, names, labels []string, blocks []j
 	if len(names) != len(blocks) || len(labels) != len(blocks) {
 		return nil, nil, blockprint.Errorf(blockprint.Invalid, "%d names, %d labels and %d blocks: expected as many of each", len(names), len(labels), len(blocks))
 	}
+	if len(names) > maxNodes {
+		return nil, nil, blockprint.Errorf(blockprint.TooLarge, "%d blocks at once: at most %d", len(names), maxNodes)
+	}
 	for i := range names {
-		if names[i] == "" {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "name %d of the list is empty", i)
+		if names[i] == "" || len(names[i]) > maxName {
+			return nil, nil, blockprint.Errorf(blockprint.Invalid, "name %d of the list is empty, or longer than %d bytes", i, maxName)
 		}
 		if slices.Contains(names[:i], names[i]) {
 			return nil, nil, blockprint.Errorf(blockprint.Invalid, "the name %q is there twice", names[i])

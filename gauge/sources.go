@@ -104,10 +104,13 @@ type remote struct {
 func newRemote(base, path string) (*remote, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%q: expected a URL such as http://localhost:8000", base)
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s: expected a URL such as http://localhost:8000", blockprint.ServerName(base))
 	}
 	return &remote{strings.TrimRight(base, "/") + path, &http.Client{Timeout: time.Minute}}, nil
 }
+
+// name is how messages name the service.
+func (r *remote) name() string { return blockprint.ServerName(r.url) }
 
 func (r *remote) post(ctx context.Context, body []byte, into any) error {
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body)) // a name and password of the URL are sent
@@ -117,18 +120,18 @@ func (r *remote) post(ctx context.Context, body []byte, into any) error {
 	q.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(q)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "%w", err)
+		return blockprint.Errorf(blockprint.Unavailable, "%s: %w", r.name(), blockprint.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 256<<20))
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "%s: %w", q.URL.Redacted(), err)
+		return blockprint.Errorf(blockprint.Unavailable, "%s: %w", r.name(), err)
 	}
 	if res.StatusCode/100 != 2 {
-		return blockprint.Errorf(blockprint.Unavailable, "%s: status %d: %.300s", q.URL.Redacted(), res.StatusCode, bytes.TrimSpace(answer))
+		return blockprint.Errorf(blockprint.Unavailable, "%s: status %d: %.300s", r.name(), res.StatusCode, bytes.TrimSpace(answer))
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "%s: the answer is not what was expected: %w", q.URL.Redacted(), err)
+		return blockprint.Errorf(blockprint.Unavailable, "%s: the answer is not what was expected: %w", r.name(), err)
 	}
 	return nil
 }
@@ -186,7 +189,7 @@ func (c *RemoteClassifier) Guess(ctx context.Context, rewards []*blockprint.Bloc
 	out, model := make([]blockprint.Client, len(list)), "remote"
 	for i, l := range list {
 		if l.Single == "" {
-			return nil, "", blockprint.Errorf(blockprint.Unavailable, "%s: answer %d has no best_guess_single", c.url, i)
+			return nil, "", blockprint.Errorf(blockprint.Unavailable, "%s: answer %d has no best_guess_single", c.name(), i)
 		}
 		if out[i] = l.Single; l.Model != "" {
 			model = l.Model

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -42,35 +44,69 @@ func (s *Server) covered(ctx context.Context, start, end blockprint.Slot, partia
 		return h, err
 	}
 	if !partial {
-		return h, &blockprint.NotCoveredError{Gaps: gaps}
+		return h, s.notCovered(ctx, st, gaps)
 	}
 	h.Gaps = formatGaps(gaps)
 	return h, nil
 }
 
+// notCovered says which slots are missing, and what there is instead.
+func (s *Server) notCovered(ctx context.Context, st store.Status, gaps blockprint.Intervals) error {
+	text := (&blockprint.NotCoveredError{Gaps: gaps}).Error()
+	n, err := s.slotsPerEpoch(ctx)
+	switch {
+	case err != nil:
+		return err
+	case st.Empty || st.Covered < st.Floor:
+		text += ": the database has no blocks yet"
+	default:
+		text += fmt.Sprintf(": history here is of slots %d to %d (epochs %d to %d)", st.Floor, st.Covered, uint64(st.Floor)/n, uint64(st.Covered)/n)
+	}
+	return &statusError{http.StatusNotFound, text + "; ?partial=true answers with what there is", string(blockprint.NotCovered), gaps}
+}
+
 // gaps returns the missing slots from start to end-1. Future slots are not missing, and those between the newest
-// covered one and the clock's only when they are more than the tolerance.
+// covered one and the clock's only when they are more than the tolerance; but a range that begins after the newest
+// covered slot is missing as a whole: there is nothing to count in it.
 func (s *Server) gaps(ctx context.Context, st store.Status, start, end blockprint.Slot) (blockprint.Intervals, error) {
 	if end <= start {
 		return nil, nil
 	}
-	id, known, err := s.store.Identity(ctx)
+	newest := st.Covered
+	if start > newest {
+		return blockprint.Intervals{{Start: start, End: end - 1}}, nil
+	}
+	present, known, err := s.clock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	newest := st.Covered
-	present := end - 1 // without a network there is no clock: every slot may have been
 	if known {
-		present = slotAt(id, s.o.Now())
-		end = min(end, present+1)
+		end = min(end, max(present, newest)+1)
+	} else {
+		present = end - 1 // without a network there is no clock: every slot may have been
 	}
 	if end > newest+1 && uint64(present-min(present, newest)) <= s.o.HeadTolerance {
 		end = newest + 1
 	}
-	if end <= start {
-		return nil, nil
-	}
 	return s.store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
+}
+
+// clock returns the present slot, if the database is tied to a network.
+func (s *Server) clock(ctx context.Context) (now blockprint.Slot, known bool, err error) {
+	id, known, err := s.store.Identity(ctx)
+	if err != nil || !known {
+		return 0, false, err
+	}
+	return slotAt(id, s.o.Now()), true, nil
+}
+
+// behind returns how many slots the newest covered one is behind the clock; 0 if there is no clock.
+func (s *Server) behind(ctx context.Context, st store.Status) (uint64, error) {
+	now, known, err := s.clock(ctx)
+	if err != nil || !known {
+		return 0, err
+	}
+	return uint64(now - min(now, st.Covered)), nil
 }
 
 func slotAt(id store.Identity, now time.Time) blockprint.Slot {

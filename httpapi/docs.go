@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"html/template"
 	"maps"
 	"net/http"
@@ -25,12 +26,30 @@ code{font-size:.95em}.m{font-weight:600}
 <p>{{.Description}} The machine-readable description is at
 <a href="/openapi.json">/openapi.json</a>. Errors are <code>{"error": text, "code": word}</code>; a range that touches
 slots which are not covered is 404 with <code>"code": "not_covered"</code> and the gaps, unless <code>?partial=true</code>.
-Private and sync routes need credentials, or come from this machine when none are configured.</p>
+Private and sync routes need credentials, or come from this machine when none are configured; pages of other sites
+never get them. They take bodies of <code>Content-Type: application/json</code> only.</p>
 {{range .Groups}}<h2>{{.Tag}}</h2><table>
 {{range .Routes}}<tr><td class="m">{{.Method}}</td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
 {{end}}</table>{{end}}
 </html>
 `))
+
+// serveHome says what this is to somebody who looks at the root with a browser or curl.
+func (s *Server) serveHome(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "blockprint %s: %s\n\n", s.o.Version, s.api.OpenAPI().Info.Description) // the client is gone
+	for _, line := range [][2]string{
+		{"/docs", "all routes"}, {"/openapi.json", "the same for programs"}, {"/metrics", "for Prometheus"}, {"/readyz", "whether this can do its work"},
+	} {
+		_, _ = fmt.Fprintf(w, "  %-15s %s\n", line[0], line[1])
+	}
+	_, _ = fmt.Fprintln(w, "\nFor a start:")
+	for _, path := range []string{"/sync/status", "/clients", "/accuracy", "/trust", "/greylist"} {
+		if item := s.api.OpenAPI().Paths[path]; item != nil && item.Get != nil {
+			_, _ = fmt.Fprintf(w, "  %-15s %s\n", path, item.Get.Summary)
+		}
+	}
+}
 
 type docsBody struct {
 	Description string

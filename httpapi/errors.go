@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"net"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,12 +26,22 @@ type statusError struct {
 func (e *statusError) Error() string  { return e.Text }
 func (e *statusError) GetStatus() int { return e.Status }
 
+// GetHeaders implements huma.HeadersError.
+func (e *statusError) GetHeaders() http.Header {
+	h := http.Header{}
+	if e.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "2")
+	}
+	return h
+}
+
 // codes are the words for statuses that do not come from a coded error.
 var codes = map[int]blockprint.Code{
 	http.StatusBadRequest: blockprint.Invalid, http.StatusUnauthorized: blockprint.Unauthorized, http.StatusForbidden: "forbidden",
 	http.StatusNotFound: blockprint.NotFound, http.StatusMethodNotAllowed: "method_not_allowed", http.StatusRequestTimeout: "timeout",
 	http.StatusConflict: blockprint.Conflict, http.StatusRequestEntityTooLarge: blockprint.TooLarge, http.StatusTooManyRequests: "too_many_requests",
-	http.StatusServiceUnavailable: blockprint.Unavailable,
+	http.StatusUnsupportedMediaType: "unsupported_media_type",
+	http.StatusServiceUnavailable:   blockprint.Unavailable,
 }
 
 // newStatusError makes an error of a status; details of wrong parameters become part of the text.
@@ -68,15 +82,32 @@ func (s *Server) toStatus(err error) huma.StatusError {
 			if st >= 500 {
 				s.o.Logger.Error("request failed", "error", err)
 			}
-			return newStatusError(st, err.Error())
+			return newStatusError(st, publicText(err))
 		}
 	}
 	s.o.Logger.Error("request failed", "error", err)
 	return newStatusError(http.StatusInternalServerError, "internal error; the log says more")
 }
 
+// address matches what may be a server's address in a text.
+var address = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"]+`)
+
+// publicText is an error's text for callers, who need not know where our nodes are: addresses are for the log.
+func publicText(err error) string {
+	text := err.Error()
+	var op *net.OpError
+	if errors.As(err, &op) {
+		text = strings.ReplaceAll(text, op.Error(), "no connection")
+	}
+	return address.ReplaceAllString(text, "(address in the log)")
+}
+
 func writeError(w http.ResponseWriter, err huma.StatusError) {
 	w.Header().Set("Content-Type", "application/json")
+	var more huma.HeadersError
+	if errors.As(err, &more) {
+		maps.Copy(w.Header(), more.GetHeaders())
+	}
 	w.WriteHeader(err.GetStatus())
 	_ = json.NewEncoder(w).Encode(err) // the client is gone
 }

@@ -3,13 +3,11 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"blockprint"
 	"blockprint/gauge"
@@ -32,10 +30,7 @@ func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
 		) (*dreamtOutput, error) {
 			return srv.classifyDreamt(ctx, g, in.RawBody)
 		})
-	srv.keepHouse(func(ctx context.Context) error {
-		_, err := g.Summarise(ctx)
-		return err
-	})
+	srv.keepHouse(g.Ready)
 	return srv, nil
 }
 
@@ -85,12 +80,12 @@ func (s *Server) accuracyRoutes(g *gauge.Gauge) {
 		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"accuracy"}}
 	}
 	for _, path := range []string{"/accuracy", "/confusion"} {
-		register(s, op(path, "How dreamt blocks of the last two weeks were labelled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
+		registerDear(s, op(path, "How dreamt blocks of the last two weeks were labelled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
 			out, err := g.Summarise(ctx)
 			return &bodyOf[*gauge.Summary]{out}, err
 		})
 	}
-	register(s, op("/accuracy/days/{first}/{last}", "The same day by day (YYYY-MM-DD, both included) and model by model"), func(ctx context.Context, in *struct {
+	registerDear(s, op("/accuracy/days/{first}/{last}", "The same day by day (YYYY-MM-DD, both included) and model by model"), func(ctx context.Context, in *struct {
 		First string `path:"first"`
 		Last  string `path:"last"`
 	},
@@ -116,7 +111,7 @@ type opinionJSON struct {
 }
 
 func (s *Server) opinionRoutes() {
-	register(s, huma.Operation{
+	registerDear(s, huma.Operation{
 		Method: http.MethodGet, Path: "/distances/{start_slot}/{end_slot}", Tags: []string{"accuracy"},
 		Summary: "How far canonical blocks of the slots from start to end are from those that nodes dreamt: a second opinion",
 	}, func(ctx context.Context, in *struct {
@@ -136,24 +131,4 @@ func (s *Server) opinionRoutes() {
 		}
 		return &bodyOf[[]opinionJSON]{out}, nil
 	})
-}
-
-// withDefaults fills in what was left out.
-func (o Options) withDefaults() Options {
-	if o.HeadTolerance == 0 {
-		o.HeadTolerance = DefaultHeadTolerance
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 64 << 20
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
-	}
-	return o
 }

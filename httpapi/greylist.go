@@ -103,7 +103,7 @@ func (s *Server) greylistRoutes(g Greylist) {
 		}
 		return &bodyOf[[]greylist.Change]{out[max(0, len(out)-in.Limit):]}, nil
 	})
-	s.mux.HandleFunc("GET /greylist/feed.atom", func(w http.ResponseWriter, r *http.Request) {
+	s.page("GET /greylist/feed.atom", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var out bytes.Buffer
 		if err := g.Feed(r.Context(), "http://"+r.Host+r.URL.Path, &out); err != nil {
 			writeError(w, s.toStatus(err))
@@ -111,7 +111,7 @@ func (s *Server) greylistRoutes(g Greylist) {
 		}
 		w.Header().Set("Content-Type", "application/atom+xml; charset=utf-8")
 		_, _ = w.Write(out.Bytes()) // the client is gone
-	})
+	}))
 }
 
 func greylistOf(shot *greylist.Snapshot, all bool) greylistBody {

@@ -72,7 +72,7 @@ func (a *api) apply(b store.Batch) {
 // call makes a request and decodes the answer into into, if it is not nil.
 func (a *api) call(method, path, body string, into any) *httptest.ResponseRecorder {
 	a.t.Helper()
-	r := httptest.NewRequest(method, "http://x/", strings.NewReader(body))
+	r := httptest.NewRequest(method, "http://127.0.0.1/", strings.NewReader(body))
 	p, q, _ := strings.Cut(path, "?")
 	r.URL.Path, r.URL.RawQuery = p, q
 	r.RemoteAddr = a.remote

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"strconv"
@@ -12,49 +10,6 @@ import (
 
 	"golang.org/x/time/rate"
 )
-
-// Auth holds the credentials of the private routes. Without any, those routes are served on loopback only.
-type Auth struct {
-	Users  map[string]string // password by name
-	Tokens []string
-}
-
-// configured tells whether there are credentials.
-func (a *Auth) configured() bool { return len(a.Users) > 0 || len(a.Tokens) > 0 }
-
-// allows checks a request's credentials, in time that does not tell how near a guess is.
-func (a *Auth) allows(r *http.Request) bool {
-	same := func(x, y string) bool {
-		hx, hy := sha256.Sum256([]byte(x)), sha256.Sum256([]byte(y))
-		return subtle.ConstantTimeCompare(hx[:], hy[:]) == 1
-	}
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		found := false
-		for _, t := range a.Tokens {
-			found = same(token, t) || found
-		}
-		return found
-	}
-	name, password, ok := r.BasicAuth()
-	if !ok {
-		return false
-	}
-	found := false
-	for n, p := range a.Users {
-		found = same(name, n) && same(password, p) || found
-	}
-	return found
-}
-
-// private tells which paths tell about single validators or change the store.
-func private(path string) bool {
-	for _, prefix := range []string{"/validator/", "/blocks/", "/confusion/", "/classify", "/sync/store/"} {
-		if strings.HasPrefix(path, prefix) {
-			return true
-		}
-	}
-	return false
-}
 
 // Handler returns the whole API.
 func (s *Server) Handler() http.Handler {
@@ -67,10 +22,12 @@ func (s *Server) Handler() http.Handler {
 			r2.URL.Path, r2.URL.RawPath = path, ""
 			r = r2
 		}
-		s.serve(rec, r)
-		_, route := s.mux.Handler(r)
-		s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
-		s.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		route := s.route(r)
+		defer func() { // an answer that breaks off counts, too
+			s.requests.WithLabelValues(route, strconv.Itoa(rec.status)).Inc()
+			s.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		}()
+		s.serve(rec, r, route)
 	})
 }
 
@@ -84,13 +41,20 @@ func cleanPath(p string) string {
 	return p
 }
 
-// serve applies what holds for every route: CORS, limits, credentials.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// serve applies what holds for every route: limits, CORS, credentials.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, route string) {
 	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Blockprint-As-Of-Slot, Blockprint-Model, Blockprint-Trust, Blockprint-Gaps")
 	h.Set("X-Content-Type-Options", "nosniff")
+	public := s.public[route]
+	if public {
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "Blockprint-As-Of-Slot, Blockprint-Model, Blockprint-Trust, Blockprint-Gaps")
+	}
 	if r.Method == http.MethodOptions {
+		if !public {
+			writeError(w, newStatusError(http.StatusForbidden, "this route is private: it is not served to pages of other sites"))
+			return
+		}
 		h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
 		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 		h.Set("Access-Control-Max-Age", "86400")
@@ -102,7 +66,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newStatusError(http.StatusTooManyRequests, "too many requests from this address"))
 		return
 	}
-	if private(r.URL.Path) {
+	if !public {
 		if err := s.authorize(r); err != nil {
 			if err.Status == http.StatusUnauthorized {
 				h.Set("WWW-Authenticate", `Basic realm="blockprint"`)
@@ -111,30 +75,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if s.dear[route] && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		s.serveDear(w, r)
+		return
+	}
 	s.mux.ServeHTTP(w, r)
-}
-
-func (s *Server) authorize(r *http.Request) *statusError {
-	switch {
-	case !s.o.Auth.configured():
-		if !fromLoopback(r) {
-			return newStatusError(http.StatusForbidden, "this route is private: without configured credentials it is served to this machine only").(*statusError)
-		}
-	case !s.o.Auth.allows(r):
-		return newStatusError(http.StatusUnauthorized, "credentials are missing or wrong").(*statusError)
-	}
-	return nil
-}
-
-// fromLoopback tells whether a request comes from this machine, and not through a proxy on it.
-func fromLoopback(r *http.Request) bool {
-	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		if r.Header.Get(h) != "" {
-			return false
-		}
-	}
-	ip := net.ParseIP(hostOf(r))
-	return ip != nil && ip.IsLoopback()
 }
 
 func hostOf(r *http.Request) string {
@@ -146,7 +91,7 @@ func hostOf(r *http.Request) string {
 }
 
 func (s *Server) underLimit(r *http.Request) bool {
-	if s.o.Rate <= 0 {
+	if s.o.Rate == 0 {
 		return true
 	}
 	host := hostOf(r)
@@ -158,7 +103,7 @@ func (s *Server) underLimit(r *http.Request) bool {
 	return l.AllowN(s.o.Now(), 1)
 }
 
-// recorder notes the status for the metrics.
+// recorder notes the status for the metrics, and lets the first status stand.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -166,18 +111,28 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(status int) {
-	if !r.wrote {
-		r.status, r.wrote = status, true
+	if r.wrote {
+		return
 	}
+	r.status, r.wrote = status, true
 	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(b)
 }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Serve runs an HTTP server on an address until ctx ends, then lets requests finish for up to eight seconds.
+// writeTime is how long a client may take to accept a piece of an answer.
+const writeTime = 30 * time.Second
+
+// Serve runs an HTTP server on an address until ctx ends, then lets requests finish for up to eight seconds. Clients
+// that do not read are cut off after half a minute, however long the whole answer takes.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, stopping func()) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
+	srv := &http.Server{Handler: cutOff(h, writeTime), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {
@@ -193,3 +148,35 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, stopping func())
 	}
 	return nil
 }
+
+// cutOff gives each write of a handler a deadline.
+func cutOff(h http.Handler, after time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := &punctual{w, http.NewResponseController(w), after}
+		p.extend()
+		h.ServeHTTP(p, r)
+	})
+}
+
+// punctual is a ResponseWriter whose writes have deadlines.
+type punctual struct {
+	http.ResponseWriter
+	conn  *http.ResponseController
+	after time.Duration
+}
+
+func (p *punctual) extend() { _ = p.conn.SetWriteDeadline(time.Now().Add(p.after)) } // a writer without a connection has none
+
+func (p *punctual) Write(b []byte) (int, error) {
+	p.extend()
+	return p.ResponseWriter.Write(b)
+}
+
+// Flush implements http.Flusher, for streams of events.
+func (p *punctual) Flush() {
+	p.extend()
+	_ = p.conn.Flush() // the client is gone
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (p *punctual) Unwrap() http.ResponseWriter { return p.ResponseWriter }

@@ -3,10 +3,8 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
-	"iter"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,18 +44,18 @@ func (s *Server) privateRoutes() {
 	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, in.Since)
 	})
-	register(s, op(post, "/validator/blocks", "Blocks of many validators"), func(ctx context.Context, in *IndicesBody) (*bodyOf[map[uint64][]blockJSON], error) {
+	register(s, op(post, "/validator/blocks", "Blocks of many validators"), func(ctx context.Context, in *IndicesBody) (*huma.StreamResponse, error) {
 		return s.manyValidators(ctx, in.RawBody, 0)
 	})
 	register(s, op(post, "/validator/blocks/{since_slot}", "Blocks of many validators from a slot on"), func(ctx context.Context, in *struct {
 		IndicesBody
 		Since uint64 `path:"since_slot"`
 	},
-	) (*bodyOf[map[uint64][]blockJSON], error) {
+	) (*huma.StreamResponse, error) {
 		return s.manyValidators(ctx, in.RawBody, in.Since)
 	})
-	register(s, op(get, "/validator/blocks/latest", "The newest block of every validator"), func(context.Context, *struct{}) (*huma.StreamResponse, error) {
-		return s.latest(), nil
+	register(s, op(get, "/validator/blocks/latest", "The newest block of every validator"), func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
+		return s.latest(ctx), nil
 	})
 	register(s, op(get, "/blocks/{start_slot}", "Blocks from a slot up to the head"), func(ctx context.Context, in *BlocksParams) (*huma.StreamResponse, error) {
 		return s.blocks(ctx, in.Start, nil, in.Partial, in.Orphaned)
@@ -164,6 +162,9 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 	if err != nil {
 		return nil, err
 	}
+	if err := s.notAhead(ctx, rewards); err != nil {
+		return nil, err
+	}
 	l := s.labelers.Get().(*classify.Labeler)
 	defer s.labelers.Put(l)
 	out := []labelled{}
@@ -180,6 +181,20 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 		return &bodyOf[any]{out[0]}, nil
 	}
 	return &bodyOf[any]{out}, nil
+}
+
+// notAhead refuses blocks that cannot be yet: a slot of the future would count as the newest one until it comes.
+func (s *Server) notAhead(ctx context.Context, rewards []*blockprint.BlockReward) error {
+	now, known, err := s.clock(ctx)
+	if err != nil || !known {
+		return err
+	}
+	for i, r := range rewards {
+		if r.Meta.Slot > now+1 {
+			return blockprint.Errorf(blockprint.Invalid, "block %d of the list is of slot %d, but the present one is %d", i, r.Meta.Slot, now)
+		}
+	}
+	return nil
 }
 
 func readRewards(r io.Reader) ([]*blockprint.BlockReward, error) {
@@ -210,103 +225,6 @@ func (s *Server) validatorBlocks(ctx context.Context, index, since uint64) (*bod
 	return &bodyOf[[]blockJSON]{out}, nil
 }
 
-// maxValidators is how many validators may be asked for at once.
-const maxValidators = 100_000
-
-func (s *Server) manyValidators(ctx context.Context, body []byte, since uint64) (*bodyOf[map[uint64][]blockJSON], error) {
-	var indices []uint64
-	if err := json.Unmarshal(body, &indices); err != nil || indices == nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "the request must be a list of validator indices, such as [1023, 1024]")
-	}
-	if len(indices) > maxValidators {
-		return nil, blockprint.Errorf(blockprint.TooLarge, "%d validators are asked for: at most %d at once", len(indices), maxValidators)
-	}
-	out := make(map[uint64][]blockJSON, len(indices))
-	for _, v := range indices {
-		one, err := s.validatorBlocks(ctx, v, since)
-		if err != nil {
-			return nil, err
-		}
-		out[v] = one.Body
-	}
-	return &bodyOf[map[uint64][]blockJSON]{out}, nil
-}
-
-// stream writes a JSON list as it is read. An error after the first element can only break the list off, which the
-// caller notices as invalid JSON.
-func stream[T any](s *Server, h AnswerHeaders, list iter.Seq2[T, error], each func(*T) any) *huma.StreamResponse {
-	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		next, stop := iter.Pull2(list)
-		defer stop()
-		v, err, ok := next()
-		if ok && err != nil {
-			e := s.toStatus(err)
-			ctx.SetStatus(e.GetStatus())
-			ctx.SetHeader("Content-Type", "application/json")
-			_ = json.NewEncoder(ctx.BodyWriter()).Encode(e) // the client is gone
-			return
-		}
-		ctx.SetHeader("Content-Type", "application/json")
-		for name, value := range map[string]string{"Blockprint-As-Of-Slot": h.AsOf, "Blockprint-Model": h.Model, "Blockprint-Trust": h.Trust, "Blockprint-Gaps": h.Gaps} {
-			if value != "" {
-				ctx.SetHeader(name, value)
-			}
-		}
-		w := ctx.BodyWriter()
-		sep := "["
-		for ; ok; v, err, ok = next() {
-			if err != nil {
-				s.o.Logger.Error("an answer broke off", "error", err)
-				return
-			}
-			b, err := json.Marshal(each(&v))
-			if err != nil {
-				s.o.Logger.Error("an answer broke off", "error", err)
-				return
-			}
-			if _, err := w.Write(append([]byte(sep), b...)); err != nil {
-				return // the client is gone
-			}
-			sep = ","
-		}
-		if sep == "[" {
-			_, _ = w.Write([]byte("[")) // the client is gone
-		}
-		_, _ = w.Write([]byte("]")) // the client is gone
-	}}
-}
-
-func (s *Server) latest() *huma.StreamResponse {
-	return stream(s, AnswerHeaders{}, s.store.LatestBlocks(context.Background()), func(l *store.Latest) any {
-		return map[string]any{"proposer_index": l.Proposer, "slot": l.Slot, "best_guess_single": l.Single}
-	})
-}
-
-func (s *Server) blocks(ctx context.Context, start uint64, end *uint64, partial, orphaned bool) (*huma.StreamResponse, error) {
-	var last uint64
-	if end != nil {
-		if *end < start {
-			return nil, blockprint.Errorf(blockprint.Invalid, "end_slot %d is before start_slot %d", *end, start)
-		}
-		last = *end
-	} else {
-		st, err := s.store.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		last = max(start, uint64(st.Covered)+1)
-	}
-	h, err := s.covered(ctx, blockprint.Slot(start), blockprint.Slot(last), partial)
-	if err != nil {
-		return nil, err
-	}
-	if last == start {
-		return stream(s, h, func(func(store.Block, error) bool) {}, func(*store.Block) any { return nil }), nil
-	}
-	list := s.store.Blocks(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(last - 1)}, store.Query{Orphaned: orphaned})
-	return stream(s, h, list, func(b *store.Block) any { return toJSON(b) }), nil
-}
-
 type confusionOutput struct {
 	AnswerHeaders
 	Body store.Confusion
@@ -324,6 +242,27 @@ func (s *Server) confusion(ctx context.Context, client string, start, end uint64
 	if err != nil || end == start {
 		return &confusionOutput{h, store.Confusion{}}, err
 	}
-	out, err := s.store.ConfusionByGraffiti(ctx, c, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
-	return &confusionOutput{h, out}, err
+	list, err := dearly(ctx, s, func() ([]store.Tally, error) {
+		return s.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := store.Confusion{}
+	taught := s.taught(list)
+	for _, t := range list {
+		named, called := t.Graffiti.Client == c, t.Single == c
+		switch {
+		case t.Graffiti.Client == "" || taught.byGraffiti(&t): // nothing to compare with
+		case named && called:
+			out.TruePos += t.Blocks
+		case named:
+			out.FalseNeg += t.Blocks
+		case called:
+			out.FalsePos += t.Blocks
+		default:
+			out.TrueNeg += t.Blocks
+		}
+	}
+	return &confusionOutput{h, out}, nil
 }

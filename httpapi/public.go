@@ -45,10 +45,10 @@ func (s *Server) publicRoutes() {
 		}
 		return &bodyOf[[]blockprint.Interval]{Body: append([]blockprint.Interval{}, gaps...)}, nil
 	})
-	register(s, op("/clients", "All labels, with their blocks in the whole database"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
+	registerDear(s, op("/clients", "All labels, with their blocks in the whole database"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
 		return s.clients(ctx)
 	})
-	register(s, op("/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *struct {
+	registerDear(s, op("/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
 		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
 		PartialParam
@@ -98,11 +98,12 @@ func (s *Server) blocksPerClient(ctx context.Context, start, end uint64, partial
 
 type syncStatus struct {
 	GreatestBlockSlot blockprint.Slot `json:"greatest_block_slot"`
-	Synced            bool            `json:"synced" doc:"There are no gaps in history up to the greatest block."`
+	Synced            bool            `json:"synced" doc:"There are blocks, no gaps in history, and the newest covered slot is within the tolerance of the clock's."`
 	CoveredSlot       blockprint.Slot `json:"covered_slot" doc:"The newest slot that is known, with or without a block."`
 	FinalizedSlot     blockprint.Slot `json:"finalized_slot" doc:"Everything up to this slot is settled."`
 	HistoryStart      blockprint.Slot `json:"history_start"`
 	MissingSlots      uint64          `json:"missing_slots"`
+	SlotsBehind       uint64          `json:"slots_behind" doc:"How far the newest covered slot is behind the clock's; 0 for a database without a network, which has no clock."`
 }
 
 // historyGaps returns the gaps between the start of history and the newest covered slot.
@@ -120,7 +121,11 @@ func (s *Server) syncStatus(ctx context.Context) (*bodyOf[syncStatus], error) {
 	if err != nil {
 		return nil, err
 	}
-	out := syncStatus{st.Newest, len(gaps) == 0, st.Covered, st.Finalized, st.Floor, 0}
+	n, err := s.behind(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	out := syncStatus{st.Newest, !st.Empty && len(gaps) == 0 && n <= s.o.HeadTolerance, st.Covered, st.Finalized, st.Floor, 0, n}
 	for _, g := range gaps {
 		out.MissingSlots += g.Len()
 	}

@@ -30,7 +30,7 @@ var _ follow.Recorder = (*Remote)(nil)
 func NewRemote(base, token string) (*Remote, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "blockprint server %q: expected a URL such as http://localhost:8000", base)
+		return nil, blockprint.Errorf(blockprint.Invalid, "blockprint server %s: expected a URL such as http://localhost:8000", blockprint.ServerName(base))
 	}
 	r := &Remote{header: http.Header{}, http: http.Client{Timeout: 2 * time.Minute}}
 	if token != "" {
@@ -45,6 +45,9 @@ func NewRemote(base, token string) (*Remote, error) {
 	return r, nil
 }
 
+// name is how messages name the server.
+func (r *Remote) name() string { return blockprint.ServerName(r.url) }
+
 func (r *Remote) call(ctx context.Context, method, path string, body []byte, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+"/sync/store/"+path, bytes.NewReader(body))
 	if err != nil {
@@ -54,12 +57,12 @@ func (r *Remote) call(ctx context.Context, method, path string, body []byte, int
 	req.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(req)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.url, err)
+		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.url, err)
+		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
 	}
 	if res.StatusCode >= 300 {
 		var e statusError
@@ -70,13 +73,13 @@ func (r *Remote) call(ctx context.Context, method, path string, body []byte, int
 		if res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests {
 			code = blockprint.Unavailable
 		}
-		return blockprint.Errorf(code, "blockprint server %s: status %d: %s", r.url, res.StatusCode, e.Text)
+		return blockprint.Errorf(code, "blockprint server %s: status %d: %s", r.name(), res.StatusCode, e.Text)
 	}
 	if into == nil {
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return blockprint.Errorf(blockprint.Invalid, "blockprint server %s: %w", r.url, err)
+		return blockprint.Errorf(blockprint.Invalid, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func world(t *testing.T, slots int) (*sim.World, *beacon.Client) {
 	c := sim.DefaultConfig(4)
 	c.Validators, c.Committees, c.SlotsPerEpoch = 256, 2, 8
 	c.SideChainRate = 0.05
-	c.GenesisTime = time.Now().Add(-24 * time.Hour) // the store refuses slots of the future, and this world is faster than the clock
+	c.GenesisTime = time.Now().Add(-24 * time.Hour) // its slots are not those of the future, however many a test makes
 	w, err := sim.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestRemoteFollower(t *testing.T) {
 // on the chain, and the database is in step again, with the orphans kept.
 func TestOrphanedSideChain(t *testing.T) {
 	w, node := world(t, 80)
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, httpapi.Options{Now: w.Clock})
 	server := httptest.NewServer(a.server.Handler())
 	defer server.Close()
 	remote, err := httpapi.NewRemote(server.URL, "")

@@ -4,12 +4,18 @@
 //
 // New builds a Server from a store and a model; its Handler is ready for net/http. Every error is
 // {"error": text, "code": word} with the status that the code means.
+//
+// Three laws hold for every route. A route is private unless it was registered as public (access.go). What is cheap
+// never waits for what is dear (gate.go). An answer that cannot be finished ends with the connection, never like a
+// whole one (stream).
 package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -34,12 +40,15 @@ import (
 // the rate of requests.
 type Options struct {
 	Auth Auth
+	// Hosts are names, beside those of loopback, that requests for private routes may call this server by when there
+	// are no credentials.
+	Hosts []string
 	// HeadTolerance is how many slots the newest covered one may be behind the clock before the difference counts
 	// as a gap. 0 means DefaultHeadTolerance.
 	HeadTolerance uint64
-	// Rate is how many requests a second one client address may make on average; 0 means any number.
+	// Rate is how many requests a second one client address may make on average; 0 means any number, less is an error.
 	Rate float64
-	// MaxBody limits a request's body in bytes. 0 means 64 MiB.
+	// MaxBody limits a request's body in bytes. 0 means 64 MiB, less is an error.
 	MaxBody  int64
 	Version  string
 	Now      func() time.Time
@@ -47,6 +56,29 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Trust tells which labels are greylisted; nil reads it from the store.
 	Trust func(context.Context) (*trust.Report, error)
+	// Ready says, in a process that also follows the chain, why it cannot do so now, and nil if it can. Without it the
+	// server is one of what there is, however old: ready when the database answers.
+	Ready func() error
+}
+
+// withDefaults fills in what was left out.
+func (o Options) withDefaults() Options {
+	if o.HeadTolerance == 0 {
+		o.HeadTolerance = DefaultHeadTolerance
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	return o
 }
 
 // DefaultHeadTolerance is two epochs of mainnet.
@@ -60,6 +92,9 @@ type Server struct {
 	labelers sync.Pool
 	o        Options
 	limiters *lru.Cache[string, *rate.Limiter]
+	public   map[string]bool // patterns of routes that are open to all; all others are private
+	dear     map[string]bool // patterns of public routes that cost much
+	gates    *gates
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	closing  atomic.Bool
@@ -74,8 +109,11 @@ func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Op
 		return nil, err
 	}
 	srv.store, srv.model = s, m
+	srv.o.Registry.MustRegister(&storeMetrics{srv})
 	if o.Trust == nil {
-		srv.o.Trust = trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: srv.o.Now, Logger: srv.o.Logger}).Report
+		service := trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: srv.o.Now, Logger: srv.o.Logger})
+		srv.o.Registry.MustRegister(service)
+		srv.o.Trust = service.Report
 	}
 	if m != nil {
 		if srv.recorder, err = follow.NewLocal(s, m, rules, nil); err != nil {
@@ -95,8 +133,17 @@ func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Op
 
 // newServer returns a server without routes.
 func newServer(o Options, description string) (*Server, error) {
-	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux()}
+	switch {
+	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):
+		return nil, blockprint.Errorf(blockprint.Invalid, "%g requests a second: expected a number above 0, or 0 for any number", o.Rate)
+	case o.MaxBody < 0:
+		return nil, blockprint.Errorf(blockprint.Invalid, "bodies of at most %d bytes: expected more than 0", o.MaxBody)
+	}
+	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux(), public: map[string]bool{}, dear: map[string]bool{}}
 	var err error
+	if srv.gates, err = newGates(); err != nil {
+		return nil, err
+	}
 	if srv.limiters, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
@@ -107,19 +154,32 @@ func newServer(o Options, description string) (*Server, error) {
 
 // keepHouse adds the routes that every service has. ready fails as long as it cannot answer.
 func (s *Server) keepHouse(ready func(context.Context) error) {
-	s.mux.HandleFunc("GET /docs", s.serveDocs)
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{}))
-	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	s.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	s.page("GET /{$}", http.HandlerFunc(s.serveHome))
+	s.page("GET /docs", http.HandlerFunc(s.serveDocs))
+	s.page("GET /metrics", promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2}))
+	s.page("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }))
+	s.page("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := ready(ctx); err != nil || s.closing.Load() {
-			writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready"))
+		err := ready(ctx)
+		if s.closing.Load() {
+			err = errors.New("the server is stopping")
+		}
+		if err != nil {
+			writeError(w, newStatusError(http.StatusServiceUnavailable, "not ready: "+publicText(err)))
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ready")
-	})
-	s.mux.HandleFunc("/", s.serveUnknown)
+	}))
+	s.page("/", http.HandlerFunc(s.serveUnknown))
+}
+
+// ready tells whether the server of a store can do its work.
+func (s *Server) ready(ctx context.Context) error {
+	if err := s.store.Ping(ctx); err != nil || s.o.Ready == nil {
+		return err
+	}
+	return s.o.Ready()
 }
 
 // meter makes the metrics of all routes.
@@ -144,6 +204,9 @@ func (s *Server) newAPI(description string) {
 		"bearer": {Type: "http", Scheme: "bearer"},
 	}
 	s.api = humago.New(s.mux, config)
+	for _, pattern := range openPages {
+		s.public[pattern] = true
+	}
 }
 
 // routes registers everything.
@@ -155,7 +218,7 @@ func (s *Server) routes() {
 	s.shareRoutes()
 	s.privateRoutes()
 	s.syncRoutes()
-	s.keepHouse(s.store.Ping)
+	s.keepHouse(s.ready)
 }
 
 // serveUnknown tells a wrong method from a wrong path.
@@ -172,8 +235,11 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	writeError(w, newStatusError(http.StatusNotFound, "no such route: "+r.Method+" "+r.URL.Path+"; see /docs"))
 }
 
-// register adds an operation under our conventions.
+// register adds an operation under our conventions. It is private if it has Security, and public otherwise.
 func register[I, O any](s *Server, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	if len(op.Security) == 0 {
+		s.public[patternOf(&op)] = true
+	}
 	op.OperationID = op.Method + op.Path
 	if op.MaxBodyBytes == 0 {
 		op.MaxBodyBytes = s.o.MaxBody
@@ -187,4 +253,10 @@ func register[I, O any](s *Server, op huma.Operation, handler func(context.Conte
 		}
 		return out, nil
 	})
+}
+
+// registerDear is register for a public GET that costs more than a few rows.
+func registerDear[I, O any](s *Server, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	s.dear[patternOf(&op)] = true
+	register(s, op, handler)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,10 +28,10 @@ func (s *Server) shareRoutes() {
 	op := func(path, summary string) huma.Operation {
 		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"public"}}
 	}
-	register(s, op("/shares/{start_epoch}/{end_epoch}", "Shares corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *TallyRange) (*sharesOutput, error) {
+	registerDear(s, op("/shares/{start_epoch}/{end_epoch}", "Shares corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *TallyRange) (*sharesOutput, error) {
 		return s.shares(ctx, in)
 	})
-	register(s, op("/graffiti/{start_epoch}/{end_epoch}", "What blocks say of themselves: clients, releases, execution clients, and how they are labelled"), func(ctx context.Context, in *TallyRange) (*graffitiOutput, error) {
+	registerDear(s, op("/graffiti/{start_epoch}/{end_epoch}", "What blocks say of themselves: clients, releases, execution clients, and how they are labelled"), func(ctx context.Context, in *TallyRange) (*graffitiOutput, error) {
 		return s.graffiti(ctx, in)
 	})
 	private := huma.Operation{Method: http.MethodGet, Path: "/validator/{index}/client", Summary: "A validator's client, from all of its blocks", Tags: []string{"private"}, Security: credentials}
@@ -38,18 +39,18 @@ func (s *Server) shareRoutes() {
 		Index uint64 `path:"index"`
 	},
 	) (*bodyOf[validatorClient], error) {
-		return s.validatorClient(ctx, in.Index)
+		return dearly(ctx, s, func() (*bodyOf[validatorClient], error) { return s.validatorClient(ctx, in.Index) })
 	})
 }
 
 // tally counts the blocks of a range.
 func (s *Server) tally(ctx context.Context, in *TallyRange) (AnswerHeaders, []store.Tally, error) {
+	if in.End > in.Start && in.End-in.Start > maxTallyEpochs {
+		return AnswerHeaders{}, nil, blockprint.Errorf(blockprint.Invalid, "%d epochs are too many: at most %d", in.End-in.Start, maxTallyEpochs)
+	}
 	h, err := s.epochRange(ctx, in.Start, in.End, in.Partial)
 	if err != nil {
 		return h, nil, err
-	}
-	if in.End-in.Start > maxTallyEpochs {
-		return h, nil, blockprint.Errorf(blockprint.Invalid, "%d epochs are too many: at most %d", in.End-in.Start, maxTallyEpochs)
 	}
 	n, err := s.slotsPerEpoch(ctx)
 	if err != nil || in.End == in.Start {
@@ -71,6 +72,60 @@ type sharesJSON struct {
 	Note     string           `json:"note"`
 }
 
+// lessons says which labels a model gives by graffiti alone. Such a label is no sign that the classifier recognised the
+// block: it copies what the block says.
+type lessons struct {
+	model string // the server's own, whose clients are known
+	only  []blockprint.Client
+	// copied holds labels of other models that no block has but those that name the client themselves.
+	copied map[label]bool
+}
+
+// label is a model's name for a client.
+type label struct {
+	model  string
+	client blockprint.Client
+}
+
+// fewStrangers is how many blocks a model must have labelled that say nothing, or something else, until it can be said that
+// it gives a label by graffiti alone.
+const fewStrangers = 100
+
+// taught finds out which labels are by graffiti.
+func (s *Server) taught(list []store.Tally) *lessons {
+	l := &lessons{copied: map[label]bool{}}
+	if s.model != nil {
+		l.model = s.model.Name
+		for _, p := range s.model.Parts {
+			l.only = append(l.only, p.GraffitiOnly...)
+		}
+	}
+	all := map[string]int64{}                            // blocks by model
+	given, naming := map[label]bool{}, map[label]int64{} // labels of blocks that do not name the client; blocks that name it
+	for _, t := range list {
+		all[t.Model] += t.Blocks
+		naming[label{t.Model, t.Graffiti.Client}] += t.Blocks
+		if t.Graffiti.Client != t.Single {
+			given[label{t.Model, t.Single}] = true
+		}
+	}
+	for k, n := range naming {
+		l.copied[k] = !given[k] && all[k.model]-n >= fewStrangers
+	}
+	return l
+}
+
+// byGraffiti tells whether blocks have their label because they name it.
+func (l *lessons) byGraffiti(t *store.Tally) bool {
+	if t.Graffiti.Client != t.Single {
+		return false
+	}
+	if t.Model == l.model {
+		return slices.Contains(l.only, t.Single)
+	}
+	return l.copied[label{t.Model, t.Single}]
+}
+
 // shares joins the blocks that say who built them with the others, whose labels are corrected for the mistakes that
 // the classifier makes on the former.
 func (s *Server) shares(ctx context.Context, in *TallyRange) (*sharesOutput, error) {
@@ -81,6 +136,8 @@ func (s *Server) shares(ctx context.Context, in *TallyRange) (*sharesOutput, err
 	confusion := map[blockprint.Client]map[blockprint.Client]float64{}
 	called, known := map[blockprint.Client]float64{}, map[blockprint.Client]float64{}
 	out := sharesJSON{Shares: []estimate.Share{}}
+	taught := s.taught(list)
+	var unlearned []string
 	for _, t := range list {
 		out.Blocks += t.Blocks
 		c := t.Graffiti.Client
@@ -90,6 +147,12 @@ func (s *Server) shares(ctx context.Context, in *TallyRange) (*sharesOutput, err
 		}
 		out.Labelled += t.Blocks
 		known[c] += float64(t.Blocks)
+		if taught.byGraffiti(&t) {
+			if !slices.Contains(unlearned, string(c)) {
+				unlearned = append(unlearned, string(c))
+			}
+			continue
+		}
 		if confusion[c] == nil {
 			confusion[c] = map[blockprint.Client]float64{}
 		}
@@ -98,6 +161,10 @@ func (s *Server) shares(ctx context.Context, in *TallyRange) (*sharesOutput, err
 	out.Note = "Right if blocks without a client in their graffiti are labelled as those with one. A model that was trained on these very blocks makes the correction too small."
 	if len(confusion) == 0 {
 		out.Note = "No block of the range says who built it, so no mistake is known: the shares are the raw ones."
+	}
+	if len(unlearned) > 0 {
+		slices.Sort(unlearned)
+		out.Note += " The model has not learned " + strings.Join(unlearned, ", ") + ": it knows such a block only by its graffiti, calls the others something else, and so makes the other clients' shares too large."
 	}
 	if shares := estimate.Shares(estimate.NewConfusion(confusion), called, known, 1); shares != nil {
 		out.Shares = shares
@@ -122,7 +189,8 @@ type graffitiJSON struct {
 type recognition struct {
 	Blocks     int64                       `json:"blocks"`
 	Recognised int64                       `json:"recognised"`
-	Low        float64                     `json:"low" doc:"Lower bound of the share that is recognised (Wilson, 95 %)."`
+	ByGraffiti int64                       `json:"by_graffiti" doc:"Blocks that have the label only because they name the client, which the model has not learned: neither recognised nor missed."`
+	Low        float64                     `json:"low" doc:"Lower bound of the share that is recognised of those not by graffiti (Wilson, 95 %)."`
 	High       float64                     `json:"high"`
 	Called     map[blockprint.Client]int64 `json:"called"`
 }
@@ -141,6 +209,7 @@ func (s *Server) graffiti(ctx context.Context, in *TallyRange) (*graffitiOutput,
 	}
 	out := graffitiJSON{Clients: map[blockprint.Client]recognition{}, Releases: []release{}, Execution: map[string]int64{}, Pairs: map[blockprint.Client]map[string]int64{}}
 	releases := map[release]*release{}
+	taught := s.taught(list)
 	for _, t := range list {
 		out.Blocks += t.Blocks
 		c, execution := t.Graffiti.Client, t.Graffiti.Execution
@@ -162,20 +231,25 @@ func (s *Server) graffiti(ctx context.Context, in *TallyRange) (*graffitiOutput,
 			r.Called = map[blockprint.Client]int64{}
 		}
 		r.Blocks += t.Blocks
-		r.Called[t.Single] += t.Blocks
-		r.Recognised = r.Called[c]
+		byGraffiti := taught.byGraffiti(&t)
+		if byGraffiti {
+			r.ByGraffiti += t.Blocks
+		} else {
+			r.Called[t.Single] += t.Blocks
+			r.Recognised = r.Called[c]
+		}
 		out.Clients[c] = r
 		key := release{Client: c, Version: t.Graffiti.Version}
 		if releases[key] == nil {
 			releases[key] = &release{Client: c, Version: t.Graffiti.Version}
 		}
 		releases[key].Blocks += t.Blocks
-		if t.Single == c {
+		if t.Single == c && !byGraffiti {
 			releases[key].Recognised += t.Blocks
 		}
 	}
 	for c, r := range out.Clients {
-		r.Low, r.High = estimate.Wilson(r.Recognised, r.Blocks)
+		r.Low, r.High = estimate.Wilson(r.Recognised, r.Blocks-r.ByGraffiti)
 		out.Clients[c] = r
 	}
 	for _, r := range releases {

@@ -206,7 +206,8 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
 			g := gauge.New(s, rewarder, classifier, identified(node, s), gauge.Options{Labels: labels})
-			o.Version, o.Registry = version, newRegistry()
+			listenOn := gaugeAddresses(listenFlag, addresses, port)
+			o.Version, o.Registry, o.Hosts = version, newRegistry(), auth.names(listenOn...)
 			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
 			o.Registry.MustRegister(gauge.NewCollector(g), judge)
 			o.Trust = judge.Report
@@ -217,7 +218,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			group, ctx := errgroup.WithContext(ctx)
 			group.Go(func() error { return judge.Run(ctx) })
 			group.Go(func() error { return notifyTo.keepTelling(ctx, s, trust.Tenant) })
-			group.Go(func() error { return serveGauge(ctx, server, gaugeAddresses(listenFlag, addresses, port)) })
+			group.Go(func() error { return serveGauge(ctx, server, listenOn) })
 			return group.Wait()
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,11 +36,23 @@ func (f *nodeFlags) client() (*beacon.Client, error) {
 }
 
 // authFlags are the flags that guard the private routes.
-type authFlags struct{ users, tokens []string }
+type authFlags struct{ users, tokens, hosts []string }
 
 func (f *authFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.users, "user", nil, "NAME:PASSWORD for the private routes, or @FILE with one a line; without --user and --token they are served to this machine only")
 	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "bearer token for the private routes, or @FILE with one a line")
+	cmd.Flags().StringArrayVar(&f.hosts, "host", nil, "a name of this machine, besides localhost and that of --listen, under which it may ask for private routes without credentials")
+}
+
+// names returns the names that a server listening on these addresses may be called by.
+func (f *authFlags) names(addresses ...string) []string {
+	out := slices.Clone(f.hosts)
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a); err == nil && host != "" {
+			out = append(out, host)
+		}
+	}
+	return out
 }
 
 func (f *authFlags) load() (httpapi.Auth, error) {

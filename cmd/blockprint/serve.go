@@ -41,7 +41,12 @@ func newServe() *cobra.Command {
 			if o.Auth, err = auth.load(); err != nil {
 				return err
 			}
-			s, err := sqlite.Open(ctx, db)
+			o.Hosts = auth.names(address)
+			open := sqlite.Open
+			if model == nil {
+				open = sqlite.OpenExisting // nothing can be written to a new one
+			}
+			s, err := open(ctx, db)
 			if err != nil {
 				return err
 			}
@@ -59,7 +64,7 @@ func newServe() *cobra.Command {
 			return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist)")
+	cmd.Flags().StringVar(&db, "db", "", "database (with --model it is made if it does not exist)")
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; without one, labels are served but not made")
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8000", "address to serve on")
 	cmd.Flags().Uint64Var(&o.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")

@@ -110,7 +110,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	registry := newRegistry()
 	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
 	registry.MustRegister(judge)
-	f.o.Version, f.o.Registry, f.o.Trust = version, registry, judge.Report
+	f.o.Version, f.o.Registry, f.o.Trust, f.o.Hosts = version, registry, judge.Report, f.auth.names(f.address, f.gaugeAddress)
 	server, err := httpapi.New(s, model, guess, f.o)
 	if err != nil {
 		return err
