@@ -49,8 +49,8 @@ type Share struct {
 	High  float64 `json:"high"`
 	// Like names the clients that the classifier cannot tell from this one: their sum is known, their parts are not.
 	Like []blockprint.Client `json:"cannot_be_told_from,omitempty"`
-	// Unmeasured says that no blocks of this client are known, so that its label's mistakes are not: its estimate is the
-	// raw share, and the others' are only right if none of its blocks are called them.
+	// Unmeasured says that it is not known how the classifier labels this client's blocks: its estimate is the raw share,
+	// its interval all that is possible, and the others' estimates are only right if none of its blocks are called them.
 	Unmeasured bool `json:"unmeasured,omitempty"`
 }
 
@@ -68,7 +68,8 @@ const (
 //
 // The estimate is that of the highest likelihood (by expectation and maximisation, which keeps shares positive and
 // summing to one); the interval is that of a bootstrap over the blocks, the known blocks behind the confusion, and
-// where the likelihood has no single highest point, over all of them. It is only right for blocks that are called as
+// where the likelihood has no single highest point, over all of them; it is never narrower than chance makes the share of
+// so many blocks (Wilson). It is only right for blocks that are called as
 // the known ones are: clients change, so the confusion must be of the same time.
 func Shares(c Confusion, called map[blockprint.Client]float64, known map[blockprint.Client]float64, seed uint64) []Share {
 	k := len(c.Clients)
@@ -86,11 +87,15 @@ func Shares(c Confusion, called map[blockprint.Client]float64, known map[blockpr
 			counts[j] += n
 		}
 	}
-	slices.Sort(unmeasured)
-	for _, n := range known {
+	unsaid := total // blocks whose client is told by nothing else
+	for client, n := range known {
 		total += n
+		if n > 0 && !slices.Contains(c.Clients, client) && !slices.Contains(unmeasured, client) {
+			unmeasured = append(unmeasured, client)
+		}
 	}
-	if total == 0 || k == 0 {
+	slices.Sort(unmeasured)
+	if total == 0 {
 		return nil
 	}
 	join := func(pi []float64) []float64 {
@@ -123,7 +128,11 @@ func Shares(c Confusion, called map[blockprint.Client]float64, known map[blockpr
 	}
 	for _, client := range unmeasured {
 		share := (called[client] + known[client]) / total
-		out = append(out, Share{Client: client, Raw: share, Share: share, Low: known[client] / total, High: 1, Unmeasured: true})
+		out = append(out, Share{Client: client, Raw: share, Share: share, Low: known[client] / total, High: (known[client] + unsaid) / total, Unmeasured: true})
+	}
+	for i := range out { // who proposes is chance, even where every block says who built it
+		low, high := Wilson(int64(math.Round(out[i].Share*total)), int64(math.Round(total)))
+		out[i].Low, out[i].High = min(out[i].Low, low), max(out[i].High, high)
 	}
 	return out
 }

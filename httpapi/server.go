@@ -61,6 +61,17 @@ type Options struct {
 	Ready func() error
 }
 
+// Check refuses options that cannot be.
+func (o *Options) Check() error {
+	switch {
+	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):
+		return blockprint.Errorf(blockprint.Invalid, "%g requests a second: expected a number above 0, or 0 for any number", o.Rate)
+	case o.MaxBody < 0:
+		return blockprint.Errorf(blockprint.Invalid, "bodies of at most %d bytes: expected a number above 0, or 0 for 64 MiB", o.MaxBody)
+	}
+	return nil
+}
+
 // withDefaults fills in what was left out.
 func (o Options) withDefaults() Options {
 	if o.HeadTolerance == 0 {
@@ -133,11 +144,8 @@ func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Op
 
 // newServer returns a server without routes.
 func newServer(o Options, description string) (*Server, error) {
-	switch {
-	case !(o.Rate >= 0) || math.IsInf(o.Rate, 0):
-		return nil, blockprint.Errorf(blockprint.Invalid, "%g requests a second: expected a number above 0, or 0 for any number", o.Rate)
-	case o.MaxBody < 0:
-		return nil, blockprint.Errorf(blockprint.Invalid, "bodies of at most %d bytes: expected more than 0", o.MaxBody)
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	srv := &Server{o: o.withDefaults(), mux: http.NewServeMux(), public: map[string]bool{}, dear: map[string]bool{}}
 	var err error

@@ -32,12 +32,13 @@ func (s *Server) trust(ctx context.Context) (string, []blockprint.Client, error)
 	if err != nil {
 		return "", nil, err
 	}
-	if !r.Measured {
-		return "unmeasured", nil, nil
-	}
 	list := r.Greylisted()
-	if len(list) == 0 {
+	switch {
+	case len(list) > 0: // perhaps by hand, before anything was measured
+	case r.Measured:
 		return "ok", nil, nil
+	default:
+		return "unmeasured", nil, nil
 	}
 	names := make([]string, len(list))
 	for i, c := range list {

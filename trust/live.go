@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"blockprint"
 	"blockprint/estimate"
@@ -18,7 +19,7 @@ const Tenant = "trust"
 
 // Settings say how a gauge's observations are judged as they come.
 type Settings struct {
-	Period   blockprint.Slot // of a boundary
+	Period   blockprint.Slot // of a boundary; 0 for a day of the network
 	Silent   int             // boundaries without a block that are too many
 	Window   int             // boundaries that count for rates
 	Rate     float64         // least true-positive rate
@@ -26,16 +27,29 @@ type Settings struct {
 	Criteria greylist.Criteria
 }
 
-// DefaultSettings has a boundary a day of mainnet, and otherwise DefaultLimits.
+// DefaultSettings has a boundary a day, and otherwise DefaultLimits.
 func DefaultSettings() Settings {
 	l := DefaultLimits()
-	return Settings{Period: slotsPerDay, Silent: 2, Window: 14, Rate: l.Rate, Precise: l.Precision, Criteria: l.Criteria}
+	return Settings{Silent: 2, Window: 14, Rate: l.Rate, Precise: l.Precision, Criteria: l.Criteria}
+}
+
+// On returns the settings for a network: a day has more slots where slots are shorter. A network that is not known counts
+// as mainnet.
+func (s Settings) On(n *blockprint.Network) Settings {
+	switch {
+	case s.Period > 0:
+	case n == nil || n.SlotDuration <= 0:
+		s.Period = slotsPerDay
+	default:
+		s.Period = max(1, blockprint.Slot(24*time.Hour/n.SlotDuration))
+	}
+	return s
 }
 
 // Check refuses settings that cannot be.
 func (s *Settings) Check() error {
-	if s.Period < 1 || s.Silent < 1 || s.Window < 1 || s.Rate < 0 || s.Rate > 1 || s.Precise < 0 || s.Precise > 1 {
-		return blockprint.Errorf(blockprint.Invalid, "trust: %+v: expected a period, silence and window of at least one, and rates of 0 to 1", *s)
+	if s.Silent < 1 || s.Window < 1 || s.Rate < 0 || s.Rate > 1 || s.Precise < 0 || s.Precise > 1 {
+		return blockprint.Errorf(blockprint.Invalid, "trust: %+v: expected a silence and window of at least one, and rates of 0 to 1", *s)
 	}
 	return s.Criteria.Check()
 }
@@ -61,8 +75,9 @@ const (
 	sumLatest = "#latest" // slot of the newest dreamt block
 )
 
-// Open reads what was found before.
+// Open reads what was found before. Settings without a period are those of mainnet.
 func Open(ctx context.Context, s Store, settings Settings) (*Keeper, error) {
+	settings = settings.On(nil)
 	if err := settings.Check(); err != nil {
 		return nil, err
 	}
@@ -75,45 +90,104 @@ func Open(ctx context.Context, s Store, settings Settings) (*Keeper, error) {
 	return k, nil
 }
 
+// firstBlocks of a node make the first boundary: with a hundred blocks a rate is known to a tenth.
+const firstBlocks = 100
+
 // Advance closes the boundaries that have passed before slot now, and returns what changed at them.
 func (k *Keeper) Advance(ctx context.Context, network *blockprint.Network, now blockprint.Slot) ([]Change, error) {
 	var out []Change
 	for {
-		end := k.next(now)
-		if end >= now || now == 0 {
-			return out, nil
-		}
-		before := k.book.Engine     // replaced, not changed, by what follows
-		since := blockprint.Slot(0) // all that was observed before the first boundary
-		if b := k.book.Back(0); b != nil {
-			since = blockprint.Slot(b.Height) + 1
-		}
-		counts, err := k.store.ObservedIn(ctx, blockprint.Interval{Start: since, End: end})
-		if err != nil {
+		end, counts, err := k.due(ctx, now)
+		if err != nil || end == nil {
 			return out, err
 		}
-		if err := k.close(ctx, network, end, counts); err != nil {
+		before := k.book.Engine // replaced, not changed, by what follows
+		if err := k.close(ctx, network, *end, counts); err != nil {
 			return out, err
 		}
 		out = append(out, k.changes(network, before)...)
 	}
 }
 
-// next returns the last slot of the boundary that is to be closed next.
-func (k *Keeper) next(now blockprint.Slot) blockprint.Slot {
-	if b := k.book.Back(0); b != nil {
-		last := blockprint.Slot(b.Height)
-		if missed := (now - min(now, last)) / k.settings.Period; missed > blockprint.Slot(2*k.settings.Window) {
-			// Nobody was there for so long that nothing of then counts: the boundaries between would say so one by one.
-			last += (missed - blockprint.Slot(k.settings.Window)) * k.settings.Period
+// due returns the last slot of the boundary that is to be closed at slot now, with what was observed since the one
+// before; nil if none is. The first comes early, so that a network of a few hours is judged, too: when a node has given
+// enough blocks, or when all have been silent for a period.
+func (k *Keeper) due(ctx context.Context, now blockprint.Slot) (*blockprint.Slot, []store.NodeCount, error) {
+	if now == 0 {
+		return nil, nil, nil
+	}
+	b := k.book.Back(0)
+	if b != nil {
+		end := k.next(blockprint.Slot(b.Height), now)
+		if end >= now {
+			return nil, nil, nil
 		}
-		return last + k.settings.Period
+		counts, err := k.store.ObservedIn(ctx, blockprint.Interval{Start: blockprint.Slot(b.Height) + 1, End: end})
+		return &end, counts, err
 	}
-	passed := now / k.settings.Period
-	if passed == 0 {
-		return now
+	end := now - 1
+	counts, err := k.store.ObservedIn(ctx, blockprint.Interval{End: end})
+	if err != nil || len(counts) == 0 {
+		return nil, nil, err
 	}
-	return passed*k.settings.Period - 1
+	blocks, latest := map[string]int64{}, blockprint.Slot(0)
+	for _, c := range counts {
+		blocks[c.Node] += c.Blocks
+		latest = max(latest, c.Latest)
+	}
+	most := slices.Max(slices.Collect(maps.Values(blocks)))
+	if most < min(firstBlocks, int64(k.settings.Period)) && now-latest < k.settings.Period {
+		return nil, nil, nil
+	}
+	return &end, counts, nil
+}
+
+// next returns the last slot of the boundary that comes after another. Boundaries lie at multiples of the period, and at
+// least half a period apart.
+func (k *Keeper) next(last, now blockprint.Slot) blockprint.Slot {
+	period := k.settings.Period
+	if missed := (now - min(now, last)) / period; missed > blockprint.Slot(2*k.settings.Window) {
+		// Nobody was there for so long that nothing of then counts: the boundaries between would say so one by one.
+		last += (missed - blockprint.Slot(k.settings.Window)) * period
+	}
+	return (last+max(period/2, 1)+period)/period*period - 1
+}
+
+// Pending is what was observed of a subject since the newest boundary.
+type Pending struct {
+	Subject string
+	Blocks  int64
+	Right   int64 // labelled as what they are
+}
+
+// Pending returns what was observed since the newest boundary, up to slot now, and the last slot of the one that comes
+// next: 0 before the first, which comes when there is enough.
+func (k *Keeper) Pending(ctx context.Context, now blockprint.Slot) (list []Pending, next blockprint.Slot, err error) {
+	since := blockprint.Slot(0)
+	if b := k.book.Back(0); b != nil {
+		since = blockprint.Slot(b.Height) + 1
+		next = k.next(blockprint.Slot(b.Height), now)
+	}
+	counts, err := k.store.ObservedIn(ctx, blockprint.Interval{Start: since, End: max(since, now)})
+	if err != nil {
+		return nil, 0, err
+	}
+	found := map[string]Pending{}
+	for _, c := range counts {
+		for _, subject := range []string{"node:" + c.Node, "label:" + string(c.Label)} {
+			p := found[subject]
+			p.Subject = subject
+			p.Blocks += c.Blocks
+			if c.Guess == c.Label {
+				p.Right += c.Blocks
+			}
+			found[subject] = p
+		}
+	}
+	for _, subject := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, found[subject])
+	}
+	return list, next, nil
 }
 
 // close appends a boundary with the sums up to a slot; subjects that are new are listed before it.
@@ -150,21 +224,35 @@ func (k *Keeper) close(ctx context.Context, network *blockprint.Network, end blo
 	return err
 }
 
-// Set gives a subject an entry of an administrator's: greylist.Manual, AutoOverride, Active or Deleted.
+// Set gives a subject an entry of an administrator's: greylist.Manual, AutoOverride, Active or Deleted. The subject need
+// not have been judged yet, but must be the label of a client or a node that was seen.
 func (k *Keeper) Set(ctx context.Context, network *blockprint.Network, subject string, s greylist.Status, now blockprint.Slot) error {
-	if _, ok := k.book.Standing(subject); !ok {
-		return blockprint.Errorf(blockprint.NotFound, "there is no subject %q: known are %s", subject, strings.Join(k.subjects(), ", "))
+	known, err := k.subjects(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(known, subject) {
+		return blockprint.Errorf(blockprint.NotFound, "there is no subject %q: known are %s", subject, strings.Join(known, ", "))
 	}
 	entry := &greylist.Entry{Subject: subject, Status: s, Hash: fmt.Sprintf("set at slot %d", now), Time: network.TimeOf(now).Unix(), Height: uint64(now)}
-	_, err := k.book.Replace(ctx, append(k.book.Log(), greylist.Event{Entry: entry}))
+	_, err = k.book.Replace(ctx, append(k.book.Log(), greylist.Event{Entry: entry}))
 	return err
 }
 
-func (k *Keeper) subjects() (out []string) {
-	for _, s := range k.book.Standings() {
-		out = append(out, s.Subject)
+// subjects returns what may be given an entry: the labels of all clients, and what was judged or observed.
+func (k *Keeper) subjects(ctx context.Context) ([]string, error) {
+	known := map[string]bool{}
+	for _, c := range blockprint.Clients() {
+		known["label:"+string(c)] = true
 	}
-	return out
+	for _, s := range k.book.Standings() {
+		known[s.Subject] = true
+	}
+	counts, err := k.store.Observed(ctx, 0)
+	for _, c := range counts {
+		known["node:"+c.Node], known["label:"+string(c.Label)] = true, true
+	}
+	return slices.Sorted(maps.Keys(known)), err
 }
 
 // Subject is how a label or node stands.
@@ -178,7 +266,7 @@ type Subject struct {
 	Latest uint64 `json:"latest_slot"`
 }
 
-// Report is how all labels and nodes stand at the newest boundary.
+// Report is how all labels and nodes stand at the newest boundary; before the first one, those that an administrator has set.
 type Report struct {
 	// Measured tells whether there is a boundary at all.
 	Measured bool            `json:"measured"`
@@ -206,9 +294,10 @@ func (k *Keeper) report(e *greylist.Engine) *Report {
 	r := &Report{Period: k.settings.Period, Window: k.settings.Window, Subjects: []Subject{}}
 	b := e.Back(0)
 	if b == nil {
-		return r
+		b = &greylist.Boundary{} // an administrator's entries count all the same
+	} else {
+		r.Measured, r.Slot = true, blockprint.Slot(b.Height)
 	}
-	r.Measured, r.Slot = true, blockprint.Slot(b.Height)
 	for _, s := range e.Standings() {
 		r.Subjects = append(r.Subjects, k.judge(e, &s, b))
 	}
@@ -229,6 +318,12 @@ func (k *Keeper) judge(e *greylist.Engine, s *greylist.Standing, b *greylist.Bou
 	}
 	if s.Entry.Status == greylist.Manual {
 		out.Reasons = append(out.Reasons, "manual: greylisted by an administrator")
+	}
+	if _, seen := b.Totals[s.Subject+sumSeen]; !seen { // an administrator has named it, and nothing else is known of it
+		if out.Status != greylist.Manual {
+			out.Status = greylist.Active
+		}
+		return out
 	}
 	silent := b.Height-min(b.Height, out.Latest) >= uint64(k.settings.Silent)*uint64(k.settings.Period)
 	if silent {

@@ -48,6 +48,9 @@ func (s *Service) open(ctx context.Context, age time.Duration) error {
 	if s.keeper != nil && s.now().Sub(s.opened) <= age {
 		return nil
 	}
+	if network, err := s.network(ctx); err == nil {
+		s.settings = s.settings.On(network) // the period stays, once it is known
+	}
 	k, err := Open(ctx, s.store, s.settings)
 	if err != nil {
 		return err
@@ -111,6 +114,20 @@ func (s *Service) Report(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	return s.keeper.Report(), nil
+}
+
+// Pending tells what was observed since the newest boundary, and when the next one comes (Keeper.Pending).
+func (s *Service) Pending(ctx context.Context) (list []Pending, next blockprint.Slot, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	network, err := s.network(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := s.open(ctx, reportAge); err != nil {
+		return nil, 0, err
+	}
+	return s.keeper.Pending(ctx, network.SlotAt(s.now()))
 }
 
 // Set gives a subject an administrator's entry.

@@ -180,6 +180,9 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			case (model == "") == (blockprintURL == ""):
 				return usagef("expected either --model M or --blockprint-url URL")
 			}
+			if err := o.Check(); err != nil {
+				return usageError{err}
+			}
 			var err error
 			if o.Auth, err = auth.load(); err != nil {
 				return err

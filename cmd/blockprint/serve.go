@@ -28,6 +28,9 @@ func newServe() *cobra.Command {
 			if db == "" {
 				return usagef("--db D is missing")
 			}
+			if err := o.Check(); err != nil {
+				return usageError{err}
+			}
 			guess, err := rules.load()
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -114,23 +115,42 @@ func newTrustStatus() *cobra.Command {
 					}
 					return nil
 				}
-				if !r.Measured {
-					_, _ = fmt.Fprintln(w, "nothing was measured yet: no boundary has passed since nodes began to dream")
-					return nil
-				}
 				for _, s := range r.Subjects {
 					_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", s.Subject, s.Status.Text(), s.Right, s.Blocks)
 					for _, why := range s.Reasons {
 						_, _ = fmt.Fprintf(w, "    %s\n", why)
 					}
 				}
-				return nil
+				return printPending(ctx, w, t, r)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON line for each label and node")
 	return cmd
+}
+
+// printPending says what no boundary has judged yet.
+func printPending(ctx context.Context, w io.Writer, t *trust.Service, r *trust.Report) error {
+	list, next, err := t.Pending(ctx)
+	switch {
+	case blockprint.CodeOf(err) == blockprint.NotFound:
+		_, _ = fmt.Fprintln(w, "nothing was measured yet:", err)
+		return nil
+	case err != nil:
+		return err
+	case r.Measured:
+		_, _ = fmt.Fprintf(w, "judged up to slot %d; the next boundary is slot %d; since then:\n", r.Slot, next)
+	default:
+		_, _ = fmt.Fprintln(w, "not judged yet: the first boundary comes when a node has given 100 blocks, the next ones daily; so far:")
+	}
+	for _, p := range list {
+		_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", p.Subject, "", p.Right, p.Blocks)
+	}
+	if len(list) == 0 {
+		_, _ = fmt.Fprintln(w, "no dreamt block: `blockprint up --dream` or `blockprint dream` asks nodes for some")
+	}
+	return nil
 }
 
 func newTrustSet() *cobra.Command {

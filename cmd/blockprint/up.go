@@ -74,6 +74,9 @@ blocks and measures by them how well the labels can be trusted. --config is a TO
 }
 
 func (f *upFlags) run(ctx context.Context) (err error) {
+	if err := f.o.Check(); err != nil {
+		return usageError{err}
+	}
 	from, err := parseSince(f.since)
 	if err != nil {
 		return err
