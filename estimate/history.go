@@ -3,6 +3,7 @@ package estimate
 import (
 	"encoding/json"
 	"io"
+	"slices"
 
 	"blockprint"
 )
@@ -60,12 +61,46 @@ func ReadHistory(r io.Reader, each func(*GaugeDay) error) error {
 			if err := json.Unmarshal(text, &day); err != nil {
 				return bad(n, err)
 			}
+			if err := day.check(); err != nil {
+				return bad(n, err)
+			}
 			if err := each(&day); err != nil {
 				return err
 			}
 			n++
 		}
 	}
+}
+
+// check refuses counts that nobody can have counted.
+func (d *GaugeDay) check() error {
+	bad := func(what string, client blockprint.Client) error {
+		return blockprint.Errorf(blockprint.Invalid, "%s of %q: a count is negative", what, client)
+	}
+	for client, l := range d.Clients {
+		if least(l.Detail, l.TruePositives, l.TrueNegatives, l.FalsePositives, l.FalseNegatives) < 0 {
+			return bad("figures", client)
+		}
+	}
+	for _, n := range d.Nodes {
+		if least(n.FalseNegatives, n.TruePositives) < 0 {
+			return bad("node "+n.Name, n.Label)
+		}
+	}
+	for client, n := range d.BlocksPerClient {
+		if !(n >= 0) { // NaN too
+			return bad("blocks", client)
+		}
+	}
+	return nil
+}
+
+// least returns the smallest of some counts.
+func least(list map[blockprint.Client]int64, others ...int64) int64 {
+	for _, n := range list {
+		others = append(others, n)
+	}
+	return slices.Min(others)
 }
 
 // Confusion returns the day's confusion.
