@@ -14,6 +14,22 @@ type Committees struct {
 	PerSlot uint64
 	slots   uint64
 	members []uint32 // all active validators, shuffled; committee i of n is the i-th of n even parts
+	largest uint32   // of the members
+}
+
+// newCommittees returns the shape of the committees of n active validators (get_committee_count_per_slot).
+func newCommittees(spec *blockprint.Spec, epoch blockprint.Epoch, n int) *Committees {
+	return &Committees{
+		Epoch: epoch, slots: spec.SlotsPerEpoch,
+		PerSlot: max(1, min(spec.MaxCommitteesPerSlot, uint64(n)/spec.SlotsPerEpoch/spec.TargetCommitteeSize)),
+	}
+}
+
+// note remembers the largest of the active validators, which are ascending.
+func (c *Committees) note(active []uint32) {
+	if len(active) > 0 {
+		c.largest = active[len(active)-1]
+	}
 }
 
 // domainBeaconAttester is DOMAIN_BEACON_ATTESTER.
@@ -28,8 +44,9 @@ func ComputeCommittees(spec *blockprint.Spec, epoch blockprint.Epoch, active []u
 	binary.LittleEndian.PutUint64(in[4:], uint64(epoch))
 	copy(in[12:], mix[:])
 	seed := sha256.Sum256(in[:])
-	c := &Committees{Epoch: epoch, slots: spec.SlotsPerEpoch, members: slices.Clone(active)}
-	c.PerSlot = max(1, min(spec.MaxCommitteesPerSlot, uint64(len(active))/spec.SlotsPerEpoch/spec.TargetCommitteeSize))
+	c := newCommittees(spec, epoch, len(active))
+	c.members = slices.Clone(active)
+	c.note(active)
 	shuffle(c.members, seed, spec.ShuffleRoundCount)
 	return c
 }

@@ -2,6 +2,9 @@ package reward
 
 import (
 	"context"
+	"errors"
+	"math"
+	"slices"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -24,6 +27,11 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	if err != nil {
 		return nil, err
 	}
+	if !later {
+		if err := t.grows(epoch, v.Len()); err != nil {
+			return nil, err
+		}
+	}
 	e := newEpochInfo(&t.network.Spec, epoch, v)
 	e.approximate = later
 	e.slashedBy = map[uint64]bool{}
@@ -34,23 +42,30 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	return e, nil
 }
 
-// validatorsAt returns the registry as of a block. Some nodes find states by slot only, and most keep no states of
-// finalised history: then the head's registry stands in, which tells who was active at any time before, and whose
-// effective balances are at most a little off. later says that it was used.
+// validatorsAt returns the registry as of a block. Most nodes keep no states of finalised history, and some give no
+// states at all but the head's: then the head's registry stands in, which tells who was active at any time before, and
+// whose effective balances are at most a little off. later says that it was used.
 func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.Validators, later bool, err error) {
-	for _, id := range []beacon.ID{beacon.AtRoot(b.StateRoot), beacon.AtSlot(b.Slot)} {
-		v, err = t.source.Validators(ctx, id)
-		if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
-			return v, false, err
-		}
+	v, err = t.source.Validators(ctx, beacon.StateOf(b.StateRoot, b.Slot))
+	if !unfit(err) {
+		return v, false, err
 	}
-	if t.present == nil {
-		if t.present, err = t.source.Validators(ctx, beacon.Head); err != nil {
-			return nil, false, blockprint.Errorf(blockprint.CodeOf(err), "validators of %s: %w", b, err)
-		}
-		t.log.Debug("no state of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
+	if t.present != nil && t.presentOf >= t.network.EpochOf(b.Slot) {
+		return t.present, true, nil
 	}
-	return t.present, true, nil
+	head, err := t.source.Header(ctx, beacon.Head)
+	if err == nil {
+		v, err = t.source.Validators(ctx, beacon.Head)
+	}
+	if err == nil {
+		err = t.growth.check(v.Len())
+	}
+	if err != nil {
+		return nil, false, blockprint.Errorf(blockprint.CodeOf(err), "validators of %s: %w", b, err)
+	}
+	t.present, t.presentOf = v, t.network.EpochOf(head.Slot)
+	t.log.Debug("no state of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
+	return v, true, nil
 }
 
 // expectedEpoch is for a block that is not on the chain, in an epoch of which the branch has no block yet: the
@@ -99,16 +114,26 @@ func (t *Tracker) committeesOf(ctx context.Context, epoch blockprint.Epoch, pare
 
 func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch, last, parent *tracked, info *epochInfo, b *beacon.Block) (*Committees, error) {
 	active := info.validators.Active(epoch)
-	state := beacon.AtRoot(b.StateRoot)
+	state := beacon.StateOf(b.StateRoot, b.Slot)
 	if parent.parent != nil {
-		state = beacon.AtRoot(parent.stateRoot) // b may be dreamt; its parent is not
+		state = beacon.StateOf(parent.stateRoot, parent.slot) // b may be dreamt; its parent is not
 	}
 	if last != nil && last.mix != nil {
-		return ComputeCommittees(&t.network.Spec, epoch, active, *last.mix), nil
+		c := ComputeCommittees(&t.network.Spec, epoch, active, *last.mix)
+		if t.agreed {
+			return c, nil
+		}
+		agreed, err := t.agree(ctx, state, c, active)
+		if err != nil {
+			t.forgetMixes()
+			return nil, err
+		}
+		t.agreed = agreed
+		return c, nil
 	}
 	mix, err := t.seedMix(ctx, state, epoch)
 	if err != nil {
-		if ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+		if ctx.Err() != nil || !unfit(err) {
 			return nil, err
 		}
 		c, nodeErr := t.nodeCommittees(ctx, state, epoch, active)
@@ -118,11 +143,19 @@ func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch,
 		return c, nil
 	}
 	c := ComputeCommittees(&t.network.Spec, epoch, active, mix)
-	if !t.checked {
-		t.checked = true
-		t.compare(ctx, state, c, active)
+	if _, err := t.agree(ctx, state, c, active); err != nil {
+		t.forgetMixes()
+		return nil, err
 	}
 	return c, nil
+}
+
+// forgetMixes makes the next blocks ask for a mix: one that was told is wrong.
+func (t *Tracker) forgetMixes() {
+	for _, b := range t.blocks {
+		b.mix = nil
+	}
+	t.agreed = false
 }
 
 // seedMix asks for the RANDAO mix that the committees of an epoch are shuffled with.
@@ -130,7 +163,7 @@ func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint
 	back := blockprint.Epoch(t.network.MinSeedLookahead) + 1
 	if epoch >= back {
 		mix, err := t.source.Randao(ctx, state, epoch-back)
-		if err == nil || ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable {
+		if err == nil || ctx.Err() != nil || !unfit(err) {
 			return mix, err
 		}
 		return t.source.Randao(ctx, beacon.Head, epoch-back) // states keep the mixes of a long time
@@ -144,21 +177,30 @@ func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint
 	return t.source.Randao(ctx, beacon.Head, epoch+blockprint.Epoch(t.network.EpochsPerHistoricalVector)-back)
 }
 
-// compare tells once in the log whether the node's committees are ours.
-func (t *Tracker) compare(ctx context.Context, state beacon.ID, ours *Committees, active []uint32) {
+// agree compares our committees with the node's, and tells whether they are the same; false if the node gives none. If
+// they differ, one of the two is wrong, or the registry is: nothing must be computed with them, and it is asked again.
+func (t *Tracker) agree(ctx context.Context, state beacon.ID, ours *Committees, active []uint32) (bool, error) {
 	theirs, err := t.nodeCommittees(ctx, state, ours.Epoch, active)
-	if err != nil {
+	var contradiction *disagreement
+	switch {
+	case errors.As(err, &contradiction):
+		return false, err
+	case ctx.Err() != nil:
+		return false, err
+	case err != nil:
 		t.log.Debug("the node's committees could not be compared with ours", "epoch", ours.Epoch, "error", err)
-		return
-	}
-	for i, v := range ours.members {
-		if theirs.members[i] != v {
-			t.log.Warn("the node's committees are not those of the specification's shuffle; ours are used", "epoch", ours.Epoch)
-			return
-		}
+		return false, nil
+	case !slices.Equal(ours.members, theirs.members):
+		return false, blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d are not those of its RANDAO mix: no reward is computed until they agree", ours.Epoch)
 	}
 	t.log.Debug("the node's committees agree with ours", "epoch", ours.Epoch, "committees", ours.PerSlot)
+	return true, nil
 }
+
+// disagreement is the error of committees that cannot be those of the active validators.
+type disagreement struct{ error }
+
+func (d *disagreement) Unwrap() error { return d.error }
 
 // nodeCommittees asks the node for an epoch's committees. Lodestar up to 1.5 gives the slot of the epoch as index
 // and the committee as slot; both forms are understood.
@@ -168,11 +210,10 @@ func (t *Tracker) nodeCommittees(ctx context.Context, state beacon.ID, epoch blo
 		return nil, err
 	}
 	spec := &t.network.Spec
-	c := &Committees{Epoch: epoch, slots: spec.SlotsPerEpoch}
-	c.PerSlot = max(1, min(spec.MaxCommitteesPerSlot, uint64(len(active))/spec.SlotsPerEpoch/spec.TargetCommitteeSize))
+	c := newCommittees(spec, epoch, len(active))
 	total := c.PerSlot * c.slots
 	bad := func(format string, args ...any) error {
-		return blockprint.Errorf(blockprint.Invalid, "the node's committees of epoch %d: "+format, append([]any{epoch}, args...)...)
+		return &disagreement{blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d do not fit its registry: "+format, append([]any{epoch}, args...)...)}
 	}
 	if uint64(len(list)) != total {
 		return nil, bad("%d of them where there are %d", len(list), total)
@@ -202,8 +243,12 @@ func (t *Tracker) nodeCommittees(ctx context.Context, state beacon.ID, epoch blo
 			return nil, bad("slot %d, index %d has %d members instead of %d", m.Slot, m.Index, len(m.Validators), len(part))
 		}
 		for i, v := range m.Validators {
+			if _, ok := slices.BinarySearch(active, uint32(v)); !ok || v > math.MaxUint32 {
+				return nil, bad("slot %d, index %d has validator %d, which is not active", m.Slot, m.Index, v)
+			}
 			part[i] = uint32(v)
 		}
 	}
+	c.note(active)
 	return c, nil
 }

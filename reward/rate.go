@@ -78,8 +78,12 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &rating{t: t, b: b, parent: parent, epoch: epoch, fork: t.network.ForkAt(epoch), info: info}
 	n := info.validators.Len()
+	if b.ProposerIndex >= uint64(n) {
+		t.distrust(epoch)
+		return nil, nil, blockprint.Errorf(blockprint.Invalid, "the proposer of %s, validator %d, is not in the registry of %d validators", b, b.ProposerIndex, n)
+	}
+	r := &rating{t: t, b: b, parent: parent, epoch: epoch, fork: b.Fork, info: info}
 	r.current = t.ensureFlags(epoch, n)
 	if epoch > 0 {
 		r.previous = t.ensureFlags(epoch-1, n)
@@ -93,7 +97,13 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 	t.before.begin(n)
 	if err := r.attestations(ctx); err != nil {
 		t.undo(epoch, r.changes)
+		if known && blockprint.CodeOf(err) == blockprint.Invalid {
+			t.distrust(epoch)
+		}
 		return nil, nil, err
+	}
+	if known {
+		t.doubt.settle()
 	}
 	r.finish()
 	return r.reward, r.changes, nil
@@ -148,6 +158,9 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 	}
 	if err := fits(committees, a); err != nil {
 		return 0, nil, err
+	}
+	if n := r.info.validators.Len(); int(committees.largest) >= n {
+		return 0, nil, blockprint.Errorf(blockprint.Invalid, "validator %d is in its epoch's committees, but not in the registry of %d validators", committees.largest, n)
 	}
 	earned := r.earned(&a.Data)
 	previous := target != r.epoch

@@ -21,6 +21,7 @@ type HeadRegistry struct {
 	mu         sync.Mutex
 	slot       blockprint.Slot // of the head when the registry was read
 	validators *beacon.Validators
+	growth     growth
 }
 
 // upTo makes sure that the registry is no older than a slot.
@@ -36,6 +37,9 @@ func (h *HeadRegistry) upTo(ctx context.Context, slot blockprint.Slot) error {
 	}
 	v, err := h.Source.Validators(ctx, beacon.Head)
 	if err != nil {
+		return err
+	}
+	if err := h.growth.check(v.Len()); err != nil {
 		return err
 	}
 	h.slot, h.validators = head.Slot, v

@@ -216,6 +216,8 @@ func (s *sepolia) add(b *beacon.Block) {
 	s.order = append(s.order, b)
 }
 
+func (s *sepolia) Verify(context.Context) error { return nil }
+
 func (s *sepolia) Network(context.Context) (*blockprint.Network, error) { return &s.network, nil }
 
 func (s *sepolia) Block(_ context.Context, id beacon.ID) (*beacon.Block, error) {

@@ -7,6 +7,11 @@
 //
 // Votes of an epoch are included from its first slot on, so a reward is right when every block since the first
 // slot of the epoch before the block's own is tracked; the tracker begins there or earlier.
+//
+// What the source says is not believed for being said. That a slot is empty is proven by the parent of the block after
+// it, never by "not found". What does not join by parents is of the network only if the source says so again. A
+// registry that is shorter than an earlier one, and committees that contradict the RANDAO mix, are refused until the
+// source gives others. No index of its is used unchecked.
 package reward
 
 import (
@@ -20,6 +25,8 @@ import (
 
 // Source is where a tracker gets the chain from; *beacon.Client is one.
 type Source interface {
+	// Verify makes sure that what the source gave last is of its network.
+	Verify(ctx context.Context) error
 	Network(ctx context.Context) (*blockprint.Network, error)
 	Header(ctx context.Context, id beacon.ID) (beacon.Header, error)
 	Block(ctx context.Context, id beacon.ID) (*beacon.Block, error)
@@ -45,8 +52,11 @@ type Tracker struct {
 
 	epochs     map[epochKey]*epochInfo
 	committees map[epochKey]*Committees
-	checked    bool               // the node's own committees have been compared with ours
+	agreed     bool               // the node's committees are those of the mix that is continued along the chain
 	present    *beacon.Validators // the head's registry, for epochs whose states the node no longer has
+	presentOf  blockprint.Epoch   // the head's epoch when it was read
+	growth     growth             // of the head's registry
+	doubt      doubt
 	pruned     blockprint.Slot
 }
 
@@ -93,7 +103,7 @@ func (t *Tracker) Reset() {
 	t.flags = map[blockprint.Epoch][]uint8{}
 	t.epochs = map[epochKey]*epochInfo{}
 	t.committees = map[epochKey]*Committees{}
-	t.cursor, t.reliable, t.pruned = nil, 0, 0
+	t.cursor, t.reliable, t.pruned, t.agreed = nil, 0, 0, false
 }
 
 // Has tells whether a block is tracked.
@@ -141,15 +151,19 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 	if t.Has(head.Root) {
 		return nil, nil
 	}
+	t.relent()
 	chain := []*beacon.Block{head} // newest first
 	start := t.warmStart(head.Slot)
 	for last := head; !t.Has(last.ParentRoot); {
 		parent, err := t.source.Block(ctx, beacon.AtRoot(last.ParentRoot))
-		if blockprint.CodeOf(err) == blockprint.NotFound && start == 0 {
-			break // many nodes do not serve the genesis block
+		if missing(err) && start == 0 {
+			break // many nodes do not serve the genesis block; begin finds out whether it is that
 		}
 		if err != nil {
 			return nil, err
+		}
+		if parent.Slot >= last.Slot {
+			return nil, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", last, parent.Slot)
 		}
 		if parent.Slot < start || parent.Slot == 0 {
 			break
@@ -162,8 +176,13 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 		if len(t.blocks) > 0 {
 			t.log.Info("reward tracker starts anew", "at_slot", first.Slot)
 		}
-		if _, err := t.begin(ctx, first, start); err != nil {
+		complete, err := t.begin(ctx, first, start)
+		if err != nil {
 			return nil, err
+		}
+		if !complete && start == 0 {
+			t.Reset()
+			return nil, blockprint.Errorf(blockprint.NotFound, "the node has no blocks before slot %d, but there must be some", first.Slot)
 		}
 	}
 	var out []Rated
@@ -178,26 +197,36 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 }
 
 // begin makes first, whose parent is not tracked, the first block of the tree. All blocks from slot start on are
-// going to be tracked. It tells whether that can be: that the parent lies before start.
+// going to be tracked. It tells whether that can be: that the parent lies before start. What follows is bound to first
+// by roots, so that the source needs to prove its network here only.
 func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockprint.Slot) (complete bool, err error) {
+	if err := t.source.Verify(ctx); err != nil {
+		return false, err
+	}
+	// A node that was started from a checkpoint may not have the parent; then its slot is not known, which matters for
+	// nothing before the warm-up.
+	parent := &tracked{root: first.ParentRoot, slot: max(start, 1) - 1}
+	complete = first.Slot == max(start, 1)
+	h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot))
+	switch {
+	case err == nil:
+		parent.slot = h.Slot
+		complete = h.Slot < start || h.Slot == 0
+	case !missing(err) && blockprint.CodeOf(err) != blockprint.Invalid:
+		return false, err
+	case !complete && start == 0: // the genesis header may be found by its name only
+		genesis, err := t.source.Header(ctx, "genesis")
+		if err != nil && !unfit(err) {
+			return false, err
+		}
+		complete = err == nil && genesis.Root == first.ParentRoot
+	}
+	if parent.slot >= first.Slot {
+		return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", first, parent.slot)
+	}
 	t.Reset()
 	if start > 0 {
 		t.reliable = t.network.StartOf(t.network.EpochOf(start) + 1)
-	}
-	parent := &tracked{root: first.ParentRoot}
-	complete = start == 0 || first.Slot == start
-	if start > 0 {
-		// A node that was started from a checkpoint may not have the parent; then its slot is not known, which
-		// matters for nothing before the warm-up.
-		parent.slot = start - 1
-		h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot))
-		switch {
-		case err == nil:
-			parent.slot = h.Slot
-			complete = h.Slot < start
-		case ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Unavailable:
-			return false, err
-		}
 	}
 	t.blocks[parent.root] = parent
 	t.cursor = parent
@@ -221,22 +250,29 @@ func (t *Tracker) add(ctx context.Context, b *beacon.Block) (*blockprint.BlockRe
 	return r, nil
 }
 
-// extendMix keeps the RANDAO mix along the chain, so that the node is asked for it only at the start.
+// extendMix keeps the RANDAO mix along the chain, so that the node is asked for it only at the start: for the mix after
+// the first block or, if it does not have that state, for the one before, which is in later states too.
 func (t *Tracker) extendMix(ctx context.Context, n *tracked, b *beacon.Block) {
-	if p := n.parent; p.mix != nil {
-		mix := *p.mix
-		for i, x := range sha256.Sum256(b.RandaoReveal[:]) {
-			mix[i] ^= x
+	p, epoch := n.parent, t.network.EpochOf(b.Slot)
+	if p.mix == nil && p.parent == nil {
+		if mix, err := t.source.Randao(ctx, beacon.StateOf(b.StateRoot, b.Slot), epoch); err == nil {
+			n.mix = &mix
+			return
 		}
-		n.mix = &mix
+		if epoch > 0 && p.slot < t.network.StartOf(epoch) {
+			if mix, err := t.source.Randao(ctx, beacon.Head, epoch-1); err == nil {
+				p.mix = &mix
+			}
+		}
+	}
+	if p.mix == nil {
 		return
 	}
-	if n.parent.parent != nil {
-		return // asked before, without success
+	mix := *p.mix
+	for i, x := range sha256.Sum256(b.RandaoReveal[:]) {
+		mix[i] ^= x
 	}
-	if mix, err := t.source.Randao(ctx, beacon.AtRoot(b.StateRoot), t.network.EpochOf(b.Slot)); err == nil {
-		n.mix = &mix
-	}
+	n.mix = &mix
 }
 
 // Rate values a block on top of a tracked one, without adding it.

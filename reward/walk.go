@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -11,15 +12,24 @@ import (
 	"blockprint/beacon"
 )
 
-// prefetch is how many blocks Walk asks for at once.
-const prefetch = 16
+const (
+	// prefetch is how many blocks Walk asks for at once.
+	prefetch = 16
+	// buried is how many blocks must follow one before it is given: by then it is known to be on the chain.
+	buried = 32
+	// longestByRoot is how many blocks in a row are asked for by their roots, where slots do not give them.
+	longestByRoot = 256
+	// mostStrays is how many blocks in a row may not join before the chain counts as changed.
+	mostStrays = 8
+)
 
 // Walker is told what Walk finds.
 type Walker struct {
 	// Block gets every block of the range, in order.
 	Block func(Rated) error
 	// Empty, if not nil, gets the slots of the range that have no block. A slot counts as empty when the next
-	// block's parent lies before it: a node that answers "not found" may just lack its history.
+	// block's parent lies before it: a node that answers "not found" may just lack its history. What Empty did not
+	// get is open, so that a walk whose last slots nothing follows yet is no error.
 	Empty func(blockprint.Interval) error
 	// Rivals, if not nil, returns further blocks of the range with the same parent as one of the chain. They are rated
 	// as if they stood in its place and given to Block before it.
@@ -27,30 +37,52 @@ type Walker struct {
 }
 
 // Walk computes the rewards of all canonical blocks of a range of slots, in order, beginning at the warm-up
-// distance before it. It returns Unavailable if the chain changed under its feet, and NotFound if the node has no
-// blocks where there must be some; both may work later.
+// distance before it. Blocks are asked for by slot, but their parents' roots say which of them are the chain: nodes
+// answer for an empty slot with any error, with an orphan, or with the block before. What the slots do not give is asked
+// for by root.
+//
+// Without Walker.Empty a walk that returns nil was whole: each slot of the range has a block that was given, or is
+// empty, which a block after the range proves. It is NotCovered if the range is not over; Unavailable if the chain
+// changed under its feet, and NotFound if the node has no blocks where there must be some; these may work later.
 func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint.Interval, to Walker) error {
 	t, err := NewTracker(ctx, source, log)
 	if err != nil {
 		return err
 	}
 	w := &walk{t: t, slots: slots, to: to, start: t.warmStart(slots.Start), next: slots.Start}
-	if err := fetchSlots(ctx, source, blockprint.Interval{Start: w.start, End: slots.End}, func(slot blockprint.Slot, b *beacon.Block) error {
+	head, err := w.head(ctx)
+	if err != nil {
+		return err
+	}
+	if head.Slot < slots.End && to.Empty == nil {
+		return w.notOver(head.Slot)
+	}
+	if err := fetchSlots(ctx, source, blockprint.Interval{Start: w.start, End: min(slots.End, head.Slot)}, func(_ blockprint.Slot, b *beacon.Block) error {
 		if b == nil || b.Slot == 0 { // the genesis block has no proposer
 			return w.none(ctx)
 		}
-		return w.block(ctx, b)
+		return w.arrive(ctx, b)
 	}); err != nil {
 		return err
 	}
-	if w.next > slots.End || to.Empty == nil {
-		return nil
+	over, err := w.finish(ctx)
+	if err != nil {
+		return err
 	}
-	proven, err := w.emptyToEnd(ctx)
-	if err != nil || !proven {
-		return err // nothing follows yet: the slots stay open
+	if err := w.give(ctx, 0); err != nil {
+		return err
 	}
-	return w.empty(slots.End + 1)
+	if over.Slot >= slots.End {
+		return w.empty(slots.End + 1)
+	}
+	if to.Empty != nil {
+		return nil // nothing follows yet: the slots stay open
+	}
+	return w.notOver(over.Slot)
+}
+
+func (w *walk) notOver(head blockprint.Slot) error {
+	return blockprint.Errorf(blockprint.NotCovered, "slots %d to %d are not over: the head is of slot %d; try again later", max(head+1, w.slots.Start), w.slots.End, head)
 }
 
 // walk is the work of Walk.
@@ -59,26 +91,141 @@ type walk struct {
 	slots blockprint.Interval
 	to    Walker
 	start blockprint.Slot
-	last  *beacon.Block
-	next  blockprint.Slot // the first slot of the range that is not told yet
-	run   uint64          // slots without a block since the start
+	// pending are blocks that join what was given and each other, oldest first, but may turn out to be orphans.
+	pending []*beacon.Block
+	last    *beacon.Block   // the newest that was given
+	next    blockprint.Slot // the first slot of the range that is not told yet
+	run     uint64          // slots without a block since the start
+	strays  int             // blocks in a row that join nothing
 }
 
 // none notes a slot for which the node gave no block. After some epochs of them it looks whether the node has any
 // history here at all, before it asks for thousands of slots in vain.
 func (w *walk) none(ctx context.Context) error {
-	if w.run++; w.last != nil || w.run != 4*w.t.network.SlotsPerEpoch {
+	if w.run++; w.last != nil || len(w.pending) > 0 || w.run != 4*w.t.network.SlotsPerEpoch {
 		return nil
 	}
-	_, err := w.emptyToEnd(ctx)
+	after, err := w.after(ctx)
+	if err != nil || after == nil {
+		return err
+	}
+	_, err = w.t.source.Header(ctx, beacon.AtRoot(after.ParentRoot))
+	if missing(err) {
+		return w.lacks(w.start, w.slots.End)
+	}
 	return err
 }
 
-func (w *walk) block(ctx context.Context, b *beacon.Block) error {
-	parentSlot, err := w.join(ctx, b)
+func (w *walk) lacks(from, to blockprint.Slot) error {
+	return blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", from, to)
+}
+
+// arrive takes a block that was given for a slot.
+func (w *walk) arrive(ctx context.Context, b *beacon.Block) error {
+	joined, err := w.join(ctx, b)
 	if err != nil {
 		return err
 	}
+	if joined {
+		w.strays = 0
+		return w.give(ctx, buried)
+	}
+	if w.strays++; w.strays == mostStrays {
+		return w.changed(b.Slot)
+	}
+	return nil
+}
+
+func (w *walk) changed(slot blockprint.Slot) error {
+	return blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d while it was walked", slot)
+}
+
+// join makes b the newest pending block and asks for what is missing before it. What is pending and not among its
+// ancestors is dropped: a later block knows the chain better. It is false if b is on another branch than what was
+// given already.
+func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
+	chain := []*beacon.Block{b} // newest first
+	for {
+		oldest := chain[len(chain)-1]
+		at := slices.IndexFunc(w.pending, func(p *beacon.Block) bool { return p.Root == oldest.ParentRoot })
+		if at >= 0 || w.last != nil && w.last.Root == oldest.ParentRoot {
+			w.pending = w.pending[:at+1]
+			break
+		}
+		h, err := w.t.source.Header(ctx, beacon.AtRoot(oldest.ParentRoot))
+		switch {
+		case missing(err) && w.last == nil && len(w.pending) == 0:
+			return true, w.replace(chain) // begin decides whether it is the first of all
+		case missing(err):
+			return false, w.lacks(w.newest()+1, oldest.Slot-1)
+		case err != nil:
+			return false, err
+		case h.Slot >= oldest.Slot:
+			return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", oldest, h.Slot)
+		case w.last != nil && h.Slot <= w.last.Slot:
+			return false, nil
+		case h.Slot < w.start || h.Slot == 0:
+			return true, w.replace(chain)
+		case len(chain) == longestByRoot:
+			return false, w.lacks(h.Slot-1, oldest.Slot-1)
+		}
+		parent, err := w.t.source.Block(ctx, beacon.AtRoot(oldest.ParentRoot))
+		if err != nil {
+			return false, err
+		}
+		chain = append(chain, parent)
+	}
+	w.push(chain)
+	return true, nil
+}
+
+// replace makes a chain all that is pending.
+func (w *walk) replace(chain []*beacon.Block) error {
+	w.pending = w.pending[:0]
+	w.push(chain)
+	return nil
+}
+
+func (w *walk) push(newestFirst []*beacon.Block) {
+	for i := len(newestFirst) - 1; i >= 0; i-- {
+		w.pending = append(w.pending, newestFirst[i])
+	}
+}
+
+// newest returns the slot of the newest block that joins.
+func (w *walk) newest() blockprint.Slot {
+	switch {
+	case len(w.pending) > 0:
+		return w.pending[len(w.pending)-1].Slot
+	case w.last != nil:
+		return w.last.Slot
+	}
+	return w.start
+}
+
+// give rates and gives the oldest pending blocks, but for the newest keep ones.
+func (w *walk) give(ctx context.Context, keep int) error {
+	for len(w.pending) > keep {
+		b := w.pending[0]
+		w.pending = slices.Delete(w.pending, 0, 1)
+		if err := w.block(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) block(ctx context.Context, b *beacon.Block) error {
+	if w.last == nil {
+		complete, err := w.t.begin(ctx, b, w.start)
+		if err != nil {
+			return err
+		}
+		if !complete {
+			return w.lacks(w.start, b.Slot-1)
+		}
+	}
+	parentSlot := w.t.blocks[b.ParentRoot].slot
 	w.last = b
 	if err := w.rivals(ctx, b); err != nil {
 		return err
@@ -122,24 +269,6 @@ func (w *walk) rivals(ctx context.Context, b *beacon.Block) error {
 	return nil
 }
 
-// join makes sure that nothing is missing before b, and returns its parent's slot.
-func (w *walk) join(ctx context.Context, b *beacon.Block) (blockprint.Slot, error) {
-	if w.last != nil {
-		if b.ParentRoot != w.last.Root {
-			return 0, blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d while it was walked", b.Slot)
-		}
-		return w.last.Slot, nil
-	}
-	complete, err := w.t.begin(ctx, b, w.start)
-	if err != nil {
-		return 0, err
-	}
-	if !complete {
-		return 0, blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", w.start, b.Slot-1)
-	}
-	return w.t.blocks[b.ParentRoot].slot, nil
-}
-
 // empty tells the slots from the first untold one up to before end.
 func (w *walk) empty(end blockprint.Slot) error {
 	if w.next >= end || w.to.Empty == nil {
@@ -148,46 +277,15 @@ func (w *walk) empty(end blockprint.Slot) error {
 	return w.to.Empty(blockprint.Interval{Start: w.next, End: end - 1})
 }
 
-// emptyToEnd looks for the first block after the range, whose parent tells whether the slots from the last block
-// that was found to the end of the range are empty. It is NotFound if they are not, so that the node lacks blocks,
-// and false if no block follows yet.
-func (w *walk) emptyToEnd(ctx context.Context) (bool, error) {
-	head, err := w.t.source.Header(ctx, beacon.Head)
-	if err != nil {
-		return false, err
-	}
-	from := w.start
-	if w.last != nil {
-		from = w.last.Slot + 1
-	}
-	missing := blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", from, w.slots.End)
-	for slot := w.slots.End + 1; slot <= head.Slot; slot++ {
-		h, err := w.t.source.Header(ctx, beacon.AtSlot(slot))
-		if blockprint.CodeOf(err) == blockprint.NotFound {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		if w.last != nil {
-			if h.ParentRoot == w.last.Root {
-				return true, nil
-			}
-			return false, missing
-		}
-		parent, err := w.t.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
-		switch {
-		case err == nil && parent.Slot < w.start:
-			return true, nil
-		case err == nil || blockprint.CodeOf(err) == blockprint.NotFound:
-			return false, missing
-		}
-		return false, err
-	}
-	return false, nil
+// missing tells errors by which a node says that it does not have something.
+func missing(err error) bool { return err != nil && blockprint.CodeOf(err) == blockprint.NotFound }
+
+// unfit tells errors after which a block that a slot did not give is asked for by its root.
+func unfit(err error) bool {
+	return missing(err) || err != nil && blockprint.CodeOf(err) == blockprint.Invalid
 }
 
-// fetchSlots asks for the blocks of a range, several at once, and gives them in order; nil for an empty slot.
+// fetchSlots asks for the blocks of a range, several at once, and gives them in order; nil where a slot gives none.
 func fetchSlots(ctx context.Context, source Source, slots blockprint.Interval, each func(blockprint.Slot, *beacon.Block) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -211,7 +309,7 @@ func fetchSlots(ctx context.Context, source Source, slots blockprint.Interval, e
 			}
 			workers.Go(func() error {
 				b, err := source.Block(ctx, beacon.AtSlot(slot))
-				if blockprint.CodeOf(err) == blockprint.NotFound && err != nil {
+				if unfit(err) {
 					b, err = nil, nil
 				}
 				done <- result{b, err}
