@@ -57,6 +57,16 @@ func applyConfig(cmd *cobra.Command) error {
 func setFlag(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 	list, isList := value.([]any)
 	if !isList {
+		list = []any{value}
+	}
+	if kind := f.Value.Type(); strings.HasPrefix(kind, "string") && f.Name != "since" { // which may be a slot
+		for _, v := range list {
+			if !isText(v) {
+				return fmt.Errorf("expected text in quotes, not %v", v) // db = 5 would make a file of that name
+			}
+		}
+	}
+	if !isList {
 		return flags.Set(f.Name, tomlText(value))
 	}
 	slice, ok := f.Value.(pflag.SliceValue)
@@ -69,6 +79,15 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 	}
 	f.Changed = true
 	return slice.Replace(texts)
+}
+
+// isText tells whether a value of TOML is text, or a date, which needs no quotes there.
+func isText(v any) bool {
+	switch v.(type) {
+	case string, toml.LocalDate:
+		return true
+	}
+	return false
 }
 
 func tomlText(v any) string {

@@ -102,6 +102,9 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 			ctx := cmd.Context()
 			verdicts := printVerdict(cmd)
 			if db != "" {
+				if _, _, err := dream.ReadConfig(config); err != nil {
+					return err // before a database is made for nothing
+				}
 				s, err := sqlite.Open(ctx, db)
 				if err != nil {
 					return err

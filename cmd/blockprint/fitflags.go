@@ -120,7 +120,7 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openDB(cmd.Context(), "--from-db", f.fromDB)
+	s, err := openToRead(cmd.Context(), "--from-db", f.fromDB)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -120,10 +122,37 @@ func openModel(path, network string) (*classify.Model, error) {
 
 // openDB opens a database that must be there; flag names it in the error.
 func openDB(ctx context.Context, flag, path string) (*sqlite.Store, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, blockprint.Errorf(blockprint.NotFound, "%s: %w", flag, err)
+	s, err := sqlite.OpenExisting(ctx, path)
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", flag, err)
 	}
-	return sqlite.Open(ctx, path)
+	return s, nil
+}
+
+// openToRead opens a database that must be there, for a command that changes nothing in it: one that cannot be written is read
+// as it is.
+func openToRead(ctx context.Context, flag, path string) (*sqlite.Store, error) {
+	s, err := openDB(ctx, flag, path)
+	if blockprint.CodeOf(err) != blockprint.Unavailable || err == nil {
+		return s, err
+	}
+	slog.Warn("the database cannot be written and is only read", "error", err)
+	if s, err = sqlite.OpenWith(ctx, path, sqlite.Options{ReadOnly: true}); err != nil {
+		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", flag, err)
+	}
+	return s, nil
+}
+
+// openServed opens the database of a server: one that makes labels may be given a new one, and one that cannot be written is
+// served as it is.
+func openServed(ctx context.Context, path string, makesLabels, immutable bool) (*sqlite.Store, error) {
+	if immutable {
+		return sqlite.OpenWith(ctx, path, sqlite.Options{Immutable: true})
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && makesLabels {
+		return sqlite.Open(ctx, path)
+	}
+	return openToRead(ctx, "--db", path)
 }
 
 // listen opens an address for serving.

@@ -174,7 +174,7 @@ func newFeed(tenant, name, title, short, example string) *cobra.Command {
 			if db == "" {
 				return usagef("--db D is missing")
 			}
-			s, err := openDB(cmd.Context(), "--db", db)
+			s, err := openToRead(cmd.Context(), "--db", db)
 			if err != nil {
 				return err
 			}
@@ -415,7 +415,7 @@ func newGreylistDeliveries() *cobra.Command {
 			case of != gridcoin.Tenant && of != trust.Tenant:
 				return usagef("--of %q: expected %s or %s", of, gridcoin.Tenant, trust.Tenant)
 			}
-			s, err := openDB(cmd.Context(), "--db", db)
+			s, err := openToRead(cmd.Context(), "--db", db)
 			if err != nil {
 				return err
 			}

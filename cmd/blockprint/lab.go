@@ -245,7 +245,7 @@ func newSpoofs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := openDB(cmd.Context(), "--db", db)
+			s, err := openToRead(cmd.Context(), "--db", db)
 			if err != nil {
 				return err
 			}

@@ -61,7 +61,7 @@ packs its attestations, and so measures client diversity. It works with any cons
 	}
 	root.AddCommand(
 		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newEvaluate(), newShares(), newSpoofs(), newClassify(),
-		newLoad(), newBuildDB(), newReclassify(), newImportDB(), newRewards(),
+		newLoad(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards(),
 		newServe(), newFollow(), newWatch(), newUp(), newDream(), newGauge(), newEel(), newGreylist(), newGridcoin(), newTrust(), newSim(), newDemo(),
 	)
 	for _, c := range root.Commands() {

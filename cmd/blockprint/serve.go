@@ -10,7 +10,6 @@ import (
 
 	"blockprint/classify"
 	"blockprint/httpapi"
-	"blockprint/store/sqlite"
 )
 
 func newServe() *cobra.Command {
@@ -18,6 +17,7 @@ func newServe() *cobra.Command {
 	var auth authFlags
 	var rules rulesFlags
 	var o httpapi.Options
+	var immutable bool
 	cmd := &cobra.Command{
 		Use:     "serve --db D [--model M]",
 		Short:   "Serve the HTTP API of a database",
@@ -45,11 +45,7 @@ func newServe() *cobra.Command {
 				return err
 			}
 			o.Hosts = auth.names(address)
-			open := sqlite.Open
-			if model == nil {
-				open = sqlite.OpenExisting // nothing can be written to a new one
-			}
-			s, err := open(ctx, db)
+			s, err := openServed(ctx, db, modelPath != "", immutable)
 			if err != nil {
 				return err
 			}
@@ -67,7 +63,8 @@ func newServe() *cobra.Command {
 			return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database (with --model it is made if it does not exist)")
+	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist and --model is given)")
+	cmd.Flags().BoolVar(&immutable, "immutable", false, "nothing writes to the database while it is served: needed on read-only disks")
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; without one, labels are served but not made")
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8000", "address to serve on")
 	cmd.Flags().Uint64Var(&o.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")

@@ -47,7 +47,7 @@ func clamp(s blockprint.Slot) int64 {
 }
 
 // cover adds an interval to the coverage, joining it with those that it touches.
-func cover(ctx context.Context, tx *transaction, i blockprint.Interval) error {
+func cover(ctx context.Context, tx queryer, i blockprint.Interval) error {
 	if i.End < i.Start {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (c *change) proven(ctx context.Context, i blockprint.Interval) (out blockpr
 }
 
 // uncover takes one slot out of the coverage.
-func uncover(ctx context.Context, tx *transaction, slot blockprint.Slot) error {
+func uncover(ctx context.Context, tx queryer, slot blockprint.Slot) error {
 	one := blockprint.Interval{Start: slot, End: slot}
 	touched, err := coveredIn(ctx, tx, one)
 	if err != nil || len(touched) == 0 {

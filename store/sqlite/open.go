@@ -154,7 +154,7 @@ func refuseForeign(ctx context.Context, path string, o Options) (err error) {
 		return blockprint.Errorf(blockprint.Invalid, "database %s is not an SQLite file", path)
 	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CANTOPEN && o.ReadOnly && !o.Immutable:
 		return &blockprint.Error{Code: blockprint.Unavailable, Cause: err, Text: fmt.Sprintf(
-			"database %s cannot be opened for reading: the files beside it that end in -wal and -shm cannot be opened or made. If nothing writes to it, say --immutable", path)}
+			"database %s cannot be opened for reading: the files beside it that end in -wal and -shm cannot be opened or made. If nothing writes to it, `blockprint serve --immutable` serves it as it is; or copy it to where it can be written", path)}
 	case err != nil:
 		return wrap("open", path, err)
 	case tables > 0 && id != applicationID && original == 2:
