@@ -23,6 +23,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"blockprint"
 	"blockprint/store"
 )
@@ -89,8 +92,11 @@ func (s *Store) inTransaction(ctx context.Context, doing string, f func(tx *tran
 	return nil
 }
 
+// ignoreDone drops the error of a rollback that came too late: a context that ended, or SQLite itself, on a full disk for
+// instance, has taken the transaction back already.
 func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
+	var e *sqlite.Error
+	if errors.Is(err, sql.ErrTxDone) || errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR {
 		return nil
 	}
 	return err
