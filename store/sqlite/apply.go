@@ -201,10 +201,10 @@ func (c *change) insert(ctx context.Context, b *store.Block) error {
 	return c.coverBlock(ctx, b)
 }
 
-// place returns where a new block belongs in the chain. Of a slot that is settled, the chain is known already: a block that
-// comes late, beside the final block of its slot or between a final block and its parent, is off it.
+// place returns where a new block belongs in the chain. Where that is settled already, a block that comes late, beside the
+// final block of its slot or between a final block and its parent, is off it.
 func (c *change) place(ctx context.Context, b *store.Block) (store.Canonical, error) {
-	if b.Canonical != store.Undecided || b.Slot > c.finalized || store.IsPlaceholder(b.Root) {
+	if b.Canonical != store.Undecided || store.IsPlaceholder(b.Root) {
 		return b.Canonical, nil
 	}
 	var slot, parent blockprint.Slot
