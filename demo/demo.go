@@ -245,7 +245,7 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 	}
 	d.first = d.world.Now() + 1
 	f := follow.New(d.client, local, follow.Options{
-		Since: &d.first, HealPause: 100 * time.Millisecond, Poll: time.Second, Now: time.Now, Logger: d.log, Metrics: d.metrics,
+		Since: &d.first, HealPause: 100 * time.Millisecond, Poll: time.Second, Clock: d.world.Clock, Logger: d.log, Metrics: d.metrics,
 	})
 	done := make(chan error, 1)
 	followCtx, cancel := context.WithCancel(ctx)

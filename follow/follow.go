@@ -4,15 +4,27 @@
 // Run does all of it until its context ends. Everything that it has learnt is in the database; after a restart,
 // however it came about, it goes on from what is missing there.
 //
-// Three loops share the work. The head loop brings the reward tracker to each new head and records the blocks and
+// Four loops share the work. The head loop brings the reward tracker to each new head and records the blocks and
 // the piece of chain from the fork point to it. The heal loop asks the database for gaps and walks them, apart
-// from the head. Settling marks as final what the node calls final.
+// from the head, and settles what has become final. The watch loop says how it goes: Ready, metrics, status lines.
+// The fourth listens to the node's events. A panic in one of them is logged and outlived.
+//
+// Nodes restart, lack history, stand behind load balancers and are wrong at times. So these laws hold:
+//
+//   - No answer that is an error changes a row. "Not found" in particular decides nothing: a block is final or
+//     orphaned only when parent roots lead from the finalised block to it, or past it.
+//   - A head beyond the clock and a finality that the head's epoch does not allow are refused and counted. What is
+//     settled never passes a finalised block that lies on the chain.
+//   - Nothing is stored before the node has said again that it is of the database's network, whenever a head does not
+//     join what is tracked and whenever something is recorded. Another network is waited out.
+//   - What was skipped is come back to. Where a chain leaves what is stored, the whole span back to a stored block is
+//     asked for anew, however long; a gap that cannot be filled is tried for ever, with pauses up to an hour.
 package follow
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -26,6 +38,8 @@ import (
 type Node interface {
 	reward.Source
 	Finality(ctx context.Context) (beacon.Finality, error)
+	// Verify asks again whether the node is of the network that it was of at first; Conflict if it is not.
+	Verify(ctx context.Context) error
 	Subscribe(ctx context.Context, topics []string, silence time.Duration, handle func(beacon.Event))
 }
 
@@ -38,8 +52,13 @@ type Options struct {
 	// HealPause is the time between looks for gaps when there was nothing to do. Default: a slot.
 	HealPause time.Duration
 	// Poll is the time between looks at the head without an event. Default: a slot.
-	Poll   time.Duration
-	Now    func() time.Time
+	Poll time.Duration
+	// Tolerance is how many slots the database may be behind the clock while Ready is nil. Default: 64, two epochs of
+	// mainnet.
+	Tolerance uint64
+	Now       func() time.Time // measures durations
+	// Clock is what tells the present slot; a simulated network has its own. Default: Now.
+	Clock  func() time.Time
 	Logger *slog.Logger
 	// Metrics, if not nil, counts what happens.
 	Metrics *Metrics
@@ -52,28 +71,35 @@ type Follower struct {
 	o       Options
 	log     *slog.Logger
 	network *blockprint.Network
+	health  health
 
 	wake    chan struct{} // something happened at the head
 	healNow chan struct{}
 
-	mu        sync.Mutex
-	heard     time.Time // when the oldest unhandled event came
-	finalized blockprint.Slot
-	finalRoot blockprint.Root
-	chain     []store.BlockID // the tracked canonical chain, oldest first; written by the head loop only
+	mu    sync.Mutex
+	heard time.Time // when the oldest unhandled event came
+	final finalized
+	// distrust: the chain has left what was final, so final blocks of the database prove nothing any more.
+	distrust bool
+	// seam, if not zero, is a block of the head's chain whose ancestors may not join what is stored.
+	seam store.BlockID
 
 	// Of the head loop only:
-	tracker *reward.Tracker
-	pending Batch // learnt but not recorded yet
+	tracker  *reward.Tracker
+	chain    []store.BlockID // the tracked canonical chain, oldest first
+	pending  Batch           // learnt but not recorded yet
+	verified bool            // the node's network has been asked for since pending was filled
+	anew     bool            // pending holds a chain that does not join the one before
+	pruned   blockprint.Epoch
+	refused  blockprint.Checkpoint // the last finality that made no sense
 	// Of the heal loop only:
 	history  *reward.HeadRegistry
-	hopeless map[blockprint.Interval]failures
-}
-
-// failures are those of one piece of a gap.
-type failures struct {
-	tries    int
-	noBlocks bool // the node does not have the blocks, rather than giving nonsense
+	hopeless map[blockprint.Interval]*hopeless
+	links    map[blockprint.Root]link   // blocks that are not stored, as the node told them
+	unknown  map[blockprint.Root]*retry // and those that it did not tell
+	asked    int                        // how many were asked for at this look
+	low      blockprint.Slot            // blocks before it are settled, or were tried
+	lookBack retry                      // when they are looked at again
 }
 
 // New returns a follower.
@@ -81,22 +107,32 @@ func New(node Node, to Recorder, o Options) *Follower {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Clock == nil {
+		o.Clock = o.Now
+	}
+	if o.Tolerance == 0 {
+		o.Tolerance = 64
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	return &Follower{
+	f := &Follower{
 		node: node, to: to, o: o, log: o.Logger, wake: make(chan struct{}, 1), healNow: make(chan struct{}, 1),
-		history: &reward.HeadRegistry{Source: node}, hopeless: map[blockprint.Interval]failures{},
+		hopeless: map[blockprint.Interval]*hopeless{}, links: map[blockprint.Root]link{}, unknown: map[blockprint.Root]*retry{},
 	}
+	f.forgetHistory()
+	return f
 }
 
 // Run follows until ctx ends, whose error it then returns. Trouble with the node or the database is logged and
-// outlived; only what cannot get better ends it: a database of another network.
+// outlived; only what cannot get better ends it: a database of another network, or a beginning of history that the
+// chain has not reached.
 func (f *Follower) Run(ctx context.Context) error {
 	if err := f.start(ctx); err != nil {
+		f.health.fail(err)
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -106,9 +142,11 @@ func (f *Follower) Run(ctx context.Context) error {
 		f.node.Subscribe(ctx, beacon.Topics, 2*time.Duration(f.network.SlotsPerEpoch)*f.network.SlotDuration+time.Minute, f.handle)
 	})
 	wg.Go(func() { f.healLoop(ctx) })
+	wg.Go(func() { f.watchLoop(ctx) })
 	f.headLoop(ctx)
 	cancel()
 	wg.Wait()
+	f.log.Info("stops following", f.standing()...)
 	return ctx.Err()
 }
 
@@ -134,6 +172,7 @@ func (f *Follower) start(ctx context.Context) error {
 		return err
 	}
 	f.tracker, err = reward.NewTracker(ctx, f.node, f.log)
+	f.health.start(f.network, f.o.Clock())
 	return err
 }
 
@@ -150,13 +189,14 @@ func (f *Follower) warnOfForks() {
 	}
 }
 
-// insist repeats what may work later, with growing pauses.
+// insist repeats what may work later, with growing pauses. Before genesis is known, nodes say "not found".
 func (f *Follower) insist(ctx context.Context, what string, try func() error) error {
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
 		err := try()
-		if err == nil || blockprint.CodeOf(err) != blockprint.Unavailable || ctx.Err() != nil {
+		if code := blockprint.CodeOf(err); err == nil || code != blockprint.Unavailable && code != blockprint.NotFound || ctx.Err() != nil {
 			return err
 		}
+		f.health.fail(err)
 		f.log.Warn("cannot "+what+" yet", "error", err)
 		if !sleep(ctx, pause) {
 			return ctx.Err()
@@ -169,16 +209,26 @@ func (f *Follower) setFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.health.stored(st.Covered)
+	present := f.network.SlotAt(f.o.Clock())
 	fresh := st.Empty && st.Floor == 0 && st.Covered == 0
 	switch {
 	case f.o.Since != nil && (fresh || f.o.Extend && *f.o.Since < st.Floor):
+		if *f.o.Since > present {
+			return blockprint.Errorf(blockprint.Invalid, "history cannot begin at slot %d: the present slot of %s is %d", *f.o.Since, f.network.ConfigName, present)
+		}
 		return f.to.SetFloor(ctx, *f.o.Since)
 	case f.o.Since == nil && fresh:
 		finality, err := f.node.Finality(ctx)
 		if err != nil {
 			return err
 		}
+		if e := finality.Finalized.Epoch; e > f.network.EpochOf(present) {
+			return blockprint.Errorf(blockprint.Unavailable, "the node says that epoch %d is finalised, but the present one is %d", e, f.network.EpochOf(present))
+		}
 		return f.to.SetFloor(ctx, f.network.StartOf(finality.Finalized.Epoch))
+	case st.Floor > present:
+		f.log.Warn("the database's history begins in the future: lower it with --since and --extend", "history_start", st.Floor, "present_slot", present)
 	}
 	return nil
 }
@@ -192,6 +242,57 @@ func (f *Follower) handle(e beacon.Event) {
 	}
 	f.mu.Unlock()
 	signal(f.wake)
+}
+
+// guarded does a step of a loop. A panic in it is a fault of this program, which must not end the rest of it: it is
+// logged with its stack and counted, and reset forgets what may be spoiled.
+func (f *Follower) guarded(what string, reset func(), step func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.o.Metrics.Panics.Inc()
+			f.log.Error("a fault of this program, please report it; following goes on", "while", what, "panic", r, "stack", string(debug.Stack()))
+			reset()
+			err = blockprint.Errorf(blockprint.Internal, "%s: %v", what, r)
+		}
+	}()
+	return step()
+}
+
+// record puts a batch into the database. One that the database will never take, since it contradicts what is stored
+// or makes no sense, is an error of code Invalid: it has to be given up.
+func (f *Follower) record(ctx context.Context, b Batch) error {
+	err := f.to.Record(ctx, b)
+	switch blockprint.CodeOf(err) {
+	case blockprint.Conflict, blockprint.Invalid, blockprint.TooLarge:
+		f.o.Metrics.Refused.WithLabelValues("batch").Inc()
+		return blockprint.Errorf(blockprint.Invalid, "the database refuses what the node gave: %w", err)
+	}
+	if ctx.Err() == nil {
+		f.health.wrote(err, f.o.Clock())
+	}
+	return err
+}
+
+// status asks for the state of the database.
+func (f *Follower) status(ctx context.Context) (store.Status, error) {
+	st, err := f.to.Status(ctx)
+	if err != nil && ctx.Err() == nil {
+		f.health.wrote(err, f.o.Clock())
+	}
+	return st, err
+}
+
+// retry says when something that failed is tried again: after pauses that grow to an hour.
+type retry struct {
+	tries int
+	next  time.Time
+}
+
+const longestPause = time.Hour
+
+func (r *retry) failed(now time.Time, first time.Duration) {
+	r.next = now.Add(min(first<<min(r.tries, 20), longestPause))
+	r.tries++
 }
 
 func signal(ch chan struct{}) {
@@ -211,192 +312,3 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
-
-// headLoop follows the head, woken by events or, when they fail, by the clock.
-func (f *Follower) headLoop(ctx context.Context) {
-	poll := time.NewTicker(f.o.Poll)
-	defer poll.Stop()
-	failed := false
-	for ctx.Err() == nil {
-		if err := f.advance(ctx); err != nil && ctx.Err() == nil {
-			if !failed {
-				f.log.Warn("cannot follow the head now", "error", err)
-			}
-			failed = true
-			f.o.Metrics.HeadErrors.Inc()
-			if !sleep(ctx, min(f.o.Poll, 2*time.Second)) {
-				return
-			}
-			continue
-		} else if failed && err == nil {
-			failed = false
-			f.log.Info("follows the head again")
-		}
-		select {
-		case <-ctx.Done():
-		case <-f.wake:
-		case <-poll.C:
-		}
-	}
-}
-
-// advance brings the database to the node's head.
-func (f *Follower) advance(ctx context.Context) error {
-	f.mu.Lock()
-	heard := f.heard
-	f.heard = time.Time{}
-	f.mu.Unlock()
-	if err := f.flush(ctx); err != nil {
-		return err
-	}
-	head, err := f.node.Header(ctx, beacon.Head)
-	if err != nil {
-		return err
-	}
-	if head.Slot == 0 {
-		return nil
-	}
-	if len(f.chain) == 0 || f.chain[len(f.chain)-1].Root != head.Root {
-		if err := f.reach(ctx, head.Root); err != nil {
-			return err
-		}
-		if err := f.flush(ctx); err != nil {
-			return err
-		}
-		if !heard.IsZero() {
-			f.o.Metrics.HeadLatency.Observe(f.o.Now().Sub(heard).Seconds())
-		}
-		f.o.Metrics.HeadSlot.Set(float64(head.Slot))
-	}
-	return f.noteFinality(ctx)
-}
-
-// reach tracks a new head and keeps what was learnt in f.pending.
-func (f *Follower) reach(ctx context.Context, root blockprint.Root) error {
-	rated, err := f.tracker.Reach(ctx, root)
-	for _, r := range rated {
-		if r.Reward != nil {
-			f.pending.Rewards = append(f.pending.Rewards, r.Reward)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	f.extend(root)
-	// When the database is away for long, the oldest go; they are a gap that will be healed.
-	const most = 4096
-	if extra := len(f.pending.Rewards) - most; extra > 0 {
-		f.pending.Rewards = f.pending.Rewards[extra:]
-	}
-	return nil
-}
-
-// extend makes root the end of f.chain and puts the piece from the fork point to it into f.pending.
-func (f *Follower) extend(root blockprint.Root) {
-	place := make(map[blockprint.Root]int, len(f.chain))
-	for i, id := range f.chain {
-		place[id.Root] = i
-	}
-	var piece []store.BlockID // newest first
-	keep := 0                 // blocks of the old chain that stay
-	for r := root; ; {
-		if i, ok := place[r]; ok {
-			keep = i + 1
-			break
-		}
-		parent, slot, ok := f.tracker.Parent(r)
-		if !ok || parent.IsZero() { // the anchor before the first tracked block
-			break
-		}
-		piece = append(piece, store.BlockID{Slot: slot, Root: r})
-		r = parent
-	}
-	if len(piece) == 0 {
-		return
-	}
-	if depth := len(f.chain) - keep; depth > 0 && keep > 0 {
-		f.o.Metrics.Reorgs.Inc()
-		f.log.Info("reorganisation", "depth", depth, "from_slot", f.chain[keep-1].Slot, "new_head", root.Short())
-	}
-	start := piece[len(piece)-1].Slot
-	if keep > 0 {
-		start = f.chain[keep-1].Slot + 1
-	}
-	f.mu.Lock()
-	f.chain = f.chain[:keep]
-	for i := len(piece) - 1; i >= 0; i-- {
-		f.chain = append(f.chain, piece[i])
-	}
-	f.mu.Unlock()
-	// Orphans may lie at slots after the new head too.
-	end := piece[0].Slot
-	for _, b := range f.pending.Chains {
-		end = max(end, b.Slots.End)
-	}
-	f.pending.Chains = append(f.pending.Chains, store.Chain{
-		Slots:  blockprint.Interval{Start: start, End: max(end, f.newest(place))},
-		Blocks: append([]store.BlockID(nil), f.chain[keep:]...),
-	})
-}
-
-// newest returns the slot of the newest block that was on the chain before.
-func (f *Follower) newest(place map[blockprint.Root]int) (slot blockprint.Slot) {
-	for root := range place {
-		if _, s, ok := f.tracker.Parent(root); ok {
-			slot = max(slot, s)
-		}
-	}
-	return slot
-}
-
-// flush records what is pending. If it fails, it stays pending.
-func (f *Follower) flush(ctx context.Context) error {
-	if len(f.pending.Rewards) == 0 && len(f.pending.Chains) == 0 {
-		return nil
-	}
-	if err := f.to.Record(ctx, f.pending); err != nil {
-		if blockprint.CodeOf(err) == blockprint.Conflict {
-			f.pending = Batch{} // it would be refused for ever; the healer asks the node again
-		}
-		return err
-	}
-	f.o.Metrics.Blocks.WithLabelValues("head").Add(float64(len(f.pending.Rewards)))
-	f.pending = Batch{}
-	return nil
-}
-
-// noteFinality settles what became final, and forgets what can no longer be reorganised.
-func (f *Follower) noteFinality(ctx context.Context) error {
-	finality, err := f.node.Finality(ctx)
-	if err != nil {
-		return err
-	}
-	slot := f.network.StartOf(finality.Finalized.Epoch)
-	f.mu.Lock()
-	news := slot > f.finalized
-	f.finalized, f.finalRoot = slot, finality.Finalized.Root
-	f.mu.Unlock()
-	if !news || len(f.chain) == 0 {
-		return nil
-	}
-	f.o.Metrics.FinalizedSlot.Set(float64(slot))
-	signal(f.healNow)
-	// Far behind finality nothing is kept for reorganisations either.
-	const longest = 32
-	keep := slot
-	if head := f.chain[len(f.chain)-1].Slot; head > blockprint.Slot(longest*f.network.SlotsPerEpoch) {
-		keep = max(keep, head-blockprint.Slot(longest*f.network.SlotsPerEpoch))
-	}
-	if back := blockprint.Slot(2 * f.network.SlotsPerEpoch); keep > back {
-		f.tracker.Prune(keep - back)
-		f.mu.Lock()
-		for len(f.chain) > 1 && f.chain[0].Slot < keep-back {
-			f.chain = f.chain[1:]
-		}
-		f.mu.Unlock()
-	}
-	return nil
-}
-
-// errStopped ends work because the context ended.
-var errStopped = errors.New("stopped")

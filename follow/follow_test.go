@@ -105,7 +105,7 @@ func (b *bench) follow(since blockprint.Slot) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	f := follow.New(c, local, follow.Options{Since: &since, HealPause: 20 * time.Millisecond, Poll: 200 * time.Millisecond})
+	f := follow.New(c, local, follow.Options{Since: &since, HealPause: 20 * time.Millisecond, Poll: 200 * time.Millisecond, Clock: b.world.Clock})
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 	b.store = s

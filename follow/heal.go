@@ -16,26 +16,32 @@ const (
 	chunkSlots = 2048
 	// flushSlots is how much of a piece is recorded at once; what is recorded is never asked for again.
 	flushSlots = 128
-	// patience is how often a piece is tried that the node says it has no blocks for.
-	patience = 6
+	// probePause is how many slots lie between two questions whether the node has more history than it had.
+	probePause = 5
 )
+
+// hopeless is a piece of a gap that could not be filled.
+type hopeless struct {
+	retry
+	noBlocks bool      // the node does not have the blocks, rather than giving nonsense
+	had      bool      // it had an older block all the same, so that having one is no news
+	probed   time.Time // when it was last asked for one
+}
 
 // healLoop fills gaps and settles what is final.
 func (f *Follower) healLoop(ctx context.Context) {
-	failures := 0
+	var t trouble
 	for ctx.Err() == nil {
-		err := f.heal(ctx)
-		if err == nil {
-			err = f.settle(ctx)
-		}
+		err := f.guarded("healing", f.forgetHistory, func() error { return f.heal(ctx) })
+		// What cannot be healed must not keep the rest from being settled.
+		err = errors.Join(err, f.guarded("settling", func() { clear(f.links) }, func() error { return f.settle(ctx) }))
 		pause := f.o.HealPause
 		if err != nil && ctx.Err() == nil {
-			failures++
 			f.o.Metrics.HealErrors.Inc()
-			f.log.Warn("cannot heal now", "error", err, "failures", failures)
-			pause = min(pause<<min(failures, 8), 10*time.Minute)
+			t.note(f.log, "cannot heal now", err, f.o.Now())
+			pause = min(pause<<min(t.failures, 8), 10*time.Minute)
 		} else {
-			failures = 0
+			t = trouble{}
 		}
 		select {
 		case <-ctx.Done():
@@ -45,30 +51,55 @@ func (f *Follower) healLoop(ctx context.Context) {
 	}
 }
 
+// forgetHistory drops what was learnt of the node for healing.
+func (f *Follower) forgetHistory() {
+	f.history = &reward.HeadRegistry{Source: careful{f.node}}
+	clear(f.hopeless)
+}
+
+// careful is a node whose blocks are read on goroutines that a walk starts: a panic there would end the program.
+type careful struct{ Node }
+
+func (c careful) Block(ctx context.Context, id beacon.ID) (b *beacon.Block, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = blockprint.Errorf(blockprint.Internal, "reading block %s: %v", id, r)
+		}
+	}()
+	return c.Node.Block(ctx, id)
+}
+
 // heal fills every gap between the start of history and the newest covered slot once, newest first: what users
 // look at is mostly the present.
 func (f *Follower) heal(ctx context.Context) error {
-	st, err := f.to.Status(ctx)
+	st, err := f.status(ctx)
 	if err != nil {
 		return err
 	}
-	if st.Empty {
+	if st.Empty || st.Covered < st.Floor {
 		return nil // the head loop makes the beginning
 	}
-	gaps, err := f.to.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: max(st.Floor, st.Covered)})
+	f.mu.Lock()
+	seam := f.seam
+	f.seam = store.BlockID{}
+	f.mu.Unlock()
+	failure := f.rejoin(ctx, seam)
+	if blockprint.CodeOf(failure) == blockprint.Unavailable && failure != nil {
+		f.mu.Lock()
+		if f.seam.Root.IsZero() {
+			f.seam = seam
+		}
+		f.mu.Unlock()
+	}
+	gaps, err := f.to.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: st.Covered})
 	if err != nil {
 		return err
 	}
-	missing := uint64(0)
-	for _, g := range gaps {
-		missing += g.Len()
-	}
-	f.o.Metrics.MissingSlots.Set(float64(missing))
-	var failure error
+	f.noteGaps(gaps)
 	for i := len(gaps) - 1; i >= 0; i-- {
 		chunks := gaps[i].Chunks(chunkSlots)
 		for j := len(chunks) - 1; j >= 0; j-- {
-			if h := f.hopeless[chunks[j]]; h.tries >= patience {
+			if h := f.hopeless[chunks[j]]; h != nil && !f.tryAgain(ctx, chunks[j], h) {
 				if h.noBlocks {
 					break // the node's history begins later
 				}
@@ -78,29 +109,101 @@ func (f *Follower) heal(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			failure = errors.Join(failure, err)
-			if blockprint.CodeOf(err) == blockprint.NotFound && err != nil {
+			if blockprint.CodeOf(err) == blockprint.Conflict {
+				return err
+			}
+			if h := f.hopeless[chunks[j]]; h != nil && h.noBlocks {
 				break // what is older is missing too
 			}
+			failure = errors.Join(failure, err)
 		}
 	}
 	return failure
 }
 
-// healChunk walks one piece of a gap, and gives up on it after some tries that failed for want of blocks or sense.
+// noteGaps tells how much is missing, and forgets pieces that are missing no more.
+func (f *Follower) noteGaps(gaps blockprint.Intervals) {
+	missing, lacking := uint64(0), uint64(0)
+	still := map[blockprint.Interval]*hopeless{}
+	for _, g := range gaps {
+		missing += g.Len()
+		without := uint64(0) // where the node lacks a piece it lacks what is older, too
+		for _, c := range g.Chunks(chunkSlots) {
+			if h := f.hopeless[c]; h != nil {
+				still[c] = h
+				if h.noBlocks {
+					without = uint64(c.End-g.Start) + 1
+				}
+			}
+		}
+		lacking += without
+	}
+	f.hopeless = still
+	f.o.Metrics.MissingSlots.Set(float64(missing))
+	f.o.Metrics.UnavailableSlots.Set(float64(lacking))
+	f.health.mu.Lock()
+	before := f.health.missing
+	f.health.missing = missing
+	f.health.mu.Unlock()
+	if before > 0 && missing == 0 {
+		f.log.Info("history is complete", f.standing()...)
+	}
+}
+
+// tryAgain tells whether it is time to try a hopeless piece again: its pause is over, or the node now has blocks that
+// it did not have, as after a restart with another database, or when it fills its own history. In the latter case
+// everything is tried again.
+func (f *Follower) tryAgain(ctx context.Context, slots blockprint.Interval, h *hopeless) bool {
+	now := f.o.Now()
+	if !now.Before(h.next) {
+		return true
+	}
+	if h.had || now.Sub(h.probed) < probePause*f.network.SlotDuration {
+		return false
+	}
+	h.probed = now
+	if !f.hasNewest(ctx, slots) {
+		return false
+	}
+	f.log.Info("the node has blocks now that it did not have", "slots", slots.String())
+	clear(f.hopeless)
+	return true
+}
+
+// hasNewest tells whether the node has one of the newest blocks of a piece.
+func (f *Follower) hasNewest(ctx context.Context, slots blockprint.Interval) bool {
+	const enough = 8 // so many slots are hardly ever all empty
+	for back := range blockprint.Slot(min(enough, slots.Len())) {
+		if _, err := f.node.Block(ctx, beacon.AtSlot(slots.End-back)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// healChunk walks one piece of a gap. One that fails for want of blocks or sense is hopeless for a while, which is no
+// error: the rest of history must not wait for it.
 func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) error {
 	err := f.walkChunk(ctx, slots)
-	if code := blockprint.CodeOf(err); err == nil || code != blockprint.NotFound && code != blockprint.Invalid {
+	if err == nil {
+		delete(f.hopeless, slots)
+		return nil
+	}
+	code := blockprint.CodeOf(err)
+	if code != blockprint.NotFound && code != blockprint.Invalid || ctx.Err() != nil {
 		return err
 	}
 	h := f.hopeless[slots]
-	h.tries, h.noBlocks = h.tries+1, blockprint.CodeOf(err) == blockprint.NotFound
-	f.hopeless[slots] = h
-	if h.tries < patience {
-		return err
+	if h == nil {
+		h = &hopeless{}
+		f.hopeless[slots] = h
 	}
-	f.o.Metrics.GivenUp.Inc()
-	f.log.Error("gives up on a gap until the next start", "slots", slots.String(), "error", err)
+	h.noBlocks, h.had, h.probed = code == blockprint.NotFound, f.hasNewest(ctx, slots), f.o.Now()
+	h.failed(f.o.Now(), f.o.HealPause)
+	f.o.Metrics.HealErrors.Inc()
+	if h.tries == 3 {
+		f.log.Warn("cannot fill a gap now; it is tried again and again, with growing pauses", "slots", slots.String(), "error", err)
+	}
 	return nil
 }
 
@@ -109,14 +212,20 @@ func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) err
 func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) error {
 	f.log.Info("healing", "slots", slots.String())
 	began := f.o.Now()
+	if err := f.verifyHistory(ctx); err != nil {
+		return err
+	}
 	source, err := f.history.SourceFor(ctx, slots)
 	if err != nil {
 		return err
 	}
 	c := &chunk{f: f, ctx: ctx, next: slots.Start}
-	err = reward.Walk(ctx, source, f.log, slots, reward.Walker{Block: c.block, Empty: c.empty})
-	if err == nil || blockprint.CodeOf(err) != blockprint.Conflict {
-		err = errors.Join(err, c.flush()) // what was found before a failure counts too
+	err = errors.Join(reward.Walk(ctx, source, f.log, slots, reward.Walker{Block: c.block, Empty: c.empty}), c.flush()) // what was found before a failure counts too
+	if c.blocks > 0 {
+		f.low = min(f.low, slots.Start)
+		if after := errors.Join(f.rejoin(ctx, c.first), f.settle(ctx)); err == nil {
+			err = after
+		}
 	}
 	if err == nil {
 		f.log.Info("healed", "slots", slots.String(), "blocks", c.blocks, "took", f.o.Now().Sub(began).Round(time.Millisecond))
@@ -131,6 +240,16 @@ func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) err
 	return err
 }
 
+// verifyHistory asks the node again for its network. If it is another one, what was learnt for healing is dropped.
+func (f *Follower) verifyHistory(ctx context.Context) error {
+	err := f.node.Verify(ctx)
+	if blockprint.CodeOf(err) == blockprint.Conflict {
+		f.o.Metrics.OtherNetwork.Inc()
+		f.forgetHistory()
+	}
+	return err
+}
+
 // chunk collects what a walk finds and records it piece by piece.
 type chunk struct {
 	f      *Follower
@@ -139,16 +258,16 @@ type chunk struct {
 	upto   blockprint.Slot // slot after the last one that was told
 	batch  Batch
 	ids    []store.BlockID
-	blocks int
+	first  store.BlockID
+	blocks int // recorded
 }
 
 func (c *chunk) block(r reward.Rated) error {
 	if r.Reward == nil {
-		return errStopped // a block of the range is never one of the warm-up
+		return blockprint.Errorf(blockprint.Internal, "%s was to be healed, but it has no reward", r.Block)
 	}
 	c.batch.Rewards = append(c.batch.Rewards, r.Reward)
 	c.ids = append(c.ids, store.BlockID{Slot: r.Block.Slot, Root: r.Block.Root})
-	c.blocks++
 	return c.told(r.Block.Slot)
 }
 
@@ -164,91 +283,27 @@ func (c *chunk) told(slot blockprint.Slot) error {
 	return nil
 }
 
+// flush records what was found, when the node has said again that it is of our network. Whether it is final is for
+// settle to prove.
 func (c *chunk) flush() error {
 	if c.upto <= c.next {
 		return nil
 	}
-	slots := blockprint.Interval{Start: c.next, End: c.upto - 1}
-	c.f.mu.Lock()
-	final := slots.End <= c.f.finalized
-	c.f.mu.Unlock()
-	c.batch.Chains = []store.Chain{{Slots: slots, Blocks: c.ids, Final: final}}
-	c.batch.Covered = []blockprint.Interval{slots}
-	if err := c.f.to.Record(c.ctx, c.batch); err != nil {
+	if err := c.f.verifyHistory(c.ctx); err != nil {
 		return err
 	}
-	c.f.o.Metrics.Blocks.WithLabelValues("healed").Add(float64(len(c.batch.Rewards)))
+	slots := blockprint.Interval{Start: c.next, End: c.upto - 1}
+	c.batch.Chains = []store.Chain{{Slots: slots, Blocks: c.ids}}
+	c.batch.Covered = []blockprint.Interval{slots}
+	if err := c.f.record(c.ctx, c.batch); err != nil {
+		return err
+	}
+	if c.blocks == 0 && len(c.ids) > 0 {
+		c.first = c.ids[0]
+	}
+	c.blocks += len(c.ids)
+	c.f.health.count(len(c.ids))
+	c.f.o.Metrics.Blocks.WithLabelValues("healed").Add(float64(len(c.ids)))
 	c.next, c.batch, c.ids = c.upto, Batch{}, nil
 	return nil
-}
-
-// settle decides, for every block up to the finalised slot, whether it is on the chain, and moves the mark of what
-// is settled up to the first gap.
-func (f *Follower) settle(ctx context.Context) error {
-	f.mu.Lock()
-	final := f.finalized
-	f.mu.Unlock()
-	st, err := f.to.Status(ctx)
-	if err != nil || final == 0 {
-		return err
-	}
-	from := max(st.Finalized+1, st.Floor)
-	if from > final {
-		return nil
-	}
-	span := blockprint.Interval{Start: from, End: final}
-	ids, err := f.to.Undecided(ctx, span)
-	if err != nil {
-		return err
-	}
-	gaps, err := f.to.Gaps(ctx, span)
-	if err != nil {
-		return err
-	}
-	end := final
-	if len(gaps) > 0 {
-		end = gaps[0].Start - 1
-	}
-	b := Batch{}
-	if end >= from {
-		b.Finalized = &end
-	}
-	canonical, first := f.finalChain(final)
-	for i := 0; i < len(ids); {
-		slot := ids[i].Slot
-		for ; i < len(ids) && ids[i].Slot == slot; i++ {
-		}
-		chain := store.Chain{Slots: blockprint.Interval{Start: slot, End: slot}, Final: true}
-		root, known := canonical[slot]
-		if slot < first {
-			h, err := f.node.Header(ctx, beacon.AtSlot(slot))
-			if err != nil && blockprint.CodeOf(err) != blockprint.NotFound {
-				return err
-			}
-			root, known = h.Root, err == nil
-		}
-		if known {
-			chain.Blocks = []store.BlockID{{Slot: slot, Root: root}}
-		}
-		b.Chains = append(b.Chains, chain)
-	}
-	if b.Finalized == nil && len(b.Chains) == 0 {
-		return nil
-	}
-	return f.to.Record(ctx, b)
-}
-
-// finalChain returns the roots of the tracked chain by slot, from slot first on, if it holds the finalised block;
-// else first is past every slot and the node must be asked.
-func (f *Follower) finalChain(final blockprint.Slot) (roots map[blockprint.Slot]blockprint.Root, first blockprint.Slot) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	roots, first = map[blockprint.Slot]blockprint.Root{}, final+1
-	for _, id := range f.chain {
-		roots[id.Slot] = id.Root
-		if id.Root == f.finalRoot {
-			first = f.chain[0].Slot
-		}
-	}
-	return roots, first
 }

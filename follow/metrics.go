@@ -4,46 +4,74 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics count what a follower does.
 type Metrics struct {
-	Events        *prometheus.CounterVec
-	Blocks        *prometheus.CounterVec
-	Reorgs        prometheus.Counter
-	HeadErrors    prometheus.Counter
-	HealErrors    prometheus.Counter
-	GivenUp       prometheus.Counter
-	HeadSlot      prometheus.Gauge
-	FinalizedSlot prometheus.Gauge
-	MissingSlots  prometheus.Gauge
-	UnknownFork   prometheus.Gauge
-	HeadLatency   prometheus.Histogram
+	Events           *prometheus.CounterVec
+	Blocks           *prometheus.CounterVec
+	Refused          *prometheus.CounterVec
+	Reorgs           prometheus.Counter
+	FinalReorgs      prometheus.Counter
+	HeadErrors       prometheus.Counter
+	HealErrors       prometheus.Counter
+	OtherNetwork     prometheus.Counter
+	Panics           prometheus.Counter
+	HeadSlot         prometheus.Gauge
+	FinalizedSlot    prometheus.Gauge
+	MissingSlots     prometheus.Gauge
+	UnavailableSlots prometheus.Gauge
+	UnsettledBlocks  prometheus.Gauge
+	UnknownFork      prometheus.Gauge
+	SlotsBehind      prometheus.Gauge
+	LastAnswer       prometheus.Gauge
+	LastWrite        prometheus.Gauge
+	Ready            prometheus.Gauge
+	HeadLatency      prometheus.Histogram
 }
 
 // NewMetrics registers the metrics with r, or keeps them to itself if r is nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	const ns = "blockprint_follow"
+	var all []prometheus.Collector
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help})
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help})
+		all = append(all, c)
+		return c
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help}, []string{label})
+		all = append(all, c)
+		return c
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: name, Help: help})
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: name, Help: help})
+		all = append(all, g)
+		return g
 	}
 	m := &Metrics{
-		Events:        prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "events_total", Help: "Events of the node by topic."}, []string{"topic"}),
-		Blocks:        prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Blocks recorded, at the head or by healing."}, []string{"by"}),
-		Reorgs:        counter("reorgs_total", "Reorganisations of the chain."),
-		HeadErrors:    counter("head_errors_total", "Failed tries to follow the head."),
-		HealErrors:    counter("heal_errors_total", "Failed tries to heal."),
-		GivenUp:       counter("gaps_given_up_total", "Gaps that the node has no blocks for."),
-		HeadSlot:      gauge("head_slot", "Slot of the newest head that was recorded."),
-		FinalizedSlot: gauge("finalized_slot", "Newest slot that the node calls final."),
-		MissingSlots:  gauge("missing_slots", "Slots of history that are not covered."),
-		UnknownFork:   gauge("unknown_fork_time_seconds", "When the network begins a fork that this version cannot follow, in seconds since 1970; 0 if none is scheduled."),
+		Events:           counters("events_total", "Events of the node by topic.", "topic"),
+		Blocks:           counters("blocks_total", "Blocks recorded, at the head or by healing.", "by"),
+		Refused:          counters("refused_total", "What made no sense and was refused: a head beyond the clock, a finality, a batch that contradicts the database.", "what"),
+		Reorgs:           counter("reorgs_total", "Reorganizations of the chain."),
+		FinalReorgs:      counter("final_reorgs_total", "Reorganizations that left what was final."),
+		HeadErrors:       counter("head_errors_total", "Failed tries to follow the head."),
+		HealErrors:       counter("heal_errors_total", "Failed tries to heal."),
+		OtherNetwork:     counter("other_network_total", "Times that the node turned out to be of another network."),
+		Panics:           counter("panics_total", "Faults of this program that were outlived."),
+		HeadSlot:         gauge("head_slot", "Slot of the newest head that was recorded."),
+		FinalizedSlot:    gauge("finalized_slot", "Newest slot that the node calls final."),
+		MissingSlots:     gauge("missing_slots", "Slots of history that are not covered."),
+		UnavailableSlots: gauge("unavailable_slots", "Missing slots that the node gives no blocks for; they are asked for again, with pauses up to an hour."),
+		UnsettledBlocks:  gauge("unsettled_blocks", "Blocks of final slots of which it cannot be proven yet whether they are on the chain."),
+		UnknownFork:      gauge("unknown_fork_time_seconds", "When the network begins a fork that this version cannot follow, in seconds since 1970; 0 if none is scheduled."),
+		SlotsBehind:      gauge("slots_behind", "Slots from the newest head that was recorded to the clock."),
+		LastAnswer:       gauge("last_answer_time_seconds", "When the node last told its head, in seconds since 1970."),
+		LastWrite:        gauge("last_write_time_seconds", "When something was last stored, in seconds since 1970; 0 before."),
+		Ready:            gauge("ready", "1 while the database is in step with the chain, else 0; /readyz says why."),
 		HeadLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Name: "head_latency_seconds", Help: "From an event to the stored label, the node's answers included.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.Events, m.Blocks, m.Reorgs, m.HeadErrors, m.HealErrors, m.GivenUp, m.HeadSlot, m.FinalizedSlot, m.MissingSlots, m.UnknownFork, m.HeadLatency)
+		r.MustRegister(append(all, m.HeadLatency)...)
 	}
 	return m
 }

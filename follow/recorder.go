@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"sync"
 
 	"blockprint"
 	"blockprint/classify"
@@ -12,6 +13,7 @@ import (
 type Batch struct {
 	Rewards   []*blockprint.BlockReward
 	Covered   []blockprint.Interval
+	Uncovered []blockprint.Interval
 	Chains    []store.Chain
 	Finalized *blockprint.Slot
 }
@@ -25,6 +27,7 @@ type Recorder interface {
 	Status(ctx context.Context) (store.Status, error)
 	Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error)
 	Undecided(ctx context.Context, i blockprint.Interval) ([]store.BlockID, error)
+	Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error)
 }
 
 // Local labels blocks with a model and keeps them in a store.
@@ -33,7 +36,7 @@ type Local struct {
 	Model   *classify.Model
 	labeler *classify.Labeler
 	onBlock func(store.Block)
-	lock    chan struct{} // one at a time: a labeler has scratch memory
+	mu      sync.Mutex // a labeler has scratch memory
 }
 
 // NewLocal returns a recorder. onBlock, if not nil, is told of every block once it is stored.
@@ -42,19 +45,19 @@ func NewLocal(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules,
 	if err != nil {
 		return nil, err
 	}
-	return &Local{Store: s, Model: m, labeler: l, onBlock: onBlock, lock: make(chan struct{}, 1)}, nil
+	return &Local{Store: s, Model: m, labeler: l, onBlock: onBlock}, nil
 }
 
 // Record implements Recorder.
 func (l *Local) Record(ctx context.Context, b Batch) error {
-	l.lock <- struct{}{}
-	defer func() { <-l.lock }()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	blocks := make([]store.Block, len(b.Rewards))
 	for i, r := range b.Rewards {
 		c, features := l.labeler.Label(r)
 		blocks[i] = store.RewardBlock(r, c, features, l.Model.Name)
 	}
-	if _, err := l.Apply(ctx, store.Batch{Blocks: blocks, Covered: b.Covered, Chains: b.Chains, Finalized: b.Finalized}); err != nil {
+	if _, err := l.Apply(ctx, store.Batch{Blocks: blocks, Covered: b.Covered, Uncovered: b.Uncovered, Chains: b.Chains, Finalized: b.Finalized}); err != nil {
 		return err
 	}
 	if l.onBlock != nil {

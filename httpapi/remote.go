@@ -111,7 +111,7 @@ func (r *Remote) Record(ctx context.Context, b follow.Batch) error {
 		}
 		rewards = reward.AppendJSON(rewards)
 	}
-	return r.post(ctx, "record", wireBatch{append(rewards, ']'), b.Covered, b.Chains, b.Finalized})
+	return r.post(ctx, "record", wireBatch{append(rewards, ']'), b.Covered, b.Uncovered, b.Chains, b.Finalized})
 }
 
 // Status implements follow.Recorder.
@@ -127,4 +127,11 @@ func (r *Remote) Gaps(ctx context.Context, i blockprint.Interval) (gaps blockpri
 // Undecided implements follow.Recorder.
 func (r *Remote) Undecided(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
 	return ids, r.call(ctx, http.MethodGet, fmt.Sprintf("undecided/%d/%d", i.Start, i.End), nil, &ids)
+}
+
+// Ancestors implements follow.Recorder.
+func (r *Remote) Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error) {
+	var a wireAncestors
+	err = r.call(ctx, http.MethodGet, fmt.Sprintf("ancestors/%d/%s/%d", from.Slot, from.Root, down), nil, &a)
+	return a.Blocks, a.Next, err
 }

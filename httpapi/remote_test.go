@@ -67,7 +67,7 @@ func TestRemoteFollower(t *testing.T) {
 	var genesis blockprint.Slot
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	f := follow.New(node, remote, follow.Options{Since: &genesis, HealPause: 20 * time.Millisecond, Poll: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	f := follow.New(node, remote, follow.Options{Since: &genesis, HealPause: 20 * time.Millisecond, Poll: 20 * time.Millisecond, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler)})
 	go func() { done <- f.Run(ctx) }()
 	for range 30 {
 		w.Step()
@@ -109,7 +109,7 @@ func TestOrphanedSideChain(t *testing.T) {
 	var genesis blockprint.Slot
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	f := follow.New(node, remote, follow.Options{Since: &genesis, HealPause: 10 * time.Millisecond, Poll: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	f := follow.New(node, remote, follow.Options{Since: &genesis, HealPause: 10 * time.Millisecond, Poll: 10 * time.Millisecond, Clock: w.Clock, Logger: slog.New(slog.DiscardHandler)})
 	go func() { done <- f.Run(ctx) }()
 	defer func() {
 		cancel()

@@ -40,6 +40,19 @@ func (s *Server) syncRoutes() {
 		ids, err := s.store.Undecided(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
 		return &bodyOf[[]store.BlockID]{append([]store.BlockID{}, ids...)}, err
 	})
+	register(s, op(http.MethodGet, "/sync/store/ancestors/{slot}/{root}/{down}", "A stored block and those before it by their parents' roots, newest first, none before slot down"), func(ctx context.Context, in *struct {
+		Slot uint64 `path:"slot" maximum:"9223372036854775807"`
+		Root string `path:"root" doc:"All zeros: the oldest final block at or after the slot."`
+		Down uint64 `path:"down" maximum:"9223372036854775807"`
+	},
+	) (*bodyOf[wireAncestors], error) {
+		root, err := blockprint.ParseRoot(in.Root)
+		if err != nil {
+			return nil, err
+		}
+		list, next, err := s.store.Ancestors(ctx, store.BlockID{Slot: blockprint.Slot(in.Slot), Root: root}, blockprint.Slot(in.Down))
+		return &bodyOf[wireAncestors]{wireAncestors{append([]store.BlockID{}, list...), next}}, err
+	})
 	register(s, op(http.MethodPost, "/sync/store/record", "Label and store a batch"), func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{}, error) {
 		return nil, s.record(ctx, in.RawBody)
 	})
@@ -49,8 +62,15 @@ func (s *Server) syncRoutes() {
 type wireBatch struct {
 	Rewards   json.RawMessage       `json:"rewards"`
 	Covered   []blockprint.Interval `json:"covered"`
+	Uncovered []blockprint.Interval `json:"uncovered"`
 	Chains    []store.Chain         `json:"chains"`
 	Finalized *blockprint.Slot      `json:"finalized"`
+}
+
+// wireAncestors is what store.Store.Ancestors returns.
+type wireAncestors struct {
+	Blocks []store.BlockID `json:"blocks"`
+	Next   store.BlockID   `json:"next"`
 }
 
 func (s *Server) record(ctx context.Context, body []byte) error {
@@ -61,7 +81,7 @@ func (s *Server) record(ctx context.Context, body []byte) error {
 	if err := json.Unmarshal(body, &w); err != nil {
 		return blockprint.Errorf(blockprint.Invalid, "batch: %w", err)
 	}
-	b := follow.Batch{Covered: w.Covered, Chains: w.Chains, Finalized: w.Finalized}
+	b := follow.Batch{Covered: w.Covered, Uncovered: w.Uncovered, Chains: w.Chains, Finalized: w.Finalized}
 	if len(w.Rewards) > 0 {
 		var err error
 		if b.Rewards, err = readRewards(bytes.NewReader(w.Rewards)); err != nil {

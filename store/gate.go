@@ -85,6 +85,11 @@ func (g *Gate) Batch(b *Batch) error {
 			return err
 		}
 	}
+	for _, i := range b.Uncovered {
+		if err := g.interval("uncovered slots", i); err != nil {
+			return err
+		}
+	}
 	for i := range b.Chains {
 		c := &b.Chains[i]
 		if err := g.interval("piece of the chain", c.Slots); err != nil {

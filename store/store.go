@@ -53,6 +53,9 @@ type Batch struct {
 	// Covered lists slots of which everything is known: their canonical block is stored, before or by this batch,
 	// or they have none.
 	Covered []blockprint.Interval
+	// Uncovered lists slots of which too little is known after all: the chain has left the blocks that covered them.
+	// They are taken out before the rest of the batch is put in.
+	Uncovered []blockprint.Interval
 	// Chains tells pieces of the canonical chain, as far as it is known now.
 	Chains []Chain
 	// Finalized, if not nil, is the newest slot up to which everything is settled: all slots are covered, and it
@@ -162,6 +165,12 @@ type Store interface {
 	Blocks(ctx context.Context, i blockprint.Interval, q Query) iter.Seq2[Block, error]
 	// Undecided returns the blocks of an interval that are neither final nor orphaned, placeholders left out.
 	Undecided(ctx context.Context, i blockprint.Interval) ([]BlockID, error)
+	// Ancestors follows parents by their roots: it returns a stored block and those before it, newest first, none
+	// before slot down, at most MaxAncestors. next is the parent of the last one, of which nothing else is known here;
+	// its root is zero if the last one's parent root is not known. If from is not stored, the list is empty and next
+	// is from. A from without a root means the oldest final block at or after its slot; the list and next's root are
+	// empty if there is none.
+	Ancestors(ctx context.Context, from BlockID, down blockprint.Slot) (list []BlockID, next BlockID, err error)
 	// Block returns one block, or NotFound.
 	Block(ctx context.Context, id BlockID) (Block, error)
 	// ValidatorBlocks returns the blocks of a validator from a slot on, newest last.
@@ -184,6 +193,9 @@ type Label struct {
 	blockprint.Classification
 	Model string
 }
+
+// MaxAncestors is how many blocks Ancestors returns at most.
+const MaxAncestors = 4096
 
 // Query says which blocks, and what of them, to read.
 type Query struct {

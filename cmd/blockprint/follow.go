@@ -192,6 +192,10 @@ func (w *watcher) Undecided(context.Context, blockprint.Interval) ([]store.Block
 	return nil, nil
 }
 
+func (w *watcher) Ancestors(_ context.Context, from store.BlockID, _ blockprint.Slot) ([]store.BlockID, store.BlockID, error) {
+	return nil, from, nil
+}
+
 func (w *watcher) Record(_ context.Context, b follow.Batch) error {
 	for _, r := range b.Rewards {
 		c, _ := w.labeler.Label(r)

@@ -94,7 +94,7 @@ func (c *change) coverBlock(ctx context.Context, b *store.Block) error {
 	if there || b.ParentSlot == 0 || b.ParentSlot <= c.finalized {
 		return nil
 	}
-	return uncover(ctx, c.tx, b.ParentSlot)
+	return uncover(ctx, c.tx, blockprint.Interval{Start: b.ParentSlot, End: b.ParentSlot})
 }
 
 // stored tells whether a block is there, or its placeholder; any of the slot if the root is not known.
@@ -162,23 +162,20 @@ func (c *change) proven(ctx context.Context, i blockprint.Interval) (out blockpr
 	return out, rows.Err()
 }
 
-// uncover takes one slot out of the coverage.
-func uncover(ctx context.Context, tx queryer, slot blockprint.Slot) error {
-	one := blockprint.Interval{Start: slot, End: slot}
-	touched, err := coveredIn(ctx, tx, one)
-	if err != nil || len(touched) == 0 {
+// uncover takes an interval out of the coverage.
+func uncover(ctx context.Context, tx queryer, i blockprint.Interval) error {
+	touched, err := coveredIn(ctx, tx, i)
+	if err != nil {
 		return err
 	}
-	c := touched[0]
-	if _, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE first = ?", clamp(c.Start)); err != nil {
-		return err
-	}
-	for _, part := range []blockprint.Interval{{Start: c.Start, End: slot - 1}, {Start: slot + 1, End: c.End}} {
-		if part.Start > part.End || part.End == ^blockprint.Slot(0) {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(part.Start), clamp(part.End)); err != nil {
+	for _, c := range touched {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE first = ?", clamp(c.Start)); err != nil {
 			return err
+		}
+		for _, part := range (blockprint.Intervals{i}).Gaps(c) {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(part.Start), clamp(part.End)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,281 @@
+package follow
+
+import (
+	"context"
+	"slices"
+	"sort"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/store"
+)
+
+// finalized is what the node calls final.
+type finalized struct {
+	slot  blockprint.Slot // the first one of the finalized epoch
+	block store.BlockID   // the newest block not after it
+}
+
+// noteFinality takes over what the node calls final, if it makes sense.
+func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
+	finality, err := f.node.Finality(ctx)
+	if err != nil {
+		return err
+	}
+	c := finality.Finalized
+	f.mu.Lock()
+	have := f.final
+	f.mu.Unlock()
+	if c.Epoch == 0 || have.block.Root == c.Root && have.slot == f.network.StartOf(c.Epoch) {
+		return nil
+	}
+	if c.Epoch+1 >= f.network.EpochOf(head.Slot) { // the head may have moved since
+		if head, err = f.head(ctx); err != nil {
+			return err
+		}
+	}
+	block, err := f.checkpointBlock(ctx, c, head.Slot)
+	if blockprint.CodeOf(err) == blockprint.Invalid {
+		f.o.Metrics.Refused.WithLabelValues("finality").Inc()
+		if f.refused != c {
+			f.refused = c
+			f.log.Warn("the node's finality makes no sense and is not believed", "epoch", c.Epoch, "error", err)
+		}
+		return nil
+	}
+	if blockprint.CodeOf(err) == blockprint.NotFound && err != nil {
+		return nil // the node may have the block later
+	}
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.final = finalized{slot: f.network.StartOf(c.Epoch), block: block}
+	f.mu.Unlock()
+	f.o.Metrics.FinalizedSlot.Set(float64(f.network.StartOf(c.Epoch)))
+	signal(f.healNow)
+	return nil
+}
+
+// checkpointBlock returns the block of a finalized checkpoint. It is Invalid if the head at a slot cannot have it: an
+// epoch is final when the second one after it begins at the earliest, it never goes back, and its block is the
+// chain's newest one that is not after its first slot.
+func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint, head blockprint.Slot) (id store.BlockID, err error) {
+	nonsense := func(format string, args ...any) error {
+		return blockprint.Errorf(blockprint.Invalid, format, args...)
+	}
+	f.mu.Lock()
+	have := f.final
+	f.mu.Unlock()
+	if epoch := f.network.EpochOf(head); c.Epoch >= epoch || c.Epoch+2 > epoch {
+		return id, nonsense("epoch %d is finalized, but the head is in epoch %d", c.Epoch, epoch)
+	}
+	slot := f.network.StartOf(c.Epoch)
+	if slot < have.slot {
+		return id, nonsense("epoch %d is finalized, but epoch %d was", c.Epoch, f.network.EpochOf(have.slot))
+	}
+	after := sort.Search(len(f.chain), func(i int) bool { return f.chain[i].Slot > slot })
+	if after > 0 {
+		if id = f.chain[after-1]; id.Root != c.Root {
+			return id, nonsense("its block %s is not the chain's newest one up to slot %d, %s", c.Root.Short(), slot, id.Root.Short())
+		}
+		return id, nil
+	}
+	h, err := f.headerOf(ctx, c.Root)
+	if err == nil {
+		err = f.verify(ctx)
+	}
+	if err == nil && h.Slot > slot {
+		err = nonsense("its block is of slot %d, after slot %d", h.Slot, slot)
+	}
+	return store.BlockID{Slot: h.Slot, Root: c.Root}, err
+}
+
+// headerOf asks the node for the header of a block by its root.
+func (f *Follower) headerOf(ctx context.Context, root blockprint.Root) (beacon.Header, error) {
+	h, err := f.node.Header(ctx, beacon.AtRoot(root))
+	if err == nil && h.Root != root {
+		err = blockprint.Errorf(blockprint.Invalid, "asked for the header of block %s, the node gave that of %s", root.Short(), h.Root.Short())
+	}
+	return h, err
+}
+
+// settle decides, for the blocks up to the finalized slot, whether they are on the chain, as far as parent roots lead
+// from the finalized block to them, and moves the mark of what is settled up to the first gap or undecided block.
+// What cannot be decided is looked at again, with growing pauses.
+func (f *Follower) settle(ctx context.Context) error {
+	f.mu.Lock()
+	final := f.final
+	f.mu.Unlock()
+	if final.slot == 0 {
+		return nil
+	}
+	st, err := f.status(ctx)
+	if err != nil {
+		return err
+	}
+	from := max(st.Finalized+1, st.Floor)
+	if !f.o.Now().Before(f.lookBack.next) {
+		f.low = 0
+	}
+	low := min(f.low, from)
+	ids, err := f.to.Undecided(ctx, blockprint.Interval{Start: low, End: final.slot})
+	if err != nil {
+		return err
+	}
+	left, err := f.decide(ctx, ids, final)
+	if err != nil {
+		return err
+	}
+	f.o.Metrics.UnsettledBlocks.Set(float64(len(left)))
+	if low < from && len(left) > 0 {
+		f.lookBack.failed(f.o.Now(), f.o.HealPause)
+	} else if low < from {
+		f.lookBack = retry{next: f.o.Now().Add(longestPause)}
+	}
+	f.low = from
+	if from > final.slot {
+		return nil
+	}
+	gaps, err := f.to.Gaps(ctx, blockprint.Interval{Start: from, End: final.slot})
+	if err != nil {
+		return err
+	}
+	end := final.slot + 1
+	if len(gaps) > 0 {
+		end = gaps[0].Start
+	}
+	for _, id := range left {
+		if id.Slot >= from {
+			end = min(end, id.Slot)
+		}
+	}
+	if end <= from {
+		return nil
+	}
+	end--
+	f.low = end + 1
+	return f.record(ctx, Batch{Finalized: &end})
+}
+
+// decide settles those of some blocks, in order of slot, that it can, and returns the others.
+func (f *Follower) decide(ctx context.Context, ids []store.BlockID, final finalized) (left []store.BlockID, err error) {
+	f.mu.Lock()
+	distrust := f.distrust
+	f.mu.Unlock()
+	f.asked = 0
+	for len(ids) > 0 {
+		first := len(ids) - 1 // of a run of blocks that lie near each other
+		for first > 0 && ids[first].Slot-ids[first-1].Slot <= chunkSlots {
+			first--
+		}
+		from, top := final.block, final.slot
+		if newest := ids[len(ids)-1].Slot; !distrust {
+			// A final block after the run leads to it as well as the finalized one, and is nearer.
+			list, _, err := f.to.Ancestors(ctx, store.BlockID{Slot: newest}, newest)
+			if err != nil {
+				return nil, err
+			}
+			if len(list) > 0 && list[0].Slot <= top {
+				from, top = list[0], list[0].Slot
+			}
+		}
+		reached, err := f.decideDown(ctx, from, top, ids[first].Slot)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids[first:] {
+			if id.Slot < reached {
+				left = append(left, id)
+			}
+		}
+		ids = ids[:first]
+	}
+	return left, nil
+}
+
+// decideDown follows parents from a block that is final down to slot low, and settles the slots that it passes: those
+// from reached to top. Blocks that are not stored are asked for; what they tell counts only when they join stored
+// ones.
+func (f *Follower) decideDown(ctx context.Context, at store.BlockID, top, low blockprint.Slot) (reached blockprint.Slot, err error) {
+	var bridge []store.Chain
+	reached = top + 1
+	for top >= low {
+		list, next, err := f.to.Ancestors(ctx, at, low)
+		if err != nil {
+			return reached, err
+		}
+		if len(list) > 0 {
+			slices.Reverse(list)
+			piece := store.Chain{Slots: blockprint.Interval{Start: next.Slot + 1, End: top}, Blocks: list, Final: true}
+			if err := f.record(ctx, Batch{Chains: append(bridge, piece)}); err != nil {
+				return reached, err
+			}
+			bridge, top, reached, at = nil, next.Slot, next.Slot+1, next
+			if at.Root.IsZero() && top >= low { // imported blocks do not tell their parent's root
+				oldest, err := f.missing(ctx, list[0].Root)
+				if oldest == nil {
+					return reached, err
+				}
+				at.Root = oldest.parent
+			}
+			continue
+		}
+		block, err := f.missing(ctx, at.Root)
+		if block == nil || block.slot != top && block.slot != at.Slot {
+			return reached, err
+		}
+		parent, err := f.missing(ctx, block.parent)
+		if parent == nil || parent.slot >= block.slot {
+			return reached, err
+		}
+		bridge = append(bridge, store.Chain{Slots: blockprint.Interval{Start: parent.slot + 1, End: top}, Blocks: []store.BlockID{at}, Final: true})
+		top, at = parent.slot, store.BlockID{Slot: parent.slot, Root: block.parent}
+	}
+	return reached, nil
+}
+
+// link is what matters of a block that is not stored.
+type link struct {
+	slot   blockprint.Slot
+	parent blockprint.Root
+}
+
+// mostLinks is how many links are remembered, mostAsked how many are asked for at one look.
+const (
+	mostLinks = 1 << 16
+	mostAsked = 512
+)
+
+// missing asks the node for a block that is not stored, by its root, so that the answer proves itself; nil if the node
+// does not tell it now. It is asked again later, with growing pauses.
+func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, error) {
+	if l, ok := f.links[root]; ok {
+		return &l, nil
+	}
+	now := f.o.Now()
+	later := f.unknown[root]
+	if f.asked >= mostAsked || later != nil && now.Before(later.next) {
+		return nil, nil
+	}
+	f.asked++
+	b, err := f.node.Block(ctx, beacon.AtRoot(root))
+	if ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Conflict {
+		return nil, err
+	}
+	if err != nil {
+		f.log.Debug("a block that would settle others is not to be had", "root", root.Short(), "error", err)
+		if later == nil {
+			later = &retry{}
+			f.unknown[root] = later
+		}
+		later.failed(now, f.o.HealPause)
+		return nil, nil
+	}
+	delete(f.unknown, root)
+	if len(f.links) >= mostLinks {
+		clear(f.links)
+	}
+	f.links[root] = link{b.Slot, b.ParentRoot}
+	return &link{b.Slot, b.ParentRoot}, nil
+}

@@ -1,0 +1,50 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"blockprint"
+	"blockprint/store"
+)
+
+// Ancestors implements store.Store.
+func (s *Store) Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error) {
+	if from.Root.IsZero() {
+		var root []byte
+		err := s.cheap.QueryRowContext(ctx, "SELECT slot, root FROM blocks WHERE slot >= ? AND canonical = ? ORDER BY slot LIMIT 1", clamp(from.Slot), int(store.Final)).Scan(&from.Slot, &root)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, from, nil
+		}
+		if err != nil {
+			return nil, next, s.wrap("read", err)
+		}
+		copy(from.Root[:], root)
+	}
+	next = from
+	rows, err := s.cheap.QueryContext(ctx, `WITH RECURSIVE line (slot, root, parent_slot, parent_root) AS (
+			SELECT slot, root, parent_slot, parent_root FROM blocks WHERE slot = ?1 AND root = ?2 AND slot >= ?3
+			UNION ALL
+			SELECT b.slot, b.root, b.parent_slot, b.parent_root FROM line
+			JOIN blocks b ON b.slot = line.parent_slot AND b.root = line.parent_root
+			WHERE b.slot >= ?3 AND b.slot < line.slot
+			LIMIT ?4)
+		SELECT * FROM line`, clamp(from.Slot), from.Root[:], clamp(down), store.MaxAncestors)
+	if err != nil {
+		return nil, next, s.wrap("read", err)
+	}
+	defer func() { err = errors.Join(err, s.wrap("read", rows.Close())) }()
+	for rows.Next() {
+		var id store.BlockID
+		var root, parent []byte
+		next = store.BlockID{}
+		if err := rows.Scan(&id.Slot, &root, &next.Slot, &parent); err != nil {
+			return nil, next, s.wrap("read", err)
+		}
+		copy(id.Root[:], root)
+		copy(next.Root[:], parent)
+		list = append(list, id)
+	}
+	return list, next, s.wrap("read", rows.Err())
+}
