@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"blockprint"
 	"blockprint/classify"
@@ -62,24 +65,10 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 			if err != nil {
 				return err
 			}
-			var stopping atomic.Bool
-			mux := http.NewServeMux()
-			mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-			mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-			mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-				if _, err := to.Status(r.Context()); err != nil || stopping.Load() {
-					http.Error(w, "not ready", http.StatusServiceUnavailable)
-					return
-				}
-				_, _ = fmt.Fprintln(w, "ready")
-			})
-			served := make(chan error, 1)
-			go func() { served <- httpapi.Serve(ctx, l, mux, func() { stopping.Store(true) }) }()
-			err = f.Run(ctx)
-			if ctx.Err() != nil {
-				err = errors.Join(err, <-served)
-			}
-			return err
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return f.Run(ctx) })
+			g.Go(func() error { return serveFollower(ctx, l, f, registry) })
+			return g.Wait()
 		},
 	}
 	nodes.add(cmd)
@@ -92,6 +81,26 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 	cmd.Flags().BoolVar(&extend, "extend", false, "with --since: lower the beginning of a database that has one")
 	cmd.Flags().StringVar(&address, "listen", "", "address for /metrics, /healthz and /readyz (default none)")
 	return cmd
+}
+
+// serveFollower serves what operators ask a follower.
+func serveFollower(ctx context.Context, l net.Listener, f *follow.Follower, registry *prometheus.Registry) error {
+	var stopping atomic.Bool
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		err := f.Ready()
+		if stopping.Load() {
+			err = errors.New("it is stopping")
+		}
+		if err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+	return httpapi.Serve(ctx, l, mux, func() { stopping.Store(true) })
 }
 
 func parseSince(s string) (*blockprint.Slot, error) {
@@ -160,7 +169,7 @@ func newWatch() *cobra.Command {
 				return err
 			}
 			defer node.Close()
-			w := &watcher{labeler: labeler, out: json.NewEncoder(cmd.OutOrStdout()), asJSON: asJSON}
+			w := &watcher{labeler: labeler, out: cmd.OutOrStdout(), asJSON: asJSON}
 			return follow.New(node, w, follow.Options{}).Run(cmd.Context())
 		},
 	}
@@ -174,7 +183,7 @@ func newWatch() *cobra.Command {
 // watcher is a recorder that prints and keeps nothing.
 type watcher struct {
 	labeler *classify.Labeler
-	out     *json.Encoder
+	out     io.Writer
 	asJSON  bool
 }
 
@@ -197,15 +206,16 @@ func (w *watcher) Ancestors(_ context.Context, from store.BlockID, _ blockprint.
 }
 
 func (w *watcher) Record(_ context.Context, b follow.Batch) error {
+	lines := json.NewEncoder(w.out)
 	for _, r := range b.Rewards {
 		c, _ := w.labeler.Label(r)
 		if w.asJSON {
-			if err := w.out.Encode(newClassified(r, c)); err != nil {
+			if err := lines.Encode(newClassified(r, c)); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(os.Stdout, "slot %d  proposer %d  %-10s  %-24s graffiti %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, c.Multi, r.Meta.Graffiti); err != nil {
+		if _, err := fmt.Fprintf(w.out, "slot %d  proposer %d  %-10s  %-24s graffiti %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, c.Multi, r.Meta.Graffiti); err != nil {
 			return err
 		}
 	}
