@@ -91,7 +91,7 @@ type Follower struct {
 	verified bool            // the node's network has been asked for since pending was filled
 	anew     bool            // pending holds a chain that does not join the one before
 	pruned   blockprint.Epoch
-	refused  blockprint.Checkpoint // the last finality that made no sense
+	nonsense string // what was last said of a finality that makes no sense
 	// Of the heal loop only:
 	history  *reward.HeadRegistry
 	hopeless map[blockprint.Interval]*hopeless
@@ -220,6 +220,9 @@ func (f *Follower) setFloor(ctx context.Context) error {
 		return f.to.SetFloor(ctx, *f.o.Since)
 	case f.o.Since == nil && fresh:
 		finality, err := f.node.Finality(ctx)
+		if blockprint.CodeOf(err) == blockprint.Invalid {
+			return blockprint.Errorf(blockprint.Unavailable, "%w", err) // nonsense passes
+		}
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ func (f *Follower) headLoop(ctx context.Context) {
 	pause := shortest
 	var t trouble
 	for ctx.Err() == nil {
+		again := time.After(min(f.o.Poll, eventPause))
 		err := f.guarded("following the head", f.forget, func() error { return f.advance(ctx) })
 		if ctx.Err() != nil {
 			return
@@ -41,10 +42,17 @@ func (f *Follower) headLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-f.wake:
+			select { // a node may send events without end
+			case <-ctx.Done():
+			case <-again:
+			}
 		case <-poll.C:
 		}
 	}
 }
+
+// eventPause lies between two looks at the head at least.
+const eventPause = 50 * time.Millisecond
 
 // trouble is a run of failures, of which the log has one line a minute.
 type trouble struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"blockprint"
+	"blockprint/beacon"
 	"blockprint/store"
 )
 
@@ -57,10 +58,10 @@ func (f *Follower) goBack(ctx context.Context, id store.BlockID, floor blockprin
 	if !missing(id.Slot) {
 		left++
 	}
-	h, err := f.headerOf(ctx, id.Root)
+	h, err := f.node.Header(ctx, beacon.AtRoot(id.Root))
 	for err == nil {
 		child := h.Slot
-		if h, err = f.headerOf(ctx, h.ParentRoot); err != nil {
+		if h, err = f.node.Header(ctx, beacon.AtRoot(h.ParentRoot)); err != nil {
 			break
 		}
 		if h.Slot >= child {

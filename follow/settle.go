@@ -19,34 +19,29 @@ type finalized struct {
 // noteFinality takes over what the node calls final, if it makes sense.
 func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 	finality, err := f.node.Finality(ctx)
-	if err != nil {
-		return err
-	}
 	c := finality.Finalized
 	f.mu.Lock()
 	have := f.final
 	f.mu.Unlock()
-	if c.Epoch == 0 || have.block.Root == c.Root && have.slot == f.network.StartOf(c.Epoch) {
+	if err == nil && (c.Epoch == 0 || have.block.Root == c.Root && have.slot == f.network.StartOf(c.Epoch)) {
 		return nil
 	}
-	if c.Epoch+1 >= f.network.EpochOf(head.Slot) { // the head may have moved since
-		if head, err = f.head(ctx); err != nil {
-			return err
-		}
+	var block store.BlockID
+	if err == nil {
+		block, err = f.checkpointBlock(ctx, c, head.Slot)
 	}
-	block, err := f.checkpointBlock(ctx, c, head.Slot)
-	if blockprint.CodeOf(err) == blockprint.Invalid {
+	switch code := blockprint.CodeOf(err); {
+	case err == nil:
+	case code == blockprint.NotFound: // the node may have the block later
+		return nil
+	case code == blockprint.Invalid:
 		f.o.Metrics.Refused.WithLabelValues("finality").Inc()
-		if f.refused != c {
-			f.refused = c
-			f.log.Warn("the node's finality makes no sense and is not believed", "epoch", c.Epoch, "error", err)
+		if f.nonsense != err.Error() {
+			f.nonsense = err.Error()
+			f.log.Warn("the node's finality makes no sense and is not believed", "error", err)
 		}
 		return nil
-	}
-	if blockprint.CodeOf(err) == blockprint.NotFound && err != nil {
-		return nil // the node may have the block later
-	}
-	if err != nil {
+	default:
 		return err
 	}
 	f.mu.Lock()
@@ -67,8 +62,14 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 	f.mu.Lock()
 	have := f.final
 	f.mu.Unlock()
-	if epoch := f.network.EpochOf(head); c.Epoch >= epoch || c.Epoch+2 > epoch {
-		return id, nonsense("epoch %d is finalized, but the head is in epoch %d", c.Epoch, epoch)
+	if epoch := f.network.EpochOf(head); c.Epoch >= epoch || c.Epoch+2 > epoch { // the head may have moved since
+		h, err := f.head(ctx)
+		if err != nil {
+			return id, err
+		}
+		if epoch = f.network.EpochOf(h.Slot); c.Epoch >= epoch || c.Epoch+2 > epoch {
+			return id, nonsense("epoch %d is finalized, but the head is in epoch %d", c.Epoch, epoch)
+		}
 	}
 	slot := f.network.StartOf(c.Epoch)
 	if slot < have.slot {
@@ -81,7 +82,7 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 		}
 		return id, nil
 	}
-	h, err := f.headerOf(ctx, c.Root)
+	h, err := f.node.Header(ctx, beacon.AtRoot(c.Root))
 	if err == nil {
 		err = f.verify(ctx)
 	}
@@ -89,15 +90,6 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 		err = nonsense("its block is of slot %d, after slot %d", h.Slot, slot)
 	}
 	return store.BlockID{Slot: h.Slot, Root: c.Root}, err
-}
-
-// headerOf asks the node for the header of a block by its root.
-func (f *Follower) headerOf(ctx context.Context, root blockprint.Root) (beacon.Header, error) {
-	h, err := f.node.Header(ctx, beacon.AtRoot(root))
-	if err == nil && h.Root != root {
-		err = blockprint.Errorf(blockprint.Invalid, "asked for the header of block %s, the node gave that of %s", root.Short(), h.Root.Short())
-	}
-	return h, err
 }
 
 // settle decides, for the blocks up to the finalized slot, whether they are on the chain, as far as parent roots lead
@@ -247,8 +239,8 @@ const (
 	mostAsked = 512
 )
 
-// missing asks the node for a block that is not stored, by its root, so that the answer proves itself; nil if the node
-// does not tell it now. It is asked again later, with growing pauses.
+// missing asks the node for the header of a block that is not stored, by its root, so that the answer proves itself; nil
+// if the node does not tell it now. It is asked again later, with growing pauses.
 func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, error) {
 	if l, ok := f.links[root]; ok {
 		return &l, nil
@@ -259,7 +251,7 @@ func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, er
 		return nil, nil
 	}
 	f.asked++
-	b, err := f.node.Block(ctx, beacon.AtRoot(root))
+	h, err := f.node.Header(ctx, beacon.AtRoot(root))
 	if ctx.Err() != nil || blockprint.CodeOf(err) == blockprint.Conflict {
 		return nil, err
 	}
@@ -276,6 +268,6 @@ func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, er
 	if len(f.links) >= mostLinks {
 		clear(f.links)
 	}
-	f.links[root] = link{b.Slot, b.ParentRoot}
-	return &link{b.Slot, b.ParentRoot}, nil
+	f.links[root] = link{h.Slot, h.ParentRoot}
+	return &link{h.Slot, h.ParentRoot}, nil
 }
