@@ -124,9 +124,7 @@ func TestNodeWithoutHistory(t *testing.T) {
 	short.Store(false)
 	b.clock.Add(int64(time.Minute)) // long enough to look whether the node has more
 	b.check(0)
-	if n := testutil.ToFloat64(b.metrics.UnavailableSlots); n != 0 {
-		t.Errorf("%v slots count as unavailable, though history is complete", n)
-	}
+	b.await("the metric to say so", func() bool { return testutil.ToFloat64(b.metrics.UnavailableSlots) == 0 })
 }
 
 // TestHistory starts with a chain that is long already, and asks for more of it later.

@@ -99,7 +99,9 @@ func (f *Follower) head(ctx context.Context) (beacon.Header, error) {
 	head, err := f.node.Header(ctx, beacon.Head)
 	if present := f.network.SlotAt(f.o.Clock()); err == nil && head.Slot > present+1 {
 		f.o.Metrics.Refused.WithLabelValues("head").Inc()
-		err = blockprint.Errorf(blockprint.Invalid, "the node says that its head is at slot %d, but the present slot is %d: look at the clocks of both machines", head.Slot, present)
+		if err = f.node.Verify(ctx); err == nil {
+			err = blockprint.Errorf(blockprint.Invalid, "the node says that its head is at slot %d, but the present slot is %d: look at the clocks of both machines", head.Slot, present)
+		}
 	}
 	if blockprint.CodeOf(err) == blockprint.Conflict {
 		f.otherNetwork()
