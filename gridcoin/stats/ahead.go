@@ -1,6 +1,9 @@
 package stats
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // ahead reads from another reader in a goroutine of its own, up to two buffers ahead: unpacking a text and reading it then
 // happen at the same time.
@@ -69,4 +72,19 @@ func (a *ahead) Read(b []byte) (int, error) {
 func (a *ahead) close() {
 	close(a.stop)
 	<-a.stopped
+}
+
+// limited refuses text beyond a limit, as a bomb has.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errors.New("the text is longer than allowed: it may be a bomb")
+	}
+	n, err := l.r.Read(b[:min(int64(len(b)), l.left)])
+	l.left -= int64(n)
+	return n, err
 }
