@@ -1,22 +1,16 @@
 package stats
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +27,8 @@ type Project struct {
 	Base string // URL, with a slash at its end
 	// Adapter tells that the project exports nothing itself: its figures come from the operator's command.
 	Adapter bool
+	// Consent tells that the project exports under rules of consent (gdpr_controls), so that it may want a login.
+	Consent bool
 }
 
 // Findings of a fetch.
@@ -55,9 +51,16 @@ type Figure struct {
 	Users  int     `json:"users,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	AgeS   int64   `json:"age_s,omitempty"`        // since the last successful fetch
-	Export int64   `json:"export_age_s,omitempty"` // since the project made its export, as it says
+	Export int64   `json:"export_age_s,omitempty"` // since the project made its export, as it says; never negative
+	// OddUsers is how many records of the export are not well-formed, and FirstOdd the byte of its text at which the first of
+	// them is. Their credit counts.
+	OddUsers int   `json:"odd_users,omitempty"`
+	FirstOdd int64 `json:"first_odd_byte,omitempty"`
 	// ReadyToSend is how many results the project has to give out, as it says: an early warning, never a rule.
 	ReadyToSend *int64 `json:"results_ready_to_send,omitempty"`
+	// StatusError is why ReadyToSend could not be learned; the figure is none the worse for it.
+	StatusError string `json:"status_error,omitempty"`
+	Remark      string `json:"remark,omitempty"`
 }
 
 // state is what is kept of a project between fetches.
@@ -70,6 +73,8 @@ type state struct {
 	Users        int     `json:"users"`
 	Fetched      int64   `json:"fetched"` // seconds since 1970
 	Modified     int64   `json:"modified,omitempty"`
+	Odd          int     `json:"odd_users,omitempty"`
+	FirstOdd     int64   `json:"first_odd_byte,omitempty"`
 	Ready        *int64  `json:"results_ready_to_send,omitempty"`
 }
 
@@ -88,8 +93,16 @@ type Fetcher struct {
 	// Adapter is a command and its arguments for projects that need one; a project's name and URL are appended. It prints
 	// an export of users, compressed or not.
 	Adapter []string
+	// Agent is the User-Agent that projects are asked with; empty for "blockprint".
+	Agent string
+	// Logins are names and passwords for projects that want them.
+	Logins Logins
+	// Done, if not nil, gets each project's figure as soon as it is there, one after another.
+	Done func(Figure)
 	// Progress, if not nil, is told when a project is done.
 	Progress func(done, total int)
+	// Silence is how long a server may say nothing before a transfer counts as broken off; 0 for a minute.
+	Silence time.Duration
 
 	client http.Client
 }
@@ -114,6 +127,9 @@ func (f *Fetcher) Fetch(ctx context.Context, projects []Project) ([]Figure, erro
 			mu.Lock()
 			defer mu.Unlock()
 			done++
+			if f.Done != nil {
+				f.Done(out[i])
+			}
 			if f.Progress != nil {
 				f.Progress(done, len(projects))
 			}
@@ -141,14 +157,18 @@ func (f *Fetcher) one(ctx context.Context, p Project) Figure {
 		renew = f.adapt
 	}
 	finding, err := renew(ctx, p, s)
+	statusError := ""
 	if f.Status && !p.Adapter {
 		s.Ready = nil // an early warning must be of now
 		if n, err := f.readyToSend(ctx, p); err == nil {
 			s.Ready = &n
+		} else {
+			statusError = err.Error()
 		}
 	}
 	err = errors.Join(err, f.save(p.Name, s))
 	fig := f.figure(p, s)
+	fig.StatusError = statusError
 	if err != nil {
 		fig.Error = err.Error()
 	} else {
@@ -172,26 +192,42 @@ func (f *Fetcher) Known(projects []Project) ([]Figure, error) {
 
 // figure tells what is kept of a project, as long as it holds.
 func (f *Fetcher) figure(p Project, s *state) Figure {
-	age := f.Now().Unix() - s.Fetched
+	now := f.Now().Unix()
+	age := max(now-s.Fetched, 0) // clocks are set back
 	if s.Total == nil || age > int64(Retention/time.Second) {
 		return Figure{Project: p.Name, Finding: Missing, ReadyToSend: s.Ready}
 	}
-	fig := Figure{Project: p.Name, Finding: Kept, Total: s.Total, Exact: s.Exact, Users: s.Users, AgeS: age, ReadyToSend: s.Ready}
-	if s.Modified > 0 {
-		fig.Export = f.Now().Unix() - s.Modified
+	fig := Figure{
+		Project: p.Name, Finding: Kept, Total: s.Total, Exact: s.Exact, Users: s.Users, AgeS: age, OddUsers: s.Odd, FirstOdd: s.FirstOdd,
+		ReadyToSend: s.Ready,
+	}
+	switch ahead := time.Duration(s.Modified-now) * time.Second; {
+	case s.Modified <= 0:
+	case ahead <= 0:
+		fig.Export = now - s.Modified
+	default:
+		fig.Remark = fmt.Sprintf("the project's clock is ahead: its export is of %s, %s from now", time.Unix(s.Modified, 0).UTC().Format(time.RFC3339), ahead)
 	}
 	return fig
 }
 
-// path returns a project's file of a kind. Names are made safe for a file system.
+// path returns a project's file of a kind. Names are made safe for a file system; one that had to be changed gets a digest
+// of its own, so that no two projects share a file.
 func (f *Fetcher) path(name, kind string) string {
-	safe := strings.Map(func(r rune) rune {
+	safe := strings.TrimLeft(strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || r < ' ' {
 			return '_'
 		}
 		return r
-	}, name)
-	return filepath.Join(f.Dir, strings.TrimLeft(safe, ".")+kind)
+	}, name), ".")
+	if len(safe) > 150 { // with what follows a file's name may have 255 bytes
+		safe = strings.ToValidUTF8(safe[:150], "")
+	}
+	if safe != name {
+		h := sha256.Sum256([]byte(name))
+		safe += "-" + hex.EncodeToString(h[:4])
+	}
+	return filepath.Join(f.Dir, safe+kind)
 }
 
 func (f *Fetcher) load(name string) (*state, error) {
@@ -215,211 +251,4 @@ func (f *Fetcher) save(name string, s *state) error {
 		return err
 	}
 	return file.WriteAtomic(f.path(name, ".json"), b)
-}
-
-// tries is how often a transfer that breaks off goes on.
-const tries = 4
-
-// renew asks for the export if it has changed, and sums it up.
-func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error) {
-	partial := f.path(p.Name, ".gz.partial")
-	next, unchanged, err := f.download(ctx, p.Base+"stats/user.gz", partial, s)
-	if err != nil {
-		return "", err
-	}
-	if unchanged {
-		s.Fetched = f.Now().Unix()
-		return Unchanged, nil
-	}
-	defer func() { _ = os.Remove(partial) }() // it is read; another one is fetched next time
-	in, err := os.Open(partial)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = in.Close() }() // read only
-	hash := sha256.New()
-	e, err := ParseGzip(io.TeeReader(in, hash), f.Limits)
-	if err != nil {
-		return "", fmt.Errorf("stats/user.gz: %w", err)
-	}
-	next.Hash = hex.EncodeToString(hash.Sum(nil))
-	return f.take(s, next, e), nil
-}
-
-// take makes an export what is known of a project, and tells how that differs from before.
-func (f *Fetcher) take(s, next *state, e *Export) string {
-	finding := New
-	if s.Total != nil {
-		switch {
-		case e.Total > *s.Total:
-			finding = Grown
-		case e.Total == *s.Total:
-			finding = Unchanged
-		default:
-			finding = Smaller
-		}
-	}
-	next.Total, next.Exact, next.Users, next.Fetched, next.Ready = &e.Total, e.Exact, e.Users, f.Now().Unix(), s.Ready
-	*s = *next
-	return finding
-}
-
-// adapt reads what the operator's command prints of a project.
-func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error) {
-	if len(f.Adapter) == 0 {
-		return "", blockprint.Errorf(blockprint.Invalid, "the project needs an external adapter, but there is no command for it")
-	}
-	args := append(slices.Clone(f.Adapter[1:]), p.Name, p.Base)
-	cmd := exec.CommandContext(ctx, f.Adapter[0], args...)
-	cmd.WaitDelay = time.Second // a child that keeps the pipe open does not hold up the others
-	var complaint tail
-	cmd.Stderr = &complaint
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("adapter: %w", err)
-	}
-	e, err := parseEither(out, f.Limits)
-	if err != nil {
-		_ = cmd.Process.Kill() // it would wait for somebody to read on
-	}
-	if failed := cmd.Wait(); failed != nil && (err == nil || len(complaint) > 0) {
-		err = fmt.Errorf("%w: %s", failed, strings.TrimSpace(string(complaint)))
-	}
-	if err != nil {
-		return "", fmt.Errorf("adapter: %w", err)
-	}
-	return f.take(s, &state{}, e), nil
-}
-
-// parseEither reads an export that may be compressed.
-func parseEither(r io.Reader, l Limits) (*Export, error) {
-	in := bufio.NewReader(r)
-	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
-		text, err := unpack(in)
-		if err != nil {
-			return nil, err
-		}
-		return Parse(text, l) // not ahead: a command that has been read enough of must not be waited for
-	}
-	return Parse(in, l)
-}
-
-// tail keeps the last of what is written to it.
-type tail []byte
-
-func (t *tail) Write(b []byte) (int, error) {
-	const keep = 300
-	*t = append(*t, b...)
-	*t = (*t)[max(0, len(*t)-keep):]
-	return len(b), nil
-}
-
-// download brings a file, going on where a transfer broke off as long as the server still has the same one.
-func (f *Fetcher) download(ctx context.Context, url, path string, s *state) (next *state, unchanged bool, err error) {
-	limits := f.Limits.withDefaults()
-	validator := "" // of what lies in path
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, err
-	}
-	pause := 200 * time.Millisecond
-	for try := 1; ; try++ {
-		next, unchanged, done, err := f.transfer(ctx, url, path, s, &validator, limits.Compressed)
-		if done || ctx.Err() != nil || try == tries {
-			return next, unchanged, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		case <-time.After(pause):
-		}
-		pause *= 2
-	}
-}
-
-// transfer asks once, for the rest if a part is there; done is set unless trying again may help.
-func (f *Fetcher) transfer(ctx context.Context, url, path string, s *state, validator *string, limit int64) (next *state, unchanged, done bool, err error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, false, true, err
-	}
-	q.Header.Set("Accept-Encoding", "identity") // the file is compressed itself
-	have := int64(0)
-	if info, err := os.Stat(path); err == nil && *validator != "" {
-		have = info.Size()
-		q.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-		q.Header.Set("If-Range", *validator)
-	} else if s.Total != nil {
-		if s.ETag != "" {
-			q.Header.Set("If-None-Match", s.ETag)
-		}
-		if s.LastModified != "" {
-			q.Header.Set("If-Modified-Since", s.LastModified)
-		}
-	}
-	res, err := f.client.Do(q)
-	if err != nil {
-		return nil, false, false, err
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	flag := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
-	switch {
-	case res.StatusCode == http.StatusNotModified:
-		return nil, true, true, nil
-	case res.StatusCode == http.StatusPartialContent && have > 0:
-		flag = os.O_WRONLY | os.O_APPEND
-	case res.StatusCode == http.StatusOK:
-		have = 0
-	default:
-		return nil, false, res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests, fmt.Errorf("%s: status %d", url, res.StatusCode)
-	}
-	next = &state{ETag: res.Header.Get("ETag"), LastModified: res.Header.Get("Last-Modified")}
-	if t, err := http.ParseTime(next.LastModified); err == nil {
-		next.Modified = t.Unix()
-	}
-	if *validator = next.ETag; strings.HasPrefix(*validator, "W/") || *validator == "" {
-		*validator = next.LastModified
-	}
-	if res.ContentLength > limit-have {
-		return nil, false, true, fmt.Errorf("%s: %d bytes, more than the %d that are allowed", url, have+res.ContentLength, limit)
-	}
-	out, err := os.OpenFile(path, flag, 0o644)
-	if err != nil {
-		return nil, false, true, err
-	}
-	n, err := io.Copy(out, io.LimitReader(res.Body, limit-have+1))
-	if err = errors.Join(err, out.Close()); err != nil {
-		return nil, false, false, fmt.Errorf("%s: the transfer broke off at byte %d: %w", url, have+n, err)
-	}
-	if have+n > limit {
-		return nil, false, true, fmt.Errorf("%s: more than the %d bytes that are allowed", url, limit)
-	}
-	return next, false, true, nil
-}
-
-// readyToSend asks server_status.php for how much work there is.
-func (f *Fetcher) readyToSend(ctx context.Context, p Project) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Base+"server_status.php?xml=1", nil)
-	if err != nil {
-		return 0, err
-	}
-	res, err := f.client.Do(q)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	if res.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("status %d", res.StatusCode)
-	}
-	var status struct {
-		Ready string `xml:"database_file_states>results_ready_to_send"`
-	}
-	if err := xml.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&status); err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(strings.TrimSpace(status.Ready), 10, 64)
 }

@@ -247,6 +247,57 @@ func TestAdapter(t *testing.T) {
 	}
 }
 
+// TestStatus: the one number of a project's status is read whatever stands around it, and a reason why there is none is told.
+func TestStatus(t *testing.T) {
+	page := "%s<server_status>\n<host>M\xfcnchen&nbsp;\x80</host><database_file_states>\n<results_ready_to_send>%s</results_ready_to_send></database_file_states>"
+	for declaration, c := range map[string]struct {
+		number, failure string
+		want            int64
+	}{
+		`<?xml version="1.0" encoding="ISO-8859-1" ?>`:  {"1234", "", 1234},
+		`<?xml version="1.0" encoding="windows-1252"?>`: {" 7\n", "", 7},
+		`<?xml version="1.0" encoding="US-ASCII"?>`:     {"0", "", 0},
+		``:           {"5", "", 5},
+		`<!-- a -->`: {"-5", "not a number of results", 0},
+		`<html>`:     {"many", `is "many", not a number of results`, 0},
+	} {
+		s := newSite("1")
+		r := newFetch(t, map[string]http.Handler{"p": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/server_status.php") {
+				_, _ = fmt.Fprintf(w, page, declaration, c.number)
+				return
+			}
+			s.ServeHTTP(w, r)
+		})}, "p")
+		f := r.fetch()["p"]
+		if f.Error != "" || (f.ReadyToSend == nil) != (c.failure != "") || f.ReadyToSend != nil && *f.ReadyToSend != c.want || c.failure != "" && !strings.Contains(f.StatusError, c.failure) || c.failure == "" && f.StatusError != "" {
+			t.Errorf("%s: %+v", declaration, f)
+		}
+	}
+	r := newFetch(t, map[string]http.Handler{"p": newSite("1")}, "p")
+	if f := r.fetch()["p"]; f.Error != "" || !strings.Contains(f.StatusError, "/server_status.php: status 404") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestFiguresOfOdd: a project's clock that is ahead gives no negative age, odd records are told, and projects whose names
+// differ in signs that no file may have share none.
+func TestFiguresOfOdd(t *testing.T) {
+	ahead, other := newSite("5"), newSite("6")
+	ahead.modified = time.Unix(1_790_000_000, 0)
+	ahead.body = zipped(t, []byte("<users>"+user("5")+"<user><name><3</name><total_credit>1</total_credit></user></users>"))
+	r := newFetch(t, map[string]http.Handler{"a/b": ahead, "a_b": other, "..": newSite("7"), ".": newSite("8")}, "a/b", "a_b", "..", ".")
+	f := r.fetch()
+	if p := f["a/b"]; p.Export != 0 || !strings.Contains(p.Remark, "clock is ahead") || p.OddUsers != 1 || p.FirstOdd == 0 || *p.Total != 6 {
+		t.Errorf("%+v", p)
+	}
+	r.now = r.now.Add(-time.Hour)
+	known, err := r.f.Known(r.list)
+	if err != nil || *known[0].Total != 6 || *known[1].Total != 6 || *known[2].Total != 7 || *known[3].Total != 8 || known[0].OddUsers != 1 || known[1].OddUsers != 0 || known[1].AgeS != 0 {
+		t.Errorf("%+v (%v)", known, err)
+	}
+}
+
 // TestLarge streams an export of five million users from a server, made on the fly.
 func TestLarge(t *testing.T) {
 	if testing.Short() {

@@ -106,4 +106,3 @@ func Parse(r io.Reader, l Limits) (*Export, error) {
 	e.Total = uint64(rounded)
 	return e, nil
 }
-
