@@ -14,6 +14,8 @@ import (
 type Log interface {
 	ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
+	// LastEvent returns how many events there are, and the last one; nil if there is none.
+	LastEvent(ctx context.Context, tenant string) (n int, last []byte, err error)
 }
 
 // Book is an engine whose events are kept. It is not safe for concurrent use; of several books of one tenant, one that has
@@ -49,7 +51,8 @@ func OpenBook(ctx context.Context, log Log, tenant string, o Options) (*Book, er
 }
 
 // Replace makes the log what is given, reverting what is not in it and applying what is missing, and keeps that. It
-// returns the changes of effective statuses on the way, those by reverting first.
+// returns the changes of effective statuses on the way, those by reverting first. What is reverted and comes back in the same
+// way is no change.
 func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 	events, err := normal(events)
 	if err != nil {
@@ -79,6 +82,7 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 		}
 		changes = append(changes, c...)
 	}
+	reverted := len(changes)
 	var texts [][]byte
 	for _, ev := range events[keep:] {
 		c, err := next.ApplyAndCompare(ev)
@@ -92,6 +96,7 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 		}
 		texts = append(texts, text)
 	}
+	changes = settled(changes[:reverted], changes[reverted:])
 	var notices [][]byte
 	if b.Announce {
 		news := changes
@@ -116,8 +121,52 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 	return changes, nil
 }
 
+// settled returns changes by reverting and by applying without those of a subject that undo each other: rewriting what lies
+// further back reverts everything behind it, and most of that comes back as it was.
+func settled(reverted, applied []Change) []Change {
+	undoes := func(a, b Change) bool {
+		if a.Subject != b.Subject || a.Old != b.New || a.New != b.Old {
+			return false
+		}
+		if a.Old != a.New {
+			return b.Old != b.New
+		}
+		return a.Reason != b.Reason // excluded and included
+	}
+	var out []Change
+	for i := len(reverted) - 1; i >= 0; i-- {
+		// Only the next change of the subject can undo it: statuses in between were different ones.
+		k := slices.IndexFunc(applied, func(c Change) bool {
+			return c.Subject == reverted[i].Subject && (c.Old == c.New) == (reverted[i].Old == reverted[i].New)
+		})
+		if k >= 0 && undoes(reverted[i], applied[k]) {
+			applied = slices.Delete(slices.Clone(applied), k, k+1)
+			continue
+		}
+		out = append(out, reverted[i])
+	}
+	slices.Reverse(out)
+	return append(out, applied...)
+}
+
 // same tells whether another book has the same events.
 func (b *Book) same(other *Book) bool { return reflect.DeepEqual(b.Engine.log, other.Engine.log) }
+
+// current tells whether the log is still the one that was read, as far as its length and its last event tell.
+func (b *Book) current(ctx context.Context) (bool, error) {
+	n, last, err := b.log.LastEvent(ctx, b.tenant)
+	if err != nil || n != len(b.Engine.log) {
+		return false, err
+	}
+	if n == 0 {
+		return true, nil
+	}
+	var ev Event
+	if err := json.Unmarshal(last, &ev); err != nil {
+		return false, blockprint.Errorf(blockprint.Invalid, "event %d of %s: %w", n-1, b.tenant, err)
+	}
+	return reflect.DeepEqual(ev, b.Engine.log[n-1]), nil
+}
 
 // normal gives events the form in which they are read back, so that they can be compared.
 func normal(events []Event) ([]Event, error) {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
-
-	"blockprint"
 )
 
 // Report says why a subject stands as it does, since when, how far it is from each limit, and what it takes to recover.
@@ -25,10 +23,14 @@ type Report struct {
 	WAS      *WASReport   `json:"was,omitempty"`
 	Recovery *Recovery    `json:"recovery,omitempty"`
 	Grace    *GraceReport `json:"grace,omitempty"`
-	Listed   string       `json:"first_listed"`
-	Figures  []FigureLine `json:"figures"`
-	Entries  []EntryLine  `json:"entries"`
-	Changes  []Transition `json:"transitions"`
+	// Decisive are figures without any one of which the criteria would be met, or not be met, the other way round.
+	Decisive []Decisive `json:"decisive_figures,omitempty"`
+	Listed   string     `json:"first_listed"`
+	// Bound tells that it was listed then at the latest: its first entry is not known.
+	Bound   bool         `json:"first_listed_is_bound,omitempty"`
+	Figures []FigureLine `json:"figures"`
+	Entries []EntryLine  `json:"entries"`
+	Changes []Transition `json:"transitions"`
 	// Others says what other rules would find.
 	Others map[string]bool `json:"meets_under_other_rules,omitempty"`
 	// NotARule is what is known beside that no rule looks at.
@@ -80,15 +82,9 @@ type WASReport struct {
 	Value        string  `json:"value"`
 	Display      float64 `json:"display"`
 	Limit        string  `json:"limit"`
-	// NeededShortSum is the least credit of the short window that is no reason, at today's long average.
+	// NeededShortSum is the least credit of the short window that is no reason, at today's long average: of a subject that
+	// meets the criteria, Recovery says what it takes.
 	NeededShortSum uint64 `json:"needed_short_sum"`
-}
-
-// Recovery says what it takes not to meet the criteria any more.
-type Recovery struct {
-	// EarliestBoundary is the first boundary at which that can be, if the total grows at each from now on.
-	EarliestBoundary int    `json:"earliest_boundary"`
-	Needs            string `json:"needs"`
 }
 
 // GraceReport says whether a subject has been listed for long enough to be judged.
@@ -143,12 +139,13 @@ func stamp(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// Explain reports on a subject.
+// Explain reports on a subject, whose name may be given as people do (see Find).
 func (e *Engine) Explain(name string) (*Report, error) {
-	s, ok := e.Standing(name)
-	if !ok {
-		return nil, blockprint.Errorf(blockprint.NotFound, "there is no subject %q", name)
+	name, err := e.Find(name)
+	if err != nil {
+		return nil, err
 	}
+	s, _ := e.Standing(name) // it is there
 	return e.explain(&s, e.History(name)), nil
 }
 
@@ -158,7 +155,7 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	sub := e.subjects[name]
 	r := &Report{
 		Subject: name, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rules.Name(),
-		Reasons: reasons(s), Listed: stamp(e.listedAt(sub)), Changes: history,
+		Reasons: reasons(s), Listed: stamp(e.listedAt(sub)), Bound: sub.bound && e.listedAt(sub) == sub.listed, Changes: history,
 	}
 	for _, at := range sub.entries {
 		n := e.log[at].Entry
@@ -181,10 +178,16 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	}
 	r.NotARule = &NotARule{Excluded: s.Excluded}
 	if signal, ok := b.Signals[name]; ok {
-		r.NotARule.ExportAge, r.NotARule.Ready = &signal.ExportAge, signal.Ready
+		age := max(signal.ExportAge, 0) // a project's clock may have been ahead
+		r.NotARule.ExportAge, r.NotARule.Ready = &age, signal.Ready
 	}
 	if c := criteria(e.o.Rules); c != nil {
-		r.judge(c, s.Finding, i)
+		r.judge(c, s.Finding)
+		series := Series{figures, b.Doubt}
+		if s.Finding.Meets {
+			r.Recovery = recovery(e.o.Rules, c, series, s.Finding, i)
+		}
+		r.Decisive = decisive(e.o.Rules, c, series, s.Finding, e.figures(name, e.listedAt(sub), i, 2*e.o.Rules.Reach()))
 	}
 	r.Others = map[string]bool{}
 	for _, other := range []Rules{NewLanded(), NewSeed(), NewV2()} {
@@ -246,8 +249,8 @@ func figureLines(figures []Figure) []FigureLine {
 	return out
 }
 
-// judge fills in what the rules found at boundary i.
-func (r *Report) judge(c *Criteria, f *Finding, i int) {
+// judge fills in what the rules found.
+func (r *Report) judge(c *Criteria, f *Finding) {
 	r.Grace = &GraceReport{Over: f.Judged, Left: max(c.Grace-f.Figures, 0)}
 	z := &ZCDReport{Count: f.ZCD, Limit: c.ZCDLimit, Window: c.ZCDWindow, Days: f.ZCDDays, Margin: c.ZCDLimit - f.ZCD}
 	if z.Days == nil {
@@ -266,9 +269,6 @@ func (r *Report) judge(c *Criteria, f *Finding, i int) {
 		w.NeededShortSum = needed(w.LongAverage, uint64(f.ShortN), c.WASLimit)
 	}
 	r.WAS = w
-	if f.Meets {
-		r.Recovery = recovery(c, f, w, i)
-	}
 }
 
 // needed is the least sum of n boundaries whose truncated average is at least limit times the long average; the largest
@@ -286,34 +286,6 @@ func needed(long, n uint64, limit Fraction) uint64 {
 		return 1<<64 - 1
 	}
 	return max(lo, 1)
-}
-
-// recovery looks for the first boundary at which the criteria need not be met any more.
-func recovery(c *Criteria, f *Finding, w *WASReport, i int) *Recovery {
-	wait := 1
-	needs := ""
-	if f.ZCDMet {
-		// With growth at every boundary from now on, days leave the window until few enough are left.
-		for ; wait <= c.ZCDWindow; wait++ {
-			left := 0
-			for _, d := range f.ZCDDays {
-				if d.Distance+wait <= c.ZCDWindow {
-					left++
-				}
-			}
-			if left <= c.ZCDLimit {
-				break
-			}
-		}
-		needs = fmt.Sprintf("growth at each of the next %d superblocks", wait)
-	}
-	if f.WASMet {
-		if needs != "" {
-			needs += ", and "
-		}
-		needs += fmt.Sprintf("at least %d credits over the last %d superblocks", w.NeededShortSum, w.ShortN)
-	}
-	return &Recovery{i + wait, needs}
 }
 
 // History returns how a subject's effective status changed, oldest first.

@@ -1,8 +1,12 @@
 // Package gridcoin is greylist's first tenant: Gridcoin's whitelist of BOINC projects, whose total credits every superblock
 // records.
 //
-// ParseProjects and ParseSuperblocks read what a Gridcoin node tells, Chain makes a greylist's events of it, and Client
-// asks a node. Facts and formats are those of Gridcoin's RPC.
+// ParseProjects and ParseSuperblocks read what a Gridcoin node tells, Client asks a node, Join holds what it tells against
+// what is known, and Chain makes a greylist's events of both. Facts and formats are those of Gridcoin's RPC.
+//
+// What a node tells is a claim. Its superblocks must join those that are known: a list that does not reach back to them
+// would leave a hole, and one that ends before them comes from a node that is behind. Both change nothing. Only a node that
+// contradicts what is known, by another superblock where one is known, reverts anything.
 package gridcoin
 
 import (
@@ -11,6 +15,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"blockprint"
@@ -45,6 +50,10 @@ type Project struct {
 	Version int
 	Time    int64 // seconds since 1970
 	Hash    string
+	// Earlier tells that the entry has one before it, which the node does not tell.
+	Earlier bool
+	// Word is the status as the node told it, if that word is unknown; Status is then a guess.
+	Word string
 }
 
 // flexibleTime reads the forms of time that Gridcoin's RPC has: a date that people read, in UTC, or seconds.
@@ -60,18 +69,33 @@ func flexibleTime(s string) (int64, error) {
 	return 0, blockprint.Errorf(blockprint.Invalid, "%.40q is no time: expected 2026-04-18 09:12:00 UTC, 04-18-2026 09:12:00 or seconds", s)
 }
 
-// statusOf reads a status as it is shown. An effective status is taken for the contract's, of which it is the most
-// likely one.
-func statusOf(text string) (greylist.Status, error) {
+// statusOf reads a status as it is shown. ok is false for an unknown word: wallets translate what listprojects tells, and
+// have translated only "Active" so far.
+func statusOf(text string) (status greylist.Status, ok bool) {
+	text = strings.TrimSpace(text)
 	for s := greylist.Deleted; s <= greylist.AutoOverride; s++ {
-		if s.Text() == text || s.String() == text {
-			if s == greylist.AutoGreylist {
-				return greylist.Active, nil
-			}
-			return s, nil
+		if strings.EqualFold(s.Text(), text) || strings.EqualFold(s.String(), text) {
+			return s, true
 		}
 	}
-	return greylist.Unknown, blockprint.Errorf(blockprint.Invalid, "unknown project status %q", text)
+	for _, translated := range []string{"Aktiv", "Ativo", "Активно"} {
+		if strings.EqualFold(translated, text) {
+			return greylist.Active, true
+		}
+	}
+	return greylist.Unknown, false
+}
+
+// contractStatus takes an effective status for the contract's, of which it is the most likely one; what cannot be read is
+// taken for Active.
+func contractStatus(text string) (status greylist.Status, ok bool) {
+	if text == "" {
+		return greylist.Active, true
+	}
+	if status, ok = statusOf(text); status == greylist.AutoGreylist || !ok {
+		status = greylist.Active
+	}
+	return status, ok
 }
 
 // ParseProjects reads the answer of getrawprojectstatus, or of listprojects true: an object keyed by name.
@@ -84,21 +108,22 @@ func ParseProjects(data []byte) ([]Project, error) {
 		Time    string `json:"time"`
 		Status  string `json:"status"`
 		Hash    string `json:"current_project_entry_tx_hash"`
+		Before  string `json:"previous_project_entry_tx_hash"`
 	}
 	if err := json.Unmarshal(unwrapped(data), &raw); err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "projects: expected an object keyed by name, as of getrawprojectstatus or listprojects: %w", err)
 	}
 	var out []Project
 	for name, r := range raw {
-		p := Project{Name: name, URL: r.URL, GDPR: r.GDPR, Adapter: r.Adapter, Version: r.Version, Hash: r.Hash, Status: greylist.Active}
+		p := Project{Name: name, URL: r.URL, GDPR: r.GDPR, Adapter: r.Adapter, Version: r.Version, Hash: r.Hash}
+		p.Earlier = strings.Trim(r.Before, "0") != "" && r.Before != "null"
 		var err error
 		if p.Time, err = flexibleTime(r.Time); err != nil {
 			return nil, blockprint.Errorf(blockprint.Invalid, "project %q: time: %w", name, err)
 		}
-		if r.Status != "" {
-			if p.Status, err = statusOf(r.Status); err != nil {
-				return nil, blockprint.Errorf(blockprint.Invalid, "project %q: %w", name, err)
-			}
+		var ok bool
+		if p.Status, ok = contractStatus(r.Status); !ok {
+			p.Word = r.Status
 		}
 		if p.Hash == "" { // listprojects tells none
 			p.Hash = name + "@" + strconv.FormatInt(p.Time, 10)
@@ -116,7 +141,7 @@ type Superblock struct {
 	Time    int64
 	Version int
 	Totals  map[string]uint64
-	// Recorded are the statuses that the superblock itself carries.
+	// Recorded are the statuses that the superblock itself carries; greylist.Unknown for one that cannot be read.
 	Recorded map[string]greylist.Status
 }
 
@@ -165,11 +190,7 @@ func ParseSuperblocks(data []byte) ([]Superblock, error) {
 			b.Totals[c.Project] = c.Total
 		}
 		for _, s := range r.Contract.Status {
-			for status := greylist.Deleted; status <= greylist.AutoOverride; status++ {
-				if status.Text() == s.Status {
-					b.Recorded[s.Project] = status
-				}
-			}
+			b.Recorded[s.Project], _ = statusOf(s.Status)
 		}
 		out = append(out, b)
 	}
@@ -194,56 +215,6 @@ func unwrapped(data []byte) []byte {
 	return data
 }
 
-// Chain makes a greylist's log of what was known before and what a node tells now: superblocks from the oldest one that it
-// tells on are those that it tells, older ones stay; of each project the entries that are known stay, and its present one
-// is added if it is new. Contracts take effect in the order of their time.
-func Chain(known []greylist.Event, projects []Project, superblocks []Superblock, h Heights) []greylist.Event {
-	var events []greylist.Event
-	newest := map[string]*greylist.Entry{}
-	for _, ev := range known {
-		if ev.Boundary != nil && len(superblocks) > 0 && ev.Boundary.Height >= superblocks[0].Height {
-			continue
-		}
-		if ev.Entry != nil {
-			newest[ev.Entry.Subject] = ev.Entry
-		}
-		events = append(events, ev)
-	}
-	for _, b := range superblocks {
-		events = append(events, greylist.Event{Boundary: &greylist.Boundary{
-			Height: b.Height, Hash: b.Hash, Time: b.Time, Judged: b.Version >= 3 || b.Version == 0 && b.Height >= h.Totals,
-			Doubt: b.Height >= h.Doubt, Totals: b.Totals,
-		}})
-	}
-	for _, p := range projects {
-		if n := newest[p.Name]; n != nil && n.Hash == p.Hash && n.Status == p.Status {
-			continue
-		}
-		events = append(events, greylist.Event{Entry: &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}})
-	}
-	at := func(ev greylist.Event) int64 {
-		if ev.Entry != nil {
-			return ev.Entry.Time
-		}
-		return ev.Boundary.Time
-	}
-	// At the same second a contract comes first: it stands in a block, the superblock in that or a later one.
-	slices.SortStableFunc(events, func(a, b greylist.Event) int {
-		return cmp.Or(cmp.Compare(at(a), at(b)), boolCompare(a.Boundary != nil, b.Boundary != nil))
-	})
-	return events
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
-}
-
 // data is what the registry keeps of a project beside its status.
 func (p *Project) data() map[string]string {
 	return map[string]string{
@@ -254,7 +225,7 @@ func (p *Project) data() map[string]string {
 // Disagreement is a project whose status a superblock records differently from what the rules find.
 type Disagreement struct {
 	Project  string
-	Recorded greylist.Status // Active where the superblock records none
+	Recorded greylist.Status // Active where the superblock records none, Unknown where it cannot be read
 	Found    greylist.Status
 }
 
@@ -266,7 +237,8 @@ func Compare(e *greylist.Engine, b *Superblock) []Disagreement {
 		if !ok {
 			recorded = greylist.Active
 		}
-		if recorded.Greylisted() != s.Effective.Greylisted() {
+		// A superblock records none but greylisted ones, whatever the word.
+		if greylisted := recorded.Greylisted() || recorded == greylist.Unknown; greylisted != s.Effective.Greylisted() {
 			out = append(out, Disagreement{s.Subject, recorded, s.Effective})
 		}
 	}

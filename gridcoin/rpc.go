@@ -54,7 +54,7 @@ func (c *Client) call(ctx context.Context, method string, params ...any) (json.R
 	q.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(q)
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %w", err)
+		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node at %s: %w", blockprint.ServerName(c.url), blockprint.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 512<<20))
@@ -69,13 +69,13 @@ func (c *Client) call(ctx context.Context, method string, params ...any) (json.R
 		Error  *rpcError       `json:"error"`
 	}
 	if err := json.Unmarshal(answer, &reply); err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: status %d, not a JSON-RPC answer: %.100s", method, res.StatusCode, bytes.TrimSpace(answer))
+		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: status %d, not a JSON-RPC answer: %.100q", method, res.StatusCode, bytes.TrimSpace(answer))
 	}
 	if e := reply.Error; e != nil {
 		if e.Code == -32601 { // method not found
 			return nil, errUnknownMethod
 		}
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: error %d: %s", method, e.Code, e.Message)
+		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: error %d: %.300q", method, e.Code, e.Message)
 	}
 	return reply.Result, nil
 }

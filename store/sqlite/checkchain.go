@@ -89,7 +89,7 @@ func (c *checker) parents(ctx context.Context, w *ancestry) error {
 		return nil
 	}
 	for _, i := range missing {
-		if err := uncover(ctx, c.q, i.Start); err != nil {
+		if err := uncover(ctx, c.q, i); err != nil {
 			return err
 		}
 	}

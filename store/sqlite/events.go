@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"iter"
 
 	"blockprint"
@@ -53,7 +55,7 @@ func (s *Store) Notices(ctx context.Context, tenant string, after int64, limit i
 	for _, n := range list {
 		ids, texts = append(ids, n.id), append(texts, n.text)
 	}
-	return ids, texts, err
+	return ids, texts, s.wrap("read", err)
 }
 
 // Told implements store.Events.
@@ -65,10 +67,15 @@ func (s *Store) Told(ctx context.Context, tenant, receiver string) (id int64, er
 // LogDelivery implements store.Events.
 func (s *Store) LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error {
 	return s.inTransaction(ctx, "write a delivery to", func(tx *transaction) error {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO delivery_log (tenant, receiver, notice, at, error) VALUES (?, ?, ?, ?, ?)", tenant, receiver, id, at, failure); err != nil || failure != "" {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO delivery_log (tenant, receiver, notice, at, error) VALUES (?, ?, ?, ?, ?)", tenant, receiver, id, at, failure); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO deliveries (tenant, receiver, told) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET told = max(told, excluded.told)", tenant, receiver, id)
+		_, err := tx.ExecContext(ctx, `DELETE FROM delivery_log WHERE tenant = ?1 AND receiver = ?2 AND id <=
+			(SELECT id FROM delivery_log WHERE tenant = ?1 AND receiver = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)`, tenant, receiver, store.DeliveriesKept)
+		if err != nil || failure != "" {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO deliveries (tenant, receiver, told) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET told = max(told, excluded.told)", tenant, receiver, id)
 		return err
 	})
 }
@@ -77,6 +84,15 @@ func (s *Store) LogDelivery(ctx context.Context, tenant, receiver string, id, at
 func (s *Store) Deliveries(ctx context.Context, tenant string, limit int) ([]store.Delivery, error) {
 	return collect(ctx, s, `SELECT l.receiver, l.notice, n.notice, l.at, l.error FROM delivery_log AS l JOIN notices AS n ON n.id = l.notice
 		WHERE l.tenant = ? ORDER BY l.id DESC LIMIT ?`, []any{tenant, limit}, func(d *store.Delivery) []any { return []any{&d.Receiver, &d.ID, &d.Notice, &d.At, &d.Error} })
+}
+
+// LastEvent implements store.Events.
+func (s *Store) LastEvent(ctx context.Context, tenant string) (n int, last []byte, err error) {
+	err = s.read.QueryRowContext(ctx, "SELECT place + 1, event FROM events WHERE tenant = ? ORDER BY place DESC LIMIT 1", tenant).Scan(&n, &last)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil, nil
+	}
+	return n, last, s.wrap("read", err)
 }
 
 // Events implements store.Events. The log is read at once, since pages of different moments would not fit together.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -122,6 +123,11 @@ func events(t *testing.T, s store.Store) {
 	if got := read("a"); !slices.Equal(got, []string{"1", "2", "4", "5"}) {
 		t.Errorf("%q", got)
 	}
+	for tenant, want := range map[string]string{"a": "4 5", "b": "1 x", "c": "0 "} {
+		if n, last, err := s.LastEvent(ctx, tenant); err != nil || fmt.Sprint(n, " ", string(last)) != want {
+			t.Errorf("%s: %d %s (%v), want %s", tenant, n, last, err, want)
+		}
+	}
 	if err := change("a", 5, "6"); err == nil {
 		t.Error("more was kept than there is")
 	}
@@ -158,6 +164,15 @@ func events(t *testing.T, s store.Store) {
 	}
 	if told, err := s.Told(ctx, "b", "mail"); err != nil || told != 0 {
 		t.Errorf("told %d (%v)", told, err)
+	}
+	// A receiver that is down for long does not fill the database, nor push out what another one was told.
+	for i := range store.DeliveriesKept + 5 {
+		if err := s.LogDelivery(ctx, "a", "web", ids[1], int64(3000+i), "status 500"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tries, err = s.Deliveries(ctx, "a", 10*store.DeliveriesKept); err != nil || len(tries) != store.DeliveriesKept+2 || tries[store.DeliveriesKept-1].At != 3005 {
+		t.Errorf("%d tries are kept (%v)", len(tries), err)
 	}
 	if err := change("a", 0); err != nil || len(read("a")) != 0 || len(read("b")) != 1 {
 		t.Errorf("%q %q (%v)", read("a"), read("b"), err)

@@ -1,0 +1,115 @@
+package greylist
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"blockprint"
+)
+
+// Find returns the subject that somebody means: names are given as they are shown, with blanks for underscores, and in any
+// case. An error names the nearest ones.
+func (e *Engine) Find(name string) (string, error) {
+	return findSubject(name, slices.Sorted(maps.Keys(e.subjects)))
+}
+
+// Find returns the report on the subject that somebody means, as Engine.Find does.
+func (s *Snapshot) Find(name string) (*Report, error) {
+	names := make([]string, len(s.Reports))
+	for i, r := range s.Reports {
+		names[i] = r.Subject
+	}
+	found, err := findSubject(name, names)
+	if err != nil {
+		return nil, err
+	}
+	return s.Reports[slices.Index(names, found)], nil
+}
+
+// folded is a name without what people leave out.
+func folded(name string) string {
+	return strings.Join(strings.Fields(strings.ToLower(strings.ReplaceAll(name, "_", " "))), " ")
+}
+
+func findSubject(name string, names []string) (string, error) {
+	if slices.Contains(names, name) {
+		return name, nil
+	}
+	meant := folded(name)
+	var same []string
+	for _, n := range names {
+		if folded(n) == meant {
+			same = append(same, n)
+		}
+	}
+	switch {
+	case len(same) == 1:
+		return same[0], nil
+	case len(same) > 1:
+		return "", blockprint.Errorf(blockprint.NotFound, "there is no subject %.100q: it may be %s", name, quotedNames(same))
+	}
+	if near := nearest(meant, names); len(near) > 0 {
+		return "", blockprint.Errorf(blockprint.NotFound, "there is no subject %.100q: the nearest names are %s", name, quotedNames(near))
+	}
+	return "", blockprint.Errorf(blockprint.NotFound, "there is no subject %.100q", name)
+}
+
+func quotedNames(names []string) string {
+	var out []string
+	for _, n := range names {
+		out = append(out, Printable(n, 100))
+	}
+	return strings.Join(out, ", ")
+}
+
+// nearest returns up to three names that somebody may have meant: by what they begin with or hold, or with few letters
+// different.
+func nearest(meant string, names []string) []string {
+	type near struct {
+		name     string
+		distance int
+	}
+	if len(meant) > 200 {
+		return nil
+	}
+	var list []near
+	for _, n := range names {
+		f := folded(n)
+		d := distance(meant, f)
+		if len(meant) >= 3 && (strings.Contains(f, meant) || strings.Contains(meant, f) && len(f) >= 3) {
+			d = min(d, 1)
+		}
+		if d <= max(1, len(meant)/3) {
+			list = append(list, near{n, d})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	var out []string
+	for _, n := range list[:min(3, len(list))] {
+		out = append(out, n.name)
+	}
+	return out
+}
+
+// distance is the number of letters that must be added, left out or changed (Levenshtein), in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for k := range row {
+		row[k] = k
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for k := range len(b) {
+			change := diagonal
+			if a[i] != b[k] {
+				change++
+			}
+			diagonal = row[k+1]
+			row[k+1] = min(change, row[k]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,35 @@
+package greylist
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Printable makes a stranger's text one that can be shown in a line, on a terminal, or handed to a program: what does not
+// print is escaped, as in Go's strings, and what is longer than limit bytes is cut.
+func Printable(text string, limit int) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		piece := text[i : i+n]
+		switch {
+		case r == utf8.RuneError && n == 1:
+			piece = fmt.Sprintf("\\x%02x", text[i])
+		case r < 0x80 && !unicode.IsPrint(r):
+			piece = fmt.Sprintf("\\x%02x", r)
+		case r > 0xffff && !unicode.IsPrint(r):
+			piece = fmt.Sprintf("\\U%08x", r)
+		case !unicode.IsPrint(r):
+			piece = fmt.Sprintf("\\u%04x", r)
+		}
+		if b.Len()+len(piece) > limit {
+			b.WriteString("...")
+			break
+		}
+		b.WriteString(piece)
+		i += n
+	}
+	return b.String()
+}
