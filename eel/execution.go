@@ -124,7 +124,7 @@ func (e *Eel) unanswered(ctx context.Context, err error) error {
 	case errors.Is(cause, errQuick):
 		return e.failed("%v", errQuick)
 	}
-	return fmt.Errorf("execution client: %w", cause) // a long search is no sign of a failure, either
+	return fmt.Errorf("%s: %w", e.name(), cause) // a long search is no sign of a failure, either
 }
 
 // errQuick and errSlow are why calls are given up.
@@ -133,9 +133,12 @@ var (
 	errSlow  = fmt.Errorf("no answer within %s", slowLimit)
 )
 
+// name is how messages name the execution client: its address may hold secrets.
+func (e *Eel) name() string { return "execution client " + blockprint.ServerName(e.c.Execution) }
+
 // failed makes an error of the execution client, of which it takes note.
 func (e *Eel) failed(format string, args ...any) error {
-	reason := fmt.Sprintf("execution client %s: ", blockprint.ServerName(e.c.Execution)) + fmt.Sprintf(format, args...)
+	reason := e.name() + ": " + fmt.Sprintf(format, args...)
 	e.execution.failed(e.c.Now(), reason)
 	return errors.New(reason)
 }
