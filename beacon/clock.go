@@ -27,7 +27,7 @@ func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.N
 	case lag(h.Slot, elapsed, network.SlotDuration) < -clockSlack:
 		c.log.Warn("the node's head is in the future: its genesis time, the length of its slots, or this machine's clock is wrong",
 			"node", n.name, "head_slot", h.Slot, "clock_slot", network.SlotAt(time.Now()), "slot_duration", network.SlotDuration)
-	case fits && (len(durations) > 1 || d != durations[0]):
+	case fits && len(durations) > 1:
 		c.log.Warn("the node's head tells how long a slot is", "node", n.name, "slot_duration", d, "head_slot", h.Slot)
 	}
 }
@@ -42,8 +42,8 @@ func lag(head blockprint.Slot, elapsed, slot time.Duration) time.Duration {
 }
 
 // fitting returns the length of a slot that a head is the present or a past one with, the closest first; false if the
-// head says nothing: if it is behind with all of them, as that of a node that syncs. If the head would be in the
-// future with all of them, the whole length that puts it into the present is taken.
+// head says nothing: if it is behind with all of them, as that of a node that syncs, or in the future with all of
+// them. No length is made up that nobody has claimed: this machine's clock may be the one that is wrong.
 func fitting(head blockprint.Slot, elapsed time.Duration, durations []time.Duration) (time.Duration, bool) {
 	var best time.Duration
 	possible := 0
@@ -65,11 +65,6 @@ func fitting(head blockprint.Slot, elapsed time.Duration, durations []time.Durat
 			if lag(head, elapsed, d) >= -clockSlack {
 				return d, true
 			}
-		}
-	case possible == 0 && uint64(head) < uint64(elapsed/time.Millisecond):
-		d := (elapsed / time.Duration(head)).Round(time.Second)
-		if l := lag(head, elapsed, d); d >= time.Second && l > -clockSlack && l < clockSlack+elapsed/50 {
-			return d, true
 		}
 	}
 	return 0, false

@@ -171,7 +171,7 @@ func newTrustRig(t *testing.T, w *sim.World, model *classify.Model, window int) 
 		r.config.Nodes = append(r.config.Nodes, dream.NodeConfig{Name: n.Variant, Label: string(n.Client), URL: url, V3: true})
 	}
 	var err error
-	if r.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "trust.db")); err != nil {
+	if r.store, err = sqlite.OpenWith(t.Context(), filepath.Join(t.TempDir(), "trust.db"), sqlite.Options{Now: w.Clock}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.store.Close() })
@@ -245,7 +245,7 @@ func (r *trustRig) checkAPI(failed []blockprint.Client) {
 	for i, c := range append(slices.Clone(failed), blockprint.Lighthouse) {
 		blocks = append(blocks, store.Block{Slot: slots.Start + blockprint.Slot(i), Root: blockprint.Root{byte(i + 1)}, Classification: blockprint.Classification{Single: c, Multi: string(c)}, Model: "m"})
 	}
-	if _, err := r.store.Apply(r.t.Context(), store.Batch{Blocks: blocks, Covered: []blockprint.Interval{{Start: 0, End: r.w.Now()}}}); err != nil {
+	if _, err := r.store.Apply(r.t.Context(), store.Batch{Blocks: blocks, Covered: []blockprint.Interval{{Start: 0, End: slots.End}}}); err != nil {
 		r.t.Fatal(err)
 	}
 	api, err := httpapi.New(r.store, nil, nil, httpapi.Options{Now: r.w.Clock, Trust: r.trust.Report})

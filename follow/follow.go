@@ -214,7 +214,7 @@ func (f *Follower) setFloor(ctx context.Context) error {
 	fresh := st.Empty && st.Floor == 0 && st.Covered == 0
 	switch {
 	case f.o.Since != nil && (fresh || f.o.Extend && *f.o.Since < st.Floor):
-		if *f.o.Since > present {
+		if *f.o.Since > present+1 { // the next slot may begin while the program starts
 			return blockprint.Errorf(blockprint.Invalid, "history cannot begin at slot %d: the present slot of %s is %d", *f.o.Since, f.network.ConfigName, present)
 		}
 		return f.to.SetFloor(ctx, *f.o.Since)
