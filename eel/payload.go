@@ -13,8 +13,6 @@ import (
 	"strings"
 
 	"github.com/go-faster/jx"
-
-	"blockprint"
 )
 
 // hash is 32 bytes, in hexadecimal with 0x as JSON.
@@ -440,15 +438,4 @@ func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err
 		failure = fmt.Sprintf("blockhash mismatch: the payload hashes to %s, not to %s", h, *p.BlockHash)
 	}
 	return p, failure, nil
-}
-
-// strict reads a parameter that must be there.
-func strict(raw json.RawMessage, into any) error {
-	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
-		return blockprint.Errorf(blockprint.Invalid, "it is null")
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return plain(err)
-	}
-	return nil
 }

@@ -1,9 +1,11 @@
 package eel
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/go-faster/jx"
@@ -78,7 +80,7 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 		c, err = parseCall(d)
 		calls = []call{c}
 	}
-	if err == nil && d.Next() != jx.Invalid {
+	if err == nil && !errors.Is(d.Skip(), io.EOF) {
 		err = errors.New("something follows it")
 	}
 	if long, ok := errors.AsType[*rpcError](err); ok {
@@ -212,4 +214,15 @@ func versioned(method string) (name string, version int) {
 		return method, 0
 	}
 	return method[:i], int(method[i+1] - '0')
+}
+
+// strict reads a parameter that must be there.
+func strict(raw json.RawMessage, into any) error {
+	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+		return errors.New("it is null")
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return plain(err)
+	}
+	return nil
 }

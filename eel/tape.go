@@ -1,0 +1,285 @@
+package eel
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+)
+
+// bodies are buffers of whole bodies. Very large ones are not kept.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const largestKept = 4 << 20
+
+func release(b *bytes.Buffer) {
+	if b.Cap() <= largestKept {
+		b.Reset()
+		bodies.Put(b)
+	}
+}
+
+// tape reads a body and remembers what it has read, so that it can be read again in another way.
+type tape struct {
+	in    *bufio.Reader
+	parts [][]byte // what was read: values that are known, and what stands between them
+	loose []byte   // what was read since the last part
+	total int      // bytes of what stands between values
+}
+
+// chunkSize is how much of a body is read at once.
+const chunkSize = 256 << 10
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, chunkSize) }}
+
+func newTape(r io.Reader) *tape {
+	t := &tape{in: readers.Get().(*bufio.Reader), loose: make([]byte, 0, 1<<10), parts: make([][]byte, 0, 64)} //nolint:errcheck // the pool's own
+	t.in.Reset(r)
+	return t
+}
+
+func (t *tape) release() {
+	t.in.Reset(nil)
+	readers.Put(t.in)
+}
+
+// unheld is how much of a body is stored without being asked: who announces much and sends little must not keep others waiting.
+const unheld = 1 << 20
+
+// rest writes all of the body: what was read, and what was not yet.
+func (t *tape) rest(body *bytes.Buffer, size int64, hold func() error) error {
+	for _, p := range append(t.parts, t.loose) {
+		_, _ = body.Write(p) // never fails
+	}
+	body.Grow(int(min(max(size, 0), unheld)) + bytes.MinRead)
+	if _, err := body.ReadFrom(io.LimitReader(t.in, unheld)); err != nil {
+		return err
+	}
+	if _, err := t.in.Peek(1); errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err := hold(); err != nil {
+		return err
+	}
+	if left := size - int64(body.Len()); left > 0 {
+		body.Grow(int(left) + bytes.MinRead)
+	}
+	_, err := body.ReadFrom(t.in)
+	return err
+}
+
+// mostLoose is how much may stand between values: names, punctuation, blanks, and the simple values of the envelope.
+const mostLoose = 8 << 10
+
+// step reads the next byte. It fails at the end, and when too much stands between values.
+func (t *tape) step() bool {
+	b, err := t.in.ReadByte()
+	if err != nil {
+		return false
+	}
+	t.loose = append(t.loose, b)
+	t.total++
+	return t.total <= mostLoose
+}
+
+// blank reads blanks, and tells which byte follows.
+func (t *tape) blank() byte {
+	for {
+		b, err := t.in.Peek(1)
+		if err != nil {
+			return 0
+		}
+		if b[0] != ' ' && b[0] != '\n' && b[0] != '\r' && b[0] != '\t' {
+			return b[0]
+		}
+		if !t.step() {
+			return 0
+		}
+	}
+}
+
+// take reads a byte if it follows, with blanks before it.
+func (t *tape) take(c byte) bool {
+	if t.blank() != c {
+		return false
+	}
+	return t.step()
+}
+
+// word reads a simple value: a string without escapes, a number, a literal. It is returned with its quotes.
+func (t *tape) word() ([]byte, bool) {
+	quoted := t.blank() == '"'
+	from := len(t.loose)
+	for n := 0; ; n++ {
+		next, err := t.in.Peek(1)
+		if err != nil {
+			return nil, false
+		}
+		c := next[0]
+		end := c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t'
+		if !quoted && (end || c == '"' || c == '{' || c == '[' || c == ':') {
+			return t.loose[from:], n > 0 && end
+		}
+		if c == '\\' || c < ' ' {
+			return nil, false
+		}
+		if !t.step() {
+			return nil, false
+		}
+		if quoted && c == '"' && n > 0 {
+			return t.loose[from:], true
+		}
+	}
+}
+
+// name reads the name of a field and the colon behind it.
+func (t *tape) name() (string, bool) {
+	if t.blank() != '"' {
+		return "", false
+	}
+	w, ok := t.word()
+	if !ok || !t.take(':') {
+		return "", false
+	}
+	t.blank()
+	return string(w[1 : len(w)-1]), true
+}
+
+// match reads a value if it follows; what is not read is left.
+func (t *tape) match(value []byte) bool {
+	t.parts, t.loose = append(t.parts, t.loose), t.loose[len(t.loose):]
+	for left := value; ; {
+		if len(left) == 0 {
+			t.parts = append(t.parts, value)
+			return true
+		}
+		if t.in.Buffered() == 0 {
+			_, _ = t.in.Peek(1) // an error comes again
+		}
+		b, _ := t.in.Peek(min(len(left), t.in.Buffered()))
+		if len(b) == 0 || !bytes.Equal(b, left[:len(b)]) {
+			t.parts = append(t.parts, value[:len(value)-len(left)])
+			return false
+		}
+		_, _ = t.in.Discard(len(b)) // they are there
+		left = left[len(b):]
+	}
+}
+
+// glance is how much of a value tells apart which known one it may be.
+const glance = 256
+
+// narrow reads a value that one of the calls has, and returns those that have it.
+func (t *tape) narrow(calls []*knownCall, value func(*knownCall) []byte) []*knownCall {
+	_, _ = t.in.Peek(1) // an error comes again
+	ahead, _ := t.in.Peek(min(glance, t.in.Buffered()))
+	calls = slices.DeleteFunc(calls, func(c *knownCall) bool {
+		v := value(c)
+		n := min(len(v), len(ahead))
+		return n == 0 || !bytes.Equal(v[:n], ahead[:n])
+	})
+	if len(calls) == 0 || !t.match(value(calls[len(calls)-1])) { // the newest
+		return nil
+	}
+	v := value(calls[len(calls)-1])
+	return slices.DeleteFunc(calls, func(c *knownCall) bool { return !bytes.Equal(value(c), v) })
+}
+
+// recognise reads a call that says the same as one of those, nil if there is none.
+func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
+	if len(calls) == 0 || !t.take('{') {
+		return nil, nil
+	}
+	out := &call{}
+	seen := map[string]bool{}
+	var same *knownCall
+	for {
+		name, ok := t.name()
+		if !ok || seen[name] {
+			return nil, nil
+		}
+		seen[name] = true
+		if name == "params" {
+			if same = t.params(calls); same == nil {
+				return nil, nil
+			}
+		} else {
+			w, ok := t.word()
+			if !ok {
+				return nil, nil
+			}
+			switch name {
+			case "id":
+				if w[0] == 't' || w[0] == 'f' {
+					return nil, nil
+				}
+				out.ID = w
+			case "method":
+				out.Method = string(bytes.Trim(w, `"`))
+			case "jsonrpc":
+				if string(w) != `"2.0"` {
+					return nil, nil
+				}
+			}
+		}
+		if t.take('}') {
+			break
+		}
+		if !t.take(',') {
+			return nil, nil
+		}
+	}
+	t.blank()
+	_, err := t.in.Peek(1)
+	if !errors.Is(err, io.EOF) || same == nil || out.Method != same.method || out.ID != nil && !json.Valid(out.ID) {
+		return nil, nil
+	}
+	return out, same
+}
+
+// params reads the parameters of one of the calls.
+func (t *tape) params(calls []*knownCall) *knownCall {
+	if !t.take('[') || !t.take('{') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for {
+		name, ok := t.name()
+		if !ok || seen[name] {
+			return nil
+		}
+		seen[name] = true
+		if calls = t.narrow(calls, func(c *knownCall) []byte { return c.fields[name] }); calls == nil {
+			return nil
+		}
+		if t.take('}') {
+			break
+		}
+		if !t.take(',') {
+			return nil
+		}
+	}
+	others := 0
+	for ; !t.take(']'); others++ {
+		if !t.take(',') {
+			return nil
+		}
+		t.blank()
+		if calls = t.narrow(calls, func(c *knownCall) []byte {
+			if others >= len(c.others) {
+				return nil
+			}
+			return c.others[others]
+		}); calls == nil {
+			return nil
+		}
+	}
+	i := slices.IndexFunc(calls, func(c *knownCall) bool { return len(c.fields) == len(seen) && len(c.others) == others })
+	if i < 0 {
+		return nil
+	}
+	return calls[i]
+}
