@@ -18,7 +18,7 @@ import (
 
 // execution is an execution client without a network, so that time can be ours: what it answers is as mode says.
 type execution struct {
-	mode  atomic.Value             // "hang": no answer; "page", "redirect", "empty": not its own; "refused": no connection; else it answers
+	mode  atomic.Value             // "hang": no answer; "page", "unable", "redirect", "empty": not its own; "refused": no connection; else it answers
 	took  atomic.Int64             // nanoseconds of a newPayload call
 	says  atomic.Value             // the status of payloads
 	chain atomic.Value             // the chain's id
@@ -71,6 +71,8 @@ func (x *execution) RoundTrip(q *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	case "page":
 		status, text = http.StatusBadGateway, "<html>502 Bad Gateway</html>"
+	case "unable":
+		status, text = http.StatusServiceUnavailable, `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no upstream"}}`
 	case "redirect":
 		status = http.StatusTemporaryRedirect
 	case "empty":

@@ -15,7 +15,7 @@ import (
 // contradiction is the outcome of a payload that is wrong in itself.
 const contradiction = "contradiction"
 
-// bodyTimeout is how long a client may take to send a body.
+// bodyTimeout is how long a client may take to send a body, and to read the answer once there may be one.
 const bodyTimeout = 30 * time.Second
 
 // served are the methods that clients are answered from memory.
@@ -76,14 +76,18 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 		return err
 	}
 	defer func() { e.stored.Release(held) }()
-	// A client that stops in the middle of a body must not hold its share for ever. Not all writers know deadlines.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	// A client that stops in the middle of a body, or of reading the answer, must not hold its share for ever. Not all writers
+	// know deadlines.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	c, same, body, err := e.known.read(http.MaxBytesReader(w, r.Body, e.c.BodyLimit), r.ContentLength, hold)
 	if err != nil {
 		unread(w, err)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	_ = connection.SetReadDeadline(time.Time{})
+	_ = connection.SetWriteDeadline(time.Now().Add(slowLimit + bodyTimeout))
+	defer func() { _ = connection.SetWriteDeadline(time.Time{}) }() // the connection's next request may not be for us
 	if same != nil {
 		if c.silent() {
 			write(w, nil)

@@ -3,6 +3,15 @@
 // One of them, the controller, drives the execution client: its calls are passed on as they are, and what the execution
 // client answers is remembered. The others are answered from that memory. Facts are those of the Engine API
 // (github.com/ethereum/execution-apis); paths and flags are those of sigp/eleel.
+//
+// Four rules hold everywhere:
+//
+//   - Only what the execution client has found valid teaches anything about the chain (memory).
+//   - No question of our own waits longer than the Engine API allows, and what an execution client says of itself is
+//     answered from its last answer while it hangs or is restarted (lasting).
+//   - Only a JSON-RPC reply counts as an answer (isReply): ready means that one came just now.
+//   - A request's envelope is read element by element, once, and written anew for the execution client (parseCalls,
+//     envelope), so that nobody reads it in another way.
 package eel
 
 import (
@@ -107,6 +116,11 @@ func New(c Config) (*Eel, error) {
 	}
 	if err := apart(c.Controller, c.Clients); err != nil {
 		return nil, err
+	}
+	for name, secret := range c.Clients {
+		if secret == c.ExecutionSecret {
+			c.Logger.Warn("a client has the execution client's own secret, and can drive it wherever it can reach its port", "client", name)
+		}
 	}
 	switch c.Matching {
 	case Exact, Loose, HeadOnly:

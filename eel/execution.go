@@ -64,6 +64,9 @@ func (e *Eel) forward(ctx context.Context, body []byte, silent bool) (*incoming,
 	switch {
 	case silent && len(start) == 0 && in.status < 300: // says nothing of the execution client, either
 		return in, nil
+	case isReply(start, in.status) && in.status >= http.StatusInternalServerError: // a proxy's, or of one that can do no more
+		_ = e.failed("status %d", in.status)
+		return in, nil
 	case isReply(start, in.status):
 		if e.execution.replied(e.c.Now()) { // it may have been started anew, on another chain
 			e.fly(ctx, "eth_chainId", []byte(probe))
@@ -172,6 +175,8 @@ func (e *Eel) fetch(ctx context.Context, method string, body []byte) (reply, err
 	defer func() { _ = in.Close() }() // read only
 	text, err := io.ReadAll(io.LimitReader(in, largestAnswer+1))
 	switch {
+	case in.status >= http.StatusInternalServerError:
+		return reply{}, e.failed("status %d: %.200s", in.status, text)
 	case err != nil:
 		return reply{}, e.unanswered(ctx, err)
 	case len(text) > largestAnswer:

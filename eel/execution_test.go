@@ -3,8 +3,10 @@ package eel
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -118,7 +120,7 @@ func TestReadiness(t *testing.T) {
 		}
 	}
 	for mode, reason := range map[string]string{
-		"hang": "no answer within 900ms", "page": "status 502 and no JSON-RPC", "empty": "status 200 and no JSON-RPC", "refused": "connection refused", "redirect": "status 307",
+		"hang": "no answer within 900ms", "page": "status 502 and no JSON-RPC", "empty": "status 200 and no JSON-RPC", "refused": "connection refused", "redirect": "status 307", "unable": "status 503",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -340,6 +342,50 @@ func TestBrokenOff(t *testing.T) {
 			t.Errorf("%s: %d bytes look whole", path, len(text))
 		}
 	}
+}
+
+// pipes is a listener without a network.
+type pipes struct{ accepted chan net.Conn }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.accepted
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (p *pipes) Close() error   { close(p.accepted); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestUnread: a client that does not read its answer does not hold its share of the calls for ever.
+func TestUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, nil)
+		b.x.large["eth_getLogs"] = `"` + strings.Repeat("a", 1<<20) + `"`
+		listener := &pipes{make(chan net.Conn)}
+		server := &http.Server{Handler: b.Handler()}
+		go func() { _ = server.Serve(listener) }()
+		ours, theirs := net.Pipe()
+		listener.accepted <- theirs
+		token, err := clientSecret.sign(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const body = `{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[]}`
+		if _, err := fmt.Fprintf(ours, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if b.answering.TryAcquire(mostCalls) {
+			t.Fatal("the call is over before its answer was read")
+		}
+		time.Sleep(slowLimit + bodyTimeout + time.Second)
+		if !b.answering.TryAcquire(mostCalls) {
+			t.Error("the call holds its share")
+		}
+		_ = ours.Close()
+		_ = server.Close()
+	})
 }
 
 // TestHidesSecrets: whatever goes wrong, the execution client is named by its scheme, host and port only.
