@@ -80,7 +80,7 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 		c, err = parseCall(d)
 		calls = []call{c}
 	}
-	if err == nil && !errors.Is(d.Skip(), io.EOF) {
+	if err == nil && (d.Next() != jx.Invalid || !errors.Is(d.Skip(), io.EOF)) {
 		err = errors.New("something follows it")
 	}
 	if long, ok := errors.AsType[*rpcError](err); ok {

@@ -141,7 +141,7 @@ func TestPlainErrors(t *testing.T) {
 // FuzzParseCalls: whatever comes, it is an error as a whole, or calls that can be answered: each with an id that is its own.
 func FuzzParseCalls(f *testing.F) {
 	for _, text := range []string{
-		`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[{},"a"]}`, `[{"id":"a","method":1},1,[],{"params":{}}]`, `[]`, `{"id":{},"id":2}`, `{"method":"a"}{`, `[[[`,
+		`{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[{},"a"]}`, `[{"id":"a","method":1},1,[],{"params":{}}]`, `[]`, `{"id":{},"id":2}`, `{"method":"a"}{`, `[[[`, `""{"`, `1 x`,
 	} {
 		f.Add([]byte(text))
 	}
