@@ -145,7 +145,7 @@ func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who st
 	}
 	if err != nil {
 		e.note(c, who, "unreachable", began)
-		e.c.Logger.Warn("a call is not answered by the execution client", "client", who, "method", c.Method, "error", err)
+		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", "unreachable", "error", err)
 		write(w, answer(c, nil, err))
 		return
 	}

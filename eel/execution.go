@@ -69,6 +69,7 @@ func (e *Eel) forward(ctx context.Context, body []byte, silent bool) (*incoming,
 		return in, nil
 	case isReply(start, in.status):
 		if e.execution.replied(e.c.Now()) { // it may have been started anew, on another chain
+			e.c.Logger.Info("the execution client answers again")
 			e.fly(ctx, "eth_chainId", []byte(probe))
 		}
 		return in, nil
@@ -142,7 +143,9 @@ func (e *Eel) name() string { return "execution client " + blockprint.ServerName
 // failed makes an error of the execution client, of which it takes note.
 func (e *Eel) failed(format string, args ...any) error {
 	reason := e.name() + ": " + fmt.Sprintf(format, args...)
-	e.execution.failed(e.c.Now(), reason)
+	if e.execution.failed(e.c.Now(), reason) {
+		e.c.Logger.Warn("the execution client fails", "error", reason)
+	}
 	return errors.New(reason)
 }
 

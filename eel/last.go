@@ -121,10 +121,13 @@ func (v *vitals) replied(now time.Time) (again bool) {
 	return again
 }
 
-func (v *vitals) failed(now time.Time, reason string) {
+// failed tells whether it had not failed before.
+func (v *vitals) failed(now time.Time, reason string) (first bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	first = v.reason == ""
 	v.wrong, v.reason = now, reason
+	return first
 }
 
 func (v *vitals) failing() bool {
