@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -52,11 +53,8 @@ func newGates() (*gates, error) {
 func (g *gates) enter(ctx context.Context, gate *semaphore.Weighted) (leave func(), err error) {
 	wait, cancel := context.WithTimeout(ctx, g.patience)
 	defer cancel()
-	if err := gate.Acquire(wait, 1); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, errBusy()
+	if !gate.TryAcquire(1) && gate.Acquire(wait, 1) != nil {
+		return nil, cmp.Or(ctx.Err(), errBusy())
 	}
 	return func() { gate.Release(1) }, nil
 }

@@ -363,7 +363,7 @@ func TestAccess(t *testing.T) {
 	for _, r := range privateRoutes {
 		a.fails(r[0], r[1], "", 401, "unauthorized")
 	}
-	for value, want := range map[string]int{"Bearer token": 200, "Bearer wrong": 401, "Basic YWxpY2U6c2VjcmV0": 200, "Basic YWxpY2U6d3Jvbmc=": 401, "Basic !": 401} {
+	for value, want := range map[string]int{"Bearer token": 200, "Bearer wrong": 401, "Basic YWxpY2U6c2VjcmV0": 200, "Basic YWxpY2U6d3Jvbmc=": 401, "Basic !": 401, "bearer token": 200, "BEARER  token": 200, "bearer": 401} {
 		a.header.Set("Authorization", value)
 		w := a.call("GET", "/blocks/1", "", nil)
 		if w.Code != want || want == 401 && w.Header().Get("WWW-Authenticate") == "" {

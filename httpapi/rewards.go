@@ -33,7 +33,7 @@ func Rewards(node *beacon.Client, log *slog.Logger) http.Handler {
 		}
 		_, _ = fmt.Fprintln(w, "ready")
 	})
-	return mux
+	return NotForPages(mux)
 }
 
 type rewardsServer struct {

@@ -1,0 +1,236 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"blockprint"
+	"blockprint/gauge"
+	"blockprint/greylist"
+	"blockprint/httpapi"
+	"blockprint/trust"
+)
+
+// operation is a route of the OpenAPI document.
+type operation struct {
+	method, path string
+	private      bool
+}
+
+var parameter = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// operations lists the routes that a server documents.
+func operations(t *testing.T, h http.Handler) (list []operation) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security []any `json:"security"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			list = append(list, operation{strings.ToUpper(method), parameter.ReplaceAllString(path, "1"), len(op.Security) > 0})
+		}
+	}
+	if len(list) == 0 {
+		t.Fatal("no operations")
+	}
+	return list
+}
+
+// ask sends a request from this machine, after change has had its way with it.
+func ask(h http.Handler, method, path string, change func(*http.Request)) *httptest.ResponseRecorder {
+	var body io.Reader
+	if method == http.MethodPost {
+		body = strings.NewReader("[]")
+	}
+	r := httptest.NewRequest(method, "http://127.0.0.1:8000"+path, body)
+	r.RemoteAddr = "127.0.0.1:1234"
+	r.Header.Set("Content-Type", "application/json")
+	change(r)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func host(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+
+// servers has one of each service that is made of operations.
+func servers(t *testing.T, o httpapi.Options) map[string]http.Handler {
+	t.Helper()
+	a := newAPI(t, o)
+	a.apply(chain(1, 70))
+	o.Trust = func(context.Context) (*trust.Report, error) { return &trust.Report{}, nil }
+	network := func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }
+	g, err := httpapi.NewGauge(gauge.New(a.store, nil, nil, network, gauge.Options{}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := httpapi.NewGreylist(httpapi.Greylist{
+		Snapshot: func(context.Context) (*greylist.Snapshot, error) { return &greylist.Snapshot{}, nil },
+		Feed:     func(context.Context, string, io.Writer) error { return nil },
+	}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]http.Handler{"api": a.server.Handler(), "gauge": g.Handler(), "greylist": list.Handler()}
+}
+
+func mainnet() *blockprint.Network { return &blockprint.Network{Spec: blockprint.MainnetSpec()} }
+
+// TestPrivateIsPrivate: what the documentation calls private is refused, and only that, whoever asks without the right to,
+// and by whatever method; pages of other sites get neither an answer nor a permission to ask.
+func TestPrivateIsPrivate(t *testing.T) {
+	hostile := map[string]func(*http.Request){
+		"another machine": func(r *http.Request) { r.RemoteAddr = "203.0.113.5:99" },
+		"a proxy":         header("X-Forwarded-For", "203.0.113.5"),
+		"a page":          header("Origin", "https://evil.example"),
+		"a sandbox":       header("Origin", "null"),
+		"another port":    header("Origin", "http://127.0.0.1:9090"),
+		"cross-site":      header("Sec-Fetch-Site", "cross-site"),
+		"same-site":       header("Sec-Fetch-Site", "same-site"),
+		"rebinding":       host("evil.example:8000"),
+		"rebinding with an origin of its own": func(r *http.Request) {
+			r.Host = "evil.example:8000"
+			r.Header.Set("Origin", "http://evil.example:8000")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		},
+		"a host that looks like loopback": host("127.0.0.1.evil.example"),
+		"another address":                 host("192.0.2.1:8000"),
+	}
+	for name, h := range servers(t, httpapi.Options{}) {
+		private := 0
+		for _, op := range operations(t, h) {
+			if op.private {
+				private++
+			}
+			for who, change := range hostile {
+				w := ask(h, op.method, op.path, change)
+				if refused := w.Code == http.StatusForbidden; refused != op.private {
+					t.Errorf("%s: %s %s by %s: status %d, private: %v", name, op.method, op.path, who, w.Code, op.private)
+				}
+				if allowed := w.Header().Get("Access-Control-Allow-Origin") != ""; allowed == op.private {
+					t.Errorf("%s: %s %s by %s: CORS %v", name, op.method, op.path, who, w.Header())
+				}
+				for _, method := range []string{http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+					if w := ask(h, method, op.path, change); op.private && w.Code != http.StatusForbidden {
+						t.Errorf("%s: %s %s by %s: status %d", name, method, op.path, who, w.Code)
+					}
+				}
+			}
+			w := ask(h, http.MethodOptions, op.path, func(r *http.Request) {
+				r.Header.Set("Origin", "https://evil.example")
+				r.Header.Set("Access-Control-Request-Method", op.method)
+				r.Header.Set("Access-Control-Request-Private-Network", "true")
+			})
+			if allowed := w.Header().Get("Access-Control-Allow-Origin") != ""; allowed == op.private || (w.Code == http.StatusNoContent) == op.private {
+				t.Errorf("%s: pre-flight of %s %s: %d %v", name, op.method, op.path, w.Code, w.Header())
+			}
+		}
+		if want := map[string]bool{"api": true, "gauge": true}[name]; want != (private > 0) {
+			t.Errorf("%s has %d private routes", name, private)
+		}
+	}
+}
+
+// TestOwnNames: this machine may use its own names, and those that it was given.
+func TestOwnNames(t *testing.T) {
+	h := servers(t, httpapi.Options{Hosts: []string{"labels.lan", "192.0.2.7"}})["api"]
+	for name, change := range map[string]func(*http.Request){
+		"an address":      host("127.0.0.1:8000"),
+		"IPv6":            host("[::1]:8000"),
+		"a name":          host("LOCALHOST:8000"),
+		"without a port":  host("localhost"),
+		"a given name":    host("labels.lan:8000"),
+		"a given address": host("192.0.2.7"),
+		"its own page": func(r *http.Request) {
+			r.Header.Set("Origin", "http://127.0.0.1:8000")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		},
+		"behind TLS": func(r *http.Request) {
+			r.Host = "labels.lan"
+			r.Header.Set("Origin", "https://labels.lan")
+		},
+		"typed by the user": header("Sec-Fetch-Site", "none"),
+	} {
+		if w := ask(h, http.MethodGet, "/blocks/1/7", change); w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// TestCredentials: credentials guard a server under any name, but not against a page that makes a browser send them.
+func TestCredentials(t *testing.T) {
+	for name, h := range servers(t, httpapi.Options{Auth: httpapi.Auth{Users: map[string]string{"alice": "secret"}}}) {
+		for _, op := range operations(t, h) {
+			w := ask(h, op.method, op.path, host("labels.example"))
+			if refused := w.Code == http.StatusUnauthorized; refused != op.private {
+				t.Errorf("%s: %s %s without credentials: %d, private: %v", name, op.method, op.path, w.Code, op.private)
+			}
+			known := func(r *http.Request) { r.SetBasicAuth("alice", "secret"); r.Host = "labels.example" }
+			if w := ask(h, op.method, op.path, known); slices.Contains([]int{401, 403, 415}, w.Code) {
+				t.Errorf("%s: %s %s with credentials: %d %s", name, op.method, op.path, w.Code, w.Body)
+			}
+			byPage := func(r *http.Request) { known(r); r.Header.Set("Origin", "https://evil.example") }
+			if w := ask(h, op.method, op.path, byPage); op.private && w.Code != http.StatusForbidden {
+				t.Errorf("%s: %s %s with credentials by a page: %d", name, op.method, op.path, w.Code)
+			}
+		}
+	}
+}
+
+// TestBodiesAreJSON: a page may send text and forms without asking, so those are not read; programs may say nothing.
+func TestBodiesAreJSON(t *testing.T) {
+	h := servers(t, httpapi.Options{})["api"]
+	for kind, want := range map[string]int{
+		"application/json": 200, "Application/JSON; charset=UTF-8": 200, "": 200,
+		"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415, "application/json, text/plain": 415, ";": 415,
+	} {
+		w := ask(h, http.MethodPost, "/validator/blocks", func(r *http.Request) {
+			r.Header.Del("Content-Type")
+			if kind != "" {
+				r.Header.Set("Content-Type", kind)
+			}
+		})
+		if w.Code != want || want == 415 && !strings.Contains(w.Body.String(), `"code":"unsupported_media_type"`) {
+			t.Errorf("%q: %d %s, want %d", kind, w.Code, w.Body, want)
+		}
+	}
+	w := ask(h, http.MethodPost, "/validator/blocks", func(r *http.Request) {
+		r.Header.Del("Content-Type")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	})
+	if w.Code != 415 {
+		t.Errorf("a browser without a type: %d", w.Code)
+	}
+}
+
+// TestNotForPages guards services whose routes are no operations.
+func TestNotForPages(t *testing.T) {
+	h := httpapi.NotForPages(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for want, change := range map[int]func(*http.Request){
+		200: host("rewards.example"),
+		403: header("Origin", "https://evil.example"),
+		415: header("Content-Type", "text/plain"),
+	} {
+		if w := ask(h, http.MethodPost, "/lighthouse/analysis/block_rewards", change); w.Code != want {
+			t.Errorf("status %d, want %d", w.Code, want)
+		}
+	}
+}
