@@ -205,7 +205,7 @@ func TestRefuses(t *testing.T) {
 		want          string
 	}{
 		"labels missing":   {900, "t1,p1", "Teku", "2 names, 1 labels and 2 blocks"},
-		"no client":        {900, "t1", "tekus", `"tekus"`},
+		"no client":        {900, "t1", "tekoo", `"tekoo"`},
 		"twice the same":   {900, "t1,t1", "Teku,Teku", "twice"},
 		"of the future":    {5000, "t1", "Teku", "slot 5000"},
 		"of a far future":  {1 << 63, "t1", "Teku", "slot 9223372036854775808"},

@@ -162,7 +162,7 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 	if err != nil {
 		return nil, err
 	}
-	if err := s.notAhead(ctx, rewards); err != nil {
+	if err := s.pass(ctx, rewards); err != nil {
 		return nil, err
 	}
 	l := s.labelers.Get().(*classify.Labeler)
@@ -183,15 +183,20 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 	return &bodyOf[any]{out}, nil
 }
 
-// notAhead refuses blocks that cannot be yet: a slot of the future would count as the newest one until it comes.
-func (s *Server) notAhead(ctx context.Context, rewards []*blockprint.BlockReward) error {
-	now, known, err := s.clock(ctx)
-	if err != nil || !known {
+// pass lets rewards through the store's gate, whether they are to be stored or not.
+func (s *Server) pass(ctx context.Context, rewards []*blockprint.BlockReward) error {
+	id, known, err := s.store.Identity(ctx)
+	if err != nil {
 		return err
 	}
+	gate := store.NewGate(nil, s.o.Now())
+	if known {
+		gate = store.NewGate(&id, s.o.Now())
+	}
 	for i, r := range rewards {
-		if r.Meta.Slot > now+1 {
-			return blockprint.Errorf(blockprint.Invalid, "block %d of the list is of slot %d, but the present one is %d", i, r.Meta.Slot, now)
+		b := store.RewardBlock(r, blockprint.Classification{}, nil, "")
+		if err := gate.Block(&b); err != nil {
+			return blockprint.Errorf(blockprint.CodeOf(err), "block %d of the list: %w", i, err)
 		}
 	}
 	return nil

@@ -114,6 +114,8 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
 	registry.MustRegister(judge)
 	f.o.Version, f.o.Registry, f.o.Trust, f.o.Hosts = version, registry, judge.Report, f.auth.names(f.address, f.gaugeAddress)
+	follower := follow.New(node, local, follow.Options{Since: from, Extend: f.extend, Tolerance: f.o.HeadTolerance, Metrics: follow.NewMetrics(registry)})
+	f.o.Ready = follower.Ready
 	server, err := httpapi.New(s, model, guess, f.o)
 	if err != nil {
 		return err
@@ -127,9 +129,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		fmt.Fprintf(os.Stderr, "serving %s on http://%s (routes: http://%s/docs)\n", f.db, l.Addr(), l.Addr())
 		return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
 	})
-	g.Go(func() error {
-		return follow.New(node, local, follow.Options{Since: from, Extend: f.extend, Metrics: follow.NewMetrics(registry)}).Run(ctx)
-	})
+	g.Go(func() error { return follower.Run(ctx) })
 	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s), gauge.Options{Labels: f.dream.labels})
 	registry.MustRegister(gauge.NewCollector(measure))
 	g.Go(func() error { return judge.Run(ctx) })
