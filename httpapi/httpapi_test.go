@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -449,86 +448,4 @@ func TestServe(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-}
-
-// TestShares: blocks that say who built them count as they are and teach how the others are mislabelled.
-func TestShares(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
-	b := store.Batch{}
-	parent := blockprint.Slot(0)
-	for slot := blockprint.Slot(1); slot < 320; slot++ {
-		// Every Teku block is called Teku; of Grandine's half are called Teku. A third say what they are.
-		truth := []blockprint.Client{blockprint.Teku, blockprint.Grandine}[slot%2]
-		label := truth
-		if truth == blockprint.Grandine && slot%4 == 1 {
-			label = blockprint.Teku
-		}
-		block := storetest.Block(slot, parent, 0, 0, label)
-		if slot/4%3 == 0 {
-			block.Classification.Graffiti = blockprint.Graffiti{Client: truth, Execution: []string{"Besu", "Geth"}[slot/12%2], Version: "v1"}
-		}
-		b.Blocks = append(b.Blocks, block)
-		parent = slot
-	}
-	a.apply(b)
-	var shares struct {
-		Blocks   int64 `json:"blocks"`
-		Labelled int64 `json:"labelled_by_graffiti"`
-		Shares   []struct {
-			Client                string
-			Raw, Share, Low, High float64
-		}
-	}
-	w := a.call("GET", "/shares/0/10", "", &shares)
-	if w.Code != 200 || shares.Blocks != 319 || shares.Labelled == 0 || len(shares.Shares) != 2 || w.Header().Get("Blockprint-As-Of-Slot") != "319" {
-		t.Fatalf("%d %s", w.Code, w.Body)
-	}
-	if g := shares.Shares[0]; g.Client != "Grandine" || g.Raw > 0.4 || math.Abs(g.Share-0.5) > 0.06 || g.Low > 0.5 || g.High < 0.5 {
-		t.Errorf("Grandine: %+v", g)
-	}
-	var graffiti struct {
-		Clients   map[string]struct{ Blocks, Recognised int64 }
-		Releases  []struct{ Client, Version string }
-		Execution map[string]int64
-	}
-	a.call("GET", "/graffiti/0/10", "", &graffiti)
-	if c := graffiti.Clients["Grandine"]; c.Blocks == 0 || c.Recognised*3 > c.Blocks*2 || graffiti.Clients["Teku"].Recognised != graffiti.Clients["Teku"].Blocks {
-		t.Errorf("recognised: %+v", graffiti.Clients)
-	}
-	if len(graffiti.Releases) != 2 || graffiti.Execution["Besu"] == 0 || graffiti.Execution["Geth"] == 0 {
-		t.Errorf("releases %v, execution %v", graffiti.Releases, graffiti.Execution)
-	}
-	var clients []struct {
-		Name   string
-		Recent *struct {
-			Blocks              int64
-			Execution, Releases map[string]int64
-		}
-	}
-	a.call("GET", "/clients", "", &clients)
-	for _, c := range clients {
-		if known := c.Name == "Teku" || c.Name == "Grandine"; known != (c.Recent != nil) || known && (c.Recent.Execution["Besu"] == 0 || c.Recent.Releases["v1"] != c.Recent.Blocks) {
-			t.Errorf("%s: %+v", c.Name, c.Recent)
-		}
-	}
-	a.fails("GET", "/shares/0/100000?partial=true", "", 400, "invalid")
-	a.fails("GET", "/shares/0/20", "", 404, "not_covered")
-	if w := a.call("GET", "/shares/3/3", "", nil); w.Code != 200 {
-		t.Errorf("no epochs: %d %s", w.Code, w.Body)
-	}
-
-	var v struct {
-		Blocks      int
-		Client      string
-		Probability float64
-	}
-	a.call("GET", "/validator/3/client", "", &v)
-	if v.Blocks != 46 || v.Client == "" || v.Probability <= 0 {
-		t.Errorf("validator: %+v", v)
-	}
-	if w := a.call("GET", "/validator/99/client", "", &v); w.Code != 200 || v.Client != "Uncertain" {
-		t.Errorf("a validator without blocks: %d %+v", w.Code, v)
-	}
-	a.remote = "203.0.113.9:1"
-	a.fails("GET", "/validator/3/client", "", 403, "forbidden")
 }

@@ -1,0 +1,158 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"blockprint"
+	"blockprint/httpapi"
+	"blockprint/store"
+)
+
+// TestBehind: a database is in step only while its newest slot is near the clock's, and an empty one never is.
+func TestBehind(t *testing.T) {
+	genesis := time.Unix(1_600_000_000, 0)
+	now := genesis.Add(210 * 12 * time.Second)
+	a := newAPI(t, httpapi.Options{Now: func() time.Time { return now }})
+	type status struct {
+		Synced bool
+		Behind int `json:"slots_behind"`
+	}
+	get := func() (s status) {
+		t.Helper()
+		a.call("GET", "/sync/status", "", &s)
+		return s
+	}
+	if s := get(); s.Synced {
+		t.Error("an empty database is in step")
+	}
+	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
+		t.Fatal(err)
+	}
+	a.apply(chain(1, 200))
+	if err := a.store.SetFloor(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if s := get(); s != (status{true, 10}) {
+		t.Errorf("10 slots behind: %+v", s)
+	}
+	now = now.Add(54 * 12 * time.Second)
+	if s := get(); s != (status{true, 64}) {
+		t.Errorf("64 slots behind: %+v", s)
+	}
+	now = now.Add(12 * time.Second)
+	if s := get(); s != (status{false, 65}) {
+		t.Errorf("65 slots behind: %+v", s)
+	}
+	if w := a.call("GET", "/metrics", "", nil); !strings.Contains(w.Body.String(), "blockprint_slots_behind 65") {
+		t.Errorf("metrics: %s", w.Body)
+	}
+	if w := a.call("GET", "/readyz", "", nil); w.Code != 200 {
+		t.Errorf("a server of old data is not ready: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestNothingThere: a range without a single known slot is no row of zeros, and the answer says what there is instead.
+func TestNothingThere(t *testing.T) {
+	genesis := time.Unix(1_600_000_000, 0)
+	a := newAPI(t, httpapi.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
+	e := a.fails("GET", "/blocks_per_client/400000/400225", "", 404, "not_covered")
+	if text := fmt.Sprint(e["error"]); !strings.Contains(text, "no blocks yet") {
+		t.Error(text)
+	}
+	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
+		t.Fatal(err)
+	}
+	a.apply(chain(97, 200))
+	if err := a.store.SetFloor(t.Context(), 97); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/blocks_per_client/7", "/blocks_per_client/400000/400225", "/epochs/100/101", "/shares/100/101", "/graffiti/100/101", "/blocks_per_client/0/1", "/blocks/4000/5000", "/confusion/Teku/4000/5000"} {
+		e := a.fails("GET", path, "", 404, "not_covered")
+		if text := fmt.Sprint(e["error"]); e["gaps"] == nil || !strings.Contains(text, "slots 97 to 200 (epochs 3 to 6)") {
+			t.Errorf("%s: %v", path, e)
+		}
+		if w := a.call("GET", path+"?partial=true", "", nil); w.Code != 200 || w.Header().Get("Blockprint-Gaps") == "" {
+			t.Errorf("%s, partial: %d %v", path, w.Code, w.Header())
+		}
+	}
+	if w := a.call("GET", "/blocks/300", "", nil); w.Code != 200 || strings.TrimSpace(w.Body.String()) != "[]" {
+		t.Errorf("what is newer than the head: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestReady: a process that follows is not ready while it cannot, and says why.
+func TestReady(t *testing.T) {
+	var reason error
+	a := newAPI(t, httpapi.Options{Ready: func() error { return reason }})
+	if w := a.call("GET", "/readyz", "", nil); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	reason = blockprint.Errorf(blockprint.Unavailable, "nothing can be stored: the disk is full")
+	if e := a.fails("GET", "/readyz", "", 503, "unavailable"); !strings.Contains(fmt.Sprint(e["error"]), "the disk is full") {
+		t.Errorf("%v", e)
+	}
+	if w := a.call("GET", "/healthz", "", nil); w.Code != 200 {
+		t.Errorf("it lives: %d", w.Code)
+	}
+}
+
+// TestTheFuture: blocks that cannot be yet are refused, whether they are to be stored or not.
+func TestTheFuture(t *testing.T) {
+	genesis := time.Unix(1_600_000_000, 0)
+	a := newAPI(t, httpapi.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
+	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/classify", "/classify/no_store"} {
+		if w := a.call("POST", path, rewardJSON(211, 210, "a"), nil); w.Code != 200 {
+			t.Errorf("%s of a clock that is a slot ahead: %d %s", path, w.Code, w.Body)
+		}
+		a.fails("POST", path, "["+rewardJSON(5, 4, "5")+","+rewardJSON(212, 4, "b")+"]", 400, "invalid")
+		a.fails("POST", path, rewardJSON(99999999999, 1, "c"), 400, "invalid")
+	}
+	a.fails("POST", "/sync/store/record", `{"rewards":[`+rewardJSON(99999999999, 1, "d")+`]}`, 400, "invalid")
+	a.fails("POST", "/sync/store/record", `{"rewards":[],"covered":[{"start":0,"end":99999999999}]}`, 400, "invalid")
+	a.fails("POST", "/sync/store/record", `{"rewards":[],"finalized":99999999999}`, 400, "invalid")
+	a.fails("POST", "/sync/store/floor", "99999999999", 400, "invalid")
+	a.fails("POST", "/sync/store/identify", `{"ConfigName":"x","GenesisTime":1600000000,"GenesisValidatorsRoot":"`+padRoot("0")+`","SlotSeconds":12,"SlotsPerEpoch":0}`, 400, "invalid")
+}
+
+// TestHome: whoever looks at the root is told what this is.
+func TestHome(t *testing.T) {
+	for name, h := range servers(t, httpapi.Options{Version: "v9"}) {
+		w := ask(h, http.MethodGet, "/", func(*http.Request) {})
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "blockprint v9: ") || !strings.Contains(w.Body.String(), "/docs") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		want := map[string]string{"api": "/clients", "gauge": "/accuracy", "greylist": "/greylist"}[name]
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %s", name, w.Body)
+		}
+	}
+}
+
+// TestOptions: limits below nothing are refused.
+func TestOptions(t *testing.T) {
+	for _, o := range []httpapi.Options{{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {MaxBody: -1}} {
+		if _, err := httpapi.NewGreylist(httpapi.Greylist{}, o); blockprint.CodeOf(err) != blockprint.Invalid {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+// TestLabelMetrics: labels can be drawn over time.
+func TestLabelMetrics(t *testing.T) {
+	a := newAPI(t, httpapi.Options{})
+	a.apply(chain(1, 9000)) // more than a day
+	text := a.call("GET", "/metrics", "", nil).Body.String()
+	for _, want := range []string{`blockprint_labelled_blocks{client="Prysm"} 3000`, `blockprint_label_share{client="Teku"} 0.5`, "blockprint_missing_slots 0", "blockprint_slots_behind 0"} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+}
