@@ -1,8 +1,10 @@
 package trust_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +183,104 @@ func TestNews(t *testing.T) {
 	}
 	if lifted.New != greylist.AutoGreylist || !strings.Contains(lifted.Reason, "never recognised") {
 		t.Errorf("lifted: %+v", lifted)
+	}
+}
+
+// TestFirstBoundary: what was measured is seen at once; the first boundary comes with enough blocks, however young the
+// network, and not before; those after it lie at multiples of the period.
+func TestFirstBoundary(t *testing.T) {
+	l := newLive(t)
+	l.s.Period, l.slot = 7200, 3
+	wrong := map[string]blockprint.Client{"t1": "Prysm", "p1": "Prysm"}
+	keeper := func() *trust.Keeper {
+		t.Helper()
+		k, err := trust.Open(t.Context(), l.store, l.s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	l.dream(0, nil)
+	if list, next, err := keeper().Pending(t.Context(), l.slot); len(list) != 0 || next != 0 || err != nil || keeper().Report().Measured {
+		t.Errorf("nobody dreams: %+v, %d, %v", list, next, err)
+	}
+	if c := l.dream(99, wrong); len(c) != 0 || keeper().Report().Measured {
+		t.Errorf("99 blocks: %+v", c)
+	}
+	list, next, err := keeper().Pending(t.Context(), l.slot)
+	want := []trust.Pending{{"label:Prysm", 99, 99}, {"label:Teku", 99, 0}, {"node:p1", 99, 99}, {"node:t1", 99, 0}}
+	if !slices.Equal(list, want) || next != 0 || err != nil {
+		t.Errorf("99 blocks: %+v, %d, %v", list, next, err)
+	}
+	c := l.dream(1, wrong)
+	if len(c) == 0 || !strings.Contains(fmt.Sprint(c), "never recognised: 0 of 100") {
+		t.Errorf("100 blocks: %+v", c)
+	}
+	if list, next, err := keeper().Pending(t.Context(), l.slot); len(list) != 0 || next != 7199 || err != nil {
+		t.Errorf("after the first boundary: %+v, %d, %v", list, next, err)
+	}
+	l.slot = 7198
+	l.dream(2, wrong)
+	if r := keeper().Report(); r.Slot != 7199 {
+		t.Errorf("the second boundary is slot %d", r.Slot)
+	}
+}
+
+// TestFewBlocks: nodes that fell silent before there were enough blocks are judged after a period.
+func TestFewBlocks(t *testing.T) {
+	l := newLive(t)
+	l.dream(5, map[string]blockprint.Client{"t1": "Teku"})
+	l.slot += 100
+	l.dream(0, nil)
+	if s := l.subject("node:t1"); s.Blocks != 5 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestPeriod: a boundary is a day of the network's own slots.
+func TestPeriod(t *testing.T) {
+	for slot, want := range map[time.Duration]blockprint.Slot{12 * time.Second: 7200, 5 * time.Second: 17280, time.Second: 86400, 0: 7200} {
+		n := mainnet()
+		n.SlotDuration = slot
+		if got := trust.DefaultSettings().On(n).Period; got != want {
+			t.Errorf("slots of %s: %d of them are a day", slot, got)
+		}
+	}
+	if got := (trust.Settings{Period: 5}).On(mainnet()).Period; got != 5 {
+		t.Errorf("a period that was set became %d", got)
+	}
+}
+
+// TestSetUnseen: a label can be set before anything was measured, and counts; one of no client, or a node that nobody has
+// seen, cannot.
+func TestSetUnseen(t *testing.T) {
+	l := newLive(t)
+	service := trust.NewService(l.store, trust.DefaultSettings(), func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }, trust.ServiceOptions{})
+	ctx := t.Context()
+	if err := service.Set(ctx, "label:Lodestar", greylist.Manual); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{"label:Nobody", "node:t1", "Lodestar", "label:Uncertain"} {
+		if err := service.Set(ctx, subject, greylist.Manual); blockprint.CodeOf(err) != blockprint.NotFound || !strings.Contains(err.Error(), "label:Teku") {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+	r, err := service.Report(ctx)
+	if err != nil || r.Measured || !slices.Equal(r.Greylisted(), []blockprint.Client{blockprint.Lodestar}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	l.dream(30, map[string]blockprint.Client{"t1": "Teku"})
+	if err := service.Set(ctx, "node:t1", greylist.AutoOverride); err != nil {
+		t.Errorf("a node that was seen: %v", err)
+	}
+	l.dream(200, map[string]blockprint.Client{"t1": "Teku"})
+	if s := l.subject("label:Lodestar"); s.Status != greylist.Manual {
+		t.Errorf("after a boundary: %+v", s)
+	}
+	if err := service.Set(ctx, "label:Lodestar", greylist.Active); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.subject("label:Lodestar"); s.Status != greylist.Active || len(s.Reasons) != 0 {
+		t.Errorf("left to the rules, which know nothing of it: %+v", s)
 	}
 }
