@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -264,5 +267,102 @@ blockprint_gauge_true_positive_rate{client="Teku"} 0.5
 `
 	if err := testutil.CollectAndCompare(gauge.NewCollector(r.Gauge), strings.NewReader(want), "blockprint_gauge_precision", "blockprint_gauge_true_positive_rate"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestForget: single observations of long ago are dropped in every part of the window, whichever slot the part's blocks
+// are of; their sums stay.
+func TestForget(t *testing.T) {
+	r := newRig(t)
+	const window = 14 * 7200
+	kept := func() (n int64) {
+		t.Helper()
+		counts, err := r.store.ObservedIn(t.Context(), blockprint.Interval{End: 1 << 40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range counts {
+			n += c.Blocks
+		}
+		return n
+	}
+	for _, slot := range []blockprint.Slot{1001, 1001 + 2*window, 1501 + 2*window} { // none a multiple of a part
+		r.at(slot)
+		if err := r.classify(t, slot, "t1", "Teku"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := kept(); n != 2 {
+		t.Errorf("%d observations are kept, want those of the last two windows", n)
+	}
+	if days, err := r.Days(t.Context(), "2023-11-14", "2024-01-31"); err != nil || len(days) != 2 {
+		t.Errorf("%d days, %v", len(days), err)
+	}
+}
+
+// TestBounds: neither the number nor the length of names is the caller's to choose.
+func TestBounds(t *testing.T) {
+	r := newRig(t)
+	if err := r.classify(t, 900, strings.Repeat("x", 201), "Teku"); blockprint.CodeOf(err) != blockprint.Invalid {
+		t.Errorf("a long name: %v", err)
+	}
+	if err := r.classify(t, 900, strings.Repeat("x,", 1000)+"y", strings.Repeat("Teku,", 1000)+"Teku"); blockprint.CodeOf(err) != blockprint.TooLarge {
+		t.Errorf("many names: %v", err)
+	}
+}
+
+// TestReady: a gauge is ready when it knows the time and its store answers.
+func TestReady(t *testing.T) {
+	r := newRig(t)
+	if err := r.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Ready(t.Context()); err == nil {
+		t.Error("ready without a store")
+	}
+	away := gauge.New(r.store, nil, nil, func(context.Context) (*blockprint.Network, error) { return nil, errors.New("the node is away") }, gauge.Options{})
+	if err := away.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "away") {
+		t.Errorf("ready without a clock: %v", err)
+	}
+}
+
+// TestNoSecrets: what a service behind the gauge is called shows neither its password nor its path.
+func TestNoSecrets(t *testing.T) {
+	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/key/list"):
+			_, _ = io.WriteString(w, `[{}]`)
+		case strings.HasPrefix(r.URL.Path, "/key/nonsense"):
+			_, _ = io.WriteString(w, `{`)
+		default:
+			http.Error(w, "no", http.StatusForbidden)
+		}
+	}))
+	gone := answers.Listener.Addr().String()
+	reward := []*blockprint.BlockReward{{}}
+	check := func(what string, err error) {
+		t.Helper()
+		if err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "key") || !strings.Contains(err.Error(), gone) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	classifiers := map[string]*gauge.RemoteClassifier{}
+	for _, path := range []string{"list", "nonsense", "refused"} {
+		c, err := gauge.NewRemoteClassifier("http://user:secret@" + gone + "/key/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = c.Guess(t.Context(), reward)
+		check(path, err)
+		classifiers[path] = c
+	}
+	answers.Close()
+	_, _, err := classifiers["list"].Guess(t.Context(), reward)
+	check("no connection", err)
+	if _, err := gauge.NewRemoteRewards("ftp://user:secret@host/key"); err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "key") {
+		t.Errorf("a wrong URL: %v", err)
 	}
 }
