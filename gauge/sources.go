@@ -177,7 +177,9 @@ func (c *RemoteClassifier) Guess(ctx context.Context, rewards []*blockprint.Bloc
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = r.AppendJSON(body)
+		plain := *r
+		plain.Meta.Graffiti = "" // a label by graffiti would be the node's word, not the classifier's
+		body = plain.AppendJSON(body)
 	}
 	var list []struct {
 		Single blockprint.Client `json:"best_guess_single"`

@@ -33,7 +33,8 @@ func operations(t *testing.T, h http.Handler) (list []operation) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	var doc struct {
 		Paths map[string]map[string]struct {
-			Security []any `json:"security"`
+			Security   []any `json:"security"`
+			Parameters []struct{ Name, In, Description string }
 		} `json:"paths"`
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
@@ -41,6 +42,11 @@ func operations(t *testing.T, h http.Handler) (list []operation) {
 	}
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
+			for _, p := range op.Parameters {
+				if p.Description == "" {
+					t.Errorf("%s %s does not describe its parameter %s", method, path, p.Name)
+				}
+			}
 			list = append(list, operation{strings.ToUpper(method), parameter.ReplaceAllString(path, "1"), len(op.Security) > 0})
 		}
 	}

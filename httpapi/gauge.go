@@ -86,8 +86,8 @@ func (s *Server) accuracyRoutes(g *gauge.Gauge) {
 		})
 	}
 	registerDear(s, op("/accuracy/days/{first}/{last}", "The same day by day (YYYY-MM-DD, both included) and model by model"), func(ctx context.Context, in *struct {
-		First string `path:"first"`
-		Last  string `path:"last"`
+		First string `path:"first" doc:"First day, YYYY-MM-DD."`
+		Last  string `path:"last" doc:"Last day, YYYY-MM-DD."`
 	},
 	) (*bodyOf[[]gauge.Day], error) {
 		for _, day := range []string{in.First, in.Last} {
@@ -115,8 +115,8 @@ func (s *Server) opinionRoutes() {
 		Method: http.MethodGet, Path: "/distances/{start_slot}/{end_slot}", Tags: []string{"accuracy"},
 		Summary: "How far canonical blocks of the slots from start to end are from those that nodes dreamt: a second opinion",
 	}, func(ctx context.Context, in *struct {
-		Start uint64 `path:"start_slot" maximum:"9223372036854775807"`
-		End   uint64 `path:"end_slot" maximum:"9223372036854775807"`
+		Start uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
+		End   uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"Last slot."`
 	},
 	) (*bodyOf[[]opinionJSON], error) {
 		if in.End < in.Start || in.End-in.Start >= maxOpinionSlots {

@@ -78,7 +78,7 @@ func (s *Server) greylistRoutes(g Greylist) {
 		return &bodyOf[greylistBody]{greylistOf(shot, in.All)}, nil
 	})
 	register(s, op("/greylist/subjects/{name}", "Why a subject stands as it does, since when, and what it takes to recover"), func(ctx context.Context, in *struct {
-		Name string `path:"name"`
+		Name string `path:"name" doc:"Name of the subject."`
 	},
 	) (*bodyOf[*greylist.Report], error) {
 		shot, err := g.Snapshot(ctx)

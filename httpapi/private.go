@@ -32,14 +32,14 @@ func (s *Server) privateRoutes() {
 		return s.classify(ctx, in.RawBody, false)
 	})
 	register(s, op(get, "/validator/{index}/blocks", "Blocks of a validator"), func(ctx context.Context, in *struct {
-		Index uint64 `path:"index"`
+		Index uint64 `path:"index" doc:"Index of the validator."`
 	},
 	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, 0)
 	})
 	register(s, op(get, "/validator/{index}/blocks/{since_slot}", "Blocks of a validator from a slot on"), func(ctx context.Context, in *struct {
-		Index uint64 `path:"index"`
-		Since uint64 `path:"since_slot"`
+		Index uint64 `path:"index" doc:"Index of the validator."`
+		Since uint64 `path:"since_slot" doc:"First slot."`
 	},
 	) (*bodyOf[[]blockJSON], error) {
 		return s.validatorBlocks(ctx, in.Index, in.Since)
@@ -49,7 +49,7 @@ func (s *Server) privateRoutes() {
 	})
 	register(s, op(post, "/validator/blocks/{since_slot}", "Blocks of many validators from a slot on"), func(ctx context.Context, in *struct {
 		IndicesBody
-		Since uint64 `path:"since_slot"`
+		Since uint64 `path:"since_slot" doc:"First slot."`
 	},
 	) (*huma.StreamResponse, error) {
 		return s.manyValidators(ctx, in.RawBody, in.Since)
@@ -62,22 +62,22 @@ func (s *Server) privateRoutes() {
 	})
 	register(s, op(get, "/blocks/{start_slot}/{end_slot}", "Blocks of the slots from start to before end"), func(ctx context.Context, in *struct {
 		BlocksParams
-		End uint64 `path:"end_slot" maximum:"9223372036854775807"`
+		End uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`
 	},
 	) (*huma.StreamResponse, error) {
 		return s.blocks(ctx, in.Start, &in.End, in.Partial, in.Orphaned)
 	})
 	register(s, op(get, "/blocks/{slot}/{root}/explain", "Why a block has its label: features and nearest training blocks"), func(ctx context.Context, in *struct {
-		Slot uint64 `path:"slot" maximum:"9223372036854775807"`
-		Root string `path:"root"`
+		Slot uint64 `path:"slot" maximum:"9223372036854775807" doc:"Slot of the block."`
+		Root string `path:"root" doc:"Root of the block, 0x and 64 digits."`
 	},
 	) (*bodyOf[explanation], error) {
 		return s.explain(ctx, in.Slot, in.Root)
 	})
 	register(s, op(get, "/confusion/{client}/{start_slot}/{end_slot}", "Labels against graffiti for one client"), func(ctx context.Context, in *struct {
-		Client string `path:"client"`
-		Start  uint64 `path:"start_slot" maximum:"9223372036854775807"`
-		End    uint64 `path:"end_slot" maximum:"9223372036854775807"`
+		Client string `path:"client" doc:"Name of a client."`
+		Start  uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
+		End    uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`
 		PartialParam
 	},
 	) (*confusionOutput, error) {
@@ -92,7 +92,7 @@ type IndicesBody struct {
 
 // BlocksParams choose blocks.
 type BlocksParams struct {
-	Start uint64 `path:"start_slot" maximum:"9223372036854775807"`
+	Start uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
 	PartialParam
 	Orphaned bool `query:"orphaned" doc:"Orphaned blocks too."`
 }

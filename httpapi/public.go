@@ -19,7 +19,7 @@ func (s *Server) publicRoutes() {
 		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"public"}}
 	}
 	register(s, op("/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
-		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
+		Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
 		PartialParam
 		TrustParam
 	},
@@ -27,8 +27,8 @@ func (s *Server) publicRoutes() {
 		return s.blocksPerClient(ctx, in.Start, in.Start+1, in.Partial, in.TrustParam)
 	})
 	register(s, op("/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
-		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
-		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
+		Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
+		End   uint64 `path:"end_epoch" maximum:"1099511627776" doc:"The epoch after the last one."`
 		PartialParam
 		TrustParam
 	},
@@ -49,8 +49,8 @@ func (s *Server) publicRoutes() {
 		return s.clients(ctx)
 	})
 	registerDear(s, op("/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *struct {
-		Start uint64 `path:"start_epoch" maximum:"1099511627776"`
-		End   uint64 `path:"end_epoch" maximum:"1099511627776"`
+		Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
+		End   uint64 `path:"end_epoch" maximum:"1099511627776" doc:"The epoch after the last one."`
 		PartialParam
 	},
 	) (*epochsOutput, error) {

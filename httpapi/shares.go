@@ -19,8 +19,8 @@ const maxTallyEpochs = 31 * 225
 
 // TallyRange is a range of epochs whose blocks are counted one by one.
 type TallyRange struct {
-	Start uint64 `path:"start_epoch" maximum:"1099511627776"`
-	End   uint64 `path:"end_epoch" maximum:"1099511627776"`
+	Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
+	End   uint64 `path:"end_epoch" maximum:"1099511627776" doc:"The epoch after the last one."`
 	PartialParam
 }
 
@@ -36,7 +36,7 @@ func (s *Server) shareRoutes() {
 	})
 	private := huma.Operation{Method: http.MethodGet, Path: "/validator/{index}/client", Summary: "A validator's client, from all of its blocks", Tags: []string{"private"}, Security: credentials}
 	register(s, private, func(ctx context.Context, in *struct {
-		Index uint64 `path:"index"`
+		Index uint64 `path:"index" doc:"Index of the validator."`
 	},
 	) (*bodyOf[validatorClient], error) {
 		return dearly(ctx, s, func() (*bodyOf[validatorClient], error) { return s.validatorClient(ctx, in.Index) })

@@ -29,8 +29,8 @@ func (s *Server) syncRoutes() {
 		return nil, s.store.SetFloor(ctx, in.Body)
 	})
 	type span struct {
-		Start uint64 `path:"start" maximum:"9223372036854775807"`
-		End   uint64 `path:"end" maximum:"9223372036854775807"`
+		Start uint64 `path:"start" maximum:"9223372036854775807" doc:"First slot."`
+		End   uint64 `path:"end" maximum:"9223372036854775807" doc:"Last slot."`
 	}
 	register(s, op(http.MethodGet, "/sync/store/gaps/{start}/{end}", "Missing slots, both ends included"), func(ctx context.Context, in *span) (*bodyOf[[]blockprint.Interval], error) {
 		gaps, err := s.store.Gaps(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
@@ -41,9 +41,9 @@ func (s *Server) syncRoutes() {
 		return &bodyOf[[]store.BlockID]{append([]store.BlockID{}, ids...)}, err
 	})
 	register(s, op(http.MethodGet, "/sync/store/ancestors/{slot}/{root}/{down}", "A stored block and those before it by their parents' roots, newest first, none before slot down"), func(ctx context.Context, in *struct {
-		Slot uint64 `path:"slot" maximum:"9223372036854775807"`
+		Slot uint64 `path:"slot" maximum:"9223372036854775807" doc:"Slot of the block."`
 		Root string `path:"root" doc:"All zeros: the oldest final block at or after the slot."`
-		Down uint64 `path:"down" maximum:"9223372036854775807"`
+		Down uint64 `path:"down" maximum:"9223372036854775807" doc:"Last slot to go down to."`
 	},
 	) (*bodyOf[wireAncestors], error) {
 		root, err := blockprint.ParseRoot(in.Root)
