@@ -185,6 +185,7 @@ type watcher struct {
 	labeler *classify.Labeler
 	out     io.Writer
 	asJSON  bool
+	begun   bool // the header stands
 }
 
 func (w *watcher) Identify(context.Context, store.Identity) error  { return nil }
@@ -215,9 +216,25 @@ func (w *watcher) Record(_ context.Context, b follow.Batch) error {
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(w.out, "slot %d  proposer %d  %-10s  %-24s graffiti %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, c.Multi, r.Meta.Graffiti); err != nil {
+		if !w.begun {
+			w.begun = true
+			if _, err := fmt.Fprintf(w.out, "%10s %10s  %-11s %11s  %-24s %s\n", "slot", "proposer", "most likely", "probability", "possible", "graffiti"); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintf(w.out, "%10d %10d  %-11s %11s  %-24s %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, likelihood(c), c.Multi, r.Meta.Graffiti); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// likelihood is the probability of the most likely client, as text.
+func likelihood(c blockprint.Classification) string {
+	for _, p := range c.Probabilities {
+		if p.Client == c.Single {
+			return fmt.Sprintf("%.1f %%", 100*p.P)
+		}
+	}
+	return "-"
 }
