@@ -19,7 +19,7 @@ import (
 const maxRewardSlots = 8192
 
 // Rewards serves Lighthouse's /lighthouse/analysis/block_rewards from any beacon node: GET for a range of slots,
-// POST for given blocks.
+// POST for given blocks. An answer is whole, or an error, or breaks off with its connection; none names the node.
 func Rewards(node *beacon.Client, log *slog.Logger) http.Handler {
 	s := &rewardsServer{Server: &Server{o: Options{Logger: log}}, node: node}
 	mux := http.NewServeMux()
@@ -28,7 +28,7 @@ func Rewards(node *beacon.Client, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := node.Version(r.Context()); err != nil {
-			writeError(w, newStatusError(http.StatusServiceUnavailable, err.Error()))
+			writeError(w, newStatusError(http.StatusServiceUnavailable, node.WithoutNames(err).Error()))
 			return
 		}
 		_, _ = fmt.Fprintln(w, "ready")
@@ -44,6 +44,10 @@ type rewardsServer struct {
 }
 
 func (s *rewardsServer) fail(w http.ResponseWriter, err error) {
+	if err = s.node.WithoutNames(err); blockprint.CodeOf(err) == blockprint.NotCovered { // slots that are not over
+		writeError(w, newStatusError(http.StatusNotFound, err.Error()))
+		return
+	}
 	writeError(w, s.toStatus(err))
 }
 
@@ -78,8 +82,9 @@ func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil && sep == "[":
 		s.fail(w, err)
-	case err != nil: // the caller notices that the list does not end
+	case err != nil: // the caller must notice that the list is not whole
 		s.o.Logger.Warn("an answer broke off", "error", err)
+		panic(http.ErrAbortHandler)
 	case sep == "[":
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "[]") // the client is gone

@@ -105,18 +105,18 @@ func (w *walk) none(ctx context.Context) error {
 	if w.run++; w.last != nil || len(w.pending) > 0 || w.run != 4*w.t.network.SlotsPerEpoch {
 		return nil
 	}
-	after, err := w.after(ctx)
+	after, err := Following(ctx, w.t.source, w.slots.End)
 	if err != nil || after == nil {
 		return err
 	}
 	_, err = w.t.source.Header(ctx, beacon.AtRoot(after.ParentRoot))
 	if missing(err) {
-		return w.lacks(w.start, w.slots.End)
+		return lacks(w.start, w.slots.End)
 	}
 	return err
 }
 
-func (w *walk) lacks(from, to blockprint.Slot) error {
+func lacks(from, to blockprint.Slot) error {
 	return blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", from, to)
 }
 
@@ -155,9 +155,10 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 		h, err := w.t.source.Header(ctx, beacon.AtRoot(oldest.ParentRoot))
 		switch {
 		case missing(err) && w.last == nil && len(w.pending) == 0:
-			return true, w.replace(chain) // begin decides whether it is the first of all
+			w.replace(chain) // begin decides whether it is the first of all
+			return true, nil
 		case missing(err):
-			return false, w.lacks(w.newest()+1, oldest.Slot-1)
+			return false, lacks(w.newest()+1, oldest.Slot-1)
 		case err != nil:
 			return false, err
 		case h.Slot >= oldest.Slot:
@@ -165,9 +166,10 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 		case w.last != nil && h.Slot <= w.last.Slot:
 			return false, nil
 		case h.Slot < w.start || h.Slot == 0:
-			return true, w.replace(chain)
+			w.replace(chain)
+			return true, nil
 		case len(chain) == longestByRoot:
-			return false, w.lacks(h.Slot-1, oldest.Slot-1)
+			return false, lacks(h.Slot-1, oldest.Slot-1)
 		}
 		parent, err := w.t.source.Block(ctx, beacon.AtRoot(oldest.ParentRoot))
 		if err != nil {
@@ -180,10 +182,9 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 }
 
 // replace makes a chain all that is pending.
-func (w *walk) replace(chain []*beacon.Block) error {
+func (w *walk) replace(chain []*beacon.Block) {
 	w.pending = w.pending[:0]
 	w.push(chain)
-	return nil
 }
 
 func (w *walk) push(newestFirst []*beacon.Block) {
@@ -222,7 +223,7 @@ func (w *walk) block(ctx context.Context, b *beacon.Block) error {
 			return err
 		}
 		if !complete {
-			return w.lacks(w.start, b.Slot-1)
+			return lacks(w.start, b.Slot-1)
 		}
 	}
 	parentSlot := w.t.blocks[b.ParentRoot].slot

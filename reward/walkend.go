@@ -10,7 +10,7 @@ import (
 // finish makes pending what the chain has up to the end of the range, by what follows the range. It returns the block
 // that the range is known up to: one after its end, or the head if that is not after it.
 func (w *walk) finish(ctx context.Context) (beacon.Header, error) {
-	after, err := w.after(ctx)
+	after, err := Following(ctx, w.t.source, w.slots.End)
 	if err != nil {
 		return beacon.Header{}, err
 	}
@@ -50,7 +50,7 @@ func (w *walk) finish(ctx context.Context) (beacon.Header, error) {
 func (w *walk) allEmpty(ctx context.Context, first *beacon.Block) error {
 	complete, err := w.t.begin(ctx, first, w.start)
 	if err == nil && !complete {
-		err = w.lacks(w.start, w.slots.End)
+		err = lacks(w.start, w.slots.End)
 	}
 	return err
 }
@@ -60,28 +60,30 @@ func (w *walk) head(ctx context.Context) (*beacon.Header, error) {
 	return &h, err
 }
 
-// after returns the first block of the chain after the range, nil if there is none yet. Slots are looked at one by one
-// for some epochs, then in growing steps: a node whose history begins much later has nothing for millions of slots. As
-// a slot may give an orphan, two blocks must agree on what comes first, or the head decides.
-func (w *walk) after(ctx context.Context) (*beacon.Header, error) {
-	head, err := w.head(ctx)
+// Following returns the first block of the chain after a slot, nil if there is none yet. Its parent is the last block up
+// to that slot. Slots are looked at one by one for some epochs, then in growing steps: a node whose history begins much
+// later has nothing for millions of slots. As a slot may give an orphan, two blocks must agree on what comes first, or
+// the head decides.
+func Following(ctx context.Context, source Source, end blockprint.Slot) (*beacon.Header, error) {
+	network, err := source.Network(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if head.Slot <= w.slots.End {
-		return nil, nil
+	head, err := source.Header(ctx, beacon.Head)
+	if err != nil || head.Slot <= end {
+		return nil, err
 	}
-	known := map[blockprint.Root]*beacon.Header{}
+	f := following{source: source, end: end, known: map[blockprint.Root]*beacon.Header{}}
 	var found *beacon.Header
-	for slot := w.slots.End + 1; slot < head.Slot; slot += 1 + (slot-w.slots.End)/blockprint.Slot(4*w.t.network.SlotsPerEpoch) {
-		h, err := w.t.source.Header(ctx, beacon.AtSlot(slot))
+	for slot := end + 1; slot < head.Slot; slot += 1 + (slot-end)/blockprint.Slot(4*network.SlotsPerEpoch) {
+		h, err := source.Header(ctx, beacon.AtSlot(slot))
 		if unfit(err) || err == nil && !h.Canonical {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		first, err := w.back(ctx, h, known)
+		first, err := f.back(ctx, h)
 		if err != nil {
 			return nil, err
 		}
@@ -90,24 +92,31 @@ func (w *walk) after(ctx context.Context) (*beacon.Header, error) {
 		}
 		found = first
 	}
-	return w.back(ctx, *head, known)
+	return f.back(ctx, head)
 }
 
-// back goes from a block after the range by parents to the first one after it. known holds what it found for others.
-func (w *walk) back(ctx context.Context, h beacon.Header, known map[blockprint.Root]*beacon.Header) (first *beacon.Header, err error) {
+// following is the work of Following.
+type following struct {
+	source Source
+	end    blockprint.Slot
+	known  map[blockprint.Root]*beacon.Header // the first one before each block that was passed
+}
+
+// back goes from a block by parents to the first one after the end.
+func (f *following) back(ctx context.Context, h beacon.Header) (first *beacon.Header, err error) {
 	const most = 8192 // blocks
 	var way []blockprint.Root
 	defer func() {
 		for _, root := range way {
-			known[root] = first
+			f.known[root] = first
 		}
 	}()
 	for range most {
-		if f := known[h.Root]; f != nil {
-			return f, nil
+		if known := f.known[h.Root]; known != nil {
+			return known, nil
 		}
 		way = append(way, h.Root)
-		parent, err := w.t.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
+		parent, err := f.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
 		switch {
 		case missing(err):
 			return &h, nil // whoever needs the parent finds out
@@ -115,10 +124,10 @@ func (w *walk) back(ctx context.Context, h beacon.Header, known map[blockprint.R
 			return nil, err
 		case parent.Slot >= h.Slot:
 			return nil, blockprint.Errorf(blockprint.Invalid, "block %s of slot %d has a parent of slot %d", h.Root.Short(), h.Slot, parent.Slot)
-		case parent.Slot <= w.slots.End:
+		case parent.Slot <= f.end:
 			return &h, nil
 		}
 		h = parent
 	}
-	return nil, w.lacks(w.slots.End+1, h.Slot-1)
+	return nil, lacks(f.end+1, h.Slot-1)
 }

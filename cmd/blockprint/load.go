@@ -27,6 +27,10 @@ func newLoad() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load START END DIR",
 		Short: "Fetch the rewards of slots START to END into DIR/slot_X_to_Y.json",
+		Long: `Fetches the rewards of slots START to END into files of --batch slots each. A file is written when all its
+slots are over and every empty one of them is proven to be empty by the block after it; where slots are not over yet, the
+command stops before them, says so, and fails: the same command goes on later. Files that are there already are not
+fetched again, but those that are not whole are: lists without blocks, with holes, or with an orphan.`,
 		Example: "  blockprint load 9000000 9010000 rewards/ --beacon http://localhost:5052 --gzip\n" +
 			"  blockprint load 1 2048 rewards/ --beacon http://old-lighthouse:5052 --lighthouse",
 		Args: cobra.ExactArgs(3),
@@ -58,6 +62,7 @@ func newLoad() *cobra.Command {
 	cmd.Flags().Uint64Var(&o.Batch, "batch", 2048, "slots in a file")
 	cmd.Flags().BoolVar(&o.Gzip, "gzip", false, "write .json.gz")
 	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for the validators' balances of every epoch, even for long ranges (needs an archive node)")
+	cmd.Flags().BoolVar(&o.Finalized, "finalized", false, "stop at the finalised slot instead of the head, whose last blocks may still become orphans")
 	cmd.Flags().BoolVar(&o.Lighthouse, "lighthouse", false, "ask an old Lighthouse's analysis endpoint instead of computing the rewards")
 	return cmd
 }
