@@ -98,7 +98,11 @@ func (c *Client) view(ctx context.Context, n *node, network *blockprint.Network)
 	}
 	v.head = h.Slot
 	v.ok = lag(h.Slot, time.Since(network.GenesisTime), network.SlotDuration) >= -clockSlack
-	if !v.ok {
+	n.mu.Lock()
+	news := !v.ok && !n.ahead
+	n.ahead = !v.ok
+	n.mu.Unlock()
+	if news {
 		c.log.Warn("the node's head is in the future", "node", n.name, "head_slot", h.Slot, "clock_slot", network.SlotAt(time.Now()))
 	}
 	c.metrics.sees(n, h.Slot)

@@ -23,6 +23,7 @@ type node struct {
 	verified   time.Time // when the network's genesis was last asked for and given; zero if never, or after an error
 	state      nodeState
 	failed     time.Time // when it last did not answer
+	ahead      bool      // its head is in the future
 	encoding   string    // Accept header that gave a block last
 	encodingAt time.Time
 	refused    map[string]*refusals

@@ -211,8 +211,10 @@ func TestRewards(t *testing.T) {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
 	}
-	if status, body := get("start_slot=500&end_slot=510"); status != 200 || body != "[]" {
-		t.Errorf("the future: %d %s", status, body)
+	for _, query := range []string{"start_slot=500&end_slot=510", "start_slot=30&end_slot=45"} {
+		if status, body := get(query); status != 404 || !strings.Contains(body, "not over") {
+			t.Errorf("%s, where the head is of slot 40: %d %s", query, status, body)
+		}
 	}
 
 	// POST: blocks of the chain, as the node gives them, and in other wrappings.
