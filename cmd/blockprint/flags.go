@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -133,26 +131,32 @@ func openDB(ctx context.Context, flag, path string) (*sqlite.Store, error) {
 // as it is.
 func openToRead(ctx context.Context, flag, path string) (*sqlite.Store, error) {
 	s, err := openDB(ctx, flag, path)
-	if blockprint.CodeOf(err) != blockprint.Unavailable || err == nil {
-		return s, err
-	}
-	slog.Warn("the database cannot be written and is only read", "error", err)
-	if s, err = sqlite.OpenWith(ctx, path, sqlite.Options{ReadOnly: true}); err != nil {
-		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", flag, err)
-	}
-	return s, nil
+	return orReadOnly(ctx, s, err, path)
 }
 
-// openServed opens the database of a server: one that makes labels may be given a new one, and one that cannot be written is
-// served as it is.
+// openServed opens the database of a server: one that makes labels may be given a new one.
 func openServed(ctx context.Context, path string, makesLabels, immutable bool) (*sqlite.Store, error) {
-	if immutable {
+	switch {
+	case immutable:
 		return sqlite.OpenWith(ctx, path, sqlite.Options{Immutable: true})
+	case !makesLabels:
+		return openToRead(ctx, "--db", path)
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && makesLabels {
-		return sqlite.Open(ctx, path)
+	s, err := sqlite.Open(ctx, path)
+	return orReadOnly(ctx, s, err, path)
+}
+
+// orReadOnly opens a database for reading if it could not be opened for writing.
+func orReadOnly(ctx context.Context, s *sqlite.Store, err error, path string) (*sqlite.Store, error) {
+	if err == nil || blockprint.CodeOf(err) != blockprint.Unavailable {
+		return s, err
 	}
-	return openToRead(ctx, "--db", path)
+	readOnly, second := sqlite.OpenWith(ctx, path, sqlite.Options{ReadOnly: true})
+	if second != nil {
+		return nil, second
+	}
+	slog.Warn("the database cannot be written and is only read", "error", err)
+	return readOnly, nil
 }
 
 // listen opens an address for serving.

@@ -14,12 +14,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"modernc.org/sqlite" // also registers the driver
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"blockprint"
+	"blockprint/file"
 )
 
 //go:embed migrations/*.sql
@@ -118,6 +120,9 @@ func look(ctx context.Context, path string, o Options) error {
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
 			return blockprint.Errorf(blockprint.NotFound, "database %s cannot be made: there is no directory %s", path, filepath.Dir(path))
 		}
+		if err := file.Access(filepath.Dir(path), true); err != nil {
+			return blockprint.Errorf(blockprint.Unavailable, "database %s cannot be made: the directory %s cannot be written: %w", path, filepath.Dir(path), errors.Unwrap(err))
+		}
 		return nil
 	case err != nil:
 		return blockprint.Errorf(blockprint.Unavailable, "open database %s: %w", path, err)
@@ -125,12 +130,31 @@ func look(ctx context.Context, path string, o Options) error {
 		return blockprint.Errorf(blockprint.Invalid, "database %s is a directory", path)
 	case !info.Mode().IsRegular():
 		return blockprint.Errorf(blockprint.Invalid, "database %s is not a file", path)
-	case info.Size() == 0 && (o.Existing || o.ReadOnly):
-		return blockprint.Errorf(blockprint.Invalid, "database %s is an empty file", path)
-	case info.Size() == 0: // made by another process in this moment, or by the user
+	}
+	if err := access(path, !o.ReadOnly); err != nil {
+		return err
+	}
+	if info.Size() == 0 { // another process makes it in this moment, or the user has
 		return nil
 	}
 	return refuseForeign(ctx, path, o)
+}
+
+// access says in words what the system would refuse. A database needs files beside it, so its directory must be writable too.
+func access(path string, write bool) error {
+	err := file.Access(path, write)
+	if err == nil && write {
+		err = file.Access(filepath.Dir(path), true)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EROFS):
+		return blockprint.Errorf(blockprint.Unavailable, "database %s lies on a read-only disk", path)
+	case write:
+		return blockprint.Errorf(blockprint.Unavailable, "database %s, or the directory that it lies in, cannot be written by this user: %w", path, errors.Unwrap(err))
+	}
+	return blockprint.Errorf(blockprint.Unavailable, "database %s cannot be read by this user: %w", path, errors.Unwrap(err))
 }
 
 // refuseForeign opens an existing file for reading and tells whose it is.
@@ -152,7 +176,7 @@ func refuseForeign(ctx context.Context, path string, o Options) (err error) {
 	switch {
 	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_NOTADB:
 		return blockprint.Errorf(blockprint.Invalid, "database %s is not an SQLite file", path)
-	case errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_CANTOPEN && o.ReadOnly && !o.Immutable:
+	case errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CANTOPEN || e.Code()&0xff == sqlite3.SQLITE_READONLY) && !o.Immutable:
 		return &blockprint.Error{Code: blockprint.Unavailable, Cause: err, Text: fmt.Sprintf(
 			"database %s cannot be opened for reading: the files beside it that end in -wal and -shm cannot be opened or made. If nothing writes to it, `blockprint serve --immutable` serves it as it is; or copy it to where it can be written", path)}
 	case err != nil:
