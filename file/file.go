@@ -21,7 +21,7 @@ import (
 func WriteAtomic(path string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return unwritable(path, err)
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // after a rename there is nothing to remove
 	_, err = tmp.Write(data)
@@ -30,9 +30,26 @@ func WriteAtomic(path string, data []byte) error {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return unwritable(path, err)
 	}
 	return nil
+}
+
+// unwritable says why a file could not be written. The system's errors are about a temporary file that nobody has asked for.
+func unwritable(path string, err error) error {
+	var named *fs.PathError
+	var linked *os.LinkError
+	cause := err
+	switch {
+	case errors.As(err, &named):
+		cause = named.Err
+	case errors.As(err, &linked):
+		cause = linked.Err
+	}
+	if errors.Is(cause, fs.ErrNotExist) {
+		return blockprint.Errorf(blockprint.NotFound, "write %s: there is no directory %s", path, filepath.Dir(path))
+	}
+	return blockprint.Errorf(blockprint.Unavailable, "write %s: %w", path, cause)
 }
 
 // Open opens a file for reading: "-" is standard input, and gzip is undone, by the name for files and by the
