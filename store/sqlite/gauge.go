@@ -14,7 +14,14 @@ import (
 func (s *Store) Observe(ctx context.Context, list []store.Observation) (added int, err error) {
 	err = s.inTransaction(ctx, "observe in", func(tx *transaction) error {
 		added = 0
+		gate, _, err := s.newGate(ctx, tx)
+		if err != nil {
+			return err
+		}
 		for i := range list {
+			if err := gate.Slot("observation", list[i].Slot); err != nil {
+				return err
+			}
 			isNew, err := observe(ctx, tx, &list[i])
 			if err != nil {
 				return err
@@ -122,6 +129,13 @@ func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) 
 // AddOpinion implements store.Gauge.
 func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 	return s.inTransaction(ctx, "write an opinion to", func(tx *transaction) error {
+		gate, _, err := s.newGate(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := gate.Slot("opinion", o.Slot); err != nil {
+			return err
+		}
 		var likely any
 		if o.Likely != "" {
 			id, err := tx.idOf(ctx, "clients", string(o.Likely))
@@ -130,7 +144,7 @@ func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 			}
 			likely = id
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
+		_, err = tx.ExecContext(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET likely = excluded.likely, details = excluded.details`, clamp(o.Slot), o.Root[:], likely, string(o.Details))
 		return err
 	})

@@ -35,6 +35,9 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		{"events", events},
 		{"identity", identity},
 		{"random coverage", randomCoverage},
+		{"gate", gate},
+		{"long stretches of empty slots", longChain},
+		{"corrections of the identity", corrections},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t, t.TempDir())
