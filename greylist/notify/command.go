@@ -1,0 +1,73 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"blockprint"
+	"blockprint/greylist"
+)
+
+// Command runs a program of the operator's for each change, without a shell.
+type Command struct {
+	args    []string
+	timeout time.Duration
+}
+
+// NewCommand returns a receiver that runs a command line: words by blanks. Where a word holds %s, the hash takes its
+// place, and the other arguments are left out, as scripts in Gridcoin's field expect it; else HASH SUBJECT OLD NEW REASON
+// are appended. The environment tells the same and more. What does not print is escaped, and what is very long is cut.
+func NewCommand(line string, timeout time.Duration) (*Command, error) {
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "a command to be told of changes is empty")
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "command %q: %w", words[0], err)
+	}
+	return &Command{words, timeout}, nil
+}
+
+// Name implements Receiver.
+func (c *Command) Name() string { return "command " + c.args[0] }
+
+// Tell implements Receiver.
+func (c *Command) Tell(ctx context.Context, n Notice) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	hash, subject, reason := greylist.Printable(n.Hash, most), greylist.Printable(n.Subject, most), greylist.Printable(n.Reason, most)
+	args := make([]string, len(c.args))
+	replaced := false
+	for i, a := range c.args {
+		args[i] = strings.ReplaceAll(a, "%s", hash)
+		replaced = replaced || args[i] != a
+	}
+	if !replaced {
+		args = append(args, hash, subject, n.Old.String(), n.New.String(), reason)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.WaitDelay = time.Second // a child that keeps the output open must not hold us up
+	cmd.Env = append(os.Environ(),
+		"GREYLIST_HASH="+hash, "GREYLIST_SUBJECT="+subject, "GREYLIST_OLD="+n.Old.String(), "GREYLIST_NEW="+n.New.String(), "GREYLIST_REASON="+reason,
+		"GREYLIST_BOUNDARY="+strconv.Itoa(n.Boundary), "GREYLIST_HEIGHT="+strconv.FormatUint(n.Height, 10),
+		"GREYLIST_ZCD="+strconv.Itoa(n.ZCD), "GREYLIST_WAS="+greylist.Printable(n.WAS, most))
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return unreachable{fmt.Errorf("it did not end within %s", c.timeout)}
+	}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return fmt.Errorf("%w: %s", err, greylist.Printable(string(bytes.TrimSpace(out)), 200))
+	case err != nil: // it cannot be started
+		return unreachable{err}
+	}
+	return nil
+}
