@@ -375,6 +375,30 @@ func TestGapThatCannotBeFilledForAWhile(t *testing.T) {
 	b.check(0)
 }
 
+// TestStalledFinality: finality stands still, or cannot be asked for. What is held of the chain stays bounded.
+func TestStalledFinality(t *testing.T) {
+	for name, h := range map[string]habit.Habit{
+		"stands still": habit.Rewrite(`"(finalized|current_justified)":\{"epoch":"\d+"`, `"$1":{"epoch":"0"`),
+		"is not given": habit.Refuse(http.StatusInternalServerError),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, smallWorld(t, 5, func(c *sim.Config) { c.SlotsPerEpoch, c.SideChainRate, c.SkipRate = 4, 0, 0 }), habit.On("finality_checkpoints", h))
+			b.follow(0)
+			b.step(1)
+			first, _ := b.world.Head()
+			b.step(59)
+			newest, _ := b.world.Head()
+			b.stop()
+			if b.follower.Tracks(first) || !b.follower.Tracks(newest) {
+				t.Error("the first of 60 blocks is still held, or the newest is not")
+			}
+			if n := b.follower.ChainLength(); n > 8*4 {
+				t.Errorf("%d blocks of the chain are held", n)
+			}
+		})
+	}
+}
+
 // panicking is a node whose answers end in a panic now and then.
 type panicking struct {
 	follow.Node

@@ -24,6 +24,8 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 		{"repeats and conflicts", repeats},
 		{"coverage", coverage},
 		{"missing parent", missingParent},
+		{"ancestors", ancestors},
+		{"uncovered", uncovered},
 		{"orphans", orphans},
 		{"finality", finality},
 		{"placeholders", placeholders},
