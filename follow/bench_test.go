@@ -35,7 +35,7 @@ func smallWorld(t *testing.T, seed uint64, change func(*sim.Config)) *sim.World 
 	c := sim.DefaultConfig(seed)
 	c.Validators, c.Committees, c.SlotsPerEpoch, c.SecondsPerSlot = 512, 4, 8, 1
 	c.SkipRate, c.LateRate, c.SideChainRate = 0.05, 0.1, 0.05
-	c.GenesisTime = time.Now().Add(-24 * time.Hour) // the store refuses slots of the future, and this world is faster than the clock
+	c.GenesisTime = time.Now().Add(-24 * time.Hour).Truncate(time.Second) // the store refuses slots of the future, and this world is faster than the clock
 	if change != nil {
 		change(&c)
 	}
