@@ -195,6 +195,15 @@ func (b *bench) follow(since blockprint.Slot) {
 	}
 }
 
+// run runs slots and waits until the last head is stored.
+func (b *bench) run(slots int) {
+	b.t.Helper()
+	for range slots - 1 {
+		b.world.Step()
+	}
+	b.step(1)
+}
+
 // step runs slots and waits each time until the head is stored.
 func (b *bench) step(slots int) {
 	b.t.Helper()

@@ -52,7 +52,7 @@ func (f *Follower) headLoop(ctx context.Context) {
 }
 
 // eventPause lies between two looks at the head at least.
-const eventPause = 50 * time.Millisecond
+const eventPause = 20 * time.Millisecond
 
 // trouble is a run of failures, of which the log has one line a minute.
 type trouble struct {

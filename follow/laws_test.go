@@ -64,7 +64,7 @@ func TestErrorsDecideNothing(t *testing.T) {
 				var lies atomic.Bool
 				b := newBench(t, smallWorld(t, 5, nil), habit.While(&lies, habit.On(on, habit.Refuse(status))))
 				b.follow(0)
-				b.step(20)
+				b.run(20)
 				lies.Store(true)
 				for range 30 {
 					b.world.Step()
@@ -99,7 +99,7 @@ func TestNonsenseOfFinality(t *testing.T) {
 			b := newBench(t, smallWorld(t, 5, nil), habit.While(&lies, habit.On("finality_checkpoints", habit.Rewrite(`"(finalized|current_justified)":\{"epoch":"\d+",`, lie+`"was":"$1",`))))
 			lies.Store(false)
 			b.follow(0)
-			b.step(45)
+			b.run(45)
 			b.await("what is final to be settled", func() bool { return b.settled() >= b.final() })
 			lies.Store(true)
 			b.world.Step()
@@ -111,7 +111,7 @@ func TestNonsenseOfFinality(t *testing.T) {
 				t.Errorf("the log says %d times that the finality makes no sense, want once", n)
 			}
 			lies.Store(false)
-			b.step(20)
+			b.run(20)
 			b.check(0)
 		})
 	}
@@ -127,8 +127,8 @@ func TestFinalityOffTheChain(t *testing.T) {
 		}
 	})))
 	b.follow(0)
-	b.step(60)
-	b.await("what is final to be settled", func() bool { return b.settled() >= b.final() })
+	b.run(60)
+	b.check(0)
 	honest := b.final()
 	epoch := b.world.Network().EpochOf(honest)
 	tell := func(epoch blockprint.Epoch, root blockprint.Root) {
@@ -157,7 +157,7 @@ func TestFinalityOffTheChain(t *testing.T) {
 	tell(epoch+1, at(honest+9))       // one after its first slot
 	tell(epoch+1, blockprint.Root{1}) // one that does not exist
 	tell(epoch-1, at(honest-8))       // finality goes back
-	b.step(20)
+	b.run(20)
 	b.check(0)
 }
 
@@ -200,7 +200,7 @@ func TestOtherNetworkForAWhile(t *testing.T) {
 	var away atomic.Bool
 	b := newBench(t, smallWorld(t, 9, nil), habit.While(&away, habit.Instead(other.Handler())))
 	b.follow(0)
-	b.step(40)
+	b.run(40)
 	away.Store(true)
 	for range 20 {
 		b.world.Step()
@@ -211,7 +211,7 @@ func TestOtherNetworkForAWhile(t *testing.T) {
 		t.Errorf("a node of another network: ready says %v", err)
 	}
 	away.Store(false)
-	b.step(20)
+	b.run(20)
 	b.check(0) // it would find foreign blocks
 	if err := b.follower.Ready(); err != nil {
 		t.Error(err)
@@ -296,7 +296,7 @@ func TestDeepReorganization(t *testing.T) {
 	if n := b.log.count("deep reorganization"); n != 1 {
 		t.Errorf("the log tells of %d deep reorganizations, want 1", n)
 	}
-	b.step(60) // finality comes past
+	b.run(60) // finality comes past
 	b.check(0)
 }
 
@@ -317,7 +317,7 @@ func TestReorganizationBeyondFinality(t *testing.T) {
 	b.await("the error", func() bool {
 		return testutil.ToFloat64(b.metrics.FinalReorgs) > 0 && b.log.count("beyond finality") > 0
 	})
-	b.step(30)
+	b.run(30)
 	b.check(0)
 }
 
@@ -348,14 +348,14 @@ func TestGapThatCannotBeFilledForAWhile(t *testing.T) {
 	w := smallWorld(t, 5, func(c *sim.Config) { c.SideChainRate = 0 })
 	b := newBench(t, w, habit.While(&lacks, without(blockprint.Interval{Start: 30, End: 39})))
 	b.follow(0)
-	b.step(28)
+	b.run(28)
 	b.stop()
 	for range 52 {
 		w.Step()
 	}
 	lacks.Store(true)
 	b.follow(0)
-	b.step(10)
+	b.run(10)
 	undecided := func() int {
 		ids, err := b.store.Undecided(t.Context(), blockprint.Interval{Start: 0, End: b.final()})
 		if err != nil {
@@ -434,11 +434,12 @@ func TestPanic(t *testing.T) {
 			b := newBench(t, smallWorld(t, 5, nil))
 			b.wrap = func(n follow.Node) follow.Node { p.Node = n; return p }
 			b.follow(0)
-			b.step(20)
+			b.run(20)
+			b.check(0)
 			p.left[what].Store(3)
 			b.world.Step()
 			b.await("three panics", func() bool { return p.left[what].Load() < 0 })
-			b.step(20)
+			b.run(10)
 			b.check(0)
 			if n := testutil.ToFloat64(b.metrics.Panics); n == 0 || b.log.count("stack=") != int(n) {
 				t.Errorf("%v panics are counted, %d logged with a stack", n, b.log.count("stack="))
