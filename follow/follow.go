@@ -78,7 +78,9 @@ type Follower struct {
 
 	mu    sync.Mutex
 	heard time.Time // when the oldest unhandled event came
-	final finalized
+	// connections counts how often an event stream began: after that the node may be another one than before.
+	connections int
+	final       finalized
 	// distrust: the chain has left what was final, so final blocks of the database prove nothing any more.
 	distrust bool
 	// seam, if not zero, is a block of the head's chain whose ancestors may not join what is stored.
@@ -242,6 +244,10 @@ func (f *Follower) handle(e beacon.Event) {
 	f.mu.Lock()
 	if f.heard.IsZero() {
 		f.heard = f.o.Now()
+	}
+	if e.Topic == beacon.Connected {
+		f.connections++
+		signal(f.healNow)
 	}
 	f.mu.Unlock()
 	signal(f.wake)

@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"blockprint"
@@ -261,7 +262,7 @@ func (f *Follower) leaveFinal(from, final blockprint.Slot) {
 // pending.
 func (f *Follower) flush(ctx context.Context) error {
 	if len(f.pending.Rewards) == 0 && len(f.pending.Chains) == 0 {
-		return nil
+		return f.join(ctx)
 	}
 	if !f.verified {
 		if err := f.verify(ctx); err != nil {
@@ -278,13 +279,36 @@ func (f *Follower) flush(ctx context.Context) error {
 	f.health.count(len(f.pending.Rewards))
 	f.o.Metrics.Blocks.WithLabelValues("head").Add(float64(len(f.pending.Rewards)))
 	f.pending = Batch{}
-	if f.anew && len(f.chain) > 0 {
-		f.anew = false
-		f.mu.Lock()
-		f.seam = f.chain[len(f.chain)-1]
-		f.mu.Unlock()
-		signal(f.healNow)
+	return f.join(ctx)
+}
+
+// join ties a chain that does not join the one before to what is stored: those of its stored ancestors that are not
+// final are on the chain again, whatever they were, and the healer looks where they break off.
+func (f *Follower) join(ctx context.Context) error {
+	if !f.anew || len(f.chain) == 0 {
+		return nil
 	}
+	head := f.chain[len(f.chain)-1]
+	st, err := f.status(ctx)
+	if err != nil {
+		return err
+	}
+	list, before, err := f.to.Ancestors(ctx, head, st.Finalized+1)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		slices.Reverse(list)
+		piece := store.Chain{Slots: blockprint.Interval{Start: before.Slot + 1, End: head.Slot}, Blocks: list}
+		if err := f.record(ctx, Batch{Chains: []store.Chain{piece}}); err != nil {
+			return err
+		}
+	}
+	f.anew = false
+	f.mu.Lock()
+	f.seam = head
+	f.mu.Unlock()
+	signal(f.healNow)
 	return nil
 }
 

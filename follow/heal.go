@@ -24,8 +24,10 @@ const (
 type hopeless struct {
 	retry
 	noBlocks bool      // the node does not have the blocks, rather than giving nonsense
-	had      bool      // it had an older block all the same, so that having one is no news
+	had      bool      // it had one of the newest blocks all the same, so that having one is no news
 	probed   time.Time // when it was last asked for one
+	// connections is Follower.connections when it failed.
+	connections int
 }
 
 // healLoop fills gaps and settles what is final.
@@ -150,18 +152,24 @@ func (f *Follower) noteGaps(gaps blockprint.Intervals) {
 	}
 }
 
-// tryAgain tells whether it is time to try a hopeless piece again: its pause is over, or the node now has blocks that
-// it did not have, as after a restart with another database, or when it fills its own history. In the latter case
-// everything is tried again.
+// tryAgain tells whether it is time to try a hopeless piece again: its pause is over, the node may be another one, or
+// it now has blocks that it did not have, as when it fills its own history. In the latter case everything is tried
+// again.
 func (f *Follower) tryAgain(ctx context.Context, slots blockprint.Interval, h *hopeless) bool {
 	now := f.o.Now()
 	if !now.Before(h.next) {
 		return true
 	}
-	if h.had || now.Sub(h.probed) < probePause*f.network.SlotDuration {
+	if now.Sub(h.probed) < probePause*f.network.SlotDuration {
 		return false
 	}
 	h.probed = now
+	f.mu.Lock()
+	anew := f.connections != h.connections
+	f.mu.Unlock()
+	if anew || h.had {
+		return anew
+	}
 	if !f.hasNewest(ctx, slots) {
 		return false
 	}
@@ -198,6 +206,9 @@ func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) err
 		h = &hopeless{}
 		f.hopeless[slots] = h
 	}
+	f.mu.Lock()
+	h.connections = f.connections
+	f.mu.Unlock()
 	h.noBlocks, h.had, h.probed = code == blockprint.NotFound, f.hasNewest(ctx, slots), f.o.Now()
 	h.failed(f.o.Now(), f.o.HealPause)
 	f.o.Metrics.HealErrors.Inc()

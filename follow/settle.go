@@ -125,7 +125,7 @@ func (f *Follower) settle(ctx context.Context) error {
 	} else if low < from {
 		f.lookBack = retry{next: f.o.Now().Add(longestPause)}
 	}
-	f.low = from
+	f.low = min(from, final.slot+1)
 	if from > final.slot {
 		return nil
 	}
