@@ -2,46 +2,8 @@ package blockprint
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 )
-
-// Fork is a version of the consensus rules.
-type Fork int
-
-// The forks, in order.
-const (
-	Phase0 Fork = iota
-	Altair
-	Bellatrix
-	Capella
-	Deneb
-	Electra
-	Fulu
-	NumForks
-)
-
-var forkNames = [NumForks]string{"phase0", "altair", "bellatrix", "capella", "deneb", "electra", "fulu"}
-
-// String returns the fork's name as the Beacon API writes it.
-func (f Fork) String() string {
-	if f < 0 || f >= NumForks {
-		return fmt.Sprintf("fork %d", int(f))
-	}
-	return forkNames[f]
-}
-
-// ParseFork reads a fork's name as the Beacon API writes it; some clients write it in capitals.
-func ParseFork(s string) (Fork, error) {
-	for f, name := range forkNames {
-		if strings.EqualFold(s, name) {
-			return Fork(f), nil
-		}
-	}
-	return 0, Errorf(Invalid, "unknown fork %q: this version knows %s to %s", abbreviate(s), forkNames[0], forkNames[NumForks-1])
-}
 
 // Spec holds those constants of a network's configuration and preset that the program uses, with the
 // specification's names in camel case.
@@ -92,21 +54,6 @@ func MainnetSpec() Spec {
 	}
 }
 
-// electraEpochs are the first Electra epochs of public networks (eth-clients and gnosischain configurations), and
-// their slots an epoch.
-var electraEpochs = map[string][2]uint64{
-	"mainnet": {364032, 32}, "sepolia": {222464, 32}, "holesky": {115968, 32}, "hoodi": {2048, 32}, "gnosis": {1337856, 16},
-}
-
-// ElectraSlot returns the first slot of Electra on a public network.
-func ElectraSlot(network string) (Slot, error) {
-	e, ok := electraEpochs[network]
-	if !ok {
-		return 0, Errorf(Invalid, "the fork times of network %q are not known here: known are %s", network, strings.Join(slices.Sorted(maps.Keys(electraEpochs)), ", "))
-	}
-	return Slot(e[0] * e[1]), nil
-}
-
 // EpochOf returns the epoch of a slot.
 func (s *Spec) EpochOf(slot Slot) Epoch { return Epoch(uint64(slot) / s.SlotsPerEpoch) }
 
@@ -114,14 +61,10 @@ func (s *Spec) EpochOf(slot Slot) Epoch { return Epoch(uint64(slot) / s.SlotsPer
 func (s *Spec) StartOf(epoch Epoch) Slot { return Slot(uint64(epoch) * s.SlotsPerEpoch) }
 
 // ForkAt returns the fork whose rules hold in an epoch.
-func (s *Spec) ForkAt(epoch Epoch) Fork {
-	for f := NumForks - 1; f > Phase0; f-- {
-		if s.ForkEpochs[f] <= epoch {
-			return f
-		}
-	}
-	return Phase0
-}
+func (s *Spec) ForkAt(epoch Epoch) Fork { return forkAt(&s.ForkEpochs, epoch) }
+
+// Schedule returns when the network's forks begin.
+func (s *Spec) Schedule() ForkSchedule { return ForkSchedule{s.SlotsPerEpoch, s.ForkEpochs} }
 
 // UnknownForkAt returns the name of a fork that has begun by an epoch and that this version does not know, or "".
 func (s *Spec) UnknownForkAt(epoch Epoch) string {

@@ -24,6 +24,8 @@ type BlockMeta struct {
 	Graffiti      string
 	// ParentRoot is zero in files that others wrote: the original keeps the parent's slot only.
 	ParentRoot Root
+	// Fork is the name of the block's fork as the Beacon API writes it, empty in files that others wrote.
+	Fork string
 }
 
 // ExactReward holds what the specification pays the proposer inside the block (phase 0 pays it at the end of the

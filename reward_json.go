@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // RewardReader reads block rewards from JSON: one object, an array of them, or objects one after another, of any
@@ -278,6 +279,8 @@ func (s *scanner) meta(m *BlockMeta) error {
 			m.Graffiti, err = s.text()
 		case "parent_root":
 			m.ParentRoot, err = s.root()
+		case "fork":
+			m.Fork, err = s.fork()
 		default:
 			err = s.skip()
 		}
@@ -287,6 +290,24 @@ func (s *scanner) meta(m *BlockMeta) error {
 		return s.fail("not a block reward: meta lacks slot or parent_slot")
 	}
 	return err
+}
+
+// fork reads the name of a fork. One that this version does not know is left as it is.
+func (s *scanner) fork() (string, error) {
+	if s.null() {
+		return "", nil
+	}
+	raw, err := s.rawString()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range forkNames {
+		if string(raw) == name { // the usual case, without a copy
+			return name, nil
+		}
+	}
+	raw, err = s.unescape(raw)
+	return strings.ToLower(string(raw)), err
 }
 
 func (s *scanner) attestationRewards(a *AttestationRewards) error {
@@ -489,6 +510,10 @@ func (r *BlockReward) AppendJSON(dst []byte) []byte {
 	quoted("parent_slot", uint64(r.Meta.ParentSlot))
 	if !r.Meta.ParentRoot.IsZero() {
 		raw(`,"parent_root":"` + r.Meta.ParentRoot.String() + `"`)
+	}
+	if r.Meta.Fork != "" {
+		fork, _ := json.Marshal(r.Meta.Fork)
+		raw(`,"fork":` + string(fork))
 	}
 	raw(",")
 	num("proposer_index", r.Meta.ProposerIndex)

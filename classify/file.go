@@ -112,10 +112,14 @@ func Decode(b []byte) (*Model, error) {
 	if len(h.Parts) == 0 {
 		return nil, bad("no parts")
 	}
-	rest = body[len(magic)+4+n+padding(len(magic)+4+n):]
+	padded := len(magic) + 4 + n + padding(len(magic)+4+n)
+	if padded > len(body) {
+		return nil, bad("the header is not followed by zeros up to a multiple of 8")
+	}
+	rest = body[padded:]
 	m := &Model{}
 	for i, ph := range h.Parts {
-		if ph.Length < 0 || ph.Length+padding(ph.Length) > len(rest) {
+		if ph.Length < 0 || ph.Length > len(rest) || ph.Length+padding(ph.Length) > len(rest) {
 			return nil, bad("part %d is cut off", i)
 		}
 		p, err := decodePart(ph, rest[:ph.Length])
@@ -125,6 +129,9 @@ func Decode(b []byte) (*Model, error) {
 		m.Parts = append(m.Parts, p)
 		rest = rest[ph.Length+padding(ph.Length):]
 	}
+	if len(rest) > 0 {
+		return nil, bad("%d bytes after the last part", len(rest))
+	}
 	return m, m.checkRanges()
 }
 
@@ -133,6 +140,14 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 	for _, f := range ph.Features {
 		if !slices.Contains(known, f) {
 			return Part{}, blockprint.Errorf(blockprint.Conflict, "needs feature %q, which this version does not know: train anew, or use the version that made it (%s)", f, ph.Training.Tool)
+		}
+	}
+	for i, c := range ph.Classes {
+		if _, err := blockprint.ParseClient(string(c)); err != nil {
+			return Part{}, blockprint.Errorf(blockprint.Conflict, "class %d: %w", i, err)
+		}
+		if i > 0 && c <= ph.Classes[i-1] {
+			return Part{}, blockprint.Errorf(blockprint.Invalid, "the classes %v are not sorted by name", ph.Classes)
 		}
 	}
 	decode, ok := decoders[ph.Type]
@@ -149,6 +164,7 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 	if !ph.Calibration.valid(len(ph.Classes)) {
 		return Part{}, blockprint.Errorf(blockprint.Invalid, "impossible calibration")
 	}
+	ph.ForksBySlots()
 	return Part{ph.PartInfo, p}, nil
 }
 

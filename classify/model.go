@@ -6,14 +6,17 @@
 //	labeler, err := model.NewLabeler(rules)
 //	answer := labeler.Label(reward)
 //
-// A model is made of parts, each for a range of slots, since clients change; the last part also serves all later
-// slots. A slot that no part covers is Uncertain, with the reason.
+// A model is made of parts, since clients change: each is for a range of forks, of slots, or of both. A part is chosen
+// by the block's own fork, never by a slot number alone where the fork can be known: slot numbers mean another time on
+// every network (choose.go). A block that no part is for, or whose attestations contradict the part of its fork, is
+// Uncertain, with the reason.
 package classify
 
 import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"blockprint"
 	"blockprint/classify/gbt"
@@ -46,9 +49,11 @@ type Model struct {
 	// Name is the file's name and the start of its checksum, for headers and logs.
 	Name  string
 	Parts []Part
+
+	schedule atomic.Pointer[blockprint.ForkSchedule]
 }
 
-// Part is a classifier for a range of slots.
+// Part is a classifier for a range of forks or slots.
 type Part struct {
 	PartInfo
 	Predictor Predictor
@@ -63,6 +68,8 @@ type PartInfo struct {
 	GraffitiOnly []blockprint.Client `json:"graffiti_only"`
 	// Grouped lists clients whose training blocks were taken as Other.
 	Grouped []blockprint.Client `json:"grouped,omitempty"`
+	// Forks are those of the blocks that the part is for; nil if it is not known.
+	Forks *blockprint.ForkRange `json:"forks,omitempty"`
 	// Slots is where the part is to be used; nil means everywhere.
 	Slots *blockprint.Interval `json:"slots,omitempty"`
 	// Calibration corrects the predictor's probabilities; nil leaves them as they are.
@@ -90,18 +97,6 @@ type Training struct {
 	AccuracyMethod   string                        `json:"accuracy_method,omitempty"`
 }
 
-// part returns the part for a slot, or nil.
-func (m *Model) part(slot blockprint.Slot) *Part {
-	for i := range m.Parts {
-		p := &m.Parts[i]
-		last := i+1 == len(m.Parts)
-		if p.Slots == nil || p.Slots.Start <= slot && (slot <= p.Slots.End || last) {
-			return p
-		}
-	}
-	return nil
-}
-
 // Features returns the names of all features that the model's parts read.
 func (m *Model) Features() []string {
 	var names []string
@@ -115,29 +110,38 @@ func (m *Model) Features() []string {
 	return names
 }
 
-// FeaturesAt returns the names of the features that the model reads of blocks of a slot; none if it has no part for it.
-func (m *Model) FeaturesAt(slot blockprint.Slot) []string {
-	if p := m.part(slot); p != nil {
+// FeaturesAt returns the names of the features that the model reads of a block, of which feature values are known; none
+// if it has no part for it.
+func (m *Model) FeaturesAt(slot blockprint.Slot, features []string, values []float64) []string {
+	if p, _ := m.choose(origin{slot: slot, shape: NewShape(features).Of(values)}); p != nil {
 		return p.Features
 	}
 	return nil
 }
 
 // Classify labels a block from feature values by name. features names the values' order; those that the model
-// needs must be among them.
+// needs must be among them. The block's fork follows from the schedule, if there is one, or from the values.
 func (m *Model) Classify(slot blockprint.Slot, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {
-	p := m.part(slot)
+	return m.classify(origin{slot: slot, shape: NewShape(features).Of(values)}, features, values, graffiti)
+}
+
+func (m *Model) classify(from origin, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {
+	p, reason := m.choose(from)
 	if p == nil {
-		return blockprint.Classification{
-			Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti,
-			Reason: fmt.Sprintf("the model has no part for slot %d", slot),
-		}, nil
+		return uncertain(graffiti, "%s", reason), nil
 	}
 	x, err := p.row(m.Name, features, values)
 	if err != nil {
 		return blockprint.Classification{}, err
 	}
 	return p.classify(x, graffiti), nil
+}
+
+// uncertain is the answer for a block that cannot be labelled.
+func uncertain(graffiti blockprint.Graffiti, format string, args ...any) blockprint.Classification {
+	return blockprint.Classification{
+		Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti, Reason: fmt.Sprintf(format, args...),
+	}
 }
 
 func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Classification {
@@ -148,10 +152,7 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 	}
 	for i, v := range x {
 		if math.IsNaN(v) && !p.Predictor.Missing() {
-			return blockprint.Classification{
-				Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti,
-				Reason: fmt.Sprintf("feature %s has no value for this block", p.Features[i]),
-			}
+			return uncertain(graffiti, "feature %s has no value for this block", p.Features[i])
 		}
 	}
 	proba := make([]float64, len(p.Classes))
@@ -200,9 +201,10 @@ func (l *Labeler) Features() []string { return l.extractor.Names() }
 // Label classifies a block. The feature values are valid until the next call.
 func (l *Labeler) Label(r *blockprint.BlockReward) (blockprint.Classification, []float64) {
 	l.values = l.extractor.Extract(l.values[:0], r)
-	c, err := l.model.Classify(r.Meta.Slot, l.extractor.Names(), l.values, l.rules.Guess(r.Meta.Graffiti))
+	graffiti := l.rules.Guess(r.Meta.Graffiti)
+	c, err := l.model.classify(origin{r.Meta.Slot, r.Meta.Fork, r.Shape()}, l.extractor.Names(), l.values, graffiti)
 	if err != nil { // NewLabeler has checked that all features are there
-		c = blockprint.Classification{Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Reason: err.Error()}
+		c = uncertain(graffiti, "%v", err)
 	}
 	return c, l.values
 }
@@ -216,7 +218,7 @@ type Nearest struct {
 // Nearest returns the training blocks nearest to feature values, and the features that were compared; none if the
 // model keeps no training blocks.
 func (m *Model) Nearest(slot blockprint.Slot, features []string, values []float64) ([]Nearest, []string, error) {
-	p := m.part(slot)
+	p, _ := m.choose(origin{slot: slot, shape: NewShape(features).Of(values)})
 	if p == nil {
 		return nil, nil, nil
 	}

@@ -166,12 +166,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		d.world.Step()
 	}
 	if d.o.TrainEpochs == 0 {
-		network := d.world.Network()
-		electra := blockprint.Slot(1 << 62) // never
-		if epoch := network.ForkEpochs[blockprint.Electra]; epoch != blockprint.FarFuture {
-			electra = network.StartOf(epoch)
-		}
-		model, err := builtin.Model(electra)
+		model, err := builtin.Model()
 		return model, 0, err
 	}
 	_, head := d.world.Head()
@@ -200,7 +195,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 }
 
 // services opens the database and starts the API and the follower.
-func (d *demo) services(ctx context.Context, model *classify.Model) error {
+func (d *demo) services(ctx context.Context, made *classify.Model) error {
 	dir := d.o.Dir
 	if dir == "" {
 		tmp, err := os.MkdirTemp("", "blockprint-demo-")
@@ -213,14 +208,13 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 		return err
 	}
 	path := filepath.Join(dir, "demo.model")
-	if err := model.Save(path); err != nil {
+	if err := made.Save(path); err != nil {
 		return err
 	}
-	opened, err := classify.Open(path) // what is served is what was written
+	model, err := classify.Open(path) // what is served is what was written
 	if err != nil {
 		return err
 	}
-	*model = *opened
 	if d.store, err = sqlite.OpenWith(ctx, filepath.Join(dir, "demo.db"), sqlite.Options{Now: d.world.Clock}); err != nil {
 		return err
 	}
@@ -230,7 +224,7 @@ func (d *demo) services(ctx context.Context, model *classify.Model) error {
 	if err != nil {
 		return err
 	}
-	if err := d.store.Identify(ctx, store.NewIdentity(d.world.Network())); err != nil {
+	if err := local.Identify(ctx, store.NewIdentity(d.world.Network())); err != nil {
 		return err
 	}
 	if err := d.startDreaming(ctx, model, rules); err != nil {

@@ -74,15 +74,15 @@ func TestBuildModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulating and training take minutes under the race detector")
 	}
-	o := evaluate.ModelOptions{Options: small(t, ""), ElectraSlot: 11649024, Fit: train.DefaultOptions("gbt")}
+	o := evaluate.ModelOptions{Options: small(t, ""), Fit: train.DefaultOptions("gbt")}
 	o.Sizes = []evaluate.Size{o.Size, {Slots: o.Size.Slots, Validators: 2 * o.Size.Validators, Committees: o.Size.Committees}}
 	o.Fit.Features, o.Fit.Rounds = feature.Names(), 5
 	m, err := evaluate.BuildModel(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Parts) != 2 || m.Parts[0].Slots.End+1 != m.Parts[1].Slots.Start || m.Parts[1].Slots.Start != 11649024 {
-		t.Errorf("parts %+v, %+v", m.Parts[0].Slots, m.Parts[1].Slots)
+	if len(m.Parts) != 2 || *m.Parts[0].Forks != blockprint.BeforeElectra || *m.Parts[1].Forks != blockprint.SinceElectra {
+		t.Errorf("parts %+v, %+v", m.Parts[0].Forks, m.Parts[1].Forks)
 	}
 	for _, p := range m.Parts {
 		if !strings.Contains(p.Training.Source, "simulated networks only") || len(p.Classes) != 6 {

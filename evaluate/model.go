@@ -16,9 +16,8 @@ import (
 // ModelOptions say how BuildModel trains.
 type ModelOptions struct {
 	Options
-	ElectraSlot blockprint.Slot // first of the Electra part
-	Sizes       []Size          // of the networks, in turn; Options.Size is not used
-	Fit         train.Options   // algorithm, features and its parameters
+	Sizes []Size        // of the networks, in turn; Options.Size is not used
+	Fit   train.Options // algorithm, features and its parameters
 }
 
 // BuildModel trains a model of two parts, for the time before Electra and since, in simulated networks with all known
@@ -37,11 +36,8 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 	}
 	parts := []struct {
 		era   Era
-		slots blockprint.Interval
-	}{
-		{Deneb, blockprint.Interval{Start: 0, End: o.ElectraSlot - 1}},
-		{Electra, blockprint.Interval{Start: o.ElectraSlot, End: 1<<63 - 1}},
-	}
+		forks blockprint.ForkRange
+	}{{Deneb, blockprint.BeforeElectra}, {Electra, blockprint.SinceElectra}}
 	var models []*classify.Model
 	for _, p := range parts {
 		o.Era = p.era
@@ -54,7 +50,7 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 			return nil, err
 		}
 		fit := o.Fit
-		fit.Slots = &p.slots
+		fit.Forks = &p.forks
 		fit.Source = fmt.Sprintf("simulated networks only (%d of %s, %s members a committee): says nothing of its accuracy on a real network",
 			o.TrainWorlds, p.era, members(o.Sizes))
 		m, _, err := train.Fit(ctx, join(worlds), fit)

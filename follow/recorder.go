@@ -48,6 +48,17 @@ func NewLocal(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules,
 	return &Local{Store: s, Model: m, labeler: l, onBlock: onBlock}, nil
 }
 
+// Identify implements Recorder. The model learns when the network's forks are, for blocks that do not say their own.
+func (l *Local) Identify(ctx context.Context, id store.Identity) error {
+	if err := l.Store.Identify(ctx, id); err != nil {
+		return err
+	}
+	if s, ok := id.Schedule(); ok {
+		l.Model.SetSchedule(s)
+	}
+	return nil
+}
+
 // Record implements Recorder.
 func (l *Local) Record(ctx context.Context, b Batch) error {
 	l.mu.Lock()

@@ -151,6 +151,7 @@ type labelled struct {
 	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
 	Graffiti      *blockprint.Client            `json:"graffiti_guess"`
 	Model         string                        `json:"model"`
+	Reason        string                        `json:"reason,omitempty" doc:"Why a block is Uncertain without an answer of the model."`
 }
 
 // classify labels the rewards of a body. A single object gets a single answer.
@@ -170,7 +171,7 @@ func (s *Server) classify(ctx context.Context, body []byte, keep bool) (*bodyOf[
 	out := []labelled{}
 	for _, r := range rewards {
 		c, _ := l.Label(r)
-		out = append(out, labelled{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullable(c.Graffiti.Client), s.model.Name})
+		out = append(out, labelled{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullable(c.Graffiti.Client), s.model.Name, c.Reason})
 	}
 	if keep {
 		if err := s.recorder.Record(ctx, follow.Batch{Rewards: rewards}); err != nil {

@@ -23,6 +23,9 @@ func (s *Server) syncRoutes() {
 		return &bodyOf[store.Status]{st}, err
 	})
 	register(s, op(http.MethodPost, "/sync/store/identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
+		if s.recorder != nil { // its model learns of the network, too
+			return nil, s.recorder.Identify(ctx, in.Body)
+		}
 		return nil, s.store.Identify(ctx, in.Body)
 	})
 	register(s, op(http.MethodPost, "/sync/store/floor", "Set the first slot of history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {

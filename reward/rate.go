@@ -92,6 +92,7 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 		BlockRoot: b.Root,
 		Meta: blockprint.BlockMeta{
 			Slot: b.Slot, ParentSlot: parent.slot, ParentRoot: b.ParentRoot, ProposerIndex: b.ProposerIndex, Graffiti: b.Graffiti,
+			Fork: b.Fork.String(),
 		},
 	}
 	t.before.begin(n)

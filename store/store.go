@@ -110,6 +110,9 @@ type Identity struct {
 	GenesisValidatorsRoot blockprint.Root `json:"GenesisValidatorsRoot"`
 	SlotSeconds           float64         `json:"SlotSeconds"`
 	SlotsPerEpoch         uint64          `json:"SlotsPerEpoch"`
+	// ForkEpochs says when the forks begin that the node has scheduled, by name; empty in databases of before November
+	// 2026. An identity that differs in it is of the same network.
+	ForkEpochs map[string]blockprint.Epoch `json:"ForkEpochs,omitempty"`
 }
 
 // Check refuses an identity without a clock that can be used: one that was written by another version, for instance, whose
@@ -218,15 +221,50 @@ func RewardBlock(r *blockprint.BlockReward, c blockprint.Classification, feature
 func NewIdentity(n *blockprint.Network) Identity {
 	return Identity{
 		ConfigName: n.ConfigName, GenesisTime: n.GenesisTime.Unix(), GenesisValidatorsRoot: n.GenesisValidatorsRoot,
-		SlotSeconds: n.SlotDuration.Seconds(), SlotsPerEpoch: n.SlotsPerEpoch,
+		SlotSeconds: n.SlotDuration.Seconds(), SlotsPerEpoch: n.SlotsPerEpoch, ForkEpochs: forkEpochs(&n.Spec),
 	}
 }
 
-// Network returns the clock of the network that a database is tied to; the rest of it is not kept.
+func forkEpochs(spec *blockprint.Spec) map[string]blockprint.Epoch {
+	out := map[string]blockprint.Epoch{}
+	for f, epoch := range spec.ForkEpochs {
+		if epoch != blockprint.FarFuture {
+			out[blockprint.Fork(f).String()] = epoch
+		}
+	}
+	for name, epoch := range spec.UnknownForks {
+		out[name] = epoch
+	}
+	return out
+}
+
+// Schedule returns when the network's forks begin. Databases of before November 2026 do not know it: of a public network
+// it is known here; ok is false for others.
+func (id *Identity) Schedule() (s blockprint.ForkSchedule, ok bool) {
+	if len(id.ForkEpochs) == 0 {
+		if !blockprint.IsPublic(id.ConfigName, id.GenesisValidatorsRoot) {
+			return s, false
+		}
+		return blockprint.PublicSchedule(id.ConfigName)
+	}
+	s.SlotsPerEpoch = id.SlotsPerEpoch
+	for f := range s.Epochs {
+		s.Epochs[f] = blockprint.FarFuture
+		if epoch, scheduled := id.ForkEpochs[blockprint.Fork(f).String()]; scheduled {
+			s.Epochs[f] = epoch
+		}
+	}
+	return s, true
+}
+
+// Network returns the clock and the fork schedule of the network that a database is tied to; the rest of it is mainnet's.
 func (id *Identity) Network() *blockprint.Network {
 	spec := blockprint.MainnetSpec()
 	spec.ConfigName, spec.SlotsPerEpoch = id.ConfigName, id.SlotsPerEpoch
 	spec.SlotDuration = time.Duration(id.SlotSeconds * float64(time.Second))
+	if s, ok := id.Schedule(); ok {
+		spec.ForkEpochs = s.Epochs
+	}
 	return &blockprint.Network{Spec: spec, GenesisTime: time.Unix(id.GenesisTime, 0), GenesisValidatorsRoot: id.GenesisValidatorsRoot}
 }
 

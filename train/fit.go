@@ -36,6 +36,12 @@ func Fit(ctx context.Context, set *Set, o Options) (*classify.Model, Report, err
 	for c, n := range m.counts() {
 		info.Training.Blocks[m.Classes[c]] = n
 	}
+	if info.Forks = o.Forks; info.Forks == nil {
+		info.ForksBySlots()
+	}
+	if info.Forks == nil {
+		info.Forks = m.forks()
+	}
 	if o.Network == "mainnet" {
 		for _, slot := range []blockprint.Slot{info.Training.Slots.Start, info.Training.Slots.End} {
 			info.Training.Dates = append(info.Training.Dates, mainnetDate(slot))

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"blockprint"
+	"blockprint/classify"
 )
 
 // Selection says which blocks and features of a set are used, and what their classes are.
@@ -15,6 +16,10 @@ type Selection struct {
 	Disable      []blockprint.Client  // left out
 	GraffitiOnly []blockprint.Client  // left out, and labelled by graffiti
 	Within       *blockprint.Interval // blocks of other slots are left out; nil means all
+	// Forks leaves out the blocks of other forks, and those that do not tell; nil means all. A block's fork follows from
+	// Schedule, if that is known, or from the features that classify.ShapeFeatures names.
+	Forks    *blockprint.ForkRange
+	Schedule *blockprint.ForkSchedule
 	// KeepDuplicates keeps blocks that are there more than once; else the first of each counts.
 	KeepDuplicates bool
 }
@@ -47,12 +52,40 @@ type Matrix struct {
 	Slots    []blockprint.Slot   // of each row
 	Groups   []int               // of each row; nil if rows are alone
 	Left     LeftOut
+
+	before, since int // rows that are surely of a time before Electra, or since
+}
+
+// forksOf returns what tells the forks that a row's block can be of.
+func (s *Selection) forksOf(set *Set) func(row int) blockprint.ForkRange {
+	if s.Schedule == nil {
+		shape := classify.NewShape(set.Features)
+		return func(row int) blockprint.ForkRange { return shape.Of(set.Row(row)) }
+	}
+	return func(row int) blockprint.ForkRange {
+		f := s.Schedule.ForkAt(set.Slots[row])
+		return blockprint.ForkRange{First: f, Last: f}
+	}
+}
+
+// forks returns the forks that the rows are of, as far as clients pack otherwise; nil if they are of both sides of
+// Electra, or do not tell.
+func (m *Matrix) forks() *blockprint.ForkRange {
+	forks := blockprint.BeforeElectra
+	if m.since > 0 {
+		forks = blockprint.SinceElectra
+	}
+	if (m.before > 0) == (m.since > 0) {
+		return nil
+	}
+	return &forks
 }
 
 // LeftOut counts the rows that a selection did not take.
 type LeftOut struct {
 	Clients       int `json:"clients"`       // disabled or graffiti-only
 	OtherSlots    int `json:"other_slots"`   // outside of the range
+	OtherForks    int `json:"other_forks"`   // of others, or not to be told
 	Missing       int `json:"missing"`       // a feature has no value
 	Duplicates    int `json:"duplicates"`    // the block was there before
 	Contradicting int `json:"contradicting"` // of those, with another label
@@ -67,6 +100,7 @@ func (l LeftOut) String() string {
 	}{
 		{l.Clients, "of clients that are not learned"},
 		{l.OtherSlots, "of other slots"},
+		{l.OtherForks, "of other forks"},
 		{l.Missing, "without a number in every feature"},
 		{l.Duplicates, "that were there before"},
 	} {
@@ -106,6 +140,7 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 	}
 	var labels []blockprint.Client
 	row := make([]float64, len(columns))
+	forksOf := o.forksOf(s)
 	for i, label := range s.Labels {
 		switch {
 		case slices.Contains(o.Disable, label) || slices.Contains(o.GraffitiOnly, label):
@@ -113,6 +148,9 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 			continue
 		case o.Within != nil && (s.Slots[i] < o.Within.Start || s.Slots[i] > o.Within.End):
 			m.Left.OtherSlots++
+			continue
+		case o.Forks != nil && !o.Forks.Contains(forksOf(i)):
+			m.Left.OtherForks++
 			continue
 		case repeated[i]:
 			m.Left.Duplicates++
@@ -129,6 +167,12 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 		}
 		if slices.Contains(o.Group, label) {
 			label = blockprint.Other
+		}
+		switch forks := forksOf(i); {
+		case blockprint.BeforeElectra.Contains(forks):
+			m.before++
+		case blockprint.SinceElectra.Contains(forks):
+			m.since++
 		}
 		m.X = append(m.X, row...)
 		m.Slots = append(m.Slots, s.Slots[i])

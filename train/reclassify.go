@@ -122,7 +122,7 @@ func hasFeatures(m *classify.Model, b *store.Block, names []string) bool {
 	if b.Features == nil {
 		return false
 	}
-	needed := m.FeaturesAt(b.Slot)
+	needed := m.FeaturesAt(b.Slot, names, b.Features)
 	for _, n := range needed {
 		if at := slices.Index(names, n); at >= 0 && !math.IsNaN(b.Features[at]) {
 			return true

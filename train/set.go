@@ -150,7 +150,7 @@ func readFile(ctx context.Context, path string, features []string) (_ *Set, err 
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	set := NewSet(features)
-	n := f.Rows()
+	n := min(f.Rows(), 1<<20) // room for more is made when they have been read
 	set.Rows = make([]float64, 0, n*len(features))
 	set.Labels = make([]blockprint.Client, 0, n)
 	set.Slots = make([]blockprint.Slot, 0, n)

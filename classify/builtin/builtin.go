@@ -13,7 +13,7 @@ import (
 	"blockprint/classify"
 )
 
-//go:generate go run blockprint/cmd/blockprint sim train -o simulated.model --sizes 16384x16,131072x64,65536x64 --worlds 24 --slots 100 --rounds 100 --leaves 12 --electra-slot 1
+//go:generate go run blockprint/cmd/blockprint sim train -o simulated.model --sizes 16384x16,131072x64,65536x64 --worlds 24 --slots 100 --rounds 100 --leaves 12
 
 //go:embed simulated.model
 var encoded []byte
@@ -21,8 +21,8 @@ var encoded []byte
 // Name is what commands call the model.
 const Name = "simulated"
 
-// Model returns the model for a network whose first Electra slot is electra; it may be 0, or 1<<62 for never.
-func Model(electra blockprint.Slot) (*classify.Model, error) {
+// Model returns the model: a part for blocks before Electra, and one for those since, on any network.
+func Model() (*classify.Model, error) {
 	m, err := classify.Decode(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("the built-in model: %w", err)
@@ -31,11 +31,5 @@ func Model(electra blockprint.Slot) (*classify.Model, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the built-in model has %d parts: expected one before and one since Electra", len(m.Parts))
 	}
 	m.Name = Name + "@" + hex.EncodeToString(encoded[len(encoded)-sha256.Size:][:4]) // as of a file
-	m.Parts[1].Slots = &blockprint.Interval{Start: electra, End: 1<<63 - 1}
-	if electra == 0 {
-		m.Parts = m.Parts[1:]
-	} else {
-		m.Parts[0].Slots = &blockprint.Interval{Start: 0, End: electra - 1}
-	}
 	return m, nil
 }

@@ -13,6 +13,7 @@ import (
 const (
 	headSize = 32
 	nodeSize = 24
+	maxDepth = 1 << 12 // a tree that Fit makes has some 30 levels
 )
 
 // AppendBinary implements encoding.BinaryAppender.
@@ -63,7 +64,11 @@ func Decode(b []byte) (*Classifier, error) {
 	b = b[headSize:]
 	c.points = make([]float64, points*c.dims)
 	for i := range c.points {
-		c.points[i] = math.Float64frombits(le.Uint64(b[8*i:]))
+		v := math.Float64frombits(le.Uint64(b[8*i:]))
+		if v-v != 0 { // NaN or infinite: it has no distance to anything
+			return nil, bad("a point is not a number")
+		}
+		c.points[i] = v
 	}
 	b = b[8*len(c.points):]
 	c.rowStart, b = uint32s(b, points+1)
@@ -100,6 +105,7 @@ func (c *Classifier) check(points, rows int) error {
 			return bad("a row of an unknown class")
 		}
 	}
+	depth := make([]uint16, len(c.nodes))
 	next := 0 // leaves must cover the points in order
 	for i, n := range c.nodes {
 		if n.dim < 0 {
@@ -113,6 +119,10 @@ func (c *Classifier) check(points, rows int) error {
 		if int(n.dim) >= c.dims || int(n.lo) != i+1 || int(n.hi) <= i+1 || int(n.hi) >= len(c.nodes) {
 			return bad("a node out of place")
 		}
+		if depth[i] == maxDepth { // a search goes down by recursion
+			return bad("its tree is too deep")
+		}
+		depth[n.lo], depth[n.hi] = depth[i]+1, max(depth[n.hi], depth[i]+1)
 	}
 	if next != points {
 		return bad("points without a leaf")

@@ -16,6 +16,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/classify"
 	"blockprint/dream"
 	"blockprint/gauge"
 	"blockprint/httpapi"
@@ -159,7 +160,7 @@ func newGauge() *cobra.Command {
 	var rules rulesFlags
 	var auth authFlags
 	var notifyTo notifyFlags
-	var db, model, rewardsURL, lighthouseURL, blockprintURL, listenFlag string
+	var db, modelPath, rewardsURL, lighthouseURL, blockprintURL, listenFlag string
 	var addresses, labels []string
 	var port uint16
 	var o httpapi.Options
@@ -180,7 +181,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			switch {
 			case db == "":
 				return usagef("--db D is missing: what was measured must outlive a restart")
-			case (model == "") == (blockprintURL == ""):
+			case (modelPath == "") == (blockprintURL == ""):
 				return usagef("expected either --model M or --blockprint-url URL")
 			}
 			if err := o.Check(); err != nil {
@@ -202,7 +203,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			if err != nil {
 				return err
 			}
-			classifier, err := newClassifier(model, blockprintURL, &rules)
+			classifier, model, err := newClassifier(modelPath, blockprintURL, &rules)
 			if err != nil {
 				return err
 			}
@@ -211,10 +212,10 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
-			g := gauge.New(s, rewarder, classifier, identified(node, s), gauge.Options{Labels: labels})
+			g := gauge.New(s, rewarder, classifier, identified(node, s, model), gauge.Options{Labels: labels})
 			listenOn := gaugeAddresses(listenFlag, addresses, port)
 			o.Version, o.Registry, o.Hosts = version, newRegistry(), auth.names(listenOn...)
-			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
+			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s, model), trust.ServiceOptions{})
 			o.Registry.MustRegister(gauge.NewCollector(g), judge)
 			o.Trust = judge.Report
 			server, err := httpapi.NewGauge(g, o)
@@ -233,7 +234,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 	rules.add(cmd)
 	auth.add(cmd)
 	flags.StringVar(&db, "db", "", "database to keep the observations in (made if it does not exist)")
-	flags.StringVar(&model, "model", "", modelHelp)
+	flags.StringVar(&modelPath, "model", "", modelHelp)
 	notifyTo.addAs(cmd, "notify")
 	flags.StringVar(&blockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
 	flags.StringVar(&rewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
@@ -247,12 +248,15 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 	return cmd
 }
 
-// identified gives a node's network and ties a store to it.
-func identified(node *beacon.Client, s store.Store) func(context.Context) (*blockprint.Network, error) {
+// identified gives a node's network and ties a store to it; the model, if there is one, learns its forks.
+func identified(node *beacon.Client, s store.Store, m *classify.Model) func(context.Context) (*blockprint.Network, error) {
 	return func(ctx context.Context) (*blockprint.Network, error) {
 		network, err := node.Network(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if m != nil {
+			m.SetSchedule(network.Schedule())
 		}
 		return network, s.Identify(ctx, store.NewIdentity(network))
 	}
@@ -269,23 +273,25 @@ func newRewarder(node *beacon.Client, rewardsURL string) (gauge.Rewarder, error)
 	return r, nil
 }
 
-func newClassifier(model, blockprintURL string, rules *rulesFlags) (gauge.Classifier, error) {
+// newClassifier returns what labels dreamt blocks: a model, which is returned too, or another blockprint.
+func newClassifier(modelPath, blockprintURL string, rules *rulesFlags) (gauge.Classifier, *classify.Model, error) {
 	if blockprintURL != "" {
 		c, err := gauge.NewRemoteClassifier(blockprintURL)
 		if err != nil {
-			return nil, fmt.Errorf("--blockprint-url: %w", err)
+			return nil, nil, fmt.Errorf("--blockprint-url: %w", err)
 		}
-		return c, nil
+		return c, nil, nil
 	}
-	m, err := openModel(model, rules.network)
+	m, err := openModel(modelPath, rules.network)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	guess, err := rules.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return gauge.NewLocalClassifier(m, guess)
+	c, err := gauge.NewLocalClassifier(m, guess)
+	return c, m, err
 }
 
 func gaugeAddresses(listenFlag string, ips []string, port uint16) []string {

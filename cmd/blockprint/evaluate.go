@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"blockprint"
 	"blockprint/evaluate"
 	"blockprint/feature"
 	"blockprint/train"
@@ -68,7 +67,6 @@ func newSimTrain() *cobra.Command {
 	var out string
 	var sizes []string
 	var slots int
-	electra, _ := blockprint.ElectraSlot("mainnet") // it is known
 	cmd := &cobra.Command{
 		Use:   "train -o MODEL",
 		Short: "Train a model in simulated networks, for the time before Electra and since",
@@ -84,7 +82,6 @@ func newSimTrain() *cobra.Command {
 			if o.Sizes, err = parseSizes(sizes, slots); err != nil {
 				return err
 			}
-			o.ElectraSlot = electra
 			o.Logger, o.Progress = slog.Default(), progressBar("worlds")
 			o.Fit.Features, o.Fit.Seed, o.Fit.Tool = feature.Names(), o.Seed, tool()
 			m, err := evaluate.BuildModel(cmd.Context(), o)
@@ -95,7 +92,7 @@ func newSimTrain() *cobra.Command {
 				return err
 			}
 			for _, p := range m.Parts {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "slots %s: balanced accuracy %.1f %% (%s)\n", slotsText(p.Slots), 100*p.Training.BalancedAccuracy, p.Training.AccuracyMethod)
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: balanced accuracy %.1f %% (%s)\n", p.Serves(), 100*p.Training.BalancedAccuracy, p.Training.AccuracyMethod)
 			}
 			return nil
 		},
@@ -109,7 +106,8 @@ func newSimTrain() *cobra.Command {
 	flags.IntVar(&o.Fit.Rounds, "rounds", 0, "trees per client at most (default 400)")
 	flags.IntVar(&o.Fit.Leaves, "leaves", 0, "leaves of a tree (default 31)")
 	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
-	flags.Uint64Var((*uint64)(&electra), "electra-slot", uint64(electra), "first slot of the second part")
+	flags.Uint64("electra-slot", 0, "first slot of the second part")
+	_ = flags.MarkDeprecated("electra-slot", "parts are chosen by fork, which holds on every network")
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -96,14 +97,14 @@ func nullableClient(c blockprint.Client) *blockprint.Client {
 	return &c
 }
 
-// rulesFlags are the flags that choose graffiti rules.
+// rulesFlags are the flags that choose graffiti rules and name the network; network is empty if it is not given.
 type rulesFlags struct{ path, network string }
 
 func (f *rulesFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.path, "rules", "", "graffiti rules to use instead of the built-in ones (TOML)")
-	cmd.Flags().StringVar(&f.network, "network", "mainnet", "name of the network, for graffiti rules that hold on some networks only")
+	cmd.Flags().StringVar(&f.network, "network", "", "name of the network, for graffiti rules that hold on some networks only (default mainnet's) and for blocks that do not say their fork")
 }
 
 func (f *rulesFlags) load() (*blockprint.GraffitiRules, error) {
-	return blockprint.LoadGraffitiRules(f.path, f.network)
+	return blockprint.LoadGraffitiRules(f.path, cmp.Or(f.network, "mainnet"))
 }

@@ -17,6 +17,7 @@ import (
 	"blockprint/classify"
 	"blockprint/classify/builtin"
 	"blockprint/httpapi"
+	"blockprint/store"
 	"blockprint/store/sqlite"
 )
 
@@ -100,22 +101,50 @@ func secrets(flag string, values []string) ([]string, error) {
 }
 
 // modelHelp describes a --model flag.
-const modelHelp = "model file, or \"simulated\" for the one that ships, trained in simulated networks only"
+const modelHelp = "model file, or \"simulated\" for the one that ships, trained in simulated networks only; #FORK after it takes the part for that fork whatever a block is of"
 
-// openModel opens a model file, or the model that ships for the network of that name.
-func openModel(path, network string) (*classify.Model, error) {
-	switch path {
+// openModel opens a model file, or the model that ships. network is what the user says that the blocks are of; a name
+// that is not public says nothing about forks, which nodes, databases and the blocks themselves tell better.
+func openModel(path, network string) (m *classify.Model, err error) {
+	name, fork, chosen := path, "", false
+	if _, missing := os.Stat(path); missing != nil { // a file's name may have a # in it
+		name, fork, chosen = strings.Cut(path, "#")
+	}
+	switch name {
 	case "":
 		return nil, usagef("--model M is missing: make one with `blockprint train`, or try --model %s, which was trained in simulated networks only", builtin.Name)
 	case builtin.Name:
-		electra, err := blockprint.ElectraSlot(network)
-		if err != nil {
-			return nil, err
-		}
 		slog.Warn("the built-in model was trained in simulated networks only: how well it does on a real one is not known")
-		return builtin.Model(electra)
+		m, err = builtin.Model()
+	default:
+		m, err = classify.Open(name)
 	}
-	return classify.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := blockprint.PublicSchedule(network); ok {
+		m.SetSchedule(s)
+	}
+	if !chosen {
+		return m, nil
+	}
+	f, err := blockprint.ParseFork(strings.ToLower(fork))
+	if err != nil {
+		return nil, usagef("--model %s: %v", path, err)
+	}
+	return m, m.Only(f)
+}
+
+// learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.
+func learnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
+	id, ok, err := s.Identity(ctx)
+	if err != nil || !ok || m == nil {
+		return err
+	}
+	if schedule, known := id.Schedule(); known {
+		m.SetSchedule(schedule)
+	}
+	return nil
 }
 
 // openDB opens a database that must be there; flag names it in the error.

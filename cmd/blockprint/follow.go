@@ -137,6 +137,9 @@ func openRecorder(ctx context.Context, db, modelPath, remote, token string, rule
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := learnNetwork(ctx, s, model); err != nil {
+		return nil, func() {}, errors.Join(err, s.Close())
+	}
 	local, err := follow.NewLocal(s, model, guess, onBlock)
 	return local, func() { _ = s.Close() }, err // all writes are on the disk already
 }

@@ -97,6 +97,9 @@ func newBuildDB() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
+			if err := learnNetwork(ctx, s, model); err != nil {
+				return err
+			}
 			report, err := train.BuildDB(ctx, paths, s, model, guess, progressBar("files"))
 			if err != nil {
 				return err
@@ -144,6 +147,9 @@ func newReclassify() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
+			if err := learnNetwork(ctx, s, m); err != nil {
+				return err
+			}
 			report, err := train.Reclassify(ctx, s, m, r, span, progressBar("slots"))
 			w := cmd.OutOrStdout()
 			for _, from := range append(blockprint.Clients(), blockprint.Uncertain) {

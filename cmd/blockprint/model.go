@@ -33,7 +33,7 @@ func newModelInspect() *cobra.Command {
 		Example: "  blockprint model inspect mainnet.model\n  blockprint model inspect mainnet.model --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := openModel(args[0], "mainnet")
+			m, err := openModel(args[0], "")
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ func newModelInspect() *cobra.Command {
 			_, _ = fmt.Fprintf(w, "%s\n", m.Name)
 			for i, p := range m.Parts {
 				last := ""
-				if i+1 == len(m.Parts) && i > 0 {
+				if i+1 == len(m.Parts) && p.Slots != nil {
 					last = ", and all later ones"
 				}
 				_, _ = fmt.Fprintf(w, "\n%s", describePart(p.PartInfo, last))
@@ -72,7 +72,7 @@ func describePart(p classify.PartInfo, last string) string {
 	for _, name := range slices.Sorted(maps.Keys(p.Training.Parameters)) {
 		parameters = append(parameters, fmt.Sprintf("%s %g", name, p.Training.Parameters[name]))
 	}
-	line("slots", "%s%s", slotsText(p.Slots), last)
+	line("for", "%s%s", p.Serves(), last)
 	line("classifier", "%s (%s)", p.Type, strings.Join(parameters, ", "))
 	line("features", "%s", strings.Join(p.Features, ", "))
 	for _, list := range []struct {
@@ -121,7 +121,7 @@ func newModelJoin() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:     "join MODEL... -o MODEL",
-		Short:   "Make one model of several, each for a range of slots",
+		Short:   "Make one model of several, each for some forks or slots",
 		Example: "  blockprint model join deneb.model electra.model -o mainnet.model",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -144,7 +144,7 @@ func newModelJoin() *cobra.Command {
 				return err
 			}
 			for _, p := range joined.Parts {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "slots %s: %s\n", slotsText(p.Slots), p.Type)
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", p.Serves(), p.Type)
 			}
 			return nil
 		},

@@ -50,6 +50,9 @@ func newServe() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
+			if err := learnNetwork(ctx, s, model); err != nil {
+				return err
+			}
 			o.Version, o.Registry = version, newRegistry()
 			server, err := httpapi.New(s, model, guess, o)
 			if err != nil {

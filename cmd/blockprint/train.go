@@ -206,8 +206,8 @@ func trainingRanges(data, slots []string) ([]trainingRange, error) {
 
 func printFit(cmd *cobra.Command, out string, info classify.PartInfo, report train.Report) {
 	w := cmd.OutOrStdout()
-	if info.Slots != nil {
-		_, _ = fmt.Fprintf(w, "slots %s:\n", slotsText(info.Slots))
+	if info.Slots != nil || info.Forks != nil {
+		_, _ = fmt.Fprintf(w, "for %s:\n", info.Serves())
 	}
 	for _, c := range info.Classes {
 		_, _ = fmt.Fprintf(w, "%-12s %7d blocks, %5.1f %% recognised\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
@@ -217,15 +217,4 @@ func printFit(cmd *cobra.Command, out string, info classify.PartInfo, report tra
 		left = "; left out: " + left
 	}
 	_, _ = fmt.Fprintf(w, "%s: %d blocks, balanced accuracy %.1f %% (%s)%s\n", out, report.Rows, 100*info.Training.BalancedAccuracy, info.Training.AccuracyMethod, left)
-}
-
-// slotsText writes a part's range.
-func slotsText(i *blockprint.Interval) string {
-	switch {
-	case i == nil:
-		return "all"
-	case i.End == 1<<63-1:
-		return fmt.Sprintf("%d on", i.Start)
-	}
-	return i.String()
 }

@@ -102,6 +102,9 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = s.Close() }() // all writes are on the disk already
+	if err := learnNetwork(ctx, s, model); err != nil {
+		return err
+	}
 	local, err := follow.NewLocal(s, model, guess, nil)
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		return err
 	}
 	registry := newRegistry()
-	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s), trust.ServiceOptions{})
+	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s, model), trust.ServiceOptions{})
 	registry.MustRegister(judge)
 	f.o.Version, f.o.Registry, f.o.Trust, f.o.Hosts = version, registry, judge.Report, f.auth.names(f.address, f.gaugeAddress)
 	follower := follow.New(node, local, follow.Options{Since: from, Extend: f.extend, Tolerance: f.o.HeadTolerance, Metrics: follow.NewMetrics(registry)})
@@ -130,7 +133,7 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 		return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
 	})
 	g.Go(func() error { return follower.Run(ctx) })
-	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s), gauge.Options{Labels: f.dream.labels})
+	measure := gauge.New(s, &gauge.LocalRewards{Node: node}, classifier, identified(node, s, model), gauge.Options{Labels: f.dream.labels})
 	registry.MustRegister(gauge.NewCollector(measure))
 	g.Go(func() error { return judge.Run(ctx) })
 	g.Go(func() error { return f.notifyTo.keepTelling(ctx, s, trust.Tenant) })

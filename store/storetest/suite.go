@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -354,7 +355,7 @@ func identity(t *testing.T, s store.Store) {
 			t.Fatal(err)
 		}
 	}
-	if got, ok, err := s.Identity(ctx); !ok || got != id {
+	if got, ok, err := s.Identity(ctx); !ok || !reflect.DeepEqual(got, id) {
 		t.Errorf("identity %+v, %v", got, err)
 	}
 	other := id

@@ -104,12 +104,12 @@ func decode(in io.ReaderAt, size int64) (*File, error) {
 	if err := json.Unmarshal(text, &f.footer); err != nil {
 		return nil, bad("footer: " + err.Error())
 	}
-	rows := 0
-	for _, c := range f.footer.Chunks {
-		if c.Rows < 0 || c.Rows > chunkRows || c.Offset < start || c.Offset >= size {
+	rows, next := 0, start
+	for _, c := range f.footer.Chunks { // each stands once, so that a file cannot hold more rows than it has room for
+		if c.Rows < 0 || c.Rows > chunkRows || c.Offset < next || c.Offset >= size {
 			return nil, bad("footer: a chunk out of place")
 		}
-		rows += c.Rows
+		rows, next = rows+c.Rows, c.Offset+1
 	}
 	if rows != f.footer.Rows {
 		return nil, bad("footer: the number of rows is wrong")
