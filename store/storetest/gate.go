@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func corrections(t *testing.T, s store.Store) {
 	if err := s.Identify(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok, err := s.Identity(ctx); err != nil || !ok || got != id {
+	if got, ok, err := s.Identity(ctx); err != nil || !ok || !reflect.DeepEqual(got, id) {
 		t.Errorf("%+v (%v), want %+v", got, err, id)
 	}
 	for name, change := range map[string]func(*store.Identity){
