@@ -60,6 +60,7 @@ func (c *Client) verifySince(ctx context.Context, n *node, since time.Time) erro
 	if !verified.IsZero() && !verified.Before(since) {
 		return nil
 	}
+	n.doubt()
 	now := time.Now()
 	g, err := c.askGenesis(ctx, n)
 	if err != nil {
