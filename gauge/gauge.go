@@ -12,8 +12,10 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"blockprint"
 	"blockprint/estimate"
@@ -163,8 +165,8 @@ func (g *Gauge) Classify(ctx context.Context, names, labels []string, blocks []j
 		return nil, nil, blockprint.Errorf(blockprint.TooLarge, "%d blocks at once: at most %d", len(names), maxNodes)
 	}
 	for i := range names {
-		if names[i] == "" || len(names[i]) > maxName {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "name %d of the list is empty, or longer than %d bytes", i, maxName)
+		if names[i] == "" || len(names[i]) > maxName || strings.ContainsFunc(names[i], unicode.IsControl) {
+			return nil, nil, blockprint.Errorf(blockprint.Invalid, "name %d of the list is empty, longer than %d bytes, or has control characters", i, maxName)
 		}
 		if slices.Contains(names[:i], names[i]) {
 			return nil, nil, blockprint.Errorf(blockprint.Invalid, "the name %q is there twice", names[i])

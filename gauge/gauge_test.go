@@ -303,8 +303,10 @@ func TestForget(t *testing.T) {
 // TestBounds: neither the number nor the length of names is the caller's to choose.
 func TestBounds(t *testing.T) {
 	r := newRig(t)
-	if err := r.classify(t, 900, strings.Repeat("x", 201), "Teku"); blockprint.CodeOf(err) != blockprint.Invalid {
-		t.Errorf("a long name: %v", err)
+	for _, name := range []string{strings.Repeat("x", 201), "t1\nnode:p1", "\x1b[2Jt1"} {
+		if err := r.classify(t, 900, name, "Teku"); blockprint.CodeOf(err) != blockprint.Invalid {
+			t.Errorf("the name %.20q: %v", name, err)
+		}
 	}
 	if err := r.classify(t, 900, strings.Repeat("x,", 1000)+"y", strings.Repeat("Teku,", 1000)+"Teku"); blockprint.CodeOf(err) != blockprint.TooLarge {
 		t.Errorf("many names: %v", err)

@@ -3,9 +3,11 @@ package trust_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -282,5 +284,47 @@ func TestSetUnseen(t *testing.T) {
 	}
 	if s := l.subject("label:Lodestar"); s.Status != greylist.Active || len(s.Reasons) != 0 {
 		t.Errorf("left to the rules, which know nothing of it: %+v", s)
+	}
+}
+
+// slowLog is a store whose log takes as long to read as the test wants.
+type slowLog struct {
+	*sqlite.Store
+	entered, leave chan struct{}
+}
+
+func (s *slowLog) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Store.Events(ctx, tenant)
+}
+
+// TestReportDoesNotWait: while somebody judges, the report from before is told.
+func TestReportDoesNotWait(t *testing.T) {
+	l := newLive(t)
+	slow := &slowLog{Store: l.store, entered: make(chan struct{}, 1), leave: make(chan struct{}, 1)}
+	now := time.Unix(1_700_000_000, 0)
+	var clock atomic.Int64
+	service := trust.NewService(slow, l.s, func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }, trust.ServiceOptions{
+		Now: func() time.Time { return now.Add(time.Duration(clock.Load())) },
+	})
+	slow.leave <- struct{}{}
+	if _, err := service.Report(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-slow.entered
+	clock.Store(int64(time.Hour)) // it must be read again
+	done := make(chan error, 1)
+	go func() {
+		_, err := service.Advance(t.Context())
+		done <- err
+	}()
+	<-slow.entered
+	if r, err := service.Report(t.Context()); r == nil || err != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	slow.leave <- struct{}{}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,8 @@ type Service struct {
 	network  func(context.Context) (*blockprint.Network, error)
 	now      func() time.Time
 	log      *slog.Logger
+
+	told atomic.Pointer[Report] // the newest report
 
 	mu     sync.Mutex
 	keeper *Keeper
@@ -106,14 +109,22 @@ func (s *Service) Take(ctx context.Context, _ *dream.Night) error {
 // reportAge is how old what is told may be where another process judges.
 const reportAge = 10 * time.Second
 
-// Report tells how all subjects stand.
+// Report tells how all subjects stand. While somebody judges or reads anew, it is the report from before: every counted
+// answer of the API asks for it, and none may wait for a database that is being written to.
 func (s *Service) Report(ctx context.Context) (*Report, error) {
-	s.mu.Lock()
+	if !s.mu.TryLock() {
+		if r := s.told.Load(); r != nil {
+			return r, nil
+		}
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
 	if err := s.open(ctx, reportAge); err != nil {
 		return nil, err
 	}
-	return s.keeper.Report(), nil
+	r := s.keeper.Report()
+	s.told.Store(r)
+	return r, nil
 }
 
 // Pending tells what was observed since the newest boundary, and when the next one comes (Keeper.Pending).
