@@ -233,7 +233,15 @@ func (s *Server) validatorBlocks(ctx context.Context, index, since uint64) (*bod
 
 type confusionOutput struct {
 	AnswerHeaders
-	Body store.Confusion
+	Body confusionJSON
+}
+
+// confusionJSON compares labels with graffiti for one client.
+type confusionJSON struct {
+	TruePos  int64 `json:"true_pos"`
+	TrueNeg  int64 `json:"true_neg"`
+	FalsePos int64 `json:"false_pos"`
+	FalseNeg int64 `json:"false_neg"`
 }
 
 func (s *Server) confusion(ctx context.Context, client string, start, end uint64, partial bool) (*confusionOutput, error) {
@@ -246,7 +254,7 @@ func (s *Server) confusion(ctx context.Context, client string, start, end uint64
 	}
 	h, err := s.covered(ctx, blockprint.Slot(start), blockprint.Slot(end), partial)
 	if err != nil || end == start {
-		return &confusionOutput{h, store.Confusion{}}, err
+		return &confusionOutput{h, confusionJSON{}}, err
 	}
 	list, err := dearly(ctx, s, func() ([]store.Tally, error) {
 		return s.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
@@ -254,7 +262,7 @@ func (s *Server) confusion(ctx context.Context, client string, start, end uint64
 	if err != nil {
 		return nil, err
 	}
-	out := store.Confusion{}
+	out := confusionJSON{}
 	taught := s.taught(list)
 	for _, t := range list {
 		named, called := t.Graffiti.Client == c, t.Single == c

@@ -124,14 +124,6 @@ func (id *Identity) Check() error {
 	return nil
 }
 
-// Confusion compares labels with graffiti for one client.
-type Confusion struct {
-	TruePos  int64 `json:"true_pos"`
-	TrueNeg  int64 `json:"true_neg"`
-	FalsePos int64 `json:"false_pos"`
-	FalseNeg int64 `json:"false_neg"`
-}
-
 // Tally is a number of blocks that are alike.
 type Tally struct {
 	Graffiti blockprint.Graffiti // its Client is empty where the graffiti does not tell
@@ -180,8 +172,6 @@ type Store interface {
 	ValidatorBlocks(ctx context.Context, proposer uint64, since blockprint.Slot) ([]Block, error)
 	// LatestBlocks gives the newest block of each validator, in order of index.
 	LatestBlocks(ctx context.Context) iter.Seq2[Latest, error]
-	// ConfusionByGraffiti compares the labels of an interval's blocks with their graffiti.
-	ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i blockprint.Interval) (Confusion, error)
 	// Tally counts the blocks of an interval, orphaned ones left out, by what their graffiti says and what they are
 	// labelled.
 	Tally(ctx context.Context, i blockprint.Interval) ([]Tally, error)

@@ -213,9 +213,26 @@ func compareWithOld(t *testing.T, path string, s store.Store) {
 		sum(best_guess_single = 'Teku' AND graffiti_guess <> 'Teku'), sum(best_guess_single <> 'Teku' AND graffiti_guess = 'Teku') FROM blocks`).Scan(&c[0], &c[1], &c[2], &c[3]); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.ConfusionByGraffiti(t.Context(), blockprint.Teku, blockprint.Interval{End: 10000})
-	if err != nil || got != (store.Confusion{TruePos: c[0], TrueNeg: c[1], FalsePos: c[2], FalseNeg: c[3]}) {
-		t.Errorf("confusion %+v, want %v (%v)", got, c, err)
+	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [4]int64
+	for _, n := range tally {
+		switch teku := n.Single == blockprint.Teku; {
+		case n.Graffiti.Client == "":
+		case teku && n.Graffiti.Client == blockprint.Teku:
+			got[0] += n.Blocks
+		case teku:
+			got[2] += n.Blocks
+		case n.Graffiti.Client == blockprint.Teku:
+			got[3] += n.Blocks
+		default:
+			got[1] += n.Blocks
+		}
+	}
+	if got != c {
+		t.Errorf("labels against graffiti %v, want %v", got, c)
 	}
 }
 

@@ -115,17 +115,6 @@ func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
 	}
 }
 
-// ConfusionByGraffiti implements store.Store.
-func (s *Store) ConfusionByGraffiti(ctx context.Context, c blockprint.Client, i blockprint.Interval) (out store.Confusion, err error) {
-	err = s.read.QueryRowContext(ctx, `SELECT
-			count(*) FILTER (WHERE s.name = ?1 AND g.name = ?1), count(*) FILTER (WHERE s.name <> ?1 AND g.name <> ?1),
-			count(*) FILTER (WHERE s.name = ?1 AND g.name <> ?1), count(*) FILTER (WHERE s.name <> ?1 AND g.name = ?1)
-		FROM blocks b JOIN clients s ON s.id = b.single JOIN clients g ON g.id = b.graffiti_client
-		WHERE b.slot BETWEEN ?2 AND ?3 AND b.canonical <> 1`, string(c), clamp(i.Start), clamp(i.End)).
-		Scan(&out.TruePos, &out.TrueNeg, &out.FalsePos, &out.FalseNeg)
-	return out, s.wrap("read", err)
-}
-
 // Tally implements store.Store.
 func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.Tally, err error) {
 	query := `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks

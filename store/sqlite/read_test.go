@@ -91,7 +91,6 @@ func TestBrokenDiskIsUnavailable(t *testing.T) {
 		"undecided":  func() error { _, err := s.Undecided(ctx, blockprint.Interval{End: 5}); return err },
 		"validator":  func() error { _, err := s.ValidatorBlocks(ctx, 1, 0); return err },
 		"tally":      func() error { _, err := s.Tally(ctx, blockprint.Interval{End: 5}); return err },
-		"confusion":  func() error { _, err := s.ConfusionByGraffiti(ctx, "Teku", blockprint.Interval{End: 5}); return err },
 		"observed":   func() error { _, err := s.Observed(ctx, 0); return err },
 		"days":       func() error { _, err := s.ObservedDays(ctx, "", "z"); return err },
 		"notices":    func() error { _, _, err := s.Notices(ctx, "a", 0, 5, false); return err },

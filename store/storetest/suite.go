@@ -152,9 +152,9 @@ func insertAndRead(t *testing.T, s store.Store) {
 			t.Errorf("latest: %v, %v", l, err)
 		}
 	}
-	c, err := s.ConfusionByGraffiti(context.Background(), blockprint.Teku, blockprint.Interval{End: 10})
-	if err != nil || c != (store.Confusion{FalsePos: 1}) {
-		t.Errorf("confusion: %+v, %v", c, err)
+	tally, err := s.Tally(context.Background(), blockprint.Interval{End: 10})
+	if err != nil || len(tally) != 1 || tally[0].Single != blockprint.Teku || tally[0].Graffiti.Client != b.Classification.Graffiti.Client || tally[0].Blocks != 1 {
+		t.Errorf("tally: %+v, %v", tally, err)
 	}
 }
 
