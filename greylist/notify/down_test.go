@@ -64,8 +64,8 @@ func TestDown(t *testing.T) {
 	d := dispatcher(s, r)
 	d.Now = func() time.Time { return now }
 	var pauses []time.Duration
-	last := now
-	for now.Before(last.Add(3 * time.Hour)) {
+	last, end := now, now.Add(6*time.Hour)
+	for now.Before(end) {
 		before := len(r.asked)
 		err := d.Dispatch(t.Context())
 		if (err != nil) != (len(r.asked) > before) {
