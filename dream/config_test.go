@@ -83,8 +83,15 @@ func TestLabels(t *testing.T) {
 		label, want string
 		also        []string
 	}{
-		{"teku", "Teku", nil}, {"LODESTAR", "Lodestar", nil}, {"Prysm", "Prysm", nil}, {" nimbus ", "Nimbus", nil},
-		{"besu", "", nil}, {"", "", nil}, {"mine", "mine", []string{"mine"}}, {"Mine", "mine", []string{"mine"}}, {"teku", "teku", []string{"teku"}},
+		{"teku", "Teku", nil},
+		{"LODESTAR", "Lodestar", nil},
+		{"Prysm", "Prysm", nil},
+		{" nimbus ", "Nimbus", nil},
+		{"besu", "", nil},
+		{"", "", nil},
+		{"mine", "mine", []string{"mine"}},
+		{"Mine", "mine", []string{"mine"}},
+		{"teku", "teku", []string{"teku"}},
 	} {
 		c := &dream.Config{Nodes: []dream.NodeConfig{{Name: "a", Label: k.label}}}
 		err := c.CheckLabels(k.also)
