@@ -92,8 +92,9 @@ type Follower struct {
 	pending  Batch           // learnt but not recorded yet
 	verified bool            // the node's network has been asked for since pending was filled
 	anew     bool            // pending holds a chain that does not join the one before
+	joined   bool            // it has been tied to what is stored
 	pruned   blockprint.Epoch
-	nonsense string // what was last said of a finality that makes no sense
+	nonsense trouble // with the node's finality
 	// Of the heal loop only:
 	history  *reward.HeadRegistry
 	hopeless map[blockprint.Interval]*hopeless

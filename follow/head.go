@@ -163,7 +163,7 @@ func (f *Follower) otherNetwork() {
 // forget drops all that is not in the database.
 func (f *Follower) forget() {
 	f.tracker.Reset()
-	f.chain, f.pending, f.anew = nil, Batch{}, false
+	f.chain, f.pending, f.anew, f.joined = nil, Batch{}, false, false
 }
 
 // reach tracks a new head and keeps what was learnt in f.pending.
@@ -262,13 +262,16 @@ func (f *Follower) leaveFinal(from, final blockprint.Slot) {
 // pending.
 func (f *Follower) flush(ctx context.Context) error {
 	if len(f.pending.Rewards) == 0 && len(f.pending.Chains) == 0 {
-		return f.join(ctx)
+		return nil
 	}
 	if !f.verified {
 		if err := f.verify(ctx); err != nil {
 			return err
 		}
 		f.verified = true
+	}
+	if err := f.join(ctx); err != nil {
+		return err
 	}
 	if err := f.record(ctx, f.pending); err != nil {
 		if blockprint.CodeOf(err) == blockprint.Invalid {
@@ -279,36 +282,39 @@ func (f *Follower) flush(ctx context.Context) error {
 	f.health.count(len(f.pending.Rewards))
 	f.o.Metrics.Blocks.WithLabelValues("head").Add(float64(len(f.pending.Rewards)))
 	f.pending = Batch{}
-	return f.join(ctx)
+	if f.joined && len(f.chain) > 0 {
+		f.joined = false
+		f.mu.Lock()
+		f.seam = f.chain[len(f.chain)-1]
+		f.mu.Unlock()
+		signal(f.healNow)
+	}
+	return nil
 }
 
 // join ties a chain that does not join the one before to what is stored: those of its stored ancestors that are not
-// final are on the chain again, whatever they were, and the healer looks where they break off.
+// final are on the chain again, whatever they were. The healer looks where they break off.
 func (f *Follower) join(ctx context.Context) error {
 	if !f.anew || len(f.chain) == 0 {
 		return nil
 	}
-	head := f.chain[len(f.chain)-1]
-	st, err := f.status(ctx)
-	if err != nil {
-		return err
-	}
-	list, before, err := f.to.Ancestors(ctx, head, st.Finalized+1)
-	if err != nil {
-		return err
-	}
-	if len(list) > 0 {
-		slices.Reverse(list)
-		piece := store.Chain{Slots: blockprint.Interval{Start: before.Slot + 1, End: head.Slot}, Blocks: list}
-		if err := f.record(ctx, Batch{Chains: []store.Chain{piece}}); err != nil {
+	first := f.chain[0]
+	root, _, _ := f.tracker.Parent(first.Root)
+	if _, slot, ok := f.tracker.Parent(root); ok {
+		st, err := f.status(ctx)
+		if err != nil {
 			return err
 		}
+		list, before, err := f.to.Ancestors(ctx, store.BlockID{Slot: slot, Root: root}, st.Finalized+1)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 {
+			slices.Reverse(list)
+			f.pending.Chains = append(f.pending.Chains, store.Chain{Slots: blockprint.Interval{Start: before.Slot + 1, End: first.Slot - 1}, Blocks: list})
+		}
 	}
-	f.anew = false
-	f.mu.Lock()
-	f.seam = head
-	f.mu.Unlock()
-	signal(f.healNow)
+	f.anew, f.joined = false, true
 	return nil
 }
 

@@ -36,14 +36,12 @@ func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 		return nil
 	case code == blockprint.Invalid:
 		f.o.Metrics.Refused.WithLabelValues("finality").Inc()
-		if f.nonsense != err.Error() {
-			f.nonsense = err.Error()
-			f.log.Warn("the node's finality makes no sense and is not believed", "error", err)
-		}
+		f.nonsense.note(f.log, "the node's finality makes no sense and is not believed", err, f.o.Now())
 		return nil
 	default:
 		return err
 	}
+	f.nonsense = trouble{}
 	f.mu.Lock()
 	f.final = finalized{slot: f.network.StartOf(c.Epoch), block: block}
 	f.mu.Unlock()
