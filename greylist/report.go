@@ -312,6 +312,20 @@ func (c *Change) transition() (t Transition, ok bool) {
 // Changes returns all that has ever changed, oldest first.
 func (e *Engine) Changes() []Change { return e.replay(func(*Entry) bool { return true }) }
 
+// AtBoundaries shows the engine as it was at each of the newest n boundaries, oldest first; back counts from the current one,
+// which is 0. What it shows must not be changed or kept.
+func (e *Engine) AtBoundaries(n int, show func(back int, e *Engine)) {
+	again := New(e.o)
+	for _, ev := range e.log {
+		if again.Apply(ev) != nil {
+			return // cannot be: it was applied before
+		}
+		if back := len(e.boundaries) - len(again.boundaries); ev.Boundary != nil && back < n {
+			show(back, again)
+		}
+	}
+}
+
 // replay applies the log to another engine, without entries that are not wanted, and returns what changes.
 func (e *Engine) replay(wanted func(*Entry) bool) []Change {
 	again := New(e.o)

@@ -26,7 +26,7 @@ func Sites(e *greylist.Engine) []stats.Project {
 	for _, s := range e.Standings() {
 		if s.Entry.Status != greylist.Deleted {
 			p := project(s.Entry)
-			out = append(out, stats.Project{Name: p.Name, Base: p.baseURL(), Adapter: p.Adapter})
+			out = append(out, stats.Project{Name: p.Name, Base: p.baseURL(), Adapter: p.Adapter, Consent: p.GDPR})
 		}
 	}
 	return out
@@ -38,7 +38,7 @@ func NextSuperblock(e *greylist.Engine, figures []stats.Figure, now time.Time) (
 	b := &greylist.Boundary{Height: 1, Time: now.Unix(), Judged: true, Doubt: true, Totals: map[string]uint64{}, Source: Scraped, Signals: map[string]greylist.Signal{}}
 	if last := e.Back(0); last != nil {
 		if last.Source != Scraped {
-			return nil, blockprint.Errorf(blockprint.Conflict, "the newest superblock, at height %d, was told by a node: superblocks of scraped figures need a database of their own", last.Height)
+			return nil, blockprint.Errorf(blockprint.Conflict, "the newest superblock, at height %d, is a node's: superblocks of scraped figures need a database of their own", last.Height)
 		}
 		b.Height = last.Height + 1
 	}
@@ -84,6 +84,7 @@ type ScrapedSuperblock struct {
 	Magnitudes map[string]float64 `json:"project_magnitudes"`
 }
 
+// contents are what a superblock records. Of users it records nothing here.
 type contents struct {
 	Version int             `json:"version"`
 	Status  []projectStatus `json:"project_greylist_status"`
@@ -107,22 +108,16 @@ func DescribeSuperblock(e *greylist.Engine) *ScrapedSuperblock {
 		return nil
 	}
 	out := &ScrapedSuperblock{
-		Height: fmt.Sprint(b.Height), Block: b.Hash, Date: time.Unix(b.Time, 0).UTC().Format("01-02-2006 15:04:05"),
-		Contents: contents{Version: 3, Status: []projectStatus{}, Credits: []projectCredit{}}, Excluded: []string{}, Magnitudes: map[string]float64{},
+		Height: fmt.Sprint(b.Height), Block: b.Hash, Date: shownDate(b.Time),
+		Contents: contentsOf(e, b), Excluded: []string{}, Magnitudes: map[string]float64{},
 	}
 	shared := 0
 	for _, s := range e.Standings() {
-		total, known := b.Totals[s.Subject]
-		if known {
-			out.Contents.Credits = append(out.Contents.Credits, projectCredit{s.Subject, total})
-		}
+		_, known := b.Totals[s.Subject]
 		if s.Effective == greylist.Deleted {
 			continue
 		}
 		out.Magnitudes[s.Subject] = 0
-		if s.Effective != greylist.Active {
-			out.Contents.Status = append(out.Contents.Status, projectStatus{s.Subject, s.Effective.Text()})
-		}
 		switch {
 		case s.Effective.Greylisted(): // goes before excluded
 		case !known:
@@ -138,4 +133,26 @@ func DescribeSuperblock(e *greylist.Engine) *ScrapedSuperblock {
 		}
 	}
 	return out
+}
+
+// contentsOf returns what a superblock records, as an engine finds it whose newest it is.
+func contentsOf(e *greylist.Engine, b *greylist.Boundary) contents {
+	out := contents{Version: 3, Status: []projectStatus{}, Credits: []projectCredit{}}
+	if !b.Judged {
+		out.Version = 2
+	}
+	for _, s := range e.Standings() {
+		if total, known := b.Totals[s.Subject]; known {
+			out.Credits = append(out.Credits, projectCredit{s.Subject, total})
+		}
+		if s.Effective != greylist.Deleted && s.Effective != greylist.Active {
+			out.Status = append(out.Status, projectStatus{s.Subject, s.Effective.Text()})
+		}
+	}
+	return out
+}
+
+// shownDate is a time as Gridcoin shows that of a superblock, in UTC.
+func shownDate(seconds int64) string {
+	return time.Unix(seconds, 0).UTC().Format("01-02-2006 15:04:05")
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"blockprint"
 	"blockprint/greylist"
 )
 
@@ -85,12 +84,11 @@ func (s *Server) greylistRoutes(g Greylist) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range shot.Reports {
-			if r.Subject == in.Name {
-				return &bodyOf[*greylist.Report]{r}, nil
-			}
+		r, err := shot.Find(in.Name)
+		if err != nil {
+			return nil, err
 		}
-		return nil, blockprint.Errorf(blockprint.NotFound, "there is no subject %q", in.Name)
+		return &bodyOf[*greylist.Report]{r}, nil
 	})
 	register(s, op("/greylist/history", "What has changed, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
 		shot, err := g.Snapshot(ctx)
@@ -99,7 +97,11 @@ func (s *Server) greylistRoutes(g Greylist) {
 		}
 		out := slices.Clone(shot.Changes)
 		if in.Subject != "" {
-			out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != in.Subject })
+			name := in.Subject
+			if r, err := shot.Find(name); err == nil {
+				name = r.Subject // one that is not there has no history
+			}
+			out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != name })
 		}
 		return &bodyOf[[]greylist.Change]{out[max(0, len(out)-in.Limit):]}, nil
 	})

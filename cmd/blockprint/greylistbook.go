@@ -145,9 +145,12 @@ func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant s
 	}
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	last := ""
 	for {
-		if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil {
-			slog.Warn("changes cannot be told", "error", err)
+		// Those that fail are left alone for a while; what they fail by is logged when it is something else than before.
+		if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil && err.Error() != last {
+			last = err.Error()
+			slog.Warn("changes cannot be told, which is tried again after growing pauses", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -225,7 +228,7 @@ func newGreylistStatus() *cobra.Command {
 					if r.Since != nil {
 						since = fmt.Sprintf("height %d", r.Since.Height)
 					}
-					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", r.Subject, status, zcd, was, since)
+					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", greylist.Printable(r.Subject, 100), status, zcd, was, since)
 				}
 				return nil
 			})
@@ -270,7 +273,7 @@ func newGreylistExplain() *cobra.Command {
 // explainText is a report for people.
 func explainText(r *greylist.Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s is %s", r.Subject, r.Status.Text())
+	fmt.Fprintf(&b, "%s is %s", greylist.Printable(r.Subject, 100), r.Status.Text())
 	if r.Since != nil {
 		fmt.Fprintf(&b, " since height %d", r.Since.Height)
 	}
@@ -280,7 +283,11 @@ func explainText(r *greylist.Report) string {
 	if r.Days != nil {
 		fmt.Fprintf(&b, ", on the greylist for %d days", *r.Days)
 	}
-	fmt.Fprintf(&b, "\n  its entry says %s; rules %s, policy %s; first listed %s\n", r.Entry.Text(), r.Rules, r.Policy, r.Listed)
+	fmt.Fprintf(&b, "\n  its entry says %s; rules %s, policy %s; first listed %s", r.Entry.Text(), r.Rules, r.Policy, r.Listed)
+	if r.Bound {
+		b.WriteString(" at the latest (its first entry is not known)")
+	}
+	b.WriteString("\n")
 	if r.Current == nil {
 		b.WriteString("  there is no superblock yet\n")
 		return b.String()
@@ -309,10 +316,17 @@ func explainText(r *greylist.Report) string {
 		for _, d := range r.ZCD.Days {
 			fmt.Fprintf(&b, "    %d superblocks ago: %s\n", d.Distance, d.Why)
 		}
-		fmt.Fprintf(&b, "  work availability: %d a superblock over %d by %d over %d = %s (%.4f), at least %s; %d credits in %d superblocks are needed\n",
-			r.WAS.ShortAverage, r.WAS.ShortN, r.WAS.LongAverage, r.WAS.LongN, r.WAS.Value, r.WAS.Display, r.WAS.Limit, r.WAS.NeededShortSum, r.WAS.ShortN)
+		fmt.Fprintf(&b, "  work availability: %d a superblock over %d by %d over %d = %s (%.4f), at least %s",
+			r.WAS.ShortAverage, r.WAS.ShortN, r.WAS.LongAverage, r.WAS.LongN, r.WAS.Value, r.WAS.Display, r.WAS.Limit)
+		if r.Recovery == nil {
+			fmt.Fprintf(&b, "; %d credits in %d superblocks are needed", r.WAS.NeededShortSum, r.WAS.ShortN)
+		}
+		b.WriteString("\n")
 		if !r.Grace.Over {
 			fmt.Fprintf(&b, "  it is too new to be judged: %d superblocks more\n", r.Grace.Left)
+		}
+		for _, d := range r.Decisive {
+			b.WriteString(decisiveText(r, &d))
 		}
 		if r.Recovery != nil {
 			fmt.Fprintf(&b, "  it can recover at superblock %d at the earliest: %s\n", r.Recovery.EarliestBoundary, r.Recovery.Needs)
@@ -329,6 +343,29 @@ func explainText(r *greylist.Report) string {
 	return b.String()
 }
 
+// decisiveText names a figure that decides alone.
+func decisiveText(r *greylist.Report, d *greylist.Decisive) string {
+	where := "the newest superblock"
+	if d.Distance > 0 {
+		where = fmt.Sprintf("the superblock %d before the newest", d.Distance)
+	}
+	what := ""
+	if d.Impossible {
+		what = ", which cannot be"
+	}
+	verdict := "it would not meet the criteria"
+	if r.Entry == greylist.Active && r.Status == greylist.AutoGreylist {
+		verdict = "it would be Active"
+	} else if !slices.Contains(r.Reasons, greylist.ByZCD) && !slices.Contains(r.Reasons, greylist.ByWAS) {
+		verdict = "it would meet the criteria"
+	}
+	when := "at the next superblock"
+	if d.LeavesIn > 1 {
+		when = fmt.Sprintf("in %d superblocks", d.LeavesIn)
+	}
+	return fmt.Sprintf("  one figure decides: %s recorded a total of %d%s; without it %s; it leaves the window %s\n", where, d.Total, what, verdict, when)
+}
+
 func newGreylistHistory() *cobra.Command {
 	var f bookFlags
 	cmd := &cobra.Command{
@@ -338,7 +375,14 @@ func newGreylistHistory() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
-				changes := slices.DeleteFunc(b.Changes(), func(c greylist.Change) bool { return len(args) == 1 && args[0] != c.Subject })
+				changes := b.Changes()
+				if len(args) == 1 {
+					name, err := b.Find(args[0])
+					if err != nil {
+						return err
+					}
+					changes = slices.DeleteFunc(changes, func(c greylist.Change) bool { return name != c.Subject })
+				}
 				return printLines(cmd, changes)
 			})
 		},

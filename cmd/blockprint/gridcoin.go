@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -21,16 +23,37 @@ import (
 	"blockprint/store/sqlite"
 )
 
-// printLines prints a JSON line for each item.
+// printLines prints a JSON line for each item. Signs that a terminal may take for commands are escaped, as JSON allows.
 func printLines[T any](cmd *cobra.Command, list []T) error {
-	enc := json.NewEncoder(cmd.OutOrStdout())
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
 	enc.SetEscapeHTML(false)
 	for i := range list {
+		line.Reset()
 		if err := enc.Encode(list[i]); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(cmd.OutOrStdout(), withoutControls(line.String())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// withoutControls escapes what JSON leaves of control characters: DEL and those of ISO 6429's second set.
+func withoutControls(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x7f && r <= 0x9f }) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func newGridcoin() *cobra.Command {
@@ -55,8 +78,9 @@ func newGridcoinSync() *cobra.Command {
 		Use:   "sync --db D (--rpc URL | --projects FILE --superblocks FILE)",
 		Short: "Bring a greylist in step with a Gridcoin node, or with what one has told",
 		Long: `Asks a Gridcoin node for the whitelist and the newest superblocks, or reads its answers from files (getrawprojectstatus or
-listprojects true; superblocks N true), and prints a JSON line for each status that changes. Superblocks that the node
-does not know any more are reverted, later ones applied.`,
+listprojects true; superblocks N true), and prints a JSON line for each status that changes. Superblocks must join those
+that are known: a node that does not reach back to them is asked for more, and one that is behind changes nothing. Those
+that the node contradicts are reverted, later ones applied.`,
 		Example: "  blockprint gridcoin sync --db gridcoin.db --rpc http://user:password@127.0.0.1:15715\n" +
 			"  blockprint gridcoin sync --db gridcoin.db --projects projects.json --superblocks superblocks.json.gz",
 		Args: cobra.NoArgs,
@@ -70,13 +94,22 @@ does not know any more are reverted, later ones applied.`,
 			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && projectsFile == "":
 				return usagef("expected either --rpc URL or --projects FILE, with --superblocks FILE or without")
 			}
-			projects, superblocks, err := fetchGridcoin(cmd.Context(), rpc, projectsFile, superblocksFile, lookback)
+			bring, err := bringGridcoin(rpc, projectsFile, superblocksFile, lookback)
 			if err != nil {
 				return err
 			}
 			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
-				if last := b.Back(0); last != nil && last.Source == gridcoin.Scraped && len(superblocks) > 0 {
+				if last := b.Back(0); last != nil && last.Source == gridcoin.Scraped && (rpc != "" && lookback > 0 || superblocksFile != "") {
 					return blockprint.Errorf(blockprint.Conflict, "%s has superblocks of our own scraper's: those of a node need a database of their own, or bring the whitelist only, with --lookback 0 or without --superblocks", f.db)
+				}
+				projects, superblocks, err := bring(ctx, b.Log())
+				if err != nil {
+					return err
+				}
+				for _, p := range projects {
+					if p.Word != "" {
+						fmt.Fprintf(os.Stderr, "the node shows %s as %q, a status that is not known: it is taken for Active (a wallet that runs with -lang=en tells statuses in English)\n", greylist.Printable(p.Name, 100), p.Word)
+					}
 				}
 				changes, err := b.Replace(ctx, gridcoin.Chain(b.Log(), projects, superblocks, heights))
 				if err = errors.Join(printLines(cmd, changes), err); err != nil {
@@ -87,7 +120,7 @@ does not know any more are reverted, later ones applied.`,
 					return told
 				}
 				for _, d := range gridcoin.Compare(b.Engine, &superblocks[len(superblocks)-1]) {
-					fmt.Fprintf(os.Stderr, "the newest superblock records %s as %s, the rules find %s\n", d.Project, d.Recorded.Text(), d.Found.Text())
+					fmt.Fprintf(os.Stderr, "the newest superblock records %s as %s, the rules find %s\n", greylist.Printable(d.Project, 100), d.Recorded.Text(), d.Found.Text())
 				}
 				return told
 			})
@@ -111,8 +144,8 @@ func newGridcoinServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --db D --user NAME:PASSWORD",
 		Short: "Answer Gridcoin's RPC about projects",
-		Long: "Answers listprojects, getrawprojectstatus, getautogreylist and addkey as a Gridcoin node does, by JSON-RPC 1.0 and 2.0 over\n" +
-			"HTTP POST. addkey adds an entry to the database; nothing is sent to any chain.",
+		Long: "Answers listprojects, getrawprojectstatus, getautogreylist, superblocks, superblockage, getblockchaininfo, getinfo, help\n" +
+			"and addkey as a Gridcoin node does, by JSON-RPC 1.0 and 2.0 over HTTP POST. addkey adds an entry to the database; nothing is sent to any chain.",
 		Example: "  blockprint gridcoin serve --db gridcoin.db --user grc:secret --listen 127.0.0.1:15715\n" +
 			"  curl -u grc:secret -d '{\"method\":\"getautogreylist\",\"params\":[true],\"id\":1}' http://127.0.0.1:15715/",
 		Args: cobra.NoArgs,
@@ -158,48 +191,49 @@ func newGridcoinServe() *cobra.Command {
 	return cmd
 }
 
-// fetchGridcoin asks a node or reads files.
-func fetchGridcoin(ctx context.Context, rpc, projectsFile, superblocksFile string, lookback int) ([]gridcoin.Project, []gridcoin.Superblock, error) {
+// bringer returns the whitelist, and superblocks that join a log, oldest first.
+type bringer func(ctx context.Context, log []greylist.Event) ([]gridcoin.Project, []gridcoin.Superblock, error)
+
+// bringGridcoin asks a node or reads files.
+func bringGridcoin(rpc, projectsFile, superblocksFile string, lookback int) (bringer, error) {
 	if rpc != "" {
 		client, err := gridcoin.NewClient(rpc)
 		if err != nil {
-			return nil, nil, usagef("--rpc: %v", err)
+			return nil, usagef("--rpc: %v", err)
 		}
-		projects, err := client.Projects(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		if lookback == 0 {
-			return projects, nil, nil
-		}
-		superblocks, err := client.Superblocks(ctx, lookback)
-		return projects, superblocks, err
+		return func(ctx context.Context, log []greylist.Event) ([]gridcoin.Project, []gridcoin.Superblock, error) {
+			return client.Bring(ctx, log, lookback)
+		}, nil
 	}
 	data, err := file.ReadAll(projectsFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	projects, err := gridcoin.ParseProjects(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", projectsFile, err)
+		return nil, fmt.Errorf("%s: %w", projectsFile, err)
 	}
 	if superblocksFile == "" {
-		return projects, nil, nil
+		return func(context.Context, []greylist.Event) ([]gridcoin.Project, []gridcoin.Superblock, error) {
+			return projects, nil, nil
+		}, nil
 	}
 	if data, err = file.ReadAll(superblocksFile); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	superblocks, err := gridcoin.ParseSuperblocks(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", superblocksFile, err)
+		return nil, fmt.Errorf("%s: %w", superblocksFile, err)
 	}
-	return projects, superblocks, nil
+	return func(_ context.Context, log []greylist.Event) ([]gridcoin.Project, []gridcoin.Superblock, error) {
+		return projects, superblocks, gridcoin.Join(log, superblocks)
+	}, nil
 }
 
 func newGridcoinScrape() *cobra.Command {
 	var f bookFlags
 	var single []string
-	var adapter string
+	var adapter, credentials string
 	fetcher := stats.Fetcher{Now: time.Now, Limits: stats.DefaultLimits()}
 	var every time.Duration
 	cmd := &cobra.Command{
@@ -207,8 +241,11 @@ func newGridcoinScrape() *cobra.Command {
 		Short: "Bring the projects' statistics of users",
 		Long: `Fetches stats/user.gz of all projects of the whitelist, greylisted ones included, or of those that are given, and prints a
 JSON line for each: its total credit, or why there is none. DIR keeps what is known of each: a file that has not changed
-is not fetched again, a transfer that broke off goes on, and a figure that cannot be renewed holds for 48 hours. The exit
-status is 1 if a project could not be read.`,
+is not fetched again, a transfer that broke off goes on, and a figure that cannot be renewed holds for 48 hours. A line
+comes as soon as its project is done. The exit status is 1 if a project could not be read.
+
+Projects that want a login get it from the file of --credentials, a line NAME = user:password each, which nobody else may
+be allowed to read (chmod 600). The command of --adapter gets it in its environment, as PROJECT_LOGIN.`,
 		Example: "  blockprint gridcoin scrape --db own.db --dir stats --status\n" +
 			"  blockprint gridcoin scrape --dir stats --project Amicable_Numbers=https://sech.me/boinc/Amicable/\n" +
 			"  blockprint gridcoin scrape --db own.db --dir stats --every 1h",
@@ -223,6 +260,12 @@ status is 1 if a project could not be read.`,
 				return usagef("expected either --db D or --project NAME=URL")
 			case fetcher.Parallel < 1 || fetcher.Timeout <= 0 || every < 0:
 				return usagef("--parallel and --timeout must be above 0, and --every not below")
+			}
+			if credentials != "" {
+				var err error
+				if fetcher.Logins, err = stats.ReadLogins(credentials); err != nil {
+					return fmt.Errorf("--credentials: %w", err)
+				}
 			}
 			once := func() error { return scrape(cmd, &f, &fetcher, single) }
 			if every == 0 {
@@ -250,6 +293,8 @@ status is 1 if a project could not be read.`,
 	flags.Int64Var(&fetcher.Limits.Text, "max-text", fetcher.Limits.Text, "bytes that its text may have")
 	flags.BoolVar(&fetcher.Status, "status", false, "ask each project how much work it has to give out, too: an early warning")
 	flags.StringVar(&adapter, "adapter", "", "command for projects that need an external adapter: NAME URL are appended, it prints an export of users")
+	flags.StringVar(&credentials, "credentials", "", "file with a line NAME = user:password for each project that wants a login; chmod 600 it")
+	flags.StringVar(&fetcher.Agent, "user-agent", "blockprint/"+version, "User-Agent that projects are asked with: say who you are")
 	flags.DurationVar(&every, "every", 0, "go on, with so long a pause; 0 ends after the first time")
 	return cmd
 }
@@ -260,7 +305,7 @@ func scrape(cmd *cobra.Command, f *bookFlags, fetcher *stats.Fetcher, single []s
 	for _, s := range single {
 		name, url, ok := strings.Cut(s, "=")
 		if !ok || name == "" || !strings.HasPrefix(url, "http") {
-			return usagef("--project %q: expected NAME=URL", s)
+			return usagef("--project %.100q: expected NAME=URL", name) // the rest may have a password
 		}
 		projects = append(projects, stats.Project{Name: name, Base: strings.TrimSuffix(url, "/") + "/"})
 	}
@@ -277,8 +322,10 @@ func scrape(cmd *cobra.Command, f *bookFlags, fetcher *stats.Fetcher, single []s
 			return blockprint.Errorf(blockprint.NotFound, "%s: the whitelist is empty: gridcoin addkey or gridcoin sync fill it", f.db)
 		}
 	}
+	var broken error
+	fetcher.Done = func(f stats.Figure) { broken = errors.Join(broken, printLines(cmd, []stats.Figure{f})) }
 	figures, err := fetcher.Fetch(cmd.Context(), projects)
-	if err = errors.Join(printLines(cmd, figures), err); err != nil {
+	if err = errors.Join(broken, err); err != nil {
 		return err
 	}
 	failed := 0

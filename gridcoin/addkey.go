@@ -1,0 +1,133 @@
+package gridcoin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"blockprint"
+	"blockprint/greylist"
+)
+
+// Limits of a project's contract in bytes.
+const (
+	maxName = 100
+	maxURL  = 500
+)
+
+// addKey adds an entry.
+func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, error) {
+	words := wordsOf(params)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	book, err := s.Shelf.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Shelf.Forget()
+	return AddKey(ctx, book, words, s.Now())
+}
+
+// AddKey adds an entry to a greylist and announces what changes: add project NAME URL GDPR ADAPTER [STATUS], or delete
+// project NAME, with the words in any case. It returns what Gridcoin's RPC does.
+func AddKey(ctx context.Context, book *greylist.Book, words []string, now time.Time) (any, error) {
+	if len(words) < 3 || !strings.EqualFold(words[1], "project") {
+		return nil, badParameter("expected %s", addKeyHelp)
+	}
+	action := strings.ToLower(words[0])
+	p := Project{Name: words[2], Status: greylist.Deleted, Version: 4, Time: now.Unix()}
+	if p.Name == "" || len(p.Name) > maxName {
+		return nil, badParameter("a project's name has 1 to %d bytes", maxName)
+	}
+	before, listed := book.Standing(p.Name)
+	switch {
+	case action == "add":
+		if err := p.addition(words[3:]); err != nil {
+			return nil, err
+		}
+	case action != "delete":
+		return nil, badParameter("expected %s", addKeyHelp)
+	case len(words) > 5: // a fourth and a fifth word were needed once, and mean nothing
+		return nil, badParameter("addkey delete project NAME takes no sixth word, not %.40q", words[5])
+	case !listed || before.Entry.Status == greylist.Deleted:
+		if meant, err := book.Find(p.Name); err == nil && meant != p.Name {
+			return nil, badParameter("there is no project %q: it may be %q", p.Name, meant)
+		}
+		return nil, badParameter("there is no project %q", p.Name)
+	default:
+		old := project(before.Entry)
+		p.URL, p.GDPR, p.Adapter = old.URL, old.GDPR, old.Adapter
+	}
+	p.Hash = p.digest(book.Len())
+	entry := &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}
+	book.Announce = true
+	if _, err := book.Replace(ctx, append(book.Log(), greylist.Event{Entry: entry})); err != nil {
+		if blockprint.CodeOf(err) == blockprint.Invalid {
+			return nil, badParameter("%v", err)
+		}
+		return nil, err
+	}
+	var contract, content, out keyed
+	content.add("version", p.Version)
+	content.add("name", p.Name)
+	content.add("url", public(p.URL))
+	content.add("gdpr_controls", p.GDPR)
+	content.add("requires_external_adapter", p.Adapter)
+	content.add("status", p.Status.Text())
+	contract.add("type", "project")
+	contract.add("action", action)
+	contract.add("body", content)
+	out.add("contract", contract)
+	out.add("txid", p.Hash)
+	return out, nil
+}
+
+// addition reads what follows the name: URL GDPR ADAPTER [STATUS], or as in payload version 3, URL GDPR STATUS.
+func (p *Project) addition(text []string) error {
+	if len(text) < 2 || len(text) > 4 {
+		return badParameter("expected NAME URL GDPR ADAPTER [man_greylist|auto_greylist_override]")
+	}
+	if p.URL = text[0]; p.URL == "" || len(p.URL) > maxURL {
+		return badParameter("a project's URL has 1 to %d bytes", maxURL)
+	}
+	if u, err := url.Parse(p.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return badParameter("a project's URL is one such as https://example.org/project/@")
+	}
+	var err error
+	if p.GDPR, err = truth("GDPR", text[1]); err != nil {
+		return err
+	}
+	p.Status = greylist.Active
+	rest := text[2:]
+	if len(rest) > 0 {
+		if status, ok := keyStatuses[strings.ToLower(rest[0])]; ok && len(rest) == 1 {
+			p.Status = status
+			return nil
+		}
+		if p.Adapter, err = truth("ADAPTER", rest[0]); err != nil {
+			return err
+		}
+	}
+	if len(rest) > 1 {
+		status, ok := keyStatuses[strings.ToLower(rest[1])]
+		if !ok {
+			return badParameter("status: expected man_greylist or auto_greylist_override, not %.40q", rest[1])
+		}
+		p.Status = status
+	}
+	return nil
+}
+
+// keyStatuses are the words of addkey.
+var keyStatuses = map[string]greylist.Status{"man_greylist": greylist.Manual, "auto_greylist_override": greylist.AutoOverride}
+
+// digest names an entry: there is no transaction whose hash it could have.
+func (p *Project) digest(place int) string {
+	h := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %v %v %s %d", place, p.Name, p.URL, p.GDPR, p.Adapter, p.Status, p.Time))
+	return hex.EncodeToString(h[:])
+}
