@@ -13,11 +13,13 @@ const clockSlack = time.Minute
 // chooseClock decides how long a slot is by the node's own head: its slot, counted from the genesis, cannot lie in
 // the future, and is the present one if the node is not syncing. It warns once if nothing fits.
 func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.Network, durations []time.Duration) {
-	network.SlotDuration = durations[0]
 	elapsed := time.Since(network.GenesisTime)
 	h, err := c.askHeader(ctx, n, Head)
 	if err != nil || h.Slot == 0 || elapsed <= 0 {
 		return // nothing to compare with yet
+	}
+	if len(durations) == 0 {
+		durations = guesses(h.Slot, elapsed, network.SlotDuration)
 	}
 	d, fits := fitting(h.Slot, elapsed, durations)
 	if fits {
@@ -30,6 +32,15 @@ func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.N
 	case fits && len(durations) > 1:
 		c.log.Warn("the node's head tells how long a slot is", "node", n.name, "slot_duration", d, "head_slot", h.Slot)
 	}
+}
+
+// guesses are the lengths of a slot that are tried when the node claims none: the one that is used anyway and, if the
+// head cannot be with that, the whole number of seconds that puts it into the present.
+func guesses(head blockprint.Slot, elapsed, usual time.Duration) []time.Duration {
+	if lag(head, elapsed, usual) >= -clockSlack || uint64(head) > uint64(elapsed/time.Second) {
+		return []time.Duration{usual}
+	}
+	return []time.Duration{usual, (elapsed / time.Duration(head)).Round(time.Second)}
 }
 
 // lag is how long ago a head's slot began; it is negative for one in the future.

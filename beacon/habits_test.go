@@ -26,12 +26,15 @@ func node(t testing.TB, w *sim.World, habits ...habit.Habit) string {
 }
 
 // present is a world whose clock is right: its head's slot is the present one.
-func present(t testing.TB, slots int) *sim.World {
+func present(t testing.TB, slots int) *sim.World { t.Helper(); return presentSlots(t, slots, 12) }
+
+// presentSlots is present with slots of so many seconds.
+func presentSlots(t testing.TB, slots int, seconds uint64) *sim.World {
 	t.Helper()
 	c := sim.DefaultConfig(1)
-	c.Validators, c.Committees, c.SlotsPerEpoch, c.SecondsPerSlot = 256, 2, 8, 12
+	c.Validators, c.Committees, c.SlotsPerEpoch, c.SecondsPerSlot = 256, 2, 8, seconds
 	c.SkipRate, c.SideChainRate, c.LateRate = 0, 0, 0
-	c.GenesisTime = time.Now().Add(-time.Duration(slots) * 12 * time.Second).Truncate(time.Second)
+	c.GenesisTime = time.Now().Add(-time.Duration(uint64(slots)*seconds) * time.Second).Truncate(time.Second)
 	w, err := sim.New(c)
 	if err != nil {
 		t.Fatal(err)

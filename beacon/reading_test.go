@@ -261,7 +261,8 @@ func TestClock(t *testing.T) {
 		return habit.On("/spec$", habit.Rewrite(`"`+key+`":"\d+"`, value))
 	}
 	twelve := present(t, 400) // slots of 12 s
-	old := world(t, 1, 20)    // its genesis is long ago
+	six := presentSlots(t, 400, 6)
+	old := world(t, 1, 20) // its genesis is long ago
 	for name, c := range map[string]struct {
 		w    *sim.World
 		h    habit.Habit
@@ -271,7 +272,8 @@ func TestClock(t *testing.T) {
 		"both, 60 s is wrong":      {twelve, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":"60","SLOT_DURATION_MS":"12000"`), 12 * time.Second},
 		"both, no evidence":        {old, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":"5","SLOT_DURATION_MS":"12000"`), 5 * time.Second},
 		"both, no evidence, newer": {old, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":"12","SLOT_DURATION_MS":"6000"`), 6 * time.Second},
-		"one, the head is beyond":  {twelve, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":"20"`), 12 * time.Second},
+		"one, the head is beyond":  {twelve, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":"20"`), 20 * time.Second}, // our own clock may be wrong
+		"none, not mainnet's":      {six, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":null`), 6 * time.Second},
 		"none":                     {twelve, spec("SECONDS_PER_SLOT", `"SECONDS_PER_SLOT":null`), 12 * time.Second},
 		"a head without sense":     {twelve, habit.On(habit.Headers, habit.Rewrite(`"slot":"\d+"`, `"slot":"9223372036854775808"`)), 12 * time.Second},
 	} {

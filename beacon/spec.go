@@ -15,7 +15,7 @@ import (
 type spec struct {
 	blockprint.Spec
 	warnings  []string
-	durations []time.Duration // of a slot, as the node's keys say it; without repeats
+	durations []time.Duration // of a slot, as the node's keys say it; without repeats, none if it does not
 }
 
 // parseSpec reads the answer of /eth/v1/config/spec. What a node leaves out, or has as null, keeps its preset's value,
@@ -138,8 +138,8 @@ func (s *spec) parseDurations(text map[string]string) {
 	}
 	switch len(s.durations) {
 	case 0:
-		s.warn("it does not say how long a slot is: %v are used", s.SlotDuration)
-		s.durations = []time.Duration{s.SlotDuration}
+		s.warn("it does not say how long a slot is: %v are used unless its head contradicts that", s.SlotDuration)
+		return
 	case 2:
 		s.warn("SLOT_DURATION_MS = %s and SECONDS_PER_SLOT = %s contradict each other", text["SLOT_DURATION_MS"], text["SECONDS_PER_SLOT"])
 	}
