@@ -204,19 +204,23 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestBrokenOff: half an answer does not look like a whole one.
-func TestBrokenOff(t *testing.T) {
-	a, slow := newSlow(t)
-	failure := blockprint.Errorf(blockprint.Unavailable, "read http://user:secret@10.1.2.3/key: %w", &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("10.1.2.3 is away")})
-	blocks := 1
-	slow.blocks = func(yield func(store.Block, error) bool) {
+// breaking gives some blocks and then an error that says where a node is.
+func breaking(blocks int) iter.Seq2[store.Block, error] {
+	away := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("10.1.2.3 is away")}
+	return func(yield func(store.Block, error) bool) {
 		for i := range blocks {
 			if !yield(storetest.Block(blockprint.Slot(i+1), 0, 0, 0, blockprint.Teku), nil) {
 				return
 			}
 		}
-		yield(store.Block{}, failure)
+		yield(store.Block{}, blockprint.Errorf(blockprint.Unavailable, "read http://user:secret@10.1.2.3/key: %w", away))
 	}
+}
+
+// TestBrokenOff: half an answer does not look like a whole one.
+func TestBrokenOff(t *testing.T) {
+	a, slow := newSlow(t)
+	slow.blocks = breaking(1)
 	s := httptest.NewServer(a.server.Handler())
 	defer s.Close()
 	res, err := http.Get(s.URL + "/blocks/1/7")
@@ -227,8 +231,12 @@ func TestBrokenOff(t *testing.T) {
 	if err == nil {
 		t.Error("an answer that broke off looks whole")
 	}
-	// An error at the beginning is told, without saying where our nodes are.
-	blocks = 0
+}
+
+// TestNoAddresses: an error is told without saying where our nodes are.
+func TestNoAddresses(t *testing.T) {
+	a, slow := newSlow(t)
+	slow.blocks = breaking(0)
 	e := a.fails("GET", "/blocks/1/7", "", http.StatusServiceUnavailable, "unavailable")
 	if text := fmt.Sprint(e["error"]); strings.Contains(text, "10.1.2.3") || strings.Contains(text, "secret") || !strings.Contains(text, "no connection") {
 		t.Error(text)
