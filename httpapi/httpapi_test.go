@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -441,9 +440,8 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(res.Body); err != nil || b.String() != "finished" {
-		t.Errorf("%q, %v", b.String(), err)
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "finished" {
+		t.Errorf("%q, %v", b, err)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
