@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -287,5 +290,38 @@ func TestOtherNetworkLater(t *testing.T) {
 	switched.Store(true)
 	if _, err := c.Block(t.Context(), beacon.AtSlot(7)); blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Errorf("over a new connection: %v", err)
+	}
+}
+
+// TestMetrics: each node has figures, under its name without secrets.
+func TestMetrics(t *testing.T) {
+	w := present(t, 30)
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	registry := prometheus.NewRegistry()
+	urls := []string{strings.Replace(dead.URL, "http://", "http://operator:s3cr3t@", 1), node(t, w)}
+	c, err := beacon.New(urls, beacon.Options{Tries: 2, Pause: time.Millisecond, Metrics: registry, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Block(t.Context(), beacon.AtSlot(5)); err != nil {
+		t.Fatal(err)
+	}
+	figures := map[string]float64{}
+	want := map[string]float64{"up " + dead.URL: 0, "up " + urls[1]: 1, "head_slot " + urls[1]: 30, "preferred " + dead.URL: 0, "preferred " + urls[1]: 1}
+	for deadline := time.Now().Add(20 * time.Second); !maps.Equal(figures, want); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("figures %v, want %v", figures, want)
+		}
+		_, _ = c.Header(t.Context(), beacon.Head)
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				figures[strings.TrimPrefix(f.GetName(), "blockprint_beacon_node_")+" "+m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			}
+		}
 	}
 }

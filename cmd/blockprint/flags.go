@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"blockprint"
@@ -25,6 +26,7 @@ import (
 type nodeFlags struct {
 	urls    []string
 	timeout time.Duration
+	metrics prometheus.Registerer // gets figures of each node, if not nil
 }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
@@ -33,7 +35,7 @@ func (f *nodeFlags) add(cmd *cobra.Command) {
 }
 
 func (f *nodeFlags) client() (*beacon.Client, error) {
-	return beacon.New(f.urls, beacon.Options{Timeout: f.timeout, Logger: slog.Default()})
+	return beacon.New(f.urls, beacon.Options{Timeout: f.timeout, Logger: slog.Default(), Metrics: f.metrics})
 }
 
 // authFlags are the flags that guard the private routes.

@@ -46,6 +46,8 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 			if err != nil {
 				return err
 			}
+			registry := newRegistry()
+			nodes.metrics = registry
 			node, err := nodes.client()
 			if err != nil {
 				return err
@@ -56,7 +58,6 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 				return err
 			}
 			defer closeStore()
-			registry := newRegistry()
 			f := follow.New(node, to, follow.Options{Since: from, Extend: extend, Metrics: follow.NewMetrics(registry)})
 			if address == "" {
 				return f.Run(ctx)

@@ -92,6 +92,8 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	registry := newRegistry()
+	f.nodes.metrics = registry
 	node, err := f.nodes.client()
 	if err != nil {
 		return err
@@ -113,7 +115,6 @@ func (f *upFlags) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	registry := newRegistry()
 	judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s, model), trust.ServiceOptions{})
 	registry.MustRegister(judge)
 	f.o.Version, f.o.Registry, f.o.Trust, f.o.Hosts = version, registry, judge.Report, f.auth.names(f.address, f.gaugeAddress)
