@@ -309,3 +309,27 @@ func TestRater(t *testing.T) {
 		}
 	}
 }
+
+// TestRewardsNameNoNode: what strangers read does not say where the node is, nor what its URL holds.
+func TestRewardsNameNoNode(t *testing.T) {
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	node, err := beacon.New([]string{strings.Replace(dead.URL, "http://", "http://user:s3cr3t@", 1) + "/APIKEY"}, beacon.Options{Tries: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := httpapi.Rewards(node, slog.New(slog.DiscardHandler))
+	for _, path := range []string{"/readyz", "/lighthouse/analysis/block_rewards?start_slot=1&end_slot=2"} {
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		body := rec.Body.String()
+		if rec.Code != http.StatusServiceUnavailable || !strings.Contains(body, "the beacon node") {
+			t.Errorf("%s: %d %s", path, rec.Code, body)
+		}
+		for _, secret := range []string{"127.0.0.1", "s3cr3t", "APIKEY"} {
+			if strings.Contains(body, secret) {
+				t.Errorf("%s: %s shows %s", path, body, secret)
+			}
+		}
+	}
+}
