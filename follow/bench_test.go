@@ -72,6 +72,7 @@ type bench struct {
 	seen    map[blockprint.Root]bool
 	looks   atomic.Int64 // for gaps
 	writes  atomic.Bool  // all fail
+	refuses atomic.Bool  // what is written contradicts what is stored
 	log     log
 	metrics *follow.Metrics
 	clock   atomic.Int64          // nanoseconds; if it is not 0, what the follower measures durations by
@@ -137,6 +138,9 @@ func (c counting) Gaps(ctx context.Context, i blockprint.Interval) (blockprint.I
 func (c counting) Record(ctx context.Context, batch follow.Batch) error {
 	if c.b.writes.Load() {
 		return blockprint.Errorf(blockprint.Unavailable, "the disk is full")
+	}
+	if c.b.refuses.Load() {
+		return blockprint.Errorf(blockprint.Conflict, "it is stored already with another parent")
 	}
 	return c.Local.Record(ctx, batch)
 }

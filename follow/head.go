@@ -276,6 +276,7 @@ func (f *Follower) flush(ctx context.Context) error {
 	if err := f.record(ctx, f.pending); err != nil {
 		if blockprint.CodeOf(err) == blockprint.Invalid {
 			f.pending = Batch{} // the healer asks the node again
+			f.health.wrote(err, f.o.Clock())
 		}
 		return err
 	}

@@ -57,6 +57,24 @@ func TestNotReadyWhileNothingCanBeStored(t *testing.T) {
 	}
 }
 
+// TestNotReadyWhileTheDatabaseRefuses: what contradicts the database is given up, which must not pass for stored.
+func TestNotReadyWhileTheDatabaseRefuses(t *testing.T) {
+	b := newBench(t, smallWorld(t, 5, nil))
+	b.follow(0)
+	b.step(10)
+	b.ready()
+	b.refuses.Store(true)
+	b.step0()
+	b.unready("stored already with another parent")
+	b.refuses.Store(false)
+	b.step(2)
+	b.ready()
+	b.check(0)
+	if testutil.ToFloat64(b.metrics.Refused.WithLabelValues("batch")) == 0 {
+		t.Error("no refused batch is counted")
+	}
+}
+
 // step0 runs slots until there is a new block, and waits for nothing.
 func (b *bench) step0() {
 	for b.world.Step().Block.IsZero() {
