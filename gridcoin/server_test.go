@@ -103,7 +103,7 @@ func TestRPC(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	got, _, _ = call("1.0", "getrawprojectstatus")
-	if !strings.HasPrefix(string(got), `{"Amicable_Numbers":{"version":4,"display_name":"Amicable Numbers","url":"https://sech.me/boinc/Amicable/@","status":"Active","gdpr_controls":false,"time":"2026-04-18 09:08:40 UTC","current_project_entry_tx_hash":"`+strings.Repeat("a", 64)+`","previous_project_entry_tx_hash":"null"}`) {
+	if !strings.HasPrefix(string(got), `{"Amicable_Numbers":{"version":4,"display_name":"Amicable Numbers","url":"https://sech.me/boinc/Amicable/@","status":"Active","gdpr_controls":false,"requires_external_adapter":false,"time":"2026-04-18 09:08:40 UTC","current_project_entry_tx_hash":"`+strings.Repeat("a", 64)+`","previous_project_entry_tx_hash":"null"}`) {
 		t.Errorf("%s", got)
 	}
 	// What it tells can be read by our own client.
@@ -139,13 +139,15 @@ func TestAddKey(t *testing.T) {
 		{[]any{"add", "project", "Amicable_Numbers", "https://sech.me/boinc/Amicable/@", "false", "man_greylist"}, "Amicable_Numbers", "Manually Greylisted"},
 		{[]any{"add", "project", "Amicable_Numbers", "https://sech.me/boinc/Amicable/@", "false", true, "man_greylist"}, "Amicable_Numbers", "Manually Greylisted"},
 		{[]any{"delete", "project", "Amicable_Numbers"}, "Amicable_Numbers", "Deleted"},
+		{[]any{"ADD", "Project", "old", "http://o.example", "TRUE", "fAlse", "MAN_greylist"}, "old", "Manually Greylisted"},
+		{[]any{"Delete", "PROJECT", "old", "http://o.example", "anything"}, "old", "Deleted"},
 	} {
 		got, code, _ := call("1.0", "addkey", step.params...)
 		var reply struct {
 			Contract struct{ Action string }
 			TxID     string
 		}
-		if err := json.Unmarshal(got, &reply); err != nil || code != 0 || reply.Contract.Action != step.params[0] || len(reply.TxID) != 64 {
+		if err := json.Unmarshal(got, &reply); err != nil || code != 0 || reply.Contract.Action != strings.ToLower(step.params[0].(string)) || len(reply.TxID) != 64 {
 			t.Errorf("%v: %s, code %d (%v)", step.params, got, code, err)
 		}
 		if s := status(step.name); s != step.want {
@@ -153,7 +155,7 @@ func TestAddKey(t *testing.T) {
 		}
 	}
 	got, _, _ := call("1.0", "getrawprojectstatus")
-	if strings.Contains(string(got), `"horrible":{"version":4,"display_name":"horrible","url":"https://h.example/@","status":"Active","gdpr_controls":true,"time":"2026-04-18 09:12:00 UTC","current_project_entry_tx_hash":"`) == false {
+	if strings.Contains(string(got), `"horrible":{"version":4,"display_name":"horrible","url":"https://h.example/@","status":"Active","gdpr_controls":true,"requires_external_adapter":false,"time":"2026-04-18 09:12:00 UTC","current_project_entry_tx_hash":"`) == false {
 		t.Errorf("%s", got)
 	}
 	for name, params := range map[string][]any{
@@ -161,13 +163,15 @@ func TestAddKey(t *testing.T) {
 		"another kind":   {"add", "beacon", "x"},
 		"no URL":         {"add", "project", "x"},
 		"a long name":    {"add", "project", strings.Repeat("x", 101), "u", "false", "false"},
-		"a long URL":     {"add", "project", "x", strings.Repeat("u", 501), "false", "false"},
-		"GDPR":           {"add", "project", "x", "u", "perhaps", "false"},
-		"adapter":        {"add", "project", "x", "u", "false", "perhaps"},
-		"a wrong status": {"add", "project", "x", "u", "false", "false", "auto_greylist"},
+		"a long URL":     {"add", "project", "x", "https://x.example/" + strings.Repeat("u", 501), "false", "false"},
+		"GDPR":           {"add", "project", "x", "https://x.example/@", "perhaps", "false"},
+		"adapter":        {"add", "project", "x", "https://x.example/@", "false", "perhaps"},
+		"a wrong status": {"add", "project", "x", "https://x.example/@", "false", "false", "auto_greylist"},
 		"not there":      {"delete", "project", "x"},
 		"deleted":        {"delete", "project", "Amicable_Numbers"},
-		"too much":       {"delete", "project", "horrible", "now"},
+		"too much":       {"delete", "project", "horrible", "https://h.example/@", "false", "now"},
+		"no address":     {"add", "project", "x", "not a url", "false", "false"},
+		"a wrong scheme": {"add", "project", "x", "ftp://x.example/@", "false", "false"},
 	} {
 		if _, code, _ := call("2.0", "addkey", params...); code != -8 {
 			t.Errorf("%s: code %d", name, code)
@@ -175,6 +179,66 @@ func TestAddKey(t *testing.T) {
 	}
 	if _, code, _ := call("1.0", "listprojects", "perhaps"); code != -8 {
 		t.Errorf("a parameter that is not true or false: code %d", code)
+	}
+}
+
+// TestChainInfo: what tools ask a node for before they ask for projects, and superblocks with what they record.
+func TestChainInfo(t *testing.T) {
+	call, url := rpcServer(t)
+	for _, c := range []struct {
+		method string
+		params []any
+		want   string
+	}{
+		{"getblockchaininfo", nil, fmt.Sprintf(`{"blocks":%d,"in_sync":true,"errors":""}`, first+2400)},
+		{"getinfo", nil, fmt.Sprintf(`{"blocks":%d,"in_sync":true,"errors":""}`, first+2400)},
+		{"superblockage", nil, fmt.Sprintf(`{"Superblock Age":76,"Superblock Timestamp":"04-18-2026 09:10:44","Superblock Block Number":%d,"Pending Superblock Height":0}`, first+2400)},
+		{"superblocks", []any{1}, fmt.Sprintf(`[{"height":"%d","block":"block24","date":"04-18-2026 09:10:44","wallet_version":"","total_projects":2}]`, first+2400)},
+		{"superblocks", []any{-1, "TRUE"}, `[]`},
+		{"help", []any{"superblocks"}, `"superblocks [lookback=14] [show_contract=false]"`},
+		{"help", []any{"stop"}, `"help: unknown command: stop"`},
+	} {
+		if got, code, _ := call("1.0", c.method, c.params...); string(got) != c.want || code != 0 {
+			t.Errorf("%s %v: %s (code %d), want %s", c.method, c.params, got, code, c.want)
+		}
+	}
+	if got, _, _ := call("1.0", "help"); strings.Count(string(got), `\n`) != 8 || !strings.Contains(string(got), "addkey add project NAME") {
+		t.Errorf("%s", got)
+	}
+	if _, code, _ := call("1.0", "superblocks", "many"); code != -8 {
+		t.Errorf("code %d", code)
+	}
+	// Our own client takes all of it for a node.
+	c, err := gridcoin.NewClient(strings.Replace(url, "http://", "http://grc:secret@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	projects, superblocks, err := c.Bring(t.Context(), nil, 120)
+	if err != nil || len(projects) != 2 || len(superblocks) != 25 {
+		t.Fatalf("%d projects, %d superblocks (%v)", len(projects), len(superblocks), err)
+	}
+	for i, b := range superblocks {
+		// The series is greylisted at its superblocks 12 to 20 and from 24 on; at the twelfth the benefit of the doubt holds.
+		if grey := b.Recorded["horrible"] == greylist.AutoGreylist; grey != (i > 12 && i < 21 || i == 24) && i != 12 {
+			t.Errorf("superblock %d: %+v", i, b.Recorded)
+		}
+	}
+}
+
+// TestPublicAddresses: a login in a project's URL is for the scraper only, and an address gets the slash that it lacks.
+func TestPublicAddresses(t *testing.T) {
+	call, url := rpcServer(t)
+	got, code, _ := call("1.0", "addkey", "add", "project", "guarded", "http://volunteer:geheim123@g.example/plain", "false", "false")
+	if code != 0 || strings.Contains(string(got), "geheim123") {
+		t.Errorf("code %d: %s", code, got)
+	}
+	for _, method := range []string{"listprojects", "getrawprojectstatus"} {
+		if got, _, _ := call("1.0", method); strings.Contains(string(got), "geheim123") || !strings.Contains(string(got), "http://g.example/plain") {
+			t.Errorf("%s: %s", method, got)
+		}
+	}
+	if got, _, _ := call("1.0", "listprojects"); !strings.Contains(string(got), `"stats_url":"http://g.example/plain/stats/"`) {
+		t.Errorf("%s at %s", got, url)
 	}
 }
 

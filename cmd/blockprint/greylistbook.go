@@ -353,17 +353,17 @@ func decisiveText(r *greylist.Report, d *greylist.Decisive) string {
 	if d.Impossible {
 		what = ", which cannot be"
 	}
-	verdict := "it would not meet the criteria"
+	verdict := "would not meet the criteria"
 	if r.Entry == greylist.Active && r.Status == greylist.AutoGreylist {
-		verdict = "it would be Active"
+		verdict = "would be Active"
 	} else if !slices.Contains(r.Reasons, greylist.ByZCD) && !slices.Contains(r.Reasons, greylist.ByWAS) {
-		verdict = "it would meet the criteria"
+		verdict = "would meet the criteria"
 	}
 	when := "at the next superblock"
 	if d.LeavesIn > 1 {
 		when = fmt.Sprintf("in %d superblocks", d.LeavesIn)
 	}
-	return fmt.Sprintf("  one figure decides: %s recorded a total of %d%s; without it %s; it leaves the window %s\n", where, d.Total, what, verdict, when)
+	return fmt.Sprintf("  one figure decides: %s recorded a total of %d%s; without it the subject %s; that figure leaves the window %s\n", where, d.Total, what, verdict, when)
 }
 
 func newGreylistHistory() *cobra.Command {
