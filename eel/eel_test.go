@@ -20,7 +20,7 @@ import (
 	"blockprint/eel"
 )
 
-// fake answers as an execution client that finds everything that it is sent to be what status says, unless that is page.
+// fake answers as an execution client that finds everything that it is sent to be what status says.
 type fake struct {
 	status atomic.Value
 	asked  atomic.Int64
@@ -28,10 +28,6 @@ type fake struct {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.asked.Add(1)
-	if f.status.Load() == "page" {
-		http.Error(w, "Bad Gateway", http.StatusBadGateway)
-		return
-	}
 	var c struct {
 		Method string
 		ID     json.RawMessage
@@ -426,25 +422,6 @@ func TestLogs(t *testing.T) {
 	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in the log:\n%s", want, &log)
-		}
-	}
-}
-
-// TestLogsFailureOnce: that the execution client fails is said once, and once that it answers again.
-func TestLogsFailureOnce(t *testing.T) {
-	var log bytes.Buffer
-	execution, controller, _ := multiplexer(t, func(k *eel.Config) { k.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	for range 2 {
-		execution.status.Store("page")
-		for range 3 {
-			controller.post([]byte(`{"jsonrpc":"2.0","id":1,"method":"eth_syncing","params":[]}`))
-		}
-		execution.status.Store("VALID")
-		controller.call("eth_syncing")
-	}
-	for message, want := range map[string]int{"the execution client fails": 2, "the execution client answers again": 2} {
-		if n := strings.Count(log.String(), message); n != want {
-			t.Errorf("%q %d times, want %d:\n%s", message, n, want, &log)
 		}
 	}
 }

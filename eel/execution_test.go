@@ -235,6 +235,28 @@ func TestIsReply(t *testing.T) {
 	}
 }
 
+// TestLogsFailureOnce: that the execution client fails is said once, and once that it answers again.
+func TestLogsFailureOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := newBubble(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		for range 2 {
+			b.x.mode.Store("page")
+			for range 3 {
+				b.call(controller, "eth_syncing")
+			}
+			b.x.mode.Store("")
+			b.call(controller, "eth_syncing")
+			synctest.Wait() // it is asked for its chain
+		}
+		for message, want := range map[string]int{"the execution client fails": 2, "the execution client answers again": 2} {
+			if n := strings.Count(log.String(), message); n != want {
+				t.Errorf("%q %d times, want %d:\n%s", message, n, want, &log)
+			}
+		}
+	})
+}
+
 // TestChainAgain: an execution client that comes back is asked for its chain again.
 func TestChainAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
