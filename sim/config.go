@@ -74,6 +74,9 @@ func DefaultConfig(seed uint64) Config {
 	}
 }
 
+// maxValidators is some four times mainnet's number.
+const maxValidators = 1 << 22
+
 // check refuses worlds that cannot be.
 func (c *Config) check() error {
 	bad := func(format string, args ...any) error {
@@ -86,6 +89,12 @@ func (c *Config) check() error {
 	switch {
 	case c.SlotsPerEpoch < 2 || c.Committees < 1 || c.Committees > 64:
 		return bad("%d slots an epoch and %d committees a slot cannot be", c.SlotsPerEpoch, c.Committees)
+	case c.SlotsPerEpoch > 1024:
+		return bad("%d slots an epoch are more than 1024", c.SlotsPerEpoch)
+	case c.Validators > maxValidators:
+		return bad("%d validators are more than %d: each takes some hundred bytes and a share of every slot's work", c.Validators, maxValidators)
+	case perCommittee > 2048:
+		return bad("%d validators are too many for %d committees in each of %d slots: a committee has at most 2048 members", c.Validators, c.Committees, c.SlotsPerEpoch)
 	case perCommittee < 2:
 		return bad("%d validators are too few for %d committees in each of %d slots", c.Validators, c.Committees, c.SlotsPerEpoch)
 	case c.Participation <= 0.67 || c.Participation > 1:
@@ -94,6 +103,8 @@ func (c *Config) check() error {
 		return bad("%d of %d validators cannot propose", c.Proposers, c.Validators)
 	case len(c.Shares) == 0:
 		return bad("no clients")
+	case c.Nodes > 1000 || c.SkipRun > 1000 || c.SideChainLen < 0 || c.SideChainLen > 1000:
+		return bad("%d nodes of a variant, runs of %d skipped slots and side chains of %d blocks: at most 1000 of each", c.Nodes, c.SkipRun, c.SideChainLen)
 	case c.Nodes < 1 || c.SkipRun < 1:
 		return bad("each variant needs a node, and skipped slots come one at a time at least (nodes %d, run %d)", c.Nodes, c.SkipRun)
 	case c.LateAggregates < 0 || c.LostAggregates < 0 || 2*(c.LateAggregates+c.LostAggregates) > 1:

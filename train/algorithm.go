@@ -39,6 +39,10 @@ const (
 	DefaultFolds = 5
 )
 
+// Best is the classifier that recognises most in every measurement there is (docs/evaluation.md): what commands take unless
+// they are asked for another.
+const Best = "gbt"
+
 // DefaultOptions are those of an algorithm with the default features.
 func DefaultOptions(algorithm string) Options {
 	return Options{Type: algorithm, K: DefaultK, Folds: DefaultFolds, Calibrate: "auto", Selection: Selection{Features: feature.Default()}}

@@ -65,7 +65,7 @@ func Plot(ctx context.Context, set *Set, dir string, o PlotOptions) (int, error)
 		return 0, err
 	}
 	rows := m.drawn(o.PerClass, o.Seed)
-	pairs, err := combinations(m.Features, 2, "features")
+	pairs, err := combinations(m.Features, 2, 200_000, "features")
 	if err != nil {
 		return 0, err
 	}

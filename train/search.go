@@ -31,13 +31,19 @@ type Found struct {
 	LogLoss   float64             `json:"log_loss"`
 }
 
-// maxCombinations bounds a search: beyond it even a fast classifier takes days.
-const maxCombinations = 200_000
+// combinationsAtMost bounds a search: beyond it even a fast classifier takes days, and the others weeks.
+func combinationsAtMost(algorithm string) int {
+	if algorithm == "knn" {
+		return 200_000
+	}
+	return 2000
+}
 
 // Search cross-validates every combination of features and of grouped clients, on all cores, and returns the best
 // first: by mean balanced accuracy, then by the worst fold. All see the same folds.
 func Search(ctx context.Context, set *Set, o SearchOptions) ([]Found, error) {
-	features, err := combinations(o.Features, o.NumFeatures, "features")
+	most := combinationsAtMost(o.Type)
+	features, err := combinations(o.Features, o.NumFeatures, most, "features")
 	if err != nil {
 		return nil, err
 	}
@@ -50,12 +56,12 @@ func Search(ctx context.Context, set *Set, o SearchOptions) ([]Found, error) {
 	slices.Sort(clients)
 	groups := [][]blockprint.Client{o.Group}
 	if o.NumGrouped > 0 {
-		if groups, err = combinations(clients, o.NumGrouped, "clients"); err != nil {
+		if groups, err = combinations(clients, o.NumGrouped, most, "clients"); err != nil {
 			return nil, err
 		}
 	}
-	if n := len(features) * len(groups); n > maxCombinations {
-		return nil, blockprint.Errorf(blockprint.TooLarge, "%d combinations are more than %d: name fewer candidates with --features, or take fewer at a time", n, maxCombinations)
+	if n := len(features) * len(groups); n > most {
+		return nil, blockprint.Errorf(blockprint.TooLarge, "%d combinations are more than %d: name fewer candidates with --features, take fewer at a time, or search with --type knn", n, most)
 	}
 	var found []Found
 	for _, group := range groups {
@@ -111,15 +117,15 @@ func searchFeatures(ctx context.Context, m *Matrix, o *SearchOptions, features [
 }
 
 // combinations lists the ways to take n of a list, in order; all of them at once if n is 0.
-func combinations[T any](list []T, n int, what string) ([][]T, error) {
+func combinations[T any](list []T, n, most int, what string) ([][]T, error) {
 	if n == 0 {
 		return [][]T{list}, nil
 	}
 	if n < 0 || n > len(list) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "cannot take %d of %d %s", n, len(list), what)
 	}
-	if choose(len(list), n) > maxCombinations {
-		return nil, blockprint.Errorf(blockprint.TooLarge, "%d of %d %s make more than %d combinations: name fewer candidates, or take fewer at a time", n, len(list), what, maxCombinations)
+	if choose(len(list), n) > float64(most) {
+		return nil, blockprint.Errorf(blockprint.TooLarge, "%d of %d %s make more than %d combinations: name fewer candidates, or take fewer at a time", n, len(list), what, most)
 	}
 	var out [][]T
 	places := make([]int, n)

@@ -10,8 +10,12 @@ import (
 
 	"blockprint/evaluate"
 	"blockprint/feature"
+	"blockprint/file"
 	"blockprint/train"
 )
+
+// maxWorlds bounds how many networks are run: a thousand take a day.
+const maxWorlds = 1000
 
 func newEvaluate() *cobra.Command {
 	o := evaluate.Options{Tool: tool(), Size: evaluate.DefaultSize()}
@@ -34,6 +38,14 @@ func newEvaluate() *cobra.Command {
 					return usagef("--shifts %q: expected some of %v", s, evaluate.Shifts())
 				}
 				o.Shifts = append(o.Shifts, evaluate.Shift(s))
+			}
+			if o.TrainWorlds < 1 || o.TrainWorlds > maxWorlds || o.TestWorlds < 1 || o.TestWorlds > maxWorlds {
+				return usagef("--train-worlds %d, --test-worlds %d: expected 1 to %d", o.TrainWorlds, o.TestWorlds, maxWorlds)
+			}
+			if o.Dir != "" {
+				if err := file.CheckOutputDir(o.Dir); err != nil {
+					return err
+				}
 			}
 			e, err := evaluate.Run(cmd.Context(), o)
 			if err != nil {
@@ -77,6 +89,12 @@ func newSimTrain() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
+			}
+			if o.TrainWorlds < 1 || o.TrainWorlds > maxWorlds {
+				return usagef("--worlds %d: expected 1 to %d", o.TrainWorlds, maxWorlds)
+			}
+			if err := file.CheckOutput(out); err != nil {
+				return err
 			}
 			var err error
 			if o.Sizes, err = parseSizes(sizes, slots); err != nil {

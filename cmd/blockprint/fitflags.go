@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/classify"
 	"blockprint/feature"
 	"blockprint/train"
 	"blockprint/train/featurefile"
@@ -29,10 +30,10 @@ type fitFlags struct {
 }
 
 // addSelection adds the flags that choose blocks and features.
-func (f *fitFlags) addSelection(cmd *cobra.Command, graffitiOnly string) {
-	cmd.Flags().StringSliceVar(&f.features, "features", []string{"default"}, "features by comma; default is the original's four, all is every one of the data, candidates those that differ between blocks")
+func (f *fitFlags) addSelection(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.features, "features", []string{"auto"}, "features by comma; auto is all for gbt and the original's four for the others, default is the original's four, all is every one of the data, candidates those that differ between blocks")
 	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients to leave out")
-	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{graffitiOnly}, "clients to label by graffiti only; none for no client")
+	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{"none"}, "clients to label by graffiti only, which are not learned; none for no client")
 	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "slots of the blocks to learn from, as A-B or A-")
 	cmd.Flags().StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose graffiti says who built them, instead of DATA")
 	f.rules.add(cmd)
@@ -41,7 +42,7 @@ func (f *fitFlags) addSelection(cmd *cobra.Command, graffitiOnly string) {
 
 // addAlgorithm adds the flags that choose and tune the classifier.
 func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
-	d := train.DefaultOptions("knn")
+	d := train.DefaultOptions(train.Best)
 	cmd.Flags().StringVar(&f.o.Type, "type", d.Type, "classifier: "+strings.Join(train.Algorithms(), ", "))
 	cmd.Flags().IntVar(&f.o.K, "k", d.K, "knn: neighbours")
 	cmd.Flags().IntSliceVar(&f.hidden, "hidden", nil, "mlp: widths of the hidden layers (default 64,64; the original's 390,870)")
@@ -76,16 +77,25 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 		}
 	}
 	switch strings.Join(f.features, ",") {
-	case "default":
-		o.Features = feature.Default()
+	case "auto":
+		if o.Type != train.Best {
+			o.Features = feature.Default()
+			break
+		}
+		fallthrough
 	case "all", "candidates":
 		if f.fromDB != "" {
 			o.Features = feature.Names()
 		} else {
 			o.Features, err = train.Features(data)
 		}
+	case "default":
+		o.Features = feature.Default()
 	default:
 		o.Features = f.features
+	}
+	if err != nil {
+		return o, err
 	}
 	if featurefile.IsFile(data) {
 		file, err := featurefile.Open(data)
@@ -93,9 +103,40 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 			return o, err
 		}
 		o.Network = file.Header.Network
-		return o, file.Close()
+		if err := file.Close(); err != nil {
+			return o, err
+		}
 	}
-	return o, err
+	if f.rules.network != "" { // what the user says counts
+		o.Network = f.rules.network
+		if s, ok := blockprint.PublicSchedule(o.Network); ok {
+			o.Schedule = &s
+		}
+	}
+	return o, nil
+}
+
+// check refuses flags that mean nothing, before any work.
+func (f *fitFlags) check(cmd *cobra.Command) error {
+	changed := cmd.Flags().Changed
+	switch o := &f.o; {
+	case changed("folds") && (o.Folds < 2 || o.Folds > 100):
+		return usagef("--folds %d: expected 2 to 100", o.Folds)
+	case changed("k") && (o.K < 1 || o.K > 1<<16):
+		return usagef("--k %d: expected 1 to %d", o.K, 1<<16)
+	case changed("rounds") && (o.Rounds < 1 || o.Rounds > 1<<16):
+		return usagef("--rounds %d: expected 1 to %d", o.Rounds, 1<<16)
+	case changed("leaves") && (o.Leaves < 2 || o.Leaves > 1<<12):
+		return usagef("--leaves %d: expected 2 to %d", o.Leaves, 1<<12)
+	case changed("rate") && !(o.Rate > 0 && o.Rate <= 1):
+		return usagef("--rate %g: expected above 0 and at most 1", o.Rate)
+	}
+	for _, w := range f.hidden {
+		if w < 1 || w > 1<<14 || len(f.hidden) > 15 {
+			return usagef("--hidden %v: expected up to 15 widths of 1 to %d", f.hidden, 1<<14)
+		}
+	}
+	return nil
 }
 
 // data returns the training data of the command line: its arguments, or the database of --from-db.
@@ -114,7 +155,11 @@ func (f *fitFlags) data(args []string) ([]string, error) {
 // fetch reads the set that options name.
 func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*train.Set, []train.BadFile, error) {
 	if f.fromDB == "" {
-		return train.ReadAll(cmd.Context(), data, o.Features)
+		features, err := withShape(data, o.Features)
+		if err != nil {
+			return nil, nil, err
+		}
+		return train.ReadAll(cmd.Context(), data, features)
 	}
 	rules, err := f.rules.load()
 	if err != nil {
@@ -126,7 +171,12 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	}
 	defer func() { _ = s.Close() }() // only read
 	if id, known, err := s.Identity(cmd.Context()); err == nil && known {
-		o.Network = id.ConfigName
+		if o.Network == "" {
+			o.Network = id.ConfigName
+		}
+		if schedule, ok := id.Schedule(); ok && o.Schedule == nil {
+			o.Schedule = &schedule
+		}
 	}
 	if o.Source == "" {
 		o.Source = "graffiti of the network's own blocks"
@@ -135,12 +185,34 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	if o.Within != nil {
 		slots = *o.Within
 	}
-	set, err := train.FromStore(cmd.Context(), s, rules, slots, o.Features)
+	set, err := train.FromStore(cmd.Context(), s, rules, slots, feature.Names())
 	return set, nil, err
+}
+
+// withShape adds the features that tell a block's forks, where all of the data has them.
+func withShape(data, features []string) ([]string, error) {
+	out := slices.Clone(features)
+	for _, name := range classify.ShapeFeatures {
+		everywhere := !slices.Contains(out, name)
+		for _, path := range data {
+			have, err := train.Features(path)
+			if err != nil {
+				return nil, err
+			}
+			everywhere = everywhere && slices.Contains(have, name)
+		}
+		if everywhere {
+			out = append(out, name)
+		}
+	}
+	return out, nil
 }
 
 // read reads the training data of the command line.
 func (f *fitFlags) read(cmd *cobra.Command, args []string) (*train.Set, train.Options, []train.BadFile, error) {
+	if err := f.check(cmd); err != nil {
+		return nil, train.Options{}, nil, err
+	}
 	data, err := f.data(args)
 	if err != nil {
 		return nil, train.Options{}, nil, err

@@ -57,11 +57,14 @@ func newCV() *cobra.Command {
 			"combination of N of the --features (default: candidates) is tried, with --group N every way to take N clients\n" +
 			"together as Other; the best come first.",
 		Example: "  blockprint cv mainnet.features\n" +
-			"  blockprint cv mainnet.features --type gbt --features all --json\n" +
+			"  blockprint cv mainnet.features --type knn --json\n" +
 			"  blockprint cv mainnet.features --num-features 4 --top 10\n" +
-			"  blockprint cv mainnet.features --group 2 --graffiti-only none",
+			"  blockprint cv mainnet.features --group 2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var grouped int
+			if numFeatures < 0 || cmd.Flags().Changed("num-features") && numFeatures == 0 || top < 0 {
+				return usagef("--num-features %d and --top %d: expected at least 1 feature, and 0 or more lines", numFeatures, top)
+			}
 			if len(group) == 1 {
 				if _, err := fmt.Sscan(group[0], &grouped); err == nil {
 					group = nil
@@ -102,7 +105,7 @@ func newCV() *cobra.Command {
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "none")
+	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
 	cmd.Flags().Lookup("group").Usage = "clients to take together as Other; or a number N, to try every N clients"
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) { group = f.group }
@@ -153,8 +156,11 @@ func newReport() *cobra.Command {
 		Use:   "report DATA...",
 		Short: "Say what can be learned: feature importance, learning curve, calibration, confusions",
 		Example: "  blockprint report mainnet.features\n" +
-			"  blockprint report mainnet.features --type gbt --features all --html report.html",
+			"  blockprint report mainnet.features --type knn --html report.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := file.CheckOutput(html); err != nil {
+				return err
+			}
 			set, o, bad, err := f.read(cmd, args)
 			if err != nil {
 				return err
@@ -186,7 +192,7 @@ func newReport() *cobra.Command {
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "none")
+	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
 	cmd.Flags().StringVar(&html, "html", "", "also write the report as one self-contained page")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -206,6 +212,12 @@ func newPlot() *cobra.Command {
 			if out == "" {
 				return usagef("-o DIR is missing")
 			}
+			if o.PerClass < 0 {
+				return usagef("--per-client %d: expected 0 for all, or a number of blocks", o.PerClass)
+			}
+			if err := file.CheckOutputDir(out); err != nil {
+				return err
+			}
 			set, options, bad, err := f.read(cmd, args)
 			if err != nil {
 				return err
@@ -215,11 +227,11 @@ func newPlot() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%d pairs of features in %s\n", n, out)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s of features in %s\n", counted(n, "pair"), out)
 			return badFiles(bad, set.Len()+len(bad))
 		},
 	}
-	f.addSelection(cmd, "none")
+	f.addSelection(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "directory for the pictures")
 	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the pictures")
 	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "blocks of each client to draw at most; 0 for all")

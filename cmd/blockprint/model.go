@@ -11,6 +11,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/file"
 )
 
 func newModel() *cobra.Command {
@@ -127,6 +128,9 @@ func newModelJoin() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
+			}
+			if err := file.CheckOutput(out); err != nil {
+				return err
 			}
 			var models []*classify.Model
 			for _, path := range args {

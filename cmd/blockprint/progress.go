@@ -12,6 +12,14 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// counted writes a number of things.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // progressBar returns a function that draws done of total on standard error; it draws nothing if that is not a
 // terminal.
 func progressBar(what string) func(done, total int) {

@@ -15,6 +15,7 @@ import (
 
 	"blockprint"
 	"blockprint/demo"
+	"blockprint/file"
 	"blockprint/httpapi"
 	"blockprint/sim"
 	"blockprint/sim/record"
@@ -178,6 +179,9 @@ func serveNodes(ctx context.Context, w *sim.World, canonical, path string) error
 	return nil
 }
 
+// maxSlots bounds how long a simulated network is run ahead: some four months of it.
+const maxSlots = 1_000_000
+
 func newSimRecord() *cobra.Command {
 	var world worldFlags
 	var out string
@@ -193,6 +197,12 @@ func newSimRecord() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {
 				return usagef("-o FILE.features is missing")
+			}
+			if slots < 1 || slots > maxSlots {
+				return usagef("--slots %d: expected 1 to %d", slots, maxSlots)
+			}
+			if err := file.CheckOutput(out); err != nil {
+				return err
 			}
 			c, err := world.load()
 			if err != nil {
@@ -237,8 +247,8 @@ of a simulation.`,
 			if exit && o.Slots == 0 {
 				o.Slots = 320
 			}
-			if o.Slots < 0 || o.TrainEpochs < 0 {
-				return usagef("--slots and --train-epochs must not be negative")
+			if o.Slots < 0 || o.Slots > maxSlots || o.TrainEpochs < 0 || uint64(o.TrainEpochs) > maxSlots/o.World.SlotsPerEpoch {
+				return usagef("--slots %d, --train-epochs %d: expected 0 to %d slots", o.Slots, o.TrainEpochs, maxSlots)
 			}
 			if !exit {
 				o.SlotTime = slotTime
@@ -264,8 +274,8 @@ of a simulation.`,
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 			}
-			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %d reorganisations, %d of %d slots skipped, %d gaps; from the beginning of the slot to the stored label: median %.1f ms\n",
-				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, s.Reorgs, s.Skipped, s.Slots, s.Gaps, s.LatencyMs["p50"])
+			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %s, %d of %d slots skipped, %s; from the beginning of the slot to the stored label: median %.1f ms\n",
+				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, counted(s.Reorgs, "reorganisation"), s.Skipped, s.Slots, counted(s.Gaps, "gap"), s.LatencyMs["p50"])
 			fmt.Printf("The gauge has seen %d dreamt blocks, %.1f %% of an average client's labelled rightly; the distance to them named %d builders, %d rightly, and could not tell %d.\n",
 				s.Gauge.Blocks, 100*s.Gauge.BalancedAccuracy, s.Gauge.Opinions, s.Gauge.OpinionsRight, s.Gauge.TooClose)
 			if len(s.Gauge.Greylisted) > 0 {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +103,7 @@ func badFiles(bad []train.BadFile, total int) error {
 func newTrain() *cobra.Command {
 	var f fitFlags
 	var out, source string
-	var slots []string
+	var slots, forks []string
 	cmd := &cobra.Command{
 		Use:   "train DATA... -o MODEL",
 		Short: "Train a model on a feature file or a prepared directory",
@@ -109,10 +112,10 @@ func newTrain() *cobra.Command {
 			"from blocks of those slots (unless --data-slots says otherwise); several --slots make a model of several parts. A\n" +
 			"directory of slot_A_to_B directories, as the original has it, makes one part of each.",
 		Example: "  blockprint train mainnet.features -o mainnet.model\n" +
-			"  blockprint train mainnet.features -o mainnet.model --type gbt --features all --graffiti-only none\n" +
-			"  blockprint train mainnet.features -o mainnet.model --slots 0-11649023 --slots 11649024-\n" +
-			"  blockprint train training/ -o electra.model --slots 11649024- --group Lodestar --graffiti-only none\n" +
-			"  blockprint train --from-db mainnet.db -o mainnet.model --type gbt --features all --graffiti-only none",
+			"  blockprint train mainnet.features -o original.model --type knn --graffiti-only Lodestar\n" +
+			"  blockprint train mainnet.features -o mainnet.model --forks -deneb --forks electra-\n" +
+			"  blockprint train training/ -o electra.model --forks electra- --group Lodestar\n" +
+			"  blockprint train --from-db mainnet.db -o mainnet.model",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
 				return usagef("-o MODEL is missing")
@@ -121,7 +124,10 @@ func newTrain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ranges, err := trainingRanges(data, slots)
+			if err := errors.Join(f.check(cmd), file.CheckOutput(out)); err != nil {
+				return err
+			}
+			ranges, err := trainingRanges(data, slots, forks)
 			if err != nil {
 				return err
 			}
@@ -134,7 +140,7 @@ func newTrain() *cobra.Command {
 					return err
 				}
 				bad, files = append(bad, badHere...), files+set.Len()+len(badHere)
-				o.Slots = r.slots
+				o.Slots, o.Forks = r.slots, r.forks
 				if source != "" {
 					o.Source = source
 				}
@@ -147,7 +153,7 @@ func newTrain() *cobra.Command {
 					return err
 				}
 				models = append(models, model)
-				printFit(cmd, out, model.Parts[0].PartInfo, report)
+				printFit(cmd, out, model.Parts[0].PartInfo, &o, report)
 			}
 			model := models[0]
 			if len(models) > 1 {
@@ -163,8 +169,9 @@ func newTrain() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "model file to write")
 	cmd.Flags().StringArrayVar(&slots, "slots", nil, "slots that the model is for, as A-B or A- (default all); several make several parts")
-	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words, for `blockprint model inspect`")
-	f.addSelection(cmd, string(blockprint.Lodestar))
+	cmd.Flags().StringArrayVar(&forks, "forks", nil, "forks that the model is for and learns from, as A-B, A- or -B (default those of the data); several make several parts")
+	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words, for \"blockprint model inspect\"")
+	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
 	return cmd
 }
@@ -174,9 +181,10 @@ type trainingRange struct {
 	data   []string
 	slots  *blockprint.Interval // that the part is for
 	within *blockprint.Interval // that its blocks are of
+	forks  *blockprint.ForkRange
 }
 
-func trainingRanges(data, slots []string) ([]trainingRange, error) {
+func trainingRanges(data, slots, forks []string) ([]trainingRange, error) {
 	dirs, err := train.RangeDirs(data[0])
 	if err != nil {
 		return nil, err
@@ -189,14 +197,24 @@ func trainingRanges(data, slots []string) ([]trainingRange, error) {
 		if len(slots) > 0 {
 			return nil, usagef("--slots: %s is laid out by slots already", data[0])
 		}
-		out = append(out, trainingRange{[]string{dirs[i].Path}, &dirs[i].Slots, nil})
+		out = append(out, trainingRange{data: []string{dirs[i].Path}, slots: &dirs[i].Slots})
 	}
 	for _, s := range slots {
 		i, err := parseSlots("--slots", s)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, trainingRange{data, i, i})
+		out = append(out, trainingRange{data: data, slots: i, within: i})
+	}
+	if len(forks) > 0 && len(out) > 0 {
+		return nil, usagef("--forks: the model is divided by slots already")
+	}
+	for _, s := range forks {
+		r, err := parseForks(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, trainingRange{data: data, forks: r})
 	}
 	if len(out) == 0 {
 		out = append(out, trainingRange{data: data})
@@ -204,10 +222,52 @@ func trainingRanges(data, slots []string) ([]trainingRange, error) {
 	return out, nil
 }
 
-func printFit(cmd *cobra.Command, out string, info classify.PartInfo, report train.Report) {
+// parseForks reads A-B, A-, -B, or the name of one fork.
+func parseForks(s string) (*blockprint.ForkRange, error) {
+	from, to, several := strings.Cut(s, "-")
+	r := blockprint.AnyFork
+	var errFrom, errTo error
+	if from != "" {
+		r.First, errFrom = blockprint.ParseFork(from)
+	}
+	switch {
+	case !several:
+		r.Last = r.First
+	case to != "":
+		r.Last, errTo = blockprint.ParseFork(to)
+	}
+	if err := errors.Join(errFrom, errTo); err != nil || s == "" || s == "-" || r.Last < r.First {
+		return nil, usagef("--forks %q: expected forks as A-B, A- or -B, electra- say", s)
+	}
+	return &r, nil
+}
+
+// notLearned says which clients that build blocks a part cannot name, and why; empty if it knows all.
+func notLearned(info *classify.PartInfo, o *train.Options) string {
+	var out []string
+	for _, c := range blockprint.Clients() {
+		switch {
+		case slices.Contains(info.Classes, c):
+		case slices.Contains(info.GraffitiOnly, c):
+			out = append(out, string(c)+" (labelled if the graffiti says so, and never else)")
+		case slices.Contains(info.Grouped, c):
+			out = append(out, string(c)+" (is Other)")
+		case slices.Contains(o.Disable, c):
+			out = append(out, string(c)+" (left out)")
+		case c != blockprint.Caplin && c != blockprint.Other:
+			out = append(out, string(c)+" (the data has no blocks of it)")
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func printFit(cmd *cobra.Command, out string, info classify.PartInfo, o *train.Options, report train.Report) {
 	w := cmd.OutOrStdout()
 	if info.Slots != nil || info.Forks != nil {
 		_, _ = fmt.Fprintf(w, "for %s:\n", info.Serves())
+	}
+	if missing := notLearned(&info, o); missing != "" {
+		_, _ = fmt.Fprintf(w, "not learned: %s; their blocks are called another client's\n", missing)
 	}
 	for _, c := range info.Classes {
 		_, _ = fmt.Fprintf(w, "%-12s %7d blocks, %5.1f %% recognised\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
