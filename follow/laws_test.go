@@ -152,10 +152,11 @@ func TestFinalityOffTheChain(t *testing.T) {
 		t.Fatalf("no block at slot %d", slot)
 		return blockprint.Root{}
 	}
-	tell(epoch+1, at(honest))         // the block of the epoch before
-	tell(epoch+1, at(honest+9))       // one after its first slot
-	tell(epoch+1, blockprint.Root{1}) // one that does not exist
-	tell(epoch-1, at(honest-8))       // finality goes back
+	tell(epoch, at(honest-1))       // the block before its first slot's
+	tell(epoch, at(honest+1))       // one after its first slot
+	tell(epoch, blockprint.Root{1}) // one that does not exist
+	tell(epoch-1, at(honest-8))     // finality goes back
+	tell(epoch+1, at(b.final()))    // later than the head allows
 	b.run(20)
 	b.check(0)
 }

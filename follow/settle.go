@@ -69,13 +69,23 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 			return id, nonsense("epoch %d is finalized, but the head is in epoch %d", c.Epoch, epoch)
 		}
 	}
+	if len(f.chain) == 0 || c.Epoch+2 > f.network.EpochOf(f.chain[len(f.chain)-1].Slot) {
+		return id, blockprint.Errorf(blockprint.NotFound, "the chain is not tracked up to the blocks that make epoch %d final", c.Epoch)
+	}
 	slot := f.network.StartOf(c.Epoch)
 	if slot < have.slot {
 		return id, nonsense("epoch %d is finalized, but epoch %d was", c.Epoch, f.network.EpochOf(have.slot))
 	}
 	after := sort.Search(len(f.chain), func(i int) bool { return f.chain[i].Slot > slot })
 	if after > 0 {
-		if id = f.chain[after-1]; id.Root != c.Root {
+		id = f.chain[after-1]
+	} else if list, before, err := f.to.Ancestors(ctx, f.chain[len(f.chain)-1], slot+1); err != nil {
+		return id, err
+	} else if len(list) > 0 && before.Slot <= slot {
+		id = before
+	}
+	if !id.Root.IsZero() {
+		if id.Root != c.Root {
 			return id, nonsense("its block %s is not the chain's newest one up to slot %d, %s", c.Root.Short(), slot, id.Root.Short())
 		}
 		return id, nil
