@@ -189,3 +189,31 @@ func TestWords(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// FuzzAnswers: whatever a node answers, it is read or refused, and what is taken joins.
+func FuzzAnswers(f *testing.F) {
+	f.Add(`{"A":{"url":"u","time":"2026-04-18 09:12:00 UTC","status":"Aktiv","previous_project_entry_tx_hash":"ab"}}`,
+		`[{"height":"9","block":"b","date":"04-18-2026 09:12:00","contract_contents":{"version":3,"project_greylist_status":[{"project":"A","status":"x"}],"project_all_cpid_total_credits":[{"project":"A","all_cpid_total_credit":5}]}}]`)
+	f.Fuzz(func(t *testing.T, whitelist, list string) {
+		projects, err := gridcoin.ParseProjects([]byte(whitelist))
+		if err != nil && blockprint.CodeOf(err) != blockprint.Invalid {
+			t.Fatal(err)
+		}
+		superblocks, err := gridcoin.ParseSuperblocks([]byte(list))
+		if err != nil {
+			if blockprint.CodeOf(err) != blockprint.Invalid {
+				t.Fatal(err)
+			}
+			return
+		}
+		log := gridcoin.Chain(nil, projects, superblocks, gridcoin.Networks["main"])
+		if len(superblocks) > 0 && slices.IsSortedFunc(superblocks, func(a, b gridcoin.Superblock) int { return int(a.Time - b.Time) }) {
+			if err := gridcoin.Join(log, superblocks); err != nil {
+				t.Fatal(err)
+			}
+			if again := gridcoin.Chain(log, projects, superblocks, gridcoin.Networks["main"]); len(again) != len(log) {
+				t.Fatalf("%d events, then %d", len(log), len(again))
+			}
+		}
+	})
+}
