@@ -44,8 +44,10 @@ func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error
 	}
 	if failed := cmd.Wait(); failed != nil && (err == nil || len(complaint) > 0) {
 		text := withoutLogins(strings.TrimSpace(string(complaint)))
-		if password != "" {
-			text = strings.ReplaceAll(text, password, "***")
+		for _, secret := range append(assigned(f.Adapter[1:]), password) {
+			if secret != "" {
+				text = strings.ReplaceAll(text, secret, "***")
+			}
 		}
 		err = fmt.Errorf("%w: %s", failed, text)
 	}
@@ -53,6 +55,17 @@ func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error
 		return "", fmt.Errorf("adapter: %w", err)
 	}
 	return f.take(s, &state{}, e), nil
+}
+
+// assigned returns what arguments may hold that is secret: what stands behind a colon or an equals sign.
+func assigned(args []string) []string {
+	var out []string
+	for _, a := range args {
+		if i := strings.IndexAny(a, ":="); i >= 0 && len(a)-i > 4 && !strings.HasPrefix(a[i:], "://") {
+			out = append(out, a[i+1:])
+		}
+	}
+	return out
 }
 
 // parseEither reads an export that may be compressed.

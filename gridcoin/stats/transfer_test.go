@@ -187,7 +187,7 @@ func TestLogins(t *testing.T) {
 	secret := "geheim123"
 	base := strings.Replace(r.list[0].Base, "http://", "http://volunteer:"+secret+"@", 1)
 	r.f.Logins = nil
-	r.f.Adapter = []string{"sh", "-c", `test "$PROJECT_LOGIN" = volunteer:` + secret + ` && echo "cannot read $2 http://u:` + secret + `@x/ with $PROJECT_LOGIN" >&2; exit 1`, "adapter"}
+	r.f.Adapter = []string{"sh", "-c", `test "$PROJECT_LOGIN" = volunteer:` + secret + ` && echo "cannot read $2 http://u:` + secret + `@x/ with $PROJECT_LOGIN $0" >&2; exit 1`, "--token=" + secret}
 	for _, p := range []stats.Project{
 		{Name: "status", Base: base},
 		{Name: "refused", Base: "http://volunteer:" + secret + "@127.0.0.1:1/"},
