@@ -137,13 +137,14 @@ type Store interface {
 	Gauge
 	Events
 	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
-	// database is a Conflict that names both.
+	// database is a Conflict that names both. What else is known of the network (its name, clock and forks) is renewed.
 	Identify(ctx context.Context, id Identity) error
 	// Identity returns what Identify has set; ok is false before.
 	Identity(ctx context.Context) (id Identity, ok bool, err error)
 	// SetFloor sets the slot at which history begins.
 	SetFloor(ctx context.Context, floor blockprint.Slot) error
-	// Apply makes a change, whole or not at all. A block that contradicts a stored one is a Conflict.
+	// Apply makes a change, whole or not at all. What Gate refuses is Invalid; a block that contradicts a stored one is a
+	// Conflict. Of covered slots those stay open that a long run without blocks leaves unproven (see Gate.Unproven).
 	Apply(ctx context.Context, b Batch) (Result, error)
 	// Relabel gives stored blocks new labels, whole or not at all; sums follow. Blocks that are not stored are passed
 	// over. It returns how many blocks now have another client.
@@ -175,7 +176,8 @@ type Store interface {
 	// Tally counts the blocks of an interval, orphaned ones left out, by what their graffiti says and what they are
 	// labelled.
 	Tally(ctx context.Context, i blockprint.Interval) ([]Tally, error)
-	// Ping tells whether the store answers.
+	// Ping tells whether the store answers, and takes writes: it fails if the file is gone, and after a write that failed until
+	// one succeeds. Long queries do not hold it up.
 	Ping(ctx context.Context) error
 	Close() error
 }

@@ -22,7 +22,7 @@ func TestWireForm(t *testing.T) {
 		name       string
 		value, out any
 	}{
-		{"identity", &store.Identity{ConfigName: "mainnet", GenesisTime: 1606824023, GenesisValidatorsRoot: root, SlotSeconds: 12, SlotsPerEpoch: 32}, &store.Identity{}},
+		{"identity", &store.Identity{ConfigName: "mainnet", GenesisTime: 1606824023, GenesisValidatorsRoot: root, SlotSeconds: 12, SlotsPerEpoch: 32, ForkEpochs: map[string]blockprint.Epoch{"altair": 74240}}, &store.Identity{}},
 		{"status", &store.Status{Newest: 5, Empty: true, Covered: 4, Floor: 3, Finalized: 2}, &store.Status{}},
 		{"chain", &store.Chain{Slots: blockprint.Interval{Start: 1, End: 5}, Blocks: []store.BlockID{{Slot: 5, Root: root}}, Final: true}, &store.Chain{}},
 	} {
