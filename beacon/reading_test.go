@@ -73,7 +73,7 @@ func TestEncodings(t *testing.T) {
 			if n := asked.Load(); n > 5 {
 				t.Errorf("%d requests for three blocks", n)
 			}
-			if c.Block(t.Context(), beacon.AtSlot(500)); asked.Load() > 8 {
+			if _, err := c.Block(t.Context(), beacon.AtSlot(500)); err == nil || asked.Load() > 8 {
 				t.Errorf("%d requests for three blocks and one that is not there", asked.Load())
 			}
 		})
@@ -279,6 +279,53 @@ func TestClock(t *testing.T) {
 	} {
 		if n, err := client(t, node(t, c.w, c.h)).Network(t.Context()); err != nil || n.SlotDuration != c.want {
 			t.Errorf("%s: %+v, %v", name, n, err)
+		}
+	}
+}
+
+// TestDrip: an answer that comes byte by byte is not waited for without end.
+func TestDrip(t *testing.T) {
+	drip := func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			for err := error(nil); err == nil && r.Context().Err() == nil; time.Sleep(time.Millisecond) {
+				_, err = io.WriteString(rw, " ")
+				_ = http.NewResponseController(rw).Flush()
+			}
+		})
+	}
+	c, err := beacon.New([]string{node(t, world(t, 1, 20), habit.On(habit.Registry+`|/version$`, drip))}, beacon.Options{Timeout: 100 * time.Millisecond, Tries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(t.Context()); blockprint.CodeOf(err) != blockprint.Unavailable || !strings.Contains(err.Error(), "--timeout") {
+		t.Errorf("a small answer: %v", err)
+	}
+	if _, err := c.Validators(t.Context(), beacon.Head); err == nil {
+		t.Error("a registry without end was read")
+	}
+}
+
+// TestMixOfState: a node without the randao endpoint is asked for its state, in SSZ or in JSON.
+func TestMixOfState(t *testing.T) {
+	const epoch, historical, fixed = 3, 8192, 176 + 96 // bytes before the mixes, but for the historical roots
+	w := world(t, 1, 30)
+	network, err := client(t, node(t, w)).Network(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := blockprint.Root{1, 2, 3}
+	ssz := make([]byte, fixed+2*32*historical+32*16)
+	copy(ssz[8:], network.GenesisValidatorsRoot[:])
+	copy(ssz[fixed+2*32*historical+32*epoch:], want[:])
+	none := blockprint.ZeroRoot.String()
+	json := fmt.Sprintf(`{"version":"deneb","data":{"genesis_time":"1","block_roots":[%q],"randao_mixes":[%q,%q,%q,%q,%q]}}`, none, none, none, none, want, none)
+	for name, body := range map[string]string{"SSZ": string(ssz), "JSON": json} {
+		state := habit.On("/debug/beacon/states/", func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, body) })
+		})
+		c := client(t, node(t, w, habit.On("/randao$", habit.Refuse(404)), state))
+		if mix, err := c.Randao(t.Context(), beacon.Head, epoch); err != nil || mix != want {
+			t.Errorf("%s: mix %s, %v", name, mix, err)
 		}
 	}
 }
