@@ -119,7 +119,7 @@ func ParseGraffitiRules(data []byte, network string) (*GraffitiRules, error) {
 	for code, name := range file.CharonCodes {
 		client, err := ParseClient(name)
 		if err != nil {
-			return nil, fmt.Errorf("Charon's code %q: %w", code, err)
+			return nil, fmt.Errorf("code %q of Charon: %w", code, err)
 		}
 		r.charon[code] = client
 	}

@@ -241,8 +241,14 @@ func TestSpec(t *testing.T) {
 		key   string
 		value any
 	}{
-		{"SECONDS_PER_SLOT", "twelve"}, {"SECONDS_PER_SLOT", nil}, {"ELECTRA_FORK_EPOCH", "soon"}, {"FULU_FORK_EPOCH", nil},
-		{"HEZE_FORK_EPOCH", nil}, {"MAX_DEPOSIT_REQUESTS_PER_PAYLOAD", "-1"}, {"MAX_BLOB_COMMITMENTS_PER_BLOCK", 1e30}, {"BLOB_SCHEDULE", []any{}},
+		{"SECONDS_PER_SLOT", "twelve"},
+		{"SECONDS_PER_SLOT", nil},
+		{"ELECTRA_FORK_EPOCH", "soon"},
+		{"FULU_FORK_EPOCH", nil},
+		{"HEZE_FORK_EPOCH", nil},
+		{"MAX_DEPOSIT_REQUESTS_PER_PAYLOAD", "-1"},
+		{"MAX_BLOB_COMMITMENTS_PER_BLOCK", 1e30},
+		{"BLOB_SCHEDULE", []any{}},
 	} {
 		n, err := client(t, change(odd.key, odd.value).URL).Network(t.Context())
 		if err != nil || n.SlotDuration != 12*time.Second || n.SlotsPerEpoch != 8 || len(n.UnknownForks) > 0 || n.ForkEpochs[blockprint.Electra] != blockprint.FarFuture {

@@ -27,8 +27,11 @@ type query struct {
 // and as a whole. Nodes compute for minutes before a registry's first byte comes.
 type size struct {
 	bytes        int64
-	first, whole time.Duration
+	first, whole int
 }
+
+// times returns so many times a time-out.
+func times(n int, timeout time.Duration) time.Duration { return time.Duration(n) * timeout }
 
 var (
 	small    = size{4 << 20, 1, 1}
@@ -169,7 +172,7 @@ var errSlow = errors.New("slow")
 // exchange does the HTTP part of once. It returns when it made a new connection, zero if it used an old one.
 func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answer) error) (connected time.Time, err error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, q.size.whole*c.options.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, times(q.size.whole, c.options.Timeout))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -183,7 +186,7 @@ func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answe
 		return connected, n.errorf(blockprint.Invalid, "%w", blockprint.WithoutURL(err))
 	}
 	req.Header.Set("Accept", q.accept)
-	begin := time.AfterFunc(q.size.first*c.options.Timeout, func() { stop(errSlow) })
+	begin := time.AfterFunc(times(q.size.first, c.options.Timeout), func() { stop(errSlow) })
 	res, err := c.http.Do(req)
 	if err != nil {
 		begin.Stop()
@@ -216,9 +219,9 @@ func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answe
 func (c *Client) failed(ctx context.Context, n *node, q query, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
-		return n.errorf(blockprint.Unavailable, "%s: no answer within %v (--timeout %v): %w", shown(q.path), q.size.first*c.options.Timeout, c.options.Timeout, context.DeadlineExceeded)
+		return n.errorf(blockprint.Unavailable, "%s: no answer within %v (--timeout %v): %w", shown(q.path), times(q.size.first, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return n.errorf(blockprint.Unavailable, "%s: the answer was not whole after %v (--timeout %v): %w", shown(q.path), q.size.whole*c.options.Timeout, c.options.Timeout, context.DeadlineExceeded)
+		return n.errorf(blockprint.Unavailable, "%s: the answer was not whole after %v (--timeout %v): %w", shown(q.path), times(q.size.whole, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
 	}
 	return n.errorf(blockprint.Unavailable, "%w", blockprint.WithoutURL(err))
 }

@@ -24,7 +24,6 @@ type health struct {
 	head     blockprint.Slot     // the newest head that is stored
 	blocks   uint64              // stored since the start
 	missing  uint64              // slots of history that are not covered
-	lacking  uint64              // those of them that the node has no blocks for
 }
 
 func (h *health) fail(err error) {

@@ -192,7 +192,7 @@ func (d *Dispatcher) pass(ctx context.Context, r Receiver, refused Notice, w *wa
 		tried++
 		if failed := r.Tell(ctx, n); failed != nil {
 			if errors.As(failed, &unreachable{}) || ctx.Err() != nil {
-				return 0, nil
+				return 0, nil //nolint:nilerr // nothing is decided: the receiver is asked again later
 			}
 			between = append(between, n)
 			continue

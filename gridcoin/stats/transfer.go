@@ -182,7 +182,7 @@ func (t *transfer) try(ctx context.Context) *failure {
 		return t.errorf(true, "%w", blockprint.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
-	start, size := int64(0), int64(-1)
+	var start, size int64
 	switch {
 	case res.StatusCode == http.StatusNotModified && conditional:
 		t.unchanged = true

@@ -24,25 +24,31 @@ func dump(t *testing.T, s *Store) (lines []string) {
 		"SELECT 'covered', first, last, '', '', '', '', '' FROM coverage ORDER BY first",
 		"SELECT key, value, '', '', '', '', '', '' FROM meta ORDER BY key",
 	} {
-		rows, err := s.read.QueryContext(t.Context(), query)
-		if err != nil {
+		lines = append(lines, dumpRows(t, s, query)...)
+	}
+	return lines
+}
+
+func dumpRows(t *testing.T, s *Store, query string) (lines []string) {
+	t.Helper()
+	rows, err := s.read.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }() // its error is Err's
+	for rows.Next() {
+		values := make([]any, 8)
+		into := make([]any, 8)
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			values := make([]any, 8)
-			into := make([]any, 8)
-			for i := range values {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
-			lines = append(lines, fmt.Sprint(values...))
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		_ = rows.Close() // its error is Err's
+		lines = append(lines, fmt.Sprint(values...))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return lines
 }

@@ -63,9 +63,8 @@ func gate(t *testing.T, s store.Store) {
 	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 501, End: 520}}})
 	wantGaps(t, s, 500, 521, blockprint.Interval{Start: 521, End: 521})
 	// The mark of finality stops at a gap.
-	final := blockprint.Slot(520)
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(530, 522, 0, 0, blockprint.Teku)}})
-	final = 530
+	final := blockprint.Slot(530)
 	apply(t, s, store.Batch{Finalized: &final})
 	if st, err := s.Status(ctx); err != nil || st.Finalized != 520 {
 		t.Errorf("final up to %d, slot 521 is missing (%v)", st.Finalized, err)
