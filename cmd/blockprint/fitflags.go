@@ -44,8 +44,8 @@ func (f *fitFlags) addSelection(cmd *cobra.Command) {
 func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
 	d := train.DefaultOptions(train.Best)
 	cmd.Flags().StringVar(&f.o.Type, "type", d.Type, "classifier: "+strings.Join(train.Algorithms(), ", "))
-	cmd.Flags().IntVar(&f.o.K, "k", d.K, "knn: neighbours")
-	cmd.Flags().IntSliceVar(&f.hidden, "hidden", nil, "mlp: widths of the hidden layers (default 64,64; the original's 390,870)")
+	cmd.Flags().IntVar(&f.o.K, "k", d.K, "knn (which it implies): neighbours")
+	cmd.Flags().IntSliceVar(&f.hidden, "hidden", nil, "mlp (which it implies): widths of the hidden layers (default 64,64; the original's 390,870)")
 	cmd.Flags().IntVar(&f.o.Rounds, "rounds", 0, "gbt: trees per client at most (default 400)")
 	cmd.Flags().IntVar(&f.o.Leaves, "leaves", 0, "gbt: leaves of a tree (default 31)")
 	cmd.Flags().Float64Var(&f.o.Rate, "rate", 0, "mlp and gbt: learning rate (default 0.001 and 0.1)")
@@ -119,6 +119,13 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 // check refuses flags that mean nothing, before any work.
 func (f *fitFlags) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
+	switch { // a flag of one classifier asks for it
+	case changed("type"):
+	case changed("k"):
+		f.o.Type = "knn"
+	case changed("hidden"):
+		f.o.Type = "mlp"
+	}
 	switch o := &f.o; {
 	case changed("folds") && (o.Folds < 2 || o.Folds > 100):
 		return usagef("--folds %d: expected 2 to 100", o.Folds)
