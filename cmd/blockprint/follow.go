@@ -76,7 +76,7 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 	rules.add(cmd)
 	cmd.Flags().StringVar(&db, "db", "", "database to keep (made if it does not exist)")
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; with --db")
-	cmd.Flags().StringVar(&remote, "blockprint", "", "URL of a `blockprint serve --model` to write to instead of a database")
+	cmd.Flags().StringVar(&remote, "blockprint", "", "URL of a \"blockprint serve --model\" to write to instead of a database")
 	cmd.Flags().StringVar(&token, "token", "", "bearer token for --blockprint")
 	cmd.Flags().StringVar(&since, "since", "finalized", "where history begins in a new database: a slot, genesis, or finalized")
 	cmd.Flags().BoolVar(&extend, "extend", false, "with --since: lower the beginning of a database that has one")
