@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"blockprint"
@@ -95,14 +96,18 @@ func warnings(m *Matrix, o *Options) []string {
 	if m.Left.Missing > m.Rows() {
 		out = append(out, fmt.Sprintf("%d of %d blocks lack a value and are left out: features that need the attestations themselves have none in old files", m.Left.Missing, m.Left.Missing+m.Rows()))
 	}
+	var constant []string
 	for f, name := range m.Features {
-		constant := true
-		for i := 1; i < m.Rows() && constant; i++ {
-			constant = m.Row(i)[f] == m.Row(0)[f]
+		same := m.Rows() > 1
+		for i := 1; i < m.Rows() && same; i++ {
+			same = m.Row(i)[f] == m.Row(0)[f]
 		}
-		if constant && m.Rows() > 1 {
-			out = append(out, fmt.Sprintf("feature %s has the same value in all blocks: it tells nothing", name))
+		if same {
+			constant = append(constant, name)
 		}
+	}
+	if len(constant) > 0 {
+		out = append(out, fmt.Sprintf("these features have the same value in all blocks and tell nothing: %s", strings.Join(constant, ", ")))
 	}
 	return out
 }

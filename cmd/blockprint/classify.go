@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -40,11 +42,12 @@ func newClassify() *cobra.Command {
 			}
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			enc := json.NewEncoder(out)
-			counts, total := map[string]int{}, 0
+			single, multi, total := map[string]int{}, map[string]int{}, 0
 			for _, path := range paths {
 				err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
 					c, _ := labeler.Label(r)
-					counts[c.Multi]++
+					single[string(c.Single)]++
+					multi[c.Multi]++
 					total++
 					if !asJSON {
 						return nil
@@ -57,7 +60,9 @@ func newClassify() *cobra.Command {
 				}
 			}
 			if !asJSON {
-				printShares(out, counts, total)
+				printShares(out, "client", single, total)
+				_, _ = fmt.Fprintln(out)
+				printShares(out, "label", multi, total)
 			}
 			return out.Flush()
 		},
@@ -83,13 +88,14 @@ func newClassified(r *blockprint.BlockReward, c blockprint.Classification) class
 	return classified{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullableClient(c.Graffiti.Client), c.Reason}
 }
 
-func printShares(out *bufio.Writer, counts map[string]int, total int) {
-	labels := make([]string, 0, len(counts))
-	for l := range counts {
-		labels = append(labels, l)
+// printShares prints how many blocks have each name, the most frequent first.
+func printShares(out *bufio.Writer, what string, counts map[string]int, total int) {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	t := newTable(what, "blocks", "share")
+	for _, n := range names {
+		t.row(n, counts[n], percent(counts[n], total))
 	}
-	sort.Strings(labels)
-	for _, l := range labels {
-		_, _ = fmt.Fprintf(out, "%s,%.4f\n", l, float64(counts[l])/float64(total))
-	}
+	t.print(out)
 }

@@ -31,11 +31,13 @@ func newBalance() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			t := newTable("client", "blocks", "taken")
 			for _, c := range blockprint.Clients() {
 				if n := report.Before[c]; n > 0 {
-					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d,%d\n", c, n, report.After[c])
+					t.row(c, n, report.After[c])
 				}
 			}
+			t.print(cmd.OutOrStdout())
 			return nil
 		},
 	}

@@ -151,16 +151,21 @@ func newReclassify() *cobra.Command {
 				return err
 			}
 			report, err := train.Reclassify(ctx, s, m, r, span, progressBar("slots"))
+			if err != nil {
+				return err
+			}
 			w := cmd.OutOrStdout()
+			t := newTable("label before", "label now", "blocks")
 			for _, from := range append(blockprint.Clients(), blockprint.Uncertain) {
 				for _, to := range append(blockprint.Clients(), blockprint.Uncertain) {
 					if n := report.Moves[from][to]; n > 0 {
-						_, _ = fmt.Fprintf(w, "%s,%s,%d\n", from, to, n)
+						t.row(from, to, n)
 					}
 				}
 			}
+			t.print(w)
 			_, _ = fmt.Fprintf(w, "%d blocks labelled by %s, %d of them with another client than before; %d without features keep their labels\n", report.Blocks, m.Name, report.Changed, report.NoFeatures)
-			return err
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")

@@ -212,11 +212,13 @@ func newSimRecord() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			t := newTable("client", "blocks")
 			for _, client := range blockprint.Clients() {
 				if n := counts[client]; n > 0 {
-					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d\n", client, n)
+					t.row(client, n)
 				}
 			}
+			t.print(cmd.OutOrStdout())
 			return nil
 		},
 	}

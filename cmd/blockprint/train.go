@@ -69,12 +69,14 @@ func newPrepare() *cobra.Command {
 			if out != "" {
 				counts = report.InFile
 			}
+			t := newTable("label", "blocks")
 			for _, c := range blockprint.Clients() {
 				if n := counts[c]; n > 0 {
-					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s,%d\n", c, n)
+					t.row(c, n)
 				}
 			}
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "unlabelled,%d\n", report.Unlabeled)
+			t.row("(none)", report.Unlabeled)
+			t.print(cmd.OutOrStdout())
 			if report.Skipped > 0 {
 				fmt.Fprintf(os.Stderr, "blockprint: %d of %d files were in %s already\n", report.Skipped, report.Files, out)
 			}
