@@ -31,6 +31,9 @@ type Options struct {
 	Tool      string               // name and version of the program, for the model file
 	Network   string               // of the data, for the model file; may be empty
 	Source    string               // where the data came from, in a few words, for the model file; may be empty
+	// Progress, if not nil, is called after each classifier that Fit has trained: the model's own, and one a fold of the
+	// cross-validation.
+	Progress func(done, total int)
 }
 
 // DefaultK is the original's number of neighbours, DefaultFolds that of cross-validation.

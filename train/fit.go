@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"blockprint"
@@ -49,16 +50,22 @@ func Fit(ctx context.Context, set *Set, o Options) (*classify.Model, Report, err
 		}
 	}
 	a := algorithms[o.Type]
+	trained := o.counter(m.Rows())
 	p, err := a.fit(m, &o)
 	if err != nil {
 		return nil, report, err
 	}
+	trained()
 	info.Training.Parameters = a.parameters(&o, p)
 	if m.Rows() > 1 {
-		v, err := validate(ctx, m, &o)
+		folds, err := crossValidate(ctx, m, &o, func(int, classify.Predictor, []int) error {
+			trained()
+			return nil
+		})
 		if err != nil {
 			return nil, report, err
 		}
+		v := folds.summarise(m, &o)
 		info.Training.Accuracy = v.TruePositiveRate
 		info.Training.BalancedAccuracy = v.BalancedAccuracy
 		info.Training.AccuracyMethod = fmt.Sprintf("%d-fold cross-validation on the training blocks", len(v.Folds))
@@ -110,4 +117,17 @@ func warnings(m *Matrix, o *Options) []string {
 		out = append(out, fmt.Sprintf("these features have the same value in all blocks and tell nothing: %s", strings.Join(constant, ", ")))
 	}
 	return out
+}
+
+// counter returns what counts the classifiers that Fit trains.
+func (o *Options) counter(rows int) func() {
+	var mu sync.Mutex // folds are trained at the same time
+	done, total := 0, 1+min(o.folds(), rows)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if done++; o.Progress != nil {
+			o.Progress(done, total)
+		}
+	}
 }

@@ -149,6 +149,7 @@ func newTrain() *cobra.Command {
 				if !cmd.Flags().Changed("data-slots") {
 					o.Within = r.within
 				}
+				o.Progress = progressBar("classifiers")
 				model, report, err := train.Fit(cmd.Context(), set, o)
 				warn(report.Warnings)
 				if err != nil {

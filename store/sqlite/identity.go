@@ -19,10 +19,6 @@ func (s *Store) Identify(ctx context.Context, id store.Identity) error {
 	if err := id.Check(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
 	return s.inTransaction(ctx, "identify", func(tx *transaction) error {
 		have, ok, err := readIdentity(ctx, tx, s.path)
 		if err != nil {
@@ -48,6 +44,13 @@ func (s *Store) Identify(ctx context.Context, id store.Identity) error {
 		}
 		if ok && have.SlotSeconds != id.SlotSeconds {
 			slog.Warn("the database's slot time is corrected", "database", s.path, "seconds", have.SlotSeconds, "now", id.SlotSeconds)
+		}
+		if id.ForkEpochs == nil { // a follower of an earlier version does not know them
+			id.ForkEpochs = have.ForkEpochs
+		}
+		text, err := json.Marshal(id)
+		if err != nil {
+			return err
 		}
 		return setMeta(ctx, tx, "identity", string(text))
 	})

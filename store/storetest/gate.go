@@ -94,8 +94,13 @@ func corrections(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(15, 14, 0, 0, blockprint.Teku)}})
-	id.ConfigName, id.SlotSeconds = "y", 2
+	id.ConfigName, id.SlotSeconds, id.ForkEpochs = "y", 2, map[string]blockprint.Epoch{"electra": 7}
 	if err := s.Identify(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	older := id
+	older.ForkEpochs = nil // of a follower that does not know them: what is known stays
+	if err := s.Identify(ctx, older); err != nil {
 		t.Fatal(err)
 	}
 	if got, ok, err := s.Identity(ctx); err != nil || !ok || !reflect.DeepEqual(got, id) {
