@@ -86,7 +86,7 @@ func goldenModels(t testing.TB, program string) []string {
 	training, features := filepath.Join(dir, "training"), filepath.Join(dir, "golden.features")
 	writeTraining(t, g, training)
 	var models []string
-	for i, args := range [][]string{{"prepare", training, "-o", features, "--labels", "directory"}, {"train", "--type", "knn", training}, {"train", "--type", "knn", features}} {
+	for i, args := range [][]string{{"prepare", training, "-o", features, "--labels", "directory"}, {"train", "--type", "knn", "--graffiti-only", "Lodestar", training}, {"train", "--type", "knn", "--graffiti-only", "Lodestar", features}} {
 		if i > 0 {
 			models = append(models, filepath.Join(dir, fmt.Sprintf("%d.model", i)))
 			args = append(args, "-o", models[i-1])
