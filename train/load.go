@@ -14,7 +14,6 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
-	"blockprint/file"
 	"blockprint/reward"
 )
 
@@ -126,32 +125,9 @@ const provenMark = "[\n"
 
 // fault tells what a file lacks; "" if nothing, as far as the node can tell.
 func (l *loader) fault(ctx context.Context, b blockprint.Interval) (string, error) {
-	f, err := file.Open(l.path(b))
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }() // read only
-	in := bufio.NewReaderSize(f, 1<<20)
-	if begin, _ := in.Peek(len(provenMark)); string(begin) == provenMark {
-		return "", nil
-	}
-	c := chain{slots: b}
-	rewards := blockprint.NewRewardReader(in)
-	for {
-		var r blockprint.BlockReward
-		err := rewards.Next(&r)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = c.add(&r)
-		}
-		if err != nil {
-			return err.Error(), nil
-		}
-	}
-	if c.last == nil {
-		return "it has no blocks", nil
+	c, proven, fault, err := readRewardFile(l.path(b), b)
+	if err != nil || proven || fault != "" {
+		return fault, err
 	}
 	err = c.end(ctx, l.node)
 	switch code := blockprint.CodeOf(err); {

@@ -8,6 +8,7 @@ import (
 
 	"blockprint"
 	"blockprint/store/sqlite"
+	"blockprint/train"
 )
 
 func newDB() *cobra.Command {
@@ -22,43 +23,56 @@ func newDB() *cobra.Command {
 }
 
 func newDBCheck() *cobra.Command {
-	var db string
+	var db, rewards string
 	var repair, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "check --db D [--repair]",
+		Use:   "check [--db D] [--rewards DIR] [--repair]",
 		Short: "Find what cannot be right in a database, and repair it",
 		Long: `Compares a database with itself and with the clock: blocks that are stored twice, orphans from which canonical
 blocks descend, slots that count as covered though a block is missing there, blocks, coverage and finality of the future,
 sums that differ from the table, labels and features that cannot be read, and damage to the file.
 
 --repair takes out what is wrong or computes it anew, all of it or nothing. What is missing then is a gap, which
-"blockprint follow" fills again. It may run beside a follower, but on a large database it keeps it waiting for a while. The exit
+"blockprint follow" fills again. Files of rewards (--rewards) that lack blocks are put aside under another name, so that
+"blockprint load" fetches them anew. It may run beside a follower, but on a large database it keeps it waiting for a while. The exit
 status is 1 if something is wrong and not repaired.`,
-		Example: "  blockprint db check --db mainnet.db\n  blockprint db check --db mainnet.db --repair --json",
+		Example: "  blockprint db check --db mainnet.db\n  blockprint db check --db mainnet.db --repair --json\n  blockprint db check --rewards rewards/ --repair",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if db == "" {
-				return usagef("--db D is missing")
+			if db == "" && rewards == "" {
+				return usagef("--db D or --rewards DIR is missing")
 			}
-			s, err := openDB(cmd.Context(), "--db", db)
-			if err != nil {
-				return err
+			var all []sqlite.Finding
+			if db != "" {
+				s, err := openDB(cmd.Context(), "--db", db)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = s.Close() }() // all writes are on the disk already
+				if all, err = s.Check(cmd.Context(), repair); err != nil {
+					return err
+				}
 			}
-			defer func() { _ = s.Close() }() // all writes are on the disk already
-			found, err := s.Check(cmd.Context(), repair)
-			if err != nil {
-				return err
+			if rewards != "" {
+				faults, err := train.CheckRewards(cmd.Context(), rewards, repair)
+				if err != nil {
+					return err
+				}
+				for _, f := range faults {
+					all = append(all, sqlite.Finding{Kind: "rewards", Count: 1, Text: fmt.Sprintf("file %s: %s", f.Path, f.Text), Repaired: f.Moved != ""})
+				}
 			}
-			return printFindings(cmd, db, found, asJSON)
+			return printFindings(cmd, all, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")
+	cmd.Flags().StringVar(&rewards, "rewards", "", "folder of files of rewards, as of blockprint load")
 	cmd.Flags().BoolVar(&repair, "repair", false, "repair what can be repaired")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
 	return cmd
 }
 
-func printFindings(cmd *cobra.Command, db string, found []sqlite.Finding, asJSON bool) error {
+func printFindings(cmd *cobra.Command, found []sqlite.Finding, asJSON bool) error {
 	w := cmd.OutOrStdout()
 	encoder := json.NewEncoder(w)
 	wrong := 0
@@ -79,10 +93,10 @@ func printFindings(cmd *cobra.Command, db string, found []sqlite.Finding, asJSON
 		}
 	}
 	if wrong > 0 {
-		return blockprint.Errorf(blockprint.Conflict, "database %s: %d kinds of contradictions are left; `blockprint db check --repair` mends what can be mended", db, wrong)
+		return blockprint.Errorf(blockprint.Conflict, "%s left; `blockprint db check --repair` mends what can be mended", counted(wrong, "contradiction"))
 	}
 	if len(found) == 0 && !asJSON {
-		_, err := fmt.Fprintf(w, "nothing wrong was found in %s\n", db)
+		_, err := fmt.Fprintln(w, "nothing wrong was found")
 		return err
 	}
 	return nil

@@ -1,0 +1,102 @@
+package train
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"blockprint"
+	"blockprint/file"
+)
+
+// RewardFault is what is wrong with a file of rewards.
+type RewardFault struct {
+	Path, Text string
+	Moved      string // where the file is now, if it was put aside
+}
+
+// aside is added to the name of a file of rewards that is put aside, so that nothing reads it and Load fetches it anew.
+const aside = ".incomplete"
+
+// CheckRewards looks at the files of rewards in a folder, slot_X_to_Y.json or .json.gz, as far as that is possible
+// without a node: it finds those without blocks (which earlier versions wrote for slots that were not over, or that the
+// node had no blocks of), with a block missing between others, with blocks of other slots, and those that cannot be
+// read. With repair they are put aside under another name.
+func CheckRewards(ctx context.Context, dir string, repair bool) ([]RewardFault, error) {
+	var paths []string
+	for _, pattern := range []string{"slot_*_to_*.json", "slot_*_to_*.json.gz"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return nil, blockprint.Errorf(blockprint.Invalid, "folder %s: %w", dir, err)
+		}
+		paths = append(paths, found...)
+	}
+	if len(paths) == 0 {
+		return nil, blockprint.Errorf(blockprint.NotFound, "folder %s has no files of rewards such as slot_1_to_2048.json", dir)
+	}
+	slices.Sort(paths)
+	var out []RewardFault
+	for _, path := range paths {
+		if err := ctx.Err(); err != nil {
+			return out, err
+		}
+		var slots blockprint.Interval
+		if _, err := fmt.Sscanf(filepath.Base(path), "slot_%d_to_%d.json", &slots.Start, &slots.End); err != nil {
+			continue // not one of ours
+		}
+		_, _, text, err := readRewardFile(path, slots)
+		if err != nil {
+			return out, err
+		}
+		if text == "" {
+			continue
+		}
+		f := RewardFault{Path: path, Text: text}
+		if repair {
+			if err := os.Rename(path, path+aside); err != nil {
+				return append(out, f), err
+			}
+			f.Moved = path + aside
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// readRewardFile reads the file of some slots. proven says that it was written as final and whole; fault is what is
+// wrong with it by itself.
+func readRewardFile(path string, slots blockprint.Interval) (c chain, proven bool, fault string, err error) {
+	c = chain{slots: slots}
+	f, err := file.Open(path)
+	if err != nil {
+		return c, false, "", err
+	}
+	defer func() { _ = f.Close() }() // read only
+	in := bufio.NewReaderSize(f, 1<<20)
+	if begin, _ := in.Peek(len(provenMark)); string(begin) == provenMark {
+		return c, true, "", nil
+	}
+	rewards := blockprint.NewRewardReader(in)
+	for {
+		var r blockprint.BlockReward
+		err := rewards.Next(&r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = c.add(&r)
+		}
+		if err != nil {
+			return c, false, err.Error(), nil
+		}
+	}
+	if c.last == nil {
+		return c, false, "it has no blocks", nil
+	}
+	return c, false, "", nil
+}
