@@ -496,7 +496,7 @@ func TestLodestar(t *testing.T) {
 	}
 	slotTime := nodetest.SlotTime(t, 2*time.Second)
 	slotSeconds := int(slotTime.Seconds())
-	genesis := time.Now().Add(8 * slotTime)
+	genesis := time.Now().Add(nodetest.Startup(t, 16*time.Second))
 	first := nodetest.Lodestar(t, nodetest.LodestarOptions{
 		Validators: 64, SecondsPerSlot: slotSeconds, Genesis: genesis,
 		Execution: server.URL + "/canonical", JWTSecret: hex.EncodeToString(driver[:]), ExecutionGenesis: block0.Hash,
@@ -514,7 +514,7 @@ func TestLodestar(t *testing.T) {
 	}
 	const blocks = 16 // two epochs
 	posted, dreamt, slot := 0, 0, 1
-	for until := time.Now().Add(90 * slotTime); posted < blocks; time.Sleep(50 * time.Millisecond) {
+	for until := genesis.Add(90 * slotTime); posted < blocks; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatalf("%d blocks in %v; %v", posted, 90*slotTime, answers.list)
 		}

@@ -21,6 +21,13 @@ func SlotTime(t *testing.T, fast time.Duration) time.Duration {
 	return slot
 }
 
+// Startup returns how long a real node may take on this machine as it is now until it does its work, if it takes so long
+// on an idle one. A chain must not begin before its node is there: the node of the tests makes no block then, ever.
+func Startup(t *testing.T, idle time.Duration) time.Duration {
+	t.Helper()
+	return time.Duration(float64(idle) / processorShare(t)).Round(time.Second)
+}
+
 // processorShare measures which part of the time this process runs while it has something to do: 1 on an idle
 // machine.
 func processorShare(t *testing.T) float64 {

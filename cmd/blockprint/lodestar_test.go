@@ -34,8 +34,9 @@ func TestLodestar(t *testing.T) {
 	program := buildProgram(t)
 	model := goldenModels(t, program)[0]
 	slotTime := nodetest.SlotTime(t, 3*time.Second)
-	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: int(slotTime.Seconds()), AltairEpoch: altairEpoch, GenesisIn: 3 * slotTime})
-	ctx, cancel := context.WithTimeout(t.Context(), (slots+60)*slotTime)
+	startup := nodetest.Startup(t, 9*time.Second)
+	url := nodetest.Lodestar(t, nodetest.LodestarOptions{Validators: 256, SecondsPerSlot: int(slotTime.Seconds()), AltairEpoch: altairEpoch, GenesisIn: startup})
+	ctx, cancel := context.WithTimeout(t.Context(), startup+(slots+60)*slotTime)
 	defer cancel()
 	c, err := beacon.New([]string{url}, beacon.Options{})
 	if err != nil {

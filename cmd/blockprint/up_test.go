@@ -173,8 +173,13 @@ func TestUp(t *testing.T) {
 		}
 	}
 	var opinions []struct{ Slot int }
-	if err := fetch(fmt.Sprintf("http://%s/distances/1/%d", api, status.Newest), &opinions); err != nil || len(opinions) < 2 {
-		t.Errorf("%d opinions (%v)", len(opinions), err)
+	for deadline := time.Now().Add(10 * time.Minute); len(opinions) < 2; time.Sleep(100 * time.Millisecond) {
+		if err := fetch("http://"+api+"/sync/status", &status); err != nil {
+			t.Fatal(err)
+		}
+		if err := fetch(fmt.Sprintf("http://%s/distances/1/%d", api, status.Newest), &opinions); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d opinions (%v)", len(opinions), err)
+		}
 	}
 	if err := up.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
