@@ -198,17 +198,17 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 
 // withShape adds the features that tell a block's forks, where all of the data has them.
 func withShape(data, features []string) ([]string, error) {
-	out := slices.Clone(features)
-	for _, name := range classify.ShapeFeatures {
-		everywhere := !slices.Contains(out, name)
-		for _, path := range data {
-			have, err := train.Features(path)
-			if err != nil {
-				return nil, err
-			}
-			everywhere = everywhere && slices.Contains(have, name)
+	everywhere := slices.Clone(classify.ShapeFeatures)
+	for _, path := range data {
+		have, err := train.Features(path)
+		if err != nil {
+			return nil, err
 		}
-		if everywhere {
+		everywhere = slices.DeleteFunc(everywhere, func(name string) bool { return !slices.Contains(have, name) })
+	}
+	out := slices.Clone(features)
+	for _, name := range everywhere {
+		if !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
