@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Topics of the event stream that a follower listens to. Nodes know either head or its successor head_v2.
@@ -79,12 +80,12 @@ func (c *Client) stream(ctx context.Context, n *node, topic string, silence time
 	defer timer.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.address("/eth/v1/events?topics="+topic), nil)
 	if err != nil {
-		return n.errorf(blockprint.Invalid, "%w", blockprint.WithoutURL(err))
+		return n.errorf(blockprint.Invalid, "%w", jsonhttp.WithoutURL(err))
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return n.errorf(blockprint.Unavailable, "%w", blockprint.WithoutURL(err))
+		return n.errorf(blockprint.Unavailable, "%w", jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	if res.StatusCode != http.StatusOK {

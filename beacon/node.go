@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // node is what is known of one node.
@@ -40,12 +41,12 @@ const (
 )
 
 func newNode(address string) (*node, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "beacon node %s: expected a URL such as http://localhost:5052", blockprint.ServerName(address))
+	u, err := jsonhttp.ParseURL(address, "http://localhost:5052")
+	if err != nil {
+		return nil, fmt.Errorf("beacon node %w", err)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	n := &node{base: u, name: blockprint.ServerName(address), refused: map[string]*refusals{}}
+	n := &node{base: u, name: jsonhttp.ServerName(address), refused: map[string]*refusals{}}
 	// Nodes and the proxies before them repeat the path of a request in their errors.
 	var secrets []string
 	hide := func(s string) {

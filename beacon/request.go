@@ -14,6 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // query is one request of one node.
@@ -183,7 +184,7 @@ func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answe
 	}})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.address(q.path), nil)
 	if err != nil {
-		return connected, n.errorf(blockprint.Invalid, "%w", blockprint.WithoutURL(err))
+		return connected, n.errorf(blockprint.Invalid, "%w", jsonhttp.WithoutURL(err))
 	}
 	req.Header.Set("Accept", q.accept)
 	begin := time.AfterFunc(times(q.size.first, c.options.Timeout), func() { stop(errSlow) })
@@ -223,7 +224,7 @@ func (c *Client) failed(ctx context.Context, n *node, q query, err error) error 
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return n.errorf(blockprint.Unavailable, "%s: the answer was not whole after %v (--timeout %v): %w", shown(q.path), times(q.size.whole, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
 	}
-	return n.errorf(blockprint.Unavailable, "%w", blockprint.WithoutURL(err))
+	return n.errorf(blockprint.Unavailable, "%w", jsonhttp.WithoutURL(err))
 }
 
 // shown cuts a path short for an error's text.

@@ -2,12 +2,12 @@ package dream
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Config is blockdreamer's configuration file, unchanged: TOML, unknown keys are errors.
@@ -105,12 +105,13 @@ func (c *Config) modernise() (warnings []string) {
 }
 
 func (c *Config) check() error {
+	const example = "http://localhost:5052"
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
 	if c.Network != "" && c.NetworkDir != "" {
 		return bad("network and network_dir are both given: expected at most one")
 	}
-	if err := checkURL(c.CanonicalBN); err != nil {
-		return bad("canonical_bn: %w", err)
+	if _, err := jsonhttp.ParseURL(c.CanonicalBN, example); err != nil {
+		return bad("canonical_bn %w", err)
 	}
 	var names []string
 	for i, n := range c.Nodes {
@@ -124,16 +125,16 @@ func (c *Config) check() error {
 			return bad("two nodes are called %q", n.Name)
 		}
 		names = append(names, n.Name)
-		if err := checkURL(n.URL); err != nil {
-			return bad("node %s: url: %w", n.Name, err)
+		if _, err := jsonhttp.ParseURL(n.URL, example); err != nil {
+			return bad("node %s: url %w", n.Name, err)
 		}
 	}
 	if len(c.Enabled()) == 0 {
 		return bad("no node is enabled")
 	}
 	for _, e := range c.PostEndpoints {
-		if err := checkURL(e.URL); err != nil {
-			return bad("post endpoint %s: url: %w", e.Name, err)
+		if _, err := jsonhttp.ParseURL(e.URL, "http://localhost:8002/rewards"); err != nil {
+			return bad("post endpoint %s: url %w", e.Name, err)
 		}
 	}
 	return nil
@@ -165,16 +166,4 @@ func (c *Config) Enabled() []NodeConfig {
 		}
 	}
 	return out
-}
-
-func checkURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		shown := s
-		if strings.ContainsAny(s, "@?/") { // there may be a secret in it
-			shown = blockprint.ServerName(s)
-		}
-		return fmt.Errorf("%q: expected a URL such as http://localhost:5052", shown)
-	}
-	return nil
 }

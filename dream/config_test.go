@@ -57,14 +57,14 @@ func TestConfig(t *testing.T) {
 func TestConfigBad(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"unknown key":     {`v3 = true`, `v4 = true`, `line 20, column 1: unknown key "nodes.v4"`},
-		"not a URL":       {`url = "http://localhost:5052"`, `url = "localhost"`, `"localhost"`},
+		"not a URL":       {`url = "http://localhost:5052"`, `url = "localhost"`, `url (an address that cannot be read): expected a URL such as`},
 		"no canonical":    {`canonical_bn = "http://localhost:5052"`, ``, `canonical_bn`},
 		"two of a name":   {`name = "old"`, `name = "lighthouse-subscribe-none"`, `two nodes are called`},
 		"nobody enabled":  {`ssz = true`, `enabled = false`, `no node is enabled`},
 		"both networks":   {`network = "mainnet"`, "network = \"mainnet\"\nnetwork_dir = \"x\"", `network_dir`},
 		"a path as name":  {`name = "old"`, `name = "../old"`, `slash`},
 		"no label":        {`label = "Teku"`, ``, `label`},
-		"a secret":        {`url = "http://localhost:5052"`, `url = "ftp://me:pw@localhost/key"`, `"ftp://localhost"`},
+		"a secret":        {`url = "http://localhost:5052"`, `url = "ftp://me:pw@localhost/key"`, `url ftp://localhost: expected`},
 		"not TOML at all": {`[[nodes]]`, `[[nodes`, `line`},
 	} {
 		if !strings.Contains(original, c.from) {

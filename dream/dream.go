@@ -19,6 +19,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/jsonhttp"
 	"blockprint/reward"
 )
 
@@ -146,7 +147,7 @@ func (d *Dreamer) Network(ctx context.Context) (*blockprint.Network, error) {
 		return nil, err
 	}
 	if d.config.Network != "" && n.ConfigName != "" && !strings.EqualFold(d.config.Network, n.ConfigName) {
-		return nil, blockprint.Errorf(blockprint.Conflict, "the configuration is for network %q, but canonical_bn %s is of %q", d.config.Network, blockprint.ServerName(d.config.CanonicalBN), n.ConfigName)
+		return nil, blockprint.Errorf(blockprint.Conflict, "the configuration is for network %q, but canonical_bn %s is of %q", d.config.Network, jsonhttp.ServerName(d.config.CanonicalBN), n.ConfigName)
 	}
 	return n, nil
 }

@@ -21,7 +21,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -33,6 +32,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Config says who shares what. DefaultConfig has the numbers.
@@ -110,9 +110,8 @@ func New(c Config) (*Eel, error) {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
-	u, err := url.Parse(c.Execution)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "execution client: %s: expected an address such as http://localhost:8551", blockprint.ServerName(c.Execution))
+	if _, err := jsonhttp.ParseURL(c.Execution, "http://localhost:8551"); err != nil {
+		return nil, fmt.Errorf("execution client %w", err)
 	}
 	if err := apart(c.Controller, c.Clients); err != nil {
 		return nil, err
@@ -134,6 +133,7 @@ func New(c Config) (*Eel, error) {
 		c: c, known: &known{limit: knownBytes, count: 2 * c.PayloadCache}, schedule: newSchedule(c.Network, c.Logger), began: c.Now(),
 		stored: semaphore.NewWeighted(2 * c.BodyLimit), answering: semaphore.NewWeighted(mostCalls), batches: semaphore.NewWeighted(mostBatches),
 	}
+	var err error
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}

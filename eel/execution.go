@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-faster/jx"
 
-	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Time limits of eel's own calls: nine tenths of what the Engine API gives, so that whoever waits for the answer gets one
@@ -57,7 +57,7 @@ func (e *Eel) forward(ctx context.Context, body []byte, silent bool) (*incoming,
 	defer e.execution.waiting.Add(-1)
 	res, err := e.client.Do(q)
 	if err != nil {
-		return nil, e.unanswered(ctx, blockprint.WithoutURL(err))
+		return nil, e.unanswered(ctx, jsonhttp.WithoutURL(err))
 	}
 	in := &incoming{Reader: bufio.NewReaderSize(res.Body, beginning), Closer: res.Body, status: res.StatusCode}
 	start, err := in.Peek(beginning)
@@ -138,7 +138,7 @@ var (
 )
 
 // name is how messages name the execution client: its address may hold secrets.
-func (e *Eel) name() string { return "execution client " + blockprint.ServerName(e.c.Execution) }
+func (e *Eel) name() string { return "execution client " + jsonhttp.ServerName(e.c.Execution) }
 
 // failed makes an error of the execution client, of which it takes note.
 func (e *Eel) failed(format string, args ...any) error {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/jsonhttp"
 	"blockprint/reward"
 )
 
@@ -102,15 +102,14 @@ type remote struct {
 }
 
 func newRemote(base, path string) (*remote, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s: expected a URL such as http://localhost:8000", blockprint.ServerName(base))
+	if _, err := jsonhttp.ParseURL(base, "http://localhost:8000"); err != nil {
+		return nil, err
 	}
 	return &remote{strings.TrimRight(base, "/") + path, &http.Client{Timeout: time.Minute}}, nil
 }
 
 // name is how messages name the service.
-func (r *remote) name() string { return blockprint.ServerName(r.url) }
+func (r *remote) name() string { return jsonhttp.ServerName(r.url) }
 
 func (r *remote) post(ctx context.Context, body []byte, into any) error {
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, bytes.NewReader(body)) // a name and password of the URL are sent
@@ -120,7 +119,7 @@ func (r *remote) post(ctx context.Context, body []byte, into any) error {
 	q.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(q)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "%s: %w", r.name(), blockprint.WithoutURL(err))
+		return blockprint.Errorf(blockprint.Unavailable, "%s: %w", r.name(), jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 256<<20))

@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
 	"blockprint"
 	"blockprint/greylist"
+	"blockprint/jsonhttp"
 )
 
 // Limits of a project's contract in bytes.
@@ -95,7 +95,7 @@ func (p *Project) addition(text []string) error {
 	if p.URL = text[0]; p.URL == "" || len(p.URL) > maxURL {
 		return badParameter("a project's URL has 1 to %d bytes", maxURL)
 	}
-	if u, err := url.Parse(p.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if _, err := jsonhttp.ParseURL(p.URL, ""); err != nil {
 		return badParameter("a project's URL is one such as https://example.org/project/@")
 	}
 	var err error

@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Client asks a Gridcoin node by JSON-RPC.
@@ -22,9 +23,8 @@ type Client struct {
 // NewClient returns a client of the node at a URL, which carries its name and password:
 // http://user:password@127.0.0.1:15715.
 func NewClient(raw string) (*Client, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "expected a URL such as http://user:password@127.0.0.1:15715")
+	if _, err := jsonhttp.ParseURL(raw, "http://user:password@127.0.0.1:15715"); err != nil {
+		return nil, fmt.Errorf("gridcoin node %w", err)
 	}
 	return &Client{raw, &http.Client{Timeout: 2 * time.Minute}}, nil
 }
@@ -54,7 +54,7 @@ func (c *Client) call(ctx context.Context, method string, params ...any) (json.R
 	q.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(q)
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node at %s: %w", blockprint.ServerName(c.url), blockprint.WithoutURL(err))
+		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node at %s: %w", jsonhttp.ServerName(c.url), jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 512<<20))

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"blockprint"
 	"blockprint/follow"
+	"blockprint/jsonhttp"
 	"blockprint/store"
 )
 
@@ -28,9 +28,9 @@ var _ follow.Recorder = (*Remote)(nil)
 // NewRemote returns the recorder behind a URL, which may hold a name and password; token, if not empty, is sent as
 // bearer token.
 func NewRemote(base, token string) (*Remote, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "blockprint server %s: expected a URL such as http://localhost:8000", blockprint.ServerName(base))
+	u, err := jsonhttp.ParseURL(base, "http://localhost:8000")
+	if err != nil {
+		return nil, fmt.Errorf("blockprint server %w", err)
 	}
 	r := &Remote{header: http.Header{}, http: http.Client{Timeout: 2 * time.Minute}}
 	if token != "" {
@@ -46,7 +46,7 @@ func NewRemote(base, token string) (*Remote, error) {
 }
 
 // name is how messages name the server.
-func (r *Remote) name() string { return blockprint.ServerName(r.url) }
+func (r *Remote) name() string { return jsonhttp.ServerName(r.url) }
 
 func (r *Remote) call(ctx context.Context, method, path string, body []byte, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+"/sync/store/"+path, bytes.NewReader(body))
@@ -57,12 +57,12 @@ func (r *Remote) call(ctx context.Context, method, path string, body []byte, int
 	req.Header.Set("Content-Type", "application/json")
 	res, err := r.http.Do(req)
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
+		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
+		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
 	}
 	if res.StatusCode >= 300 {
 		var e statusError
@@ -79,7 +79,7 @@ func (r *Remote) call(ctx context.Context, method, path string, body []byte, int
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return blockprint.Errorf(blockprint.Invalid, "blockprint server %s: %w", r.name(), blockprint.WithoutURL(err))
+		return blockprint.Errorf(blockprint.Invalid, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/eel"
 	"blockprint/httpapi"
+	"blockprint/jsonhttp"
 )
 
 func newEel() *cobra.Command {
@@ -83,7 +84,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", blockprint.ServerName(c.Execution), l.Addr(), len(c.Clients))
+			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", jsonhttp.ServerName(c.Execution), l.Addr(), len(c.Clients))
 			return httpapi.Serve(cmd.Context(), l, e.Handler(), func() {})
 		},
 	}

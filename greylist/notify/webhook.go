@@ -10,12 +10,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
-	"blockprint"
 	"blockprint/greylist"
+	"blockprint/jsonhttp"
 )
 
 // Webhook posts each change as JSON, signed if there is a secret: the header Blockprint-Signature is sha256= and the
@@ -28,9 +27,8 @@ type Webhook struct {
 
 // NewWebhook returns a receiver that posts to a URL.
 func NewWebhook(raw, secret string) (*Webhook, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, blockprint.Errorf(blockprint.Invalid, "webhook: expected a URL such as https://example.org/hook")
+	if _, err := jsonhttp.ParseURL(raw, "https://example.org/hook"); err != nil {
+		return nil, fmt.Errorf("webhook %w", err)
 	}
 	return &Webhook{raw, []byte(secret), &http.Client{Timeout: 30 * time.Second}}, nil
 }
@@ -60,7 +58,7 @@ func (w *Webhook) Tell(ctx context.Context, n Notice) error {
 	}
 	res, err := w.http.Do(q)
 	if err != nil {
-		return unreachable{blockprint.WithoutURL(err)}
+		return unreachable{jsonhttp.WithoutURL(err)}
 	}
 	defer func() { _ = res.Body.Close() }() // only the status counts
 	if res.StatusCode/100 != 2 {

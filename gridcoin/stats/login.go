@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // Logins are the names and passwords, by project, of those that give their statistics to nobody else.
@@ -61,7 +62,7 @@ func (l Logins) of(p Project) *url.Userinfo {
 func (f *Fetcher) request(ctx context.Context, p Project, address string) (*http.Request, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s is no URL", blockprint.DocumentName(address)) // the error would show it
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s is no URL", jsonhttp.DocumentName(address)) // the error would show it
 	}
 	agent := f.Agent
 	if agent == "" {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 // readyToSend asks server_status.php for how much work there is. BOINC's servers declare ISO-8859-1 or nothing, and write
@@ -19,7 +19,7 @@ func (f *Fetcher) readyToSend(ctx context.Context, p Project) (int64, error) {
 	defer cancel()
 	address := p.Base + "server_status.php?xml=1"
 	bad := func(format string, args ...any) (int64, error) {
-		return 0, fmt.Errorf("%s: %w", blockprint.DocumentName(address), fmt.Errorf(format, args...))
+		return 0, fmt.Errorf("%s: %w", jsonhttp.DocumentName(address), fmt.Errorf(format, args...))
 	}
 	q, err := f.request(ctx, p, address)
 	if err != nil {
@@ -27,7 +27,7 @@ func (f *Fetcher) readyToSend(ctx context.Context, p Project) (int64, error) {
 	}
 	res, err := f.client.Do(q)
 	if err != nil {
-		return bad("%w", blockprint.WithoutURL(err))
+		return bad("%w", jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	if res.StatusCode != http.StatusOK {

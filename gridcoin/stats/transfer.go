@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 const (
@@ -118,7 +118,7 @@ type failure struct {
 
 // errorf makes a failure that names the document, and nothing that may be secret in its address.
 func (t *transfer) errorf(again bool, format string, args ...any) *failure {
-	return &failure{error: fmt.Errorf("%s: %w", blockprint.DocumentName(t.url), fmt.Errorf(format, args...)), again: again}
+	return &failure{error: fmt.Errorf("%s: %w", jsonhttp.DocumentName(t.url), fmt.Errorf(format, args...)), again: again}
 }
 
 func (t *transfer) run(ctx context.Context) error {
@@ -179,7 +179,7 @@ func (t *transfer) try(ctx context.Context) *failure {
 		if cause := context.Cause(ctx); errors.Is(cause, silent) {
 			return t.errorf(false, "%w", silent)
 		}
-		return t.errorf(true, "%w", blockprint.WithoutURL(err))
+		return t.errorf(true, "%w", jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	var start, size int64

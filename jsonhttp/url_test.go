@@ -1,4 +1,4 @@
-package blockprint_test
+package jsonhttp_test
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"blockprint"
+	"blockprint/jsonhttp"
 )
 
 func TestNamesOfServersHideSecrets(t *testing.T) {
@@ -18,18 +18,18 @@ func TestNamesOfServersHideSecrets(t *testing.T) {
 		"user:secret":                   {"(an address that cannot be read)", "(an address that cannot be read)"},
 		"http://secret@example.org/%zz": {"(an address that cannot be read)", "(an address that cannot be read)"},
 	} {
-		if got := blockprint.ServerName(address); got != want[0] {
+		if got := jsonhttp.ServerName(address); got != want[0] {
 			t.Errorf("ServerName(%q) = %q, want %q", address, got, want[0])
 		}
-		if got := blockprint.DocumentName(address); got != want[1] {
+		if got := jsonhttp.DocumentName(address); got != want[1] {
 			t.Errorf("DocumentName(%q) = %q, want %q", address, got, want[1])
 		}
 	}
 	_, err := http.Get("http://user:secret@127.0.0.1:1/v3/secret") //nolint:bodyclose // it cannot be reached
-	if err == nil || strings.Contains(blockprint.WithoutURL(err).Error(), "secret") {
-		t.Errorf("WithoutURL(%v) = %v", err, blockprint.WithoutURL(err))
+	if err == nil || strings.Contains(jsonhttp.WithoutURL(err).Error(), "secret") {
+		t.Errorf("WithoutURL(%v) = %v", err, jsonhttp.WithoutURL(err))
 	}
-	if err := errors.New("other"); !errors.Is(blockprint.WithoutURL(err), err) {
+	if err := errors.New("other"); !errors.Is(jsonhttp.WithoutURL(err), err) {
 		t.Error("WithoutURL changes other errors")
 	}
 }

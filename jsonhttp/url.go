@@ -1,9 +1,23 @@
-package blockprint
+// Package jsonhttp speaks JSON over HTTP to other services, and names them without giving away what is secret in their
+// addresses.
+package jsonhttp
 
 import (
 	"errors"
 	"net/url"
+
+	"blockprint"
 )
+
+// ParseURL reads the address of an HTTP server. example is an address as the error shows one; the error itself names the
+// server only.
+func ParseURL(address, example string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s: expected a URL such as %s", ServerName(address), example)
+	}
+	return u, nil
+}
 
 // ServerName returns how messages name a server: the scheme, the host and the port of its address. Everything else
 // may be a secret: providers put keys into paths and queries as well as into the user's part.
