@@ -323,7 +323,7 @@ func (d *demo) step(ctx context.Context) error {
 	if err := d.measure(ctx, slot.Slot, d.row.Truth); err != nil && ctx.Err() == nil {
 		return err
 	}
-	d.row.Gauge, d.row.Opinion = d.dreaming.sum, d.dreaming.verdict.Likely
+	d.row.Gauge, d.row.Opinion = d.dreaming.sum, d.dreaming.opinion.Likely
 	gaps, err := d.store.Gaps(ctx, blockprint.Interval{Start: d.first, End: max(d.first, slot.Slot-min(slot.Slot, 1))})
 	if err == nil {
 		d.row.Gaps = len(gaps)

@@ -28,8 +28,8 @@ type dreaming struct {
 	dreamer *dream.Dreamer
 	gauge   *gauge.Gauge
 	trust   *trust.Service
-	// verdict is of the present slot; Likely is empty if there is none, or if it is too close to call.
-	verdict dream.Verdict
+	// opinion is of the present slot; Likely is empty if there is none, or if it is too close to call.
+	opinion dream.Opinion
 	sum     GaugeSummary
 }
 
@@ -60,8 +60,8 @@ func (d *demo) startDreaming(ctx context.Context, model *classify.Model, rules *
 	keep := gauge.KeepOpinions(d.store)
 	d.dreaming.dreamer, err = dream.New(c, dream.Options{
 		Sinks: []dream.Sink{d.dreaming.gauge.Take, d.dreaming.trust.Take}, Logger: d.log, Now: d.world.Clock,
-		Verdicts: func(ctx context.Context, v dream.Verdict) error {
-			d.dreaming.verdict = v
+		Opinions: func(ctx context.Context, v dream.Opinion) error {
+			d.dreaming.opinion = v
 			return keep(ctx, v)
 		},
 	})
@@ -80,12 +80,12 @@ func (d *demo) dreamSlot(ctx context.Context, slot blockprint.Slot) {
 // measure compares the slot's block with the dreamt ones, and sums up.
 func (d *demo) measure(ctx context.Context, slot blockprint.Slot, truth blockprint.Client) error {
 	g := &d.dreaming
-	g.verdict = dream.Verdict{}
+	g.opinion = dream.Opinion{}
 	if err := g.dreamer.Compare(ctx, slot); err != nil {
 		return err
 	}
-	if g.verdict.Slot == slot && truth != "" {
-		switch g.verdict.Likely {
+	if g.opinion.Slot == slot && truth != "" {
+		switch g.opinion.Likely {
 		case "":
 			g.sum.TooClose++
 		case truth:

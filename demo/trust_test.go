@@ -118,7 +118,7 @@ type trustRig struct {
 	trust    *trust.Service
 	silent   map[string]bool
 	changes  []trust.Change
-	nights   []*dream.Night
+	rounds   []*dream.Round
 }
 
 // retrained is a model of the blocks that were dreamt from a slot on.
@@ -130,7 +130,7 @@ func (r *trustRig) retrained(from blockprint.Slot) *classify.Model {
 	}
 	set := train.NewSet(e.Names())
 	var row []float64
-	for _, n := range r.nights {
+	for _, n := range r.rounds {
 		for _, b := range n.Blocks {
 			if b.Reward != nil && n.Slot >= from {
 				row = e.Extract(row[:0], b.Reward)
@@ -207,10 +207,10 @@ func (r *trustRig) use(model *classify.Model) {
 // slot passes a slot.
 func (r *trustRig) slot() {
 	r.t.Helper()
-	night := r.dreamer.Ask(r.t.Context(), r.w.Now()+1)
+	round := r.dreamer.Ask(r.t.Context(), r.w.Now()+1)
 	r.w.Step()
-	r.nights = append(r.nights, night)
-	if err := r.gauge.Take(r.t.Context(), night); err != nil {
+	r.rounds = append(r.rounds, round)
+	if err := r.gauge.Take(r.t.Context(), round); err != nil {
 		r.t.Fatal(err)
 	}
 	changes, err := r.trust.Advance(r.t.Context())

@@ -185,8 +185,8 @@ type NodeDistance struct {
 // significance is how many times as far the second nearest label must be for the nearest to be likely.
 const significance = 2
 
-// Verdict is what the distances say of a canonical block's builder: a second opinion beside the classifier's label.
-type Verdict struct {
+// Opinion is what the distances say of a canonical block's builder: a second opinion beside the classifier's label.
+type Opinion struct {
 	Slot blockprint.Slot `json:"slot"`
 	Root blockprint.Root `json:"block_root"`
 	// Likely is the client whose node is clearly nearest; empty if it is too close to call.

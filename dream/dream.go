@@ -39,8 +39,8 @@ type Failure struct {
 	Err  error
 }
 
-// Night is what a slot brought.
-type Night struct {
+// Round is what a slot brought.
+type Round struct {
 	Slot     blockprint.Slot
 	Blocks   []Block // in the order of the configuration
 	Failures []Failure
@@ -48,7 +48,7 @@ type Night struct {
 }
 
 // Sink takes what nodes dreamt. It must not change it.
-type Sink func(ctx context.Context, n *Night) error
+type Sink func(ctx context.Context, n *Round) error
 
 // Options change how a Dreamer works.
 type Options struct {
@@ -57,8 +57,8 @@ type Options struct {
 	Labels []string
 	// Sinks get every slot's blocks, one after another, in order.
 	Sinks []Sink
-	// Verdicts, if not nil, gets each canonical block's distances.
-	Verdicts func(ctx context.Context, v Verdict) error
+	// Opinions, if not nil, gets each canonical block's distances.
+	Opinions func(ctx context.Context, v Opinion) error
 	Logger   *slog.Logger
 	Registry prometheus.Registerer // nil keeps the metrics to itself
 	Now      func() time.Time
@@ -75,7 +75,7 @@ type Dreamer struct {
 
 	mu     sync.Mutex
 	rater  *reward.Rater
-	nights map[blockprint.Slot]*Night
+	rounds map[blockprint.Slot]*Round
 
 	blocks *prometheus.CounterVec
 	missed prometheus.Counter
@@ -90,8 +90,8 @@ type dreamer struct {
 	failed bool // at the last try, for logging a change once
 }
 
-// keepNights is how many slots' blocks wait for the canonical one.
-const keepNights = 8
+// keepRounds is how many slots' blocks wait for the canonical one.
+const keepRounds = 8
 
 // New returns a dreamer of a configuration. No node is asked yet.
 func New(c *Config, o Options) (*Dreamer, error) {
@@ -107,7 +107,7 @@ func New(c *Config, o Options) (*Dreamer, error) {
 	if err := c.CheckLabels(o.Labels); err != nil {
 		return nil, err
 	}
-	d := &Dreamer{config: c, o: o, log: o.Logger, nights: map[blockprint.Slot]*Night{}}
+	d := &Dreamer{config: c, o: o, log: o.Logger, rounds: map[blockprint.Slot]*Round{}}
 	quiet := slog.New(slog.DiscardHandler) // a node's state is told here, once, with its name
 	var err error
 	if d.canonical, err = beacon.New([]string{c.CanonicalBN}, beacon.Options{Timeout: o.Timeout, Tries: 2, Logger: o.Logger}); err != nil {
@@ -168,16 +168,16 @@ func (d *Dreamer) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	nights := make(chan *Night, keepNights)
+	rounds := make(chan *Round, keepRounds)
 	handed := make(chan struct{})
 	go func() {
 		defer close(handed)
-		for n := range nights {
+		for n := range rounds {
 			d.Hand(context.WithoutCancel(ctx), n)
 		}
 	}()
 	defer func() { // drain, then stop
-		close(nights)
+		close(rounds)
 		<-handed
 	}()
 	last := network.SlotAt(d.o.Now())
@@ -193,7 +193,7 @@ func (d *Dreamer) Run(ctx context.Context) error {
 		last = slot
 		n := d.Ask(ctx, slot)
 		if len(n.Blocks) > 0 {
-			nights <- n
+			rounds <- n
 		}
 		if slot > 0 {
 			if err := d.Compare(ctx, slot-1); err != nil && ctx.Err() == nil {
@@ -215,7 +215,7 @@ func sleep(ctx context.Context, t time.Duration) bool {
 }
 
 // Ask asks all nodes for a block of a slot, at once, and waits for them, or for their time-out.
-func (d *Dreamer) Ask(ctx context.Context, slot blockprint.Slot) *Night {
+func (d *Dreamer) Ask(ctx context.Context, slot blockprint.Slot) *Round {
 	blocks, errs := make([]*Block, len(d.nodes)), make([]error, len(d.nodes))
 	var wg sync.WaitGroup
 	for i, n := range d.nodes {
@@ -230,28 +230,28 @@ func (d *Dreamer) Ask(ctx context.Context, slot blockprint.Slot) *Night {
 		})
 	}
 	wg.Wait()
-	night := &Night{Slot: slot, packings: map[string]Packing{}}
+	round := &Round{Slot: slot, packings: map[string]Packing{}}
 	for i, n := range d.nodes {
 		if errs[i] != nil && ctx.Err() != nil {
 			continue // we are stopping: not the node's fault
 		}
 		d.note(n, slot, errs[i])
 		if errs[i] != nil {
-			night.Failures = append(night.Failures, Failure{n.Name, errs[i]})
+			round.Failures = append(round.Failures, Failure{n.Name, errs[i]})
 			continue
 		}
-		night.Blocks = append(night.Blocks, *blocks[i])
+		round.Blocks = append(round.Blocks, *blocks[i])
 	}
-	d.rate(ctx, night)
+	d.rate(ctx, round)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.nights[slot] = night
-	for s := range d.nights {
-		if s+keepNights < slot {
-			delete(d.nights, s)
+	d.rounds[slot] = round
+	for s := range d.rounds {
+		if s+keepRounds < slot {
+			delete(d.rounds, s)
 		}
 	}
-	return night
+	return round
 }
 
 func (d *Dreamer) ask(ctx context.Context, n *dreamer, slot blockprint.Slot) (*beacon.Produced, error) {
@@ -297,7 +297,7 @@ func (d *Dreamer) note(n *dreamer, slot blockprint.Slot, err error) {
 
 // rate says of each block what it would earn, and takes its attestations apart. A block that the canonical node does
 // not know the parent of stays unrated.
-func (d *Dreamer) rate(ctx context.Context, n *Night) {
+func (d *Dreamer) rate(ctx context.Context, n *Round) {
 	for i := range n.Blocks {
 		b := &n.Blocks[i]
 		r, err := d.Rate(ctx, b.Block)
@@ -327,7 +327,7 @@ func (d *Dreamer) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockR
 
 // Hand gives a slot's blocks to the sinks and endpoints. Their errors are logged: what one cannot take, the others
 // still get.
-func (d *Dreamer) Hand(ctx context.Context, n *Night) {
+func (d *Dreamer) Hand(ctx context.Context, n *Round) {
 	for _, sink := range d.o.Sinks {
 		if err := sink(ctx, n); err != nil {
 			d.log.Error("dreamt blocks cannot be handed on", "slot", n.Slot, "error", err)
@@ -343,10 +343,10 @@ func (d *Dreamer) Hand(ctx context.Context, n *Night) {
 // Compare tells how far the canonical block of a slot is from those that were dreamt, if it has one and some were.
 func (d *Dreamer) Compare(ctx context.Context, slot blockprint.Slot) error {
 	d.mu.Lock()
-	night := d.nights[slot]
-	delete(d.nights, slot)
+	round := d.rounds[slot]
+	delete(d.rounds, slot)
 	d.mu.Unlock()
-	if night == nil || len(night.packings) == 0 {
+	if round == nil || len(round.packings) == 0 {
 		return nil
 	}
 	b, err := d.canonical.Block(ctx, beacon.AtSlot(slot))
@@ -364,15 +364,15 @@ func (d *Dreamer) Compare(ctx context.Context, slot blockprint.Slot) error {
 	if err != nil {
 		return err
 	}
-	v := Verdict{Slot: slot, Root: b.Root}
-	for i, x := range night.Blocks {
-		p, ok := night.packings[x.Name]
+	v := Opinion{Slot: slot, Root: b.Root}
+	for i, x := range round.Blocks {
+		p, ok := round.packings[x.Name]
 		if !ok {
 			continue
 		}
 		v.Nearest = append(v.Nearest, NodeDistance{x.Name, x.Label, Distance(canonical, p)})
-		for _, y := range night.Blocks[i+1:] {
-			if q, ok := night.packings[y.Name]; ok {
+		for _, y := range round.Blocks[i+1:] {
+			if q, ok := round.packings[y.Name]; ok {
 				v.Between = append(v.Between, PairDistance{x.Name, y.Name, Distance(p, q)})
 			}
 		}
@@ -380,8 +380,8 @@ func (d *Dreamer) Compare(ctx context.Context, slot blockprint.Slot) error {
 	slices.SortStableFunc(v.Nearest, func(a, b NodeDistance) int { return a.Distance - b.Distance })
 	v.Likely = judge(v.Nearest)
 	d.log.Debug("canonical block compared with dreamt ones", "slot", slot, "likely", v.Likely, "nearest", v.Nearest[0].Name, "distance", v.Nearest[0].Distance)
-	if d.o.Verdicts != nil {
-		return d.o.Verdicts(ctx, v)
+	if d.o.Opinions != nil {
+		return d.o.Opinions(ctx, v)
 	}
 	return nil
 }

@@ -77,30 +77,30 @@ func newDreamer(t *testing.T, c *dream.Config, o dream.Options) *dream.Dreamer {
 func TestNight(t *testing.T) {
 	for _, electra := range []blockprint.Epoch{0, blockprint.FarFuture} {
 		n := newNetwork(t, electra)
-		var verdicts []dream.Verdict
-		d := newDreamer(t, n.config(), dream.Options{Verdicts: func(_ context.Context, v dream.Verdict) error {
-			verdicts = append(verdicts, v)
+		var opinions []dream.Opinion
+		d := newDreamer(t, n.config(), dream.Options{Opinions: func(_ context.Context, v dream.Opinion) error {
+			opinions = append(opinions, v)
 			return nil
 		}})
 		nearest, blocks := 0, 0
 		for range 60 {
-			night := d.Ask(t.Context(), n.Now()+1)
-			if len(night.Failures) > 0 || len(night.Blocks) != 6 {
-				t.Fatalf("slot %d: %d blocks, failures %v", night.Slot, len(night.Blocks), night.Failures)
+			round := d.Ask(t.Context(), n.Now()+1)
+			if len(round.Failures) > 0 || len(round.Blocks) != 6 {
+				t.Fatalf("slot %d: %d blocks, failures %v", round.Slot, len(round.Blocks), round.Failures)
 			}
-			for _, b := range night.Blocks {
-				if b.Reward == nil || b.Reward.BlockRoot != b.Root || b.Slot != night.Slot {
-					t.Fatalf("slot %d: the block of %s has reward %+v", night.Slot, b.Name, b.Reward)
+			for _, b := range round.Blocks {
+				if b.Reward == nil || b.Reward.BlockRoot != b.Root || b.Slot != round.Slot {
+					t.Fatalf("slot %d: the block of %s has reward %+v", round.Slot, b.Name, b.Reward)
 				}
 			}
 			slot := n.Step()
 			if err := d.Compare(t.Context(), slot.Slot); err != nil {
 				t.Fatal(err)
 			}
-			if len(verdicts) == 0 || verdicts[len(verdicts)-1].Slot != slot.Slot {
+			if len(opinions) == 0 || opinions[len(opinions)-1].Slot != slot.Slot {
 				continue // skipped, or not on the chain
 			}
-			v := verdicts[len(verdicts)-1]
+			v := opinions[len(opinions)-1]
 			blocks++
 			for _, n := range v.Nearest { // several may be as near
 				if n.Label == slot.Client && n.Distance == v.Nearest[0].Distance {
@@ -160,11 +160,11 @@ func TestFaults(t *testing.T) {
 	var log bytes.Buffer
 	d := newDreamer(t, c, dream.Options{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
-		night := d.Ask(t.Context(), n.Now()+1)
-		if len(night.Blocks) != 6 || len(night.Failures) != len(bad) {
-			t.Errorf("slot %d: %d blocks and %d failures: %v", night.Slot, len(night.Blocks), len(night.Failures), night.Failures)
+		round := d.Ask(t.Context(), n.Now()+1)
+		if len(round.Blocks) != 6 || len(round.Failures) != len(bad) {
+			t.Errorf("slot %d: %d blocks and %d failures: %v", round.Slot, len(round.Blocks), len(round.Failures), round.Failures)
 		}
-		for _, f := range night.Failures {
+		for _, f := range round.Failures {
 			if bad[f.Name] == "" {
 				t.Errorf("%s failed: %v", f.Name, f.Err)
 			}
@@ -230,8 +230,8 @@ func TestPost(t *testing.T) {
 	var log bytes.Buffer
 	var seen []blockprint.Slot
 	d := newDreamer(t, c, dream.Options{Timeout: 3 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil)), Sinks: []dream.Sink{
-		func(context.Context, *dream.Night) error { return errors.New("full") },
-		func(_ context.Context, n *dream.Night) error { seen = append(seen, n.Slot); return nil },
+		func(context.Context, *dream.Round) error { return errors.New("full") },
+		func(_ context.Context, n *dream.Round) error { seen = append(seen, n.Slot); return nil },
 	}})
 	slot := n.Now() + 1
 	d.Hand(t.Context(), d.Ask(t.Context(), slot))
@@ -275,9 +275,9 @@ func TestRun(t *testing.T) {
 	now := n.Network().TimeOf(next).Add(-10 * time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	var handed []blockprint.Slot
-	d := newDreamer(t, n.config(), dream.Options{Now: func() time.Time { return now }, Sinks: []dream.Sink{func(ctx context.Context, night *dream.Night) error {
+	d := newDreamer(t, n.config(), dream.Options{Now: func() time.Time { return now }, Sinks: []dream.Sink{func(ctx context.Context, round *dream.Round) error {
 		cancel() // while it is being handed on
-		handed = append(handed, night.Slot)
+		handed = append(handed, round.Slot)
 		return ctx.Err()
 	}}})
 	if err := d.Run(ctx); !errors.Is(err, context.Canceled) {

@@ -43,7 +43,7 @@ type Request struct {
 }
 
 // post sends a slot's blocks, and keeps the rewards that come back. asked is how many nodes were asked.
-func (e *endpoint) post(ctx context.Context, n *Night, asked int) error {
+func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
 	if e.RequireAll && len(n.Blocks) != asked {
 		return nil // as configured
 	}
@@ -118,7 +118,7 @@ func (e *endpoint) send(ctx context.Context, body []byte) ([]byte, error) {
 }
 
 // compare logs whose block would earn most.
-func (e *endpoint) compare(n *Night, list []json.RawMessage) error {
+func (e *endpoint) compare(n *Round, list []json.RawMessage) error {
 	var best []string
 	most := blockprint.Gwei(0)
 	for i, b := range n.Blocks {

@@ -8,8 +8,8 @@ import (
 	"blockprint/store"
 )
 
-// Take is a dream.Sink: it observes the blocks of a night that could be rated.
-func (g *Gauge) Take(ctx context.Context, n *dream.Night) error {
+// Take is a dream.Sink: it observes the blocks of a round that could be rated.
+func (g *Gauge) Take(ctx context.Context, n *dream.Round) error {
 	var list []Dreamt
 	for _, b := range n.Blocks {
 		if b.Reward != nil {
@@ -19,9 +19,9 @@ func (g *Gauge) Take(ctx context.Context, n *dream.Night) error {
 	return g.Observe(ctx, list)
 }
 
-// KeepOpinions returns what keeps a dreamer's verdicts in a store.
-func KeepOpinions(s store.Gauge) func(context.Context, dream.Verdict) error {
-	return func(ctx context.Context, v dream.Verdict) error {
+// KeepOpinions returns what keeps a dreamer's opinions in a store.
+func KeepOpinions(s store.Gauge) func(context.Context, dream.Opinion) error {
+	return func(ctx context.Context, v dream.Opinion) error {
 		details, err := json.Marshal(struct {
 			Distances []dream.NodeDistance `json:"distances"`
 			Between   []dream.PairDistance `json:"between"`

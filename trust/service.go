@@ -101,7 +101,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Take is a dream.Sink, to stand behind the gauge's.
-func (s *Service) Take(ctx context.Context, _ *dream.Night) error {
+func (s *Service) Take(ctx context.Context, _ *dream.Round) error {
 	_, err := s.Advance(ctx)
 	return err
 }

@@ -43,7 +43,7 @@ func (f *dreamFlags) add(cmd *cobra.Command) {
 }
 
 // dreamer makes a dreamer of a configuration file. close must be called when it has stopped.
-func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks []dream.Sink, verdicts func(context.Context, dream.Verdict) error) (d *dream.Dreamer, closeAll func() error, err error) {
+func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks []dream.Sink, opinions func(context.Context, dream.Opinion) error) (d *dream.Dreamer, closeAll func() error, err error) {
 	c, warnings, err := dream.ReadConfig(path)
 	if err != nil {
 		return nil, nil, err
@@ -51,7 +51,7 @@ func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks 
 	for _, w := range warnings {
 		slog.Warn(w, "config", path)
 	}
-	o := dream.Options{Timeout: f.timeout, Labels: f.labels, Sinks: sinks, Verdicts: verdicts, Registry: registry}
+	o := dream.Options{Timeout: f.timeout, Labels: f.labels, Sinks: sinks, Opinions: opinions, Registry: registry}
 	closeFile := func() error { return nil }
 	if f.features != "" {
 		network := c.Network
@@ -60,7 +60,7 @@ func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks 
 			return nil, nil, err
 		}
 		closeFile = file.Close
-		o.Sinks = append(o.Sinks, func(_ context.Context, n *dream.Night) error {
+		o.Sinks = append(o.Sinks, func(_ context.Context, n *dream.Round) error {
 			labels, rewards := rated(n)
 			return file.Add(n.Slot, labels, rewards)
 		})
@@ -74,8 +74,8 @@ func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks 
 	}, nil
 }
 
-// rated returns the blocks of a night that could be rated.
-func rated(n *dream.Night) (labels []blockprint.Client, rewards []*blockprint.BlockReward) {
+// rated returns the blocks of a round that could be rated.
+func rated(n *dream.Round) (labels []blockprint.Client, rewards []*blockprint.BlockReward) {
 	for _, b := range n.Blocks {
 		if b.Reward != nil {
 			labels, rewards = append(labels, b.Label), append(rewards, b.Reward)
@@ -101,7 +101,7 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 				return usagef("--config F is missing: a blockdreamer configuration (TOML)")
 			}
 			ctx := cmd.Context()
-			verdicts := printVerdict(cmd)
+			opinions := printOpinion(cmd)
 			if db != "" {
 				if _, _, err := dream.ReadConfig(config); err != nil {
 					return err // before a database is made for nothing
@@ -111,10 +111,10 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 					return err
 				}
 				defer func() { _ = s.Close() }() // all writes are on the disk already
-				printed, keep := verdicts, gauge.KeepOpinions(s)
-				verdicts = func(ctx context.Context, v dream.Verdict) error { return errors.Join(printed(ctx, v), keep(ctx, v)) }
+				printed, keep := opinions, gauge.KeepOpinions(s)
+				opinions = func(ctx context.Context, v dream.Opinion) error { return errors.Join(printed(ctx, v), keep(ctx, v)) }
 			}
-			d, closeAll, err := f.dreamer(config, nil, nil, verdicts)
+			d, closeAll, err := f.dreamer(config, nil, nil, opinions)
 			if err != nil {
 				return err
 			}
@@ -139,9 +139,9 @@ func withoutEffect(cmd *cobra.Command, flag, why string) {
 	_ = cmd.Flags().MarkDeprecated(flag, "it has no effect: "+why) // the flag is there
 }
 
-// printVerdict prints a line for each canonical block.
-func printVerdict(cmd *cobra.Command) func(context.Context, dream.Verdict) error {
-	return func(_ context.Context, v dream.Verdict) error {
+// printOpinion prints a line for each canonical block.
+func printOpinion(cmd *cobra.Command) func(context.Context, dream.Opinion) error {
+	return func(_ context.Context, v dream.Opinion) error {
 		likely := "too close to call"
 		if v.Likely != "" {
 			likely = "likely " + string(v.Likely)

@@ -21,7 +21,7 @@ import (
 // dreamed is what a dreamer brought of a real Lodestar, which is asked twice in each slot: for SSZ, which it cannot
 // give, by the third version of the endpoint, which it does not have; and for JSON by the second.
 type dreamed struct {
-	nights map[blockprint.Slot]*dream.Night
+	rounds map[blockprint.Slot]*dream.Round
 	stop   func()
 	gauge  *gauge.Gauge
 }
@@ -46,19 +46,19 @@ func dreamOf(t *testing.T, url, modelPath string) *dreamed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &dreamed{nights: map[blockprint.Slot]*dream.Night{}}
+	out := &dreamed{rounds: map[blockprint.Slot]*dream.Round{}}
 	out.gauge = gauge.New(s, nil, classifier, client.Network, gauge.Options{})
 	no := false
 	d, err := dream.New(&dream.Config{CanonicalBN: url, Nodes: []dream.NodeConfig{
 		{Name: "ssz-v3", Label: "Lodestar", URL: url, SkipRandao: true, V3: true},
 		{Name: "json-v2", Label: "Lodestar", URL: url, SSZ: &no},
 	}}, dream.Options{Timeout: 2 * time.Second, Logger: slog.Default(), Sinks: []dream.Sink{
-		func(_ context.Context, n *dream.Night) error {
-			out.nights[n.Slot] = n
+		func(_ context.Context, n *dream.Round) error {
+			out.rounds[n.Slot] = n
 			return nil
 		},
 		out.gauge.Take,
-	}, Verdicts: gauge.KeepOpinions(s)})
+	}, Opinions: gauge.KeepOpinions(s)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func (d *dreamed) check(t *testing.T, ctx context.Context, c *beacon.Client, las
 	d.stop()
 	same, compared := 0, 0
 	if err := reward.Walk(ctx, c, slog.Default(), blockprint.Interval{Start: 1, End: last}, reward.Walker{Block: func(r reward.Rated) error {
-		n := d.nights[r.Block.Slot]
+		n := d.rounds[r.Block.Slot]
 		if n == nil || r.Reward.Meta.ParentSlot == 0 { // the node does not serve the genesis block, so that nothing can be rated on top of it
 			return nil
 		}
@@ -114,9 +114,9 @@ func (d *dreamed) check(t *testing.T, ctx context.Context, c *beacon.Client, las
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("dreamt in %d slots: %d blocks compared, %d with the packing of the slot's own block; the gauge saw %+v of Lodestar", len(d.nights), compared, same, s.Clients[blockprint.Lodestar].GaugeLabel)
-	if len(d.nights) < 24 || compared < 2*20 || same < 4 || len(s.Nodes) != 2 {
-		t.Errorf("dreamt in %d slots, %d blocks compared, %d the same, nodes %+v", len(d.nights), compared, same, s.Nodes)
+	t.Logf("dreamt in %d slots: %d blocks compared, %d with the packing of the slot's own block; the gauge saw %+v of Lodestar", len(d.rounds), compared, same, s.Clients[blockprint.Lodestar].GaugeLabel)
+	if len(d.rounds) < 24 || compared < 2*20 || same < 4 || len(s.Nodes) != 2 {
+		t.Errorf("dreamt in %d slots, %d blocks compared, %d the same, nodes %+v", len(d.rounds), compared, same, s.Nodes)
 	}
 }
 
