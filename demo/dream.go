@@ -53,7 +53,7 @@ func (d *demo) startDreaming(ctx context.Context, model *classify.Model, rules *
 		return err
 	}
 	network := func(context.Context) (*blockprint.Network, error) { return d.world.Network(), nil }
-	d.dreaming.gauge = gauge.New(d.store, nil, classifier, network, gauge.Options{Now: d.world.Clock})
+	d.dreaming.gauge = gauge.New(d.store, classifier, network, gauge.Options{Now: d.world.Clock})
 	settings := trust.DefaultSettings()
 	settings.Period, settings.Silent, settings.Window = blockprint.Slot(d.o.World.SlotsPerEpoch), 2, 8 // epochs, as days are too long here
 	d.dreaming.trust = trust.NewService(d.store, settings, network, trust.ServiceOptions{Now: d.world.Clock, Logger: d.log})

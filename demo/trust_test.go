@@ -200,7 +200,7 @@ func (r *trustRig) use(model *classify.Model) {
 	if r.dreamer, err = dream.New(r.config, dream.Options{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		r.t.Fatal(err)
 	}
-	r.gauge = gauge.New(r.store, nil, classifier, r.network, gauge.Options{Now: r.w.Clock})
+	r.gauge = gauge.New(r.store, classifier, r.network, gauge.Options{Now: r.w.Clock})
 	r.trust = trust.NewService(r.store, r.settings, r.network, trust.ServiceOptions{Now: r.w.Clock, Logger: slog.New(slog.DiscardHandler)})
 }
 

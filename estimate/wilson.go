@@ -1,6 +1,13 @@
 package estimate
 
-import "math"
+import (
+	"math"
+	"time"
+)
+
+// Window is how long dreamt blocks count, for the accuracy that a gauge gives as well as for trust. The gauge lets it end
+// now and begins at a multiple of store.GaugePart slots; trust lets it end with the last boundary.
+const Window = 14 * 24 * time.Hour
 
 // Wilson returns the 95 % interval of a share of which right of all were seen (Wilson 1927).
 func Wilson(right, all int64) (low, high float64) {

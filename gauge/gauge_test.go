@@ -73,7 +73,7 @@ func (r *rig) open(t *testing.T, labels ...string) {
 	t.Cleanup(func() { _ = s.Close() }) // a second time may be refused
 	network := &blockprint.Network{Spec: blockprint.MainnetSpec(), GenesisTime: time.Unix(1_700_000_000, 0)}
 	r.store = s
-	r.Gauge = gauge.New(s, rewarder{}, r.c, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{Labels: labels, Now: func() time.Time { return r.now }})
+	r.Gauge = gauge.New(s, r.c, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{Rewarder: rewarder{}, Labels: labels, Now: func() time.Time { return r.now }})
 }
 
 // at sets the clock to a slot.
@@ -265,7 +265,7 @@ blockprint_gauge_precision{client="Teku"} 1
 blockprint_gauge_true_positive_rate{client="Prysm"} 1
 blockprint_gauge_true_positive_rate{client="Teku"} 0.5
 `
-	if err := testutil.CollectAndCompare(gauge.NewCollector(r.Gauge), strings.NewReader(want), "blockprint_gauge_precision", "blockprint_gauge_true_positive_rate"); err != nil {
+	if err := testutil.CollectAndCompare(gauge.NewCollector(r.Reader), strings.NewReader(want), "blockprint_gauge_precision", "blockprint_gauge_true_positive_rate"); err != nil {
 		t.Error(err)
 	}
 }
@@ -325,7 +325,7 @@ func TestReady(t *testing.T) {
 	if err := r.Ready(t.Context()); err == nil {
 		t.Error("ready without a store")
 	}
-	away := gauge.New(r.store, nil, nil, func(context.Context) (*blockprint.Network, error) { return nil, errors.New("the node is away") }, gauge.Options{})
+	away := gauge.New(r.store, r.c, func(context.Context) (*blockprint.Network, error) { return nil, errors.New("the node is away") }, gauge.Options{})
 	if err := away.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "away") {
 		t.Errorf("ready without a clock: %v", err)
 	}

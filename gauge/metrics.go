@@ -7,14 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Collector tells a gauge's accuracy to Prometheus, computed when it is asked for.
+// Collector gives the accuracy to Prometheus, computed when it is asked for.
 type Collector struct {
-	gauge                                         *Gauge
+	reader                                        *Reader
 	recognised, precision, blocks, silent, failed *prometheus.Desc
 }
 
-// NewCollector returns a collector of a gauge.
-func NewCollector(g *Gauge) *Collector {
+// NewCollector returns a collector of what a reader reads.
+func NewCollector(r *Reader) *Collector {
 	desc := func(name, help, label string) *prometheus.Desc {
 		var labels []string
 		if label != "" {
@@ -23,7 +23,7 @@ func NewCollector(g *Gauge) *Collector {
 		return prometheus.NewDesc("blockprint_gauge_"+name, help, labels, nil)
 	}
 	return &Collector{
-		gauge:      g,
+		reader:     r,
 		recognised: desc("true_positive_rate", "Share of a client's dreamt blocks of the window that are labelled rightly.", "client"),
 		precision:  desc("precision", "Share of the dreamt blocks with a label that are that client's.", "client"),
 		blocks:     desc("blocks", "Dreamt blocks of a client in the window.", "client"),
@@ -46,7 +46,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	tell := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	s, err := c.gauge.Summarise(ctx)
+	s, err := c.reader.Summarise(ctx)
 	if err != nil {
 		tell(c.failed, 0)
 		return

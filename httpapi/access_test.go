@@ -84,7 +84,7 @@ func servers(t *testing.T, o httpapi.Options) map[string]http.Handler {
 	a.apply(chain(1, 70))
 	o.Trust = func(context.Context) (*trust.Report, error) { return &trust.Report{}, nil }
 	network := func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }
-	g, err := httpapi.NewGauge(gauge.New(a.store, nil, nil, network, gauge.Options{}), o)
+	g, err := httpapi.NewGauge(gauge.New(a.store, nil, network, gauge.Options{}), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func NewGauge(g *gauge.Gauge, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv.accuracyRoutes(g)
+	srv.accuracyRoutes(g.Reader)
 	if o.Trust != nil {
 		srv.trustRoutes()
 	}
@@ -75,13 +75,13 @@ func (s *Server) classifyDreamt(ctx context.Context, g *gauge.Gauge, body []byte
 }
 
 // accuracyRoutes are those that tell what a gauge knows.
-func (s *Server) accuracyRoutes(g *gauge.Gauge) {
+func (s *Server) accuracyRoutes(r *gauge.Reader) {
 	op := func(path, summary string) huma.Operation {
 		return huma.Operation{Method: http.MethodGet, Path: path, Summary: summary, Tags: []string{"accuracy"}}
 	}
 	for _, path := range []string{"/accuracy", "/confusion"} {
 		registerDear(s, op(path, "How dreamt blocks of the last two weeks were labelled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
-			out, err := g.Summarise(ctx)
+			out, err := r.Summarise(ctx)
 			return &bodyOf[*gauge.Summary]{out}, err
 		})
 	}
@@ -95,7 +95,7 @@ func (s *Server) accuracyRoutes(g *gauge.Gauge) {
 				return nil, blockprint.Errorf(blockprint.Invalid, "%.40q is not a day: expected YYYY-MM-DD", day)
 			}
 		}
-		out, err := g.Days(ctx, in.First, in.Last)
+		out, err := r.Days(ctx, in.First, in.Last)
 		return &bodyOf[[]gauge.Day]{out}, err
 	})
 }

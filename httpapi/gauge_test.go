@@ -59,7 +59,7 @@ func TestGauge(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	clock := w.Network().TimeOf(72).Local
-	g := gauge.New(s, rewarder, classifier, func(context.Context) (*blockprint.Network, error) { return w.Network(), nil }, gauge.Options{Now: clock})
+	g := gauge.New(s, classifier, func(context.Context) (*blockprint.Network, error) { return w.Network(), nil }, gauge.Options{Rewarder: rewarder, Now: clock})
 	server, err := httpapi.NewGauge(g, httpapi.Options{Logger: quiet, Auth: httpapi.Auth{Users: map[string]string{"dreamer": "secret"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestGaugeRefuses(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	network := &blockprint.Network{Spec: blockprint.MainnetSpec()}
-	g := gauge.New(s, nil, nil, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{})
+	g := gauge.New(s, nil, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{})
 	server, err := httpapi.NewGauge(g, httpapi.Options{MaxBody: 500})
 	if err != nil {
 		t.Fatal(err)

@@ -220,7 +220,7 @@ func (s *Server) newAPI(description string) {
 // routes registers everything.
 func (s *Server) routes() {
 	s.publicRoutes()
-	s.accuracyRoutes(gauge.New(s.store, nil, nil, store.NetworkOf(s.store), gauge.Options{Now: s.o.Now}))
+	s.accuracyRoutes(gauge.NewReader(s.store, store.NetworkOf(s.store), s.o.Now))
 	s.opinionRoutes()
 	s.trustRoutes()
 	s.shareRoutes()

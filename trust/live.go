@@ -27,10 +27,12 @@ type Settings struct {
 	Criteria greylist.Criteria
 }
 
+const day = 24 * time.Hour // between boundaries
+
 // DefaultSettings has a boundary a day, and otherwise DefaultLimits.
 func DefaultSettings() Settings {
 	l := DefaultLimits()
-	return Settings{Silent: 2, Window: 14, Rate: l.Rate, Precise: l.Precision, Criteria: l.Criteria}
+	return Settings{Silent: 2, Window: int(estimate.Window / day), Rate: l.Rate, Precise: l.Precision, Criteria: l.Criteria}
 }
 
 // On returns the settings for a network: a day has more slots where slots are shorter. A network that is not known counts
@@ -41,7 +43,7 @@ func (s Settings) On(n *blockprint.Network) Settings {
 	case n == nil || n.SlotDuration <= 0:
 		s.Period = slotsPerDay
 	default:
-		s.Period = max(1, blockprint.Slot(24*time.Hour/n.SlotDuration))
+		s.Period = max(1, blockprint.Slot(day/n.SlotDuration))
 	}
 	return s
 }

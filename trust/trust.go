@@ -30,7 +30,7 @@ type Limits struct {
 // DefaultLimits judge by two weeks; two days of three without a rightly labelled block are too many.
 func DefaultLimits() Limits {
 	return Limits{
-		SilentAfter: 48 * time.Hour, Window: 14 * 24 * time.Hour, Rate: 0.8, Precision: 0.8,
+		SilentAfter: 48 * time.Hour, Window: estimate.Window, Rate: 0.8, Precision: 0.8,
 		Criteria: greylist.Criteria{ZCDWindow: 3, ZCDLimit: 1, ShortWindow: 3, LongWindow: 14, WASLimit: greylist.Fraction{Num: 1, Den: 10}, Grace: 3},
 	}
 }

@@ -212,11 +212,11 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
-			g := gauge.New(s, rewarder, classifier, identified(node, s, model), gauge.Options{Labels: labels})
+			g := gauge.New(s, classifier, identified(node, s, model), gauge.Options{Rewarder: rewarder, Labels: labels})
 			listenOn := gaugeAddresses(listenFlag, addresses, port)
 			o.Version, o.Registry, o.Hosts = version, newRegistry(), auth.names(listenOn...)
 			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s, model), trust.ServiceOptions{})
-			o.Registry.MustRegister(gauge.NewCollector(g), judge)
+			o.Registry.MustRegister(gauge.NewCollector(g.Reader), judge)
 			o.Trust = judge.Report
 			server, err := httpapi.NewGauge(g, o)
 			if err != nil {

@@ -47,7 +47,7 @@ func dreamOf(t *testing.T, url, modelPath string) *dreamed {
 		t.Fatal(err)
 	}
 	out := &dreamed{rounds: map[blockprint.Slot]*dream.Round{}}
-	out.gauge = gauge.New(s, nil, classifier, client.Network, gauge.Options{})
+	out.gauge = gauge.New(s, classifier, client.Network, gauge.Options{})
 	no := false
 	d, err := dream.New(&dream.Config{CanonicalBN: url, Nodes: []dream.NodeConfig{
 		{Name: "ssz-v3", Label: "Lodestar", URL: url, SkipRandao: true, V3: true},
