@@ -21,6 +21,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/follow"
 	"blockprint/httpapi"
@@ -170,7 +171,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		return model, 0, err
 	}
 	_, head := d.world.Head()
-	set := train.NewSet(feature.Names())
+	set := dataset.NewSet(feature.Names())
 	e, err := feature.NewExtractor(nil)
 	if err != nil {
 		return nil, 0, err

@@ -14,6 +14,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
+	"blockprint/dataset"
 	"blockprint/dream"
 	"blockprint/feature"
 	"blockprint/gauge"
@@ -128,7 +129,7 @@ func (r *trustRig) retrained(from blockprint.Slot) *classify.Model {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	set := train.NewSet(e.Names())
+	set := dataset.NewSet(e.Names())
 	var row []float64
 	for _, n := range r.rounds {
 		for _, b := range n.Blocks {

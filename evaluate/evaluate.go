@@ -17,6 +17,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/estimate"
 	"blockprint/feature"
 	"blockprint/sim"
@@ -135,7 +136,7 @@ func compare(ctx context.Context, o *Options) ([]Agreement, error) {
 type world struct {
 	config sim.Config
 	file   string
-	set    *train.Set
+	set    *dataset.Set
 }
 
 // variantOf returns a client's variant.
@@ -252,7 +253,7 @@ func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
 				}
 			}
 			var err error
-			if w.set, _, err = train.Read(ctx, path, nil); err != nil {
+			if w.set, _, err = dataset.Read(ctx, path, nil); err != nil {
 				return err
 			}
 			if missing := slices.IndexFunc(feature.Names(), func(f string) bool { return !slices.Contains(w.set.Features, f) }); missing >= 0 {
@@ -273,8 +274,8 @@ func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
 
 // join puts worlds together. Each is a group, so that the accuracy and the calibration that a model is given are
 // those of other worlds than it was trained in.
-func join(worlds []*world) *train.Set {
-	out := train.NewSet(worlds[0].set.Features)
+func join(worlds []*world) *dataset.Set {
+	out := dataset.NewSet(worlds[0].set.Features)
 	var groups []int
 	for i, w := range worlds {
 		out.Append(w.set)
@@ -377,7 +378,7 @@ func test(p *classify.Part, worlds []*world) (*Result, []*train.Answers, error) 
 }
 
 // validators estimates the client of each validator with enough blocks from its first ones.
-func validators(a *train.Answers, set *train.Set) (asked, right int) {
+func validators(a *train.Answers, set *dataset.Set) (asked, right int) {
 	model := estimate.ValidatorModel{Classes: a.Classes, Switch: estimate.DefaultSwitch}
 	blocks := map[uint64][]int{}
 	var order []uint64

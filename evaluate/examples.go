@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/train"
 )
@@ -36,7 +37,7 @@ const exampleSigns = 4
 
 // medians returns the median of each feature over each client's blocks, and the spread of each feature: the mean
 // distance from the median of the own client.
-func medians(set *train.Set) (middle map[blockprint.Client][]float64, spread []float64) {
+func medians(set *dataset.Set) (middle map[blockprint.Client][]float64, spread []float64) {
 	middle = map[blockprint.Client][]float64{}
 	values := map[blockprint.Client][][]float64{}
 	for i, label := range set.Labels {
@@ -72,7 +73,7 @@ func medians(set *train.Set) (middle map[blockprint.Client][]float64, spread []f
 }
 
 // findExamples finds, for each of the worst mistakes, the block with the most confident wrong answer.
-func findExamples(mistakes []train.Mistake, training *train.Set, worlds []*world, answers []*train.Answers) []Example {
+func findExamples(mistakes []train.Mistake, training *dataset.Set, worlds []*world, answers []*train.Answers) []Example {
 	middle, spread := medians(training)
 	var out []Example
 	for _, m := range mistakes {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/file"
 	"blockprint/sim"
@@ -20,7 +21,7 @@ func TestRealLodestar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("training takes minutes under the race detector")
 	}
-	set := train.NewSet(feature.Names())
+	set := dataset.NewSet(feature.Names())
 	extractor, err := feature.NewExtractor(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/follow"
 	"blockprint/sim"
@@ -49,7 +50,7 @@ func smallWorld(t *testing.T, seed uint64, change func(*sim.Config)) *sim.World 
 // anyModel is a model whose answers do not matter.
 func anyModel(t *testing.T) *classify.Model {
 	t.Helper()
-	set := train.NewSet(feature.Default())
+	set := dataset.NewSet(feature.Default())
 	for i := range 20 {
 		x := float64(i) / 20
 		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})

@@ -15,6 +15,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/httpapi"
 	"blockprint/store"
@@ -26,7 +27,7 @@ import (
 // anyModel is a model whose answers do not matter.
 func anyModel(t *testing.T) *classify.Model {
 	t.Helper()
-	set := train.NewSet(feature.Default())
+	set := dataset.NewSet(feature.Default())
 	for i := range 20 {
 		x := float64(i) / 20
 		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})

@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/httpapi"
 	"blockprint/store"
@@ -102,7 +103,7 @@ func TestShares(t *testing.T) {
 // teaching is a model that knows Lodestar by its graffiti only.
 func teaching(t *testing.T) *classify.Model {
 	t.Helper()
-	set := train.NewSet(feature.Default())
+	set := dataset.NewSet(feature.Default())
 	for i := range 20 {
 		x := float64(i) / 20
 		set.Add([]blockprint.Client{blockprint.Teku, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})

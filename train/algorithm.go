@@ -10,6 +10,7 @@ import (
 	"blockprint/classify/gbt"
 	"blockprint/classify/knn"
 	"blockprint/classify/mlp"
+	"blockprint/dataset"
 	"blockprint/feature"
 )
 
@@ -132,12 +133,12 @@ func (o *Options) algorithm() (algorithm, error) {
 }
 
 // matrix checks the options and selects the rows for their algorithm.
-func (o *Options) matrix(set *Set) (*Matrix, error) {
+func (o *Options) matrix(set *dataset.Set) (*Matrix, error) {
 	a, err := o.algorithm()
 	if err != nil {
 		return nil, err
 	}
-	m, err := set.Select(o.Selection, a.missing)
+	m, err := Select(set, o.Selection, a.missing)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/store"
 )
@@ -15,7 +16,7 @@ import (
 // BuildReport counts what BuildDB did.
 type BuildReport struct {
 	Blocks, Known int
-	Bad           []BadFile
+	Bad           []dataset.BadFile
 }
 
 // BuildDB labels the blocks of reward files and stores them, each file whole or not at all. The slots of a file
@@ -41,7 +42,7 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 			return nil
 		})
 		if err != nil {
-			report.Bad = append(report.Bad, BadFile{path, err})
+			report.Bad = append(report.Bad, dataset.BadFile{Path: path, Err: err})
 			continue
 		}
 		if named {
@@ -49,7 +50,7 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 		}
 		result, err := s.Apply(ctx, b)
 		if code := blockprint.CodeOf(err); code == blockprint.Conflict || code == blockprint.Invalid {
-			report.Bad = append(report.Bad, BadFile{path, blockprint.Errorf(code, "%s: %w", path, err)})
+			report.Bad = append(report.Bad, dataset.BadFile{Path: path, Err: blockprint.Errorf(code, "%s: %w", path, err)})
 			continue
 		}
 		if err != nil {

@@ -1,3 +1,11 @@
+// Package train makes models: it fits classifiers to sets of labelled feature vectors (Fit) and says how good they are
+// (Validate, Search, NewStudy). It knows numbers only; package dataset says where they come from.
+//
+//	set, bad, err := dataset.Read(ctx, "mainnet.features", feature.Default())
+//	model, report, err := train.Fit(ctx, set, train.DefaultOptions("knn"))
+//	err = model.Save("mainnet.model")
+//
+// Everything is a function of the data, the options and the seed; the number of cores changes nothing but the time.
 package train
 
 import (
@@ -10,6 +18,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 )
 
 // Report is what a user should know about a fit besides the model.
@@ -21,7 +30,7 @@ type Report struct {
 
 // Fit trains a model of one part on a set and measures its accuracy by cross-validation. The order of the rows is
 // part of the input: kNN takes equally near rows in that order.
-func Fit(ctx context.Context, set *Set, o Options) (*classify.Model, Report, error) {
+func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Report, error) {
 	var report Report
 	m, err := o.matrix(set)
 	if err != nil {

@@ -4,47 +4,8 @@ import (
 	"context"
 
 	"blockprint"
-	"blockprint/feature"
 	"blockprint/store"
 )
-
-// FromStore makes training data of a store's blocks whose graffiti says who built them, the network's own history.
-// rules read the graffiti anew, so that better ones serve old blocks. Orphaned blocks are blocks too.
-func FromStore(ctx context.Context, s store.Store, rules *blockprint.GraffitiRules, slots blockprint.Interval, features []string) (*Set, error) {
-	if len(features) == 0 {
-		features = feature.Names()
-	}
-	names := feature.Names()
-	set := NewSet(features)
-	places, err := (&Set{Features: names}).columns(features)
-	if err != nil {
-		return nil, err
-	}
-	row := make([]float64, len(features))
-	blocks, unfeatured := 0, 0
-	for b, err := range s.Blocks(ctx, slots, store.Query{Orphaned: true, Features: true}) {
-		if err != nil {
-			return nil, err
-		}
-		blocks++
-		label := rules.Guess(b.Graffiti).Client
-		if label == "" {
-			continue
-		}
-		if b.Features == nil {
-			unfeatured++
-			continue
-		}
-		for i, at := range places {
-			row[i] = b.Features[at]
-		}
-		set.Add(label, b.Slot, b.Root, b.Proposer, row)
-	}
-	if set.Len() == 0 {
-		return nil, blockprint.Errorf(blockprint.NotFound, "of %d blocks in the database none says who built it and has features (%d lack features)", blocks, unfeatured)
-	}
-	return set, nil
-}
 
 // Spoof is a block whose graffiti names one client and whose packing strongly another.
 type Spoof struct {

@@ -1,12 +1,15 @@
 package train
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 )
 
 // Selection says which blocks and features of a set are used, and what their classes are.
@@ -57,7 +60,7 @@ type Matrix struct {
 }
 
 // forksOf returns what tells the forks that a row's block can be of.
-func (s *Selection) forksOf(set *Set) func(row int) blockprint.ForkRange {
+func (s *Selection) forksOf(set *dataset.Set) func(row int) blockprint.ForkRange {
 	if s.Schedule == nil {
 		shape := classify.NewShape(set.Features)
 		return func(row int) blockprint.ForkRange { return shape.Of(set.Row(row)) }
@@ -125,18 +128,18 @@ func (m *Matrix) Row(i int) []float64 {
 
 // Select makes a matrix of a set. Rows with a missing value are left out unless missing is true. Equal input gives
 // equal rows in equal order.
-func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
+func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	columns, err := s.columns(o.Features)
+	columns, err := s.Columns(o.Features)
 	if err != nil {
 		return nil, err
 	}
 	m := &Matrix{Features: slices.Clone(o.Features)}
 	var repeated map[int]bool
 	if !o.KeepDuplicates {
-		repeated, m.Left.Contradicting = s.duplicates()
+		repeated, m.Left.Contradicting = duplicates(s)
 	}
 	var labels []blockprint.Client
 	row := make([]float64, len(columns))
@@ -185,7 +188,7 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 		}
 	}
 	if len(labels) == 0 {
-		return nil, s.nothingLeft(&o, columns, m.Left)
+		return nil, nothingLeft(s, &o, columns, m.Left)
 	}
 	slices.Sort(m.Classes)
 	m.Y = make([]uint8, len(labels))
@@ -197,7 +200,7 @@ func (s *Set) Select(o Selection, missing bool) (*Matrix, error) {
 }
 
 // nothingLeft says why no row is left, in the way that helps most.
-func (s *Set) nothingLeft(o *Selection, columns []int, left LeftOut) error {
+func nothingLeft(s *dataset.Set, o *Selection, columns []int, left LeftOut) error {
 	why := ""
 	for j, c := range columns {
 		valued := false
@@ -213,25 +216,6 @@ func (s *Set) nothingLeft(o *Selection, columns []int, left LeftOut) error {
 		why += fmt.Sprintf("; the data is of slots %d to %d (see --data-slots)", slices.Min(s.Slots), slices.Max(s.Slots))
 	}
 	return blockprint.Errorf(blockprint.Invalid, "no blocks are left to train on: %s%s", left, why)
-}
-
-// columns returns the places of the named features in a row.
-func (s *Set) columns(names []string) ([]int, error) {
-	var out []int
-	for i, f := range names {
-		at := slices.Index(s.Features, f)
-		if at < 0 {
-			return nil, blockprint.Errorf(blockprint.Invalid, "the training data has no feature %q: it has %v", f, s.Features)
-		}
-		if slices.Contains(names[:i], f) {
-			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q is named twice", f)
-		}
-		out = append(out, at)
-	}
-	if len(out) == 0 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "no features to train on")
-	}
-	return out, nil
 }
 
 // counts returns the number of rows of each class.
@@ -274,4 +258,33 @@ func (m *Matrix) project(features []int) *Matrix {
 		}
 	}
 	return out
+}
+
+// duplicates returns the rows whose block was there before (same root), and how many of those have another label
+// than the first.
+func duplicates(s *dataset.Set) (repeated map[int]bool, contradicting int) {
+	type key struct {
+		hash uint64 // a root is a hash: its first bytes tell it as well as all, up to a chance of one in millions
+		row  int
+	}
+	keys := make([]key, 0, s.Len())
+	for i, r := range s.Roots {
+		if !r.IsZero() {
+			keys = append(keys, key{binary.LittleEndian.Uint64(r[:8]), i})
+		}
+	}
+	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
+	repeated = map[int]bool{}
+	first := 0
+	for i := 1; i < len(keys); i++ {
+		if keys[i].hash != keys[first].hash || s.Roots[keys[i].row] != s.Roots[keys[first].row] {
+			first = i
+			continue
+		}
+		repeated[keys[i].row] = true
+		if s.Labels[keys[i].row] != s.Labels[keys[first].row] {
+			contradicting++
+		}
+	}
+	return repeated, contradicting
 }

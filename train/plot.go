@@ -20,6 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/file"
 )
@@ -48,7 +49,7 @@ type PlotOptions struct {
 
 // Plot draws every pair of features as a scatter of blocks, DIR/<feature>-<feature>.<format>, and returns the number
 // of pairs. Values that many blocks share are spread by up to a hundredth of the axis, so that they can be seen.
-func Plot(ctx context.Context, set *Set, dir string, o PlotOptions) (int, error) {
+func Plot(ctx context.Context, set *dataset.Set, dir string, o PlotOptions) (int, error) {
 	for _, f := range o.Formats {
 		if f != "png" && f != "svg" {
 			return 0, blockprint.Errorf(blockprint.Invalid, "picture format %q: expected png or svg", f)
@@ -57,7 +58,7 @@ func Plot(ctx context.Context, set *Set, dir string, o PlotOptions) (int, error)
 	if len(o.Features) < 2 {
 		return 0, blockprint.Errorf(blockprint.Invalid, "plots are of pairs: two features or more are needed, there are %d", len(o.Features))
 	}
-	m, err := set.Select(o.Selection, true)
+	m, err := Select(set, o.Selection, true)
 	if err != nil {
 		return 0, err
 	}

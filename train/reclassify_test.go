@@ -9,6 +9,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/store"
 	"blockprint/store/sqlite"
@@ -167,7 +168,7 @@ func TestFromStore(t *testing.T) {
 	if _, err := s.Apply(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	got, err := train.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, set.Features)
+	got, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, set.Features)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestFromStore(t *testing.T) {
 	if want := []blockprint.Client{"Prysm", "Grandine"}; !slices.Equal(spoofs, want) {
 		t.Errorf("spoofs %v, want %v", spoofs, want)
 	}
-	if _, err := train.FromStore(t.Context(), s, rules, blockprint.Interval{End: 10}, nil); blockprint.CodeOf(err) != blockprint.NotFound {
+	if _, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 10}, nil); blockprint.CodeOf(err) != blockprint.NotFound {
 		t.Errorf("nothing: %v", err)
 	}
 }

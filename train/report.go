@@ -15,6 +15,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 )
 
 // Study says what can be learned from a set, and with which features: the answers to "which features matter", "how
@@ -74,7 +75,7 @@ const leastExponent = 0.3
 const curveMargin = 0.005
 
 // NewStudy examines a set with an algorithm. Progress, if not nil, is told of each finished step.
-func NewStudy(ctx context.Context, set *Set, o Options, progress func(done, total int)) (*Study, error) {
+func NewStudy(ctx context.Context, set *dataset.Set, o Options, progress func(done, total int)) (*Study, error) {
 	m, err := o.matrix(set)
 	if err != nil {
 		return nil, err

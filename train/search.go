@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/dataset"
 )
 
 // SearchOptions say what Search tries.
@@ -41,7 +42,7 @@ func combinationsAtMost(algorithm string) int {
 
 // Search cross-validates every combination of features and of grouped clients, on all cores, and returns the best
 // first: by mean balanced accuracy, then by the worst fold. All see the same folds.
-func Search(ctx context.Context, set *Set, o SearchOptions) ([]Found, error) {
+func Search(ctx context.Context, set *dataset.Set, o SearchOptions) ([]Found, error) {
 	most := combinationsAtMost(o.Type)
 	features, err := combinations(o.Features, o.NumFeatures, most, "features")
 	if err != nil {
@@ -161,9 +162,9 @@ func choose(n, k int) float64 {
 	return out
 }
 
-// Candidates returns the set's features that can tell anything: those with more than one value, which all but one
+// Candidates returns a set's features that can tell anything: those with more than one value, which all but one
 // in a hundred rows have.
-func (s *Set) Candidates() []string {
+func Candidates(s *dataset.Set) []string {
 	var out []string
 	for f, name := range s.Features {
 		missing, different := 0, false

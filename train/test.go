@@ -6,6 +6,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 )
 
 // Answers are a model's probabilities for the blocks of a set, with the truth.
@@ -29,8 +30,8 @@ func (a *Answers) Of(i int) []float64 {
 func (a *Answers) Scores() *Scores { return NewScores(a.Classes, a.Truth, a.Proba) }
 
 // Test asks a model's part for all blocks of a set.
-func Test(p *classify.Part, set *Set) (*Answers, error) {
-	columns, err := set.columns(p.Features)
+func Test(p *classify.Part, set *dataset.Set) (*Answers, error) {
+	columns, err := set.Columns(p.Features)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package train_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/xml"
 	"image/png"
 	"math"
@@ -16,14 +15,15 @@ import (
 	"testing"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/train"
 )
 
 // someSet makes blocks of three clients: Prysm differs in the first feature, Teku and Nimbus in the second by less
 // than its noise; the third tells nothing.
-func someSet(seed uint64, n int) *train.Set {
+func someSet(seed uint64, n int) *dataset.Set {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	s := train.NewSet([]string{"percent_redundant_boost", "difflib_rewards", "difflib_slot"})
+	s := dataset.NewSet([]string{"percent_redundant_boost", "difflib_rewards", "difflib_slot"})
 	clients := []blockprint.Client{blockprint.Nimbus, blockprint.Prysm, blockprint.Teku}
 	for i := range n {
 		c := i % 3
@@ -50,7 +50,7 @@ func options(kind string) train.Options {
 }
 
 func TestSelect(t *testing.T) {
-	s := train.NewSet([]string{"a", "b"})
+	s := dataset.NewSet([]string{"a", "b"})
 	nan := math.NaN()
 	for _, r := range []struct {
 		c    blockprint.Client
@@ -72,7 +72,7 @@ func TestSelect(t *testing.T) {
 		s.Add(r.c, r.slot, root, 0, r.row)
 	}
 	sel := train.Selection{Features: []string{"b", "a"}, GraffitiOnly: []blockprint.Client{"Lodestar"}, Group: []blockprint.Client{"Nimbus"}, Within: &blockprint.Interval{Start: 0, End: 50}}
-	m, err := s.Select(sel, false)
+	m, err := train.Select(s, sel, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestSelect(t *testing.T) {
 	if want := []uint8{1, 0, 2, 2}; !slices.Equal(m.Y, want) {
 		t.Errorf("classes of rows %v, want %v", m.Y, want)
 	}
-	if m, err = s.Select(sel, true); err != nil || m.Left.Missing != 0 || m.Rows() != 5 {
+	if m, err = train.Select(s, sel, true); err != nil || m.Left.Missing != 0 || m.Rows() != 5 {
 		t.Errorf("with missing values: %d rows, %v", m.Rows(), err)
 	}
 	for name, bad := range map[string]train.Selection{
@@ -98,7 +98,7 @@ func TestSelect(t *testing.T) {
 		"contradiction":   {Features: []string{"a"}, Group: sel.Group, Disable: sel.Group},
 		"nothing left":    {Features: []string{"a"}, Within: &blockprint.Interval{Start: 200, End: 300}},
 	} {
-		if _, err := s.Select(bad, false); blockprint.CodeOf(err) != blockprint.Invalid {
+		if _, err := train.Select(s, bad, false); blockprint.CodeOf(err) != blockprint.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -249,7 +249,7 @@ func TestTold(t *testing.T) {
 		constant.Row(i)[2] = 5
 	}
 	for name, c := range map[string]struct {
-		set  *train.Set
+		set  *dataset.Set
 		want string
 	}{
 		"one client":          {one, "all blocks are of client Prysm"},
@@ -275,7 +275,7 @@ func TestTold(t *testing.T) {
 	}
 }
 
-func repeated(s *train.Set) *train.Set {
+func repeated(s *dataset.Set) *dataset.Set {
 	for i, n := 0, s.Len(); i < n; i++ {
 		s.Add(s.Labels[i], s.Slots[i], s.Roots[i], s.Proposers[i], s.Row(i))
 	}
@@ -383,102 +383,5 @@ func TestPlot(t *testing.T) {
 	o.Formats = []string{"gif"}
 	if _, err := train.Plot(t.Context(), someSet(1, 300), dir, o); blockprint.CodeOf(err) != blockprint.Invalid {
 		t.Errorf("gif: %v", err)
-	}
-}
-
-// TestBalance: directories and feature files, from the real blocks.
-func TestBalance(t *testing.T) {
-	dir := t.TempDir()
-	raws := realBlocks(t)
-	for i, raw := range raws {
-		client := "Prysm"
-		if i%5 == 0 {
-			client = "Teku"
-		}
-		path := filepath.Join(dir, "in", client, string(rune('a'+i))+".json")
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	in := filepath.Join(dir, "in")
-	paths, err := filepath.Glob(filepath.Join(in, "*", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	features := filepath.Join(dir, "in.features")
-	if _, err := train.PrepareFeatures(t.Context(), paths, features, train.PrepareOptions{Labels: train.Labels{Directory: true}}); err != nil {
-		t.Fatal(err)
-	}
-	for _, from := range []string{in, features} {
-		out := filepath.Join(dir, "out-"+filepath.Base(from))
-		report, err := train.Balance(t.Context(), from, out, train.BalanceOptions{MaxImbalance: 2, Seed: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if report.Before["Prysm"] != 12 || report.After["Prysm"] != 6 || report.After["Teku"] != 3 {
-			t.Errorf("%s: %+v", from, report)
-		}
-		set, bad, err := train.Read(context.Background(), out, []string{"reward"})
-		if err != nil || len(bad) > 0 || set.Counts()["Prysm"] != 6 || set.Counts()["Teku"] != 3 {
-			t.Errorf("%s: read %v, %v, %v", from, set, bad, err)
-		}
-		if _, err := train.Balance(t.Context(), from, out, train.BalanceOptions{MaxImbalance: 2}); blockprint.CodeOf(err) != blockprint.Conflict {
-			t.Errorf("%s: a second time: %v", from, err)
-		}
-	}
-	if _, err := train.Balance(t.Context(), in, filepath.Join(dir, "x"), train.BalanceOptions{MaxImbalance: 0.5}); blockprint.CodeOf(err) != blockprint.Invalid {
-		t.Errorf("half: %v", err)
-	}
-}
-
-// TestReadAgrees: a directory and the feature file of the same blocks are the same set.
-func TestReadAgrees(t *testing.T) {
-	dir := t.TempDir()
-	var paths []string
-	for i, raw := range realBlocks(t) {
-		path := filepath.Join(dir, "in", "Prysm", string(rune('a'+i))+".json")
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		paths = append(paths, path)
-	}
-	broken := filepath.Join(dir, "in", "Prysm", "z.json")
-	if err := os.WriteFile(broken, []byte(`[{"block_root": "0x`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	paths = append(paths, broken)
-	out := filepath.Join(dir, "x.features")
-	report, err := train.PrepareFeatures(t.Context(), paths, out, train.PrepareOptions{Labels: train.Labels{Directory: true}})
-	if err != nil || len(report.Bad) != 1 || report.Bad[0].Path != broken || report.Blocks != 15 {
-		t.Fatalf("%+v, %v", report, err)
-	}
-	fromDir, bad, err := train.Read(t.Context(), filepath.Join(dir, "in"), nil)
-	if err != nil || len(bad) != 1 {
-		t.Fatal(bad, err)
-	}
-	fromFile, _, err := train.Read(t.Context(), out, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(fromDir.Features, fromFile.Features) || !slices.Equal(fromDir.Roots, fromFile.Roots) || !slices.Equal(fromDir.Labels, fromFile.Labels) || !slices.Equal(fromDir.Slots, fromFile.Slots) {
-		t.Error("the sets differ")
-	}
-	if !slices.EqualFunc(fromDir.Rows, fromFile.Rows, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
-		t.Error("the values differ")
-	}
-	// A second run has nothing to read but the broken file.
-	report, err = train.PrepareFeatures(t.Context(), paths, out, train.PrepareOptions{Labels: train.Labels{Directory: true}})
-	if err != nil || report.Skipped != 15 || len(report.Bad) != 1 || report.InFile["Prysm"] != 15 {
-		t.Errorf("%+v, %v", report, err)
-	}
-	// Strictness makes it the end.
-	if _, err = train.PrepareFeatures(t.Context(), paths, out, train.PrepareOptions{Labels: train.Labels{Directory: true}, Strict: true}); blockprint.CodeOf(err) != blockprint.Invalid {
-		t.Errorf("strict: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 )
 
 // Validation is the result of a stratified k-fold cross-validation.
@@ -32,7 +33,7 @@ func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
 
 // Validate measures how well an algorithm tells blocks that it has not seen: the blocks are divided into folds, the
 // same share of each client in each, and each fold is asked of a classifier that was fitted to the others.
-func Validate(ctx context.Context, set *Set, o Options) (*Validation, error) {
+func Validate(ctx context.Context, set *dataset.Set, o Options) (*Validation, error) {
 	m, err := o.matrix(set)
 	if err != nil {
 		return nil, err

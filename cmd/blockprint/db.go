@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/store/sqlite"
-	"blockprint/train"
 )
 
 func newDB() *cobra.Command {
@@ -54,7 +54,7 @@ status is 1 if something is wrong and not repaired.`,
 				}
 			}
 			if rewards != "" {
-				faults, err := train.CheckRewards(cmd.Context(), rewards, repair)
+				faults, err := dataset.CheckRewards(cmd.Context(), rewards, repair)
 				if err != nil {
 					return err
 				}

@@ -17,12 +17,12 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/dream"
 	"blockprint/gauge"
 	"blockprint/httpapi"
 	"blockprint/store"
 	"blockprint/store/sqlite"
-	"blockprint/train"
 	"blockprint/trust"
 )
 
@@ -55,7 +55,7 @@ func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks 
 	closeFile := func() error { return nil }
 	if f.features != "" {
 		network := c.Network
-		file, err := train.NewDreamt(f.features, tool(), network)
+		file, err := dataset.NewDreamt(f.features, tool(), network)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -12,9 +12,10 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
+	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/train"
-	"blockprint/train/featurefile"
 )
 
 // fitFlags are the flags of all commands that fit classifiers: which blocks, which features, which algorithm.
@@ -87,7 +88,7 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 		if f.fromDB != "" {
 			o.Features = feature.Names()
 		} else {
-			o.Features, err = train.Features(data)
+			o.Features, err = dataset.Features(data)
 		}
 	case "default":
 		o.Features = feature.Default()
@@ -160,13 +161,13 @@ func (f *fitFlags) data(args []string) ([]string, error) {
 }
 
 // fetch reads the set that options name.
-func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*train.Set, []train.BadFile, error) {
+func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*dataset.Set, []dataset.BadFile, error) {
 	if f.fromDB == "" {
 		features, err := withShape(data, o.Features)
 		if err != nil {
 			return nil, nil, err
 		}
-		return train.ReadAll(cmd.Context(), data, features)
+		return dataset.ReadAll(cmd.Context(), data, features)
 	}
 	rules, err := f.rules.load()
 	if err != nil {
@@ -192,7 +193,7 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 	if o.Within != nil {
 		slots = *o.Within
 	}
-	set, err := train.FromStore(cmd.Context(), s, rules, slots, feature.Names())
+	set, err := dataset.FromStore(cmd.Context(), s, rules, slots, feature.Names())
 	return set, nil, err
 }
 
@@ -200,7 +201,7 @@ func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*
 func withShape(data, features []string) ([]string, error) {
 	everywhere := slices.Clone(classify.ShapeFeatures)
 	for _, path := range data {
-		have, err := train.Features(path)
+		have, err := dataset.Features(path)
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +217,7 @@ func withShape(data, features []string) ([]string, error) {
 }
 
 // read reads the training data of the command line.
-func (f *fitFlags) read(cmd *cobra.Command, args []string) (*train.Set, train.Options, []train.BadFile, error) {
+func (f *fitFlags) read(cmd *cobra.Command, args []string) (*dataset.Set, train.Options, []dataset.BadFile, error) {
 	if err := f.check(cmd); err != nil {
 		return nil, train.Options{}, nil, err
 	}
@@ -228,14 +229,14 @@ func (f *fitFlags) read(cmd *cobra.Command, args []string) (*train.Set, train.Op
 }
 
 // readData reads training data and drops features that tell nothing if candidates were asked for.
-func (f *fitFlags) readData(cmd *cobra.Command, data []string) (*train.Set, train.Options, []train.BadFile, error) {
+func (f *fitFlags) readData(cmd *cobra.Command, data []string) (*dataset.Set, train.Options, []dataset.BadFile, error) {
 	o, err := f.options(data[0])
 	if err != nil {
 		return nil, o, nil, err
 	}
 	set, bad, err := f.fetch(cmd, data, &o)
 	if err == nil && slices.Equal(f.features, []string{"candidates"}) {
-		o.Features = set.Candidates()
+		o.Features = train.Candidates(set)
 	}
 	return set, o, bad, err
 }

@@ -9,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/train"
 )
 
 func newBalance() *cobra.Command {
 	var disable []string
-	o := train.BalanceOptions{Tool: tool()}
+	o := dataset.BalanceOptions{Tool: tool()}
 	cmd := &cobra.Command{
 		Use:   "balance IN OUT",
 		Short: "Take a random part of the blocks of frequent clients",
@@ -27,7 +28,7 @@ func newBalance() *cobra.Command {
 				return err
 			}
 			o.Progress = progressBar("blocks")
-			report, err := train.Balance(cmd.Context(), args[0], args[1], o)
+			report, err := dataset.Balance(cmd.Context(), args[0], args[1], o)
 			if err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func newCV() *cobra.Command {
 	return cmd
 }
 
-func printSearch(cmd *cobra.Command, set *train.Set, o train.SearchOptions, top int, asJSON bool) error {
+func printSearch(cmd *cobra.Command, set *dataset.Set, o train.SearchOptions, top int, asJSON bool) error {
 	found, err := train.Search(cmd.Context(), set, o)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/httpapi"
 	"blockprint/reward"
@@ -23,7 +24,7 @@ import (
 
 func newLoad() *cobra.Command {
 	var nodes nodeFlags
-	o := train.LoadOptions{}
+	o := dataset.LoadOptions{}
 	cmd := &cobra.Command{
 		Use:   "load START END DIR",
 		Short: "Fetch the rewards of slots START to END into DIR/slot_X_to_Y.json",
@@ -55,7 +56,7 @@ fetched again, but those that are not whole are: lists without blocks, with hole
 			}
 			defer node.Close()
 			o.Logger, o.Progress = slog.Default(), progressBar("batches")
-			return train.Load(cmd.Context(), node, slots, args[2], o)
+			return dataset.Load(cmd.Context(), node, slots, args[2], o)
 		},
 	}
 	nodes.add(cmd)

@@ -11,6 +11,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/train"
 )
@@ -19,7 +20,7 @@ func newPrepare() *cobra.Command {
 	var disable []string
 	var rules rulesFlags
 	var out, labels string
-	o := train.PrepareOptions{Tool: tool()}
+	o := dataset.PrepareOptions{Tool: tool()}
 	cmd := &cobra.Command{
 		Use:   "prepare RAW... OUT | prepare RAW... -o FILE.features",
 		Short: "Label raw reward files, into a feature file or OUT/<Client>/<root>.json",
@@ -56,11 +57,11 @@ func newPrepare() *cobra.Command {
 				return err
 			}
 			o.Progress = progressBar("files")
-			var report train.PrepareReport
+			var report dataset.PrepareReport
 			if out == "" {
-				report, err = train.Prepare(cmd.Context(), paths, args[1], o)
+				report, err = dataset.Prepare(cmd.Context(), paths, args[1], o)
 			} else {
-				report, err = train.PrepareFeatures(cmd.Context(), paths, out, o)
+				report, err = dataset.PrepareFeatures(cmd.Context(), paths, out, o)
 			}
 			if err != nil {
 				return err
@@ -92,7 +93,7 @@ func newPrepare() *cobra.Command {
 }
 
 // badFiles prints the files that could not be read and makes them the command's failure.
-func badFiles(bad []train.BadFile, total int) error {
+func badFiles(bad []dataset.BadFile, total int) error {
 	for _, b := range bad {
 		fmt.Fprintf(os.Stderr, "blockprint: left out: %s\n", oneLine(b.Err))
 	}
@@ -134,7 +135,7 @@ func newTrain() *cobra.Command {
 				return err
 			}
 			var models []*classify.Model
-			var bad []train.BadFile
+			var bad []dataset.BadFile
 			files := 0
 			for _, r := range ranges {
 				set, o, badHere, err := f.readData(cmd, r.data)
@@ -188,7 +189,7 @@ type trainingRange struct {
 }
 
 func trainingRanges(data, slots, forks []string) ([]trainingRange, error) {
-	dirs, err := train.RangeDirs(data[0])
+	dirs, err := dataset.RangeDirs(data[0])
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,9 @@ import (
 	"slices"
 
 	"blockprint"
+	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/sim"
-	"blockprint/train/featurefile"
 )
 
 // WriteFile records worlds one after another into a feature file, slots of each, and returns the number of blocks of

@@ -1,4 +1,4 @@
-package train
+package dataset
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/file"
-	"blockprint/train/featurefile"
 )
 
 // Labels says where the true client of a block comes from.

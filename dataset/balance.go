@@ -1,4 +1,4 @@
-package train
+package dataset
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"slices"
 
 	"blockprint"
-	"blockprint/train/featurefile"
+	"blockprint/dataset/featurefile"
 )
 
 // BalanceOptions say how Balance resamples.

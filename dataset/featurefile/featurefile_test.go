@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/train/featurefile"
+	"blockprint/dataset/featurefile"
 )
 
 var names = []string{"a", "b", "c"}

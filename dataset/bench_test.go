@@ -1,4 +1,4 @@
-package train_test
+package dataset_test
 
 import (
 	"compress/gzip"
@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"blockprint"
-	"blockprint/train"
+	"blockprint/dataset"
 )
 
 // realBlocks returns the raw JSON of the 15 mainnet blocks.
@@ -75,7 +75,7 @@ func BenchmarkPrepare(b *testing.B) {
 	used := processorTime(b)
 	for b.Loop() {
 		out := filepath.Join(dir, fmt.Sprintf("%d.features", n))
-		report, err := train.PrepareFeatures(context.Background(), paths, out, train.PrepareOptions{Labels: train.Labels{Rules: rules}, Network: "mainnet"})
+		report, err := dataset.PrepareFeatures(context.Background(), paths, out, dataset.PrepareOptions{Labels: dataset.Labels{Rules: rules}, Network: "mainnet"})
 		if err != nil || report.Blocks != files {
 			b.Fatal(report, err)
 		}

@@ -1,4 +1,4 @@
-package train_test
+package dataset_test
 
 import (
 	"log/slog"
@@ -11,9 +11,9 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/dataset"
 	"blockprint/sim"
 	"blockprint/sim/habit"
-	"blockprint/train"
 )
 
 // TestLoad: files are written for slots that are over and proven, and for no others; files that are not whole are
@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 		return c
 	}
 	load := func(c *beacon.Client, dir string, start, end blockprint.Slot, finalized bool) error {
-		return train.Load(t.Context(), c, blockprint.Interval{Start: start, End: end}, dir, train.LoadOptions{Batch: 16, Finalized: finalized, Logger: slog.New(slog.DiscardHandler)})
+		return dataset.Load(t.Context(), c, blockprint.Interval{Start: start, End: end}, dir, dataset.LoadOptions{Batch: 16, Finalized: finalized, Logger: slog.New(slog.DiscardHandler)})
 	}
 	files := func(dir string) string {
 		list, err := os.ReadDir(dir)

@@ -1,12 +1,12 @@
-package train
+package dataset
 
 import (
 	"fmt"
 	"slices"
 
 	"blockprint"
+	"blockprint/dataset/featurefile"
 	"blockprint/feature"
-	"blockprint/train/featurefile"
 )
 
 // dreamtSlots is how many slots of dreamt blocks are written at once: what a crash can lose.

@@ -1,17 +1,14 @@
-// Package train makes models: it fetches raw rewards (Load), labels them (Prepare, PrepareFeatures), reads them into
-// sets of feature vectors (Read), fits classifiers (Fit), and says how good they are (Validate, Search, NewReport).
+// Package dataset is where training data comes from: it fetches raw rewards (Load), labels them (Prepare,
+// PrepareFeatures), resamples them (Balance), and reads them into sets of feature vectors (Read, FromStore).
 //
-//	set, bad, err := train.Read(ctx, "mainnet.features", feature.Default())
-//	model, report, err := train.Fit(ctx, set, train.DefaultOptions("knn"))
-//	err = model.Save("mainnet.model")
+//	set, bad, err := dataset.Read(ctx, "mainnet.features", feature.Default())
 //
 // Everything is a function of the data, the options and the seed; the number of cores changes nothing but the time.
-package train
+package dataset
 
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,9 +21,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/file"
-	"blockprint/train/featurefile"
 )
 
 // Set is labelled training data: one row of features per block.
@@ -305,31 +302,21 @@ func RangeDirs(path string) ([]RangeDir, error) {
 	return out, nil
 }
 
-// duplicates returns the rows whose block was there before (same root), and how many of those have another label
-// than the first.
-func (s *Set) duplicates() (repeated map[int]bool, contradicting int) {
-	type key struct {
-		hash uint64 // a root is a hash: its first bytes tell it as well as all, up to a chance of one in millions
-		row  int
-	}
-	keys := make([]key, 0, s.Len())
-	for i, r := range s.Roots {
-		if !r.IsZero() {
-			keys = append(keys, key{binary.LittleEndian.Uint64(r[:8]), i})
+// Columns returns the places of the named features in a row.
+func (s *Set) Columns(names []string) ([]int, error) {
+	var out []int
+	for i, f := range names {
+		at := slices.Index(s.Features, f)
+		if at < 0 {
+			return nil, blockprint.Errorf(blockprint.Invalid, "the training data has no feature %q: it has %v", f, s.Features)
 		}
-	}
-	slices.SortFunc(keys, func(a, b key) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.row, b.row)) })
-	repeated = map[int]bool{}
-	first := 0
-	for i := 1; i < len(keys); i++ {
-		if keys[i].hash != keys[first].hash || s.Roots[keys[i].row] != s.Roots[keys[first].row] {
-			first = i
-			continue
+		if slices.Contains(names[:i], f) {
+			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q is named twice", f)
 		}
-		repeated[keys[i].row] = true
-		if s.Labels[keys[i].row] != s.Labels[keys[first].row] {
-			contradicting++
-		}
+		out = append(out, at)
 	}
-	return repeated, contradicting
+	if len(out) == 0 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "no features to train on")
+	}
+	return out, nil
 }
