@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,83 +10,42 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"blockprint"
-	"blockprint/beacon"
-	"blockprint/classify"
-	"blockprint/dataset"
+	"blockprint/app"
 	"blockprint/dream"
-	"blockprint/gauge"
-	"blockprint/httpapi"
-	"blockprint/store"
-	"blockprint/store/sqlite"
-	"blockprint/trust"
 )
 
 // dreamFlags are the flags of what is dreamt, beside the configuration file.
 type dreamFlags struct {
-	timeout  time.Duration
-	labels   []string
-	features string
+	config string
+	app.Dreaming
 }
 
 // defaultDreamTimeout is the original's.
 const defaultDreamTimeout = 6 * time.Second
 
 func (f *dreamFlags) add(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.timeout, "timeout", defaultDreamTimeout, "how long to wait for a node's block")
-	cmd.Flags().StringArrayVar(&f.labels, "label", nil, "a label to allow besides the clients' names")
-	cmd.Flags().StringVar(&f.features, "features", "", "also write the blocks' features to this file, to train on")
+	cmd.Flags().DurationVar(&f.Timeout, "timeout", defaultDreamTimeout, "how long to wait for a node's block")
+	cmd.Flags().StringArrayVar(&f.Labels, "label", nil, "a label to allow besides the clients' names")
+	cmd.Flags().StringVar(&f.Features, "features", "", "also write the blocks' features to this file, to train on")
 }
 
-// dreamer makes a dreamer of a configuration file. close must be called when it has stopped.
-func (f *dreamFlags) dreamer(path string, registry prometheus.Registerer, sinks []dream.Sink, opinions func(context.Context, dream.Opinion) error) (d *dream.Dreamer, closeAll func() error, err error) {
-	c, warnings, err := dream.ReadConfig(path)
-	if err != nil {
-		return nil, nil, err
+// load reads the configuration file.
+func (f *dreamFlags) load() (_ *app.Dreaming, err error) {
+	var warnings []string
+	if f.Config, warnings, err = dream.ReadConfig(f.config); err != nil {
+		return nil, err
 	}
 	for _, w := range warnings {
-		slog.Warn(w, "config", path)
+		slog.Warn(w, "config", f.config)
 	}
-	o := dream.Options{Timeout: f.timeout, Labels: f.labels, Sinks: sinks, Opinions: opinions, Registry: registry}
-	closeFile := func() error { return nil }
-	if f.features != "" {
-		network := c.Network
-		file, err := dataset.NewDreamt(f.features, tool(), network)
-		if err != nil {
-			return nil, nil, err
-		}
-		closeFile = file.Close
-		o.Sinks = append(o.Sinks, func(_ context.Context, n *dream.Round) error {
-			labels, rewards := rated(n)
-			return file.Add(n.Slot, labels, rewards)
-		})
-	}
-	if d, err = dream.New(c, o); err != nil {
-		return nil, nil, errors.Join(err, closeFile())
-	}
-	return d, func() error {
-		d.Close()
-		return closeFile()
-	}, nil
-}
-
-// rated returns the blocks of a round that could be rated.
-func rated(n *dream.Round) (labels []blockprint.Client, rewards []*blockprint.BlockReward) {
-	for _, b := range n.Blocks {
-		if b.Reward != nil {
-			labels, rewards = append(labels, b.Label), append(rewards, b.Reward)
-		}
-	}
-	return labels, rewards
+	return &f.Dreaming, nil
 }
 
 func newDream() *cobra.Command {
 	var f dreamFlags
-	var config, db string
+	var db string
 	cmd := &cobra.Command{
 		Use:   "dream --config F",
 		Short: "Ask nodes of known clients for a block in every slot",
@@ -97,36 +56,19 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 			"  blockprint dream --config blockdreamer.toml --features dreamt.features --db mainnet.db",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if config == "" {
+			if f.config == "" {
 				return usagef("--config F is missing: a blockdreamer configuration (TOML)")
 			}
-			ctx := cmd.Context()
-			opinions := printOpinion(cmd)
-			if db != "" {
-				if _, _, err := dream.ReadConfig(config); err != nil {
-					return err // before a database is made for nothing
-				}
-				s, err := sqlite.Open(ctx, db)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = s.Close() }() // all writes are on the disk already
-				printed, keep := opinions, gauge.KeepOpinions(s)
-				opinions = func(ctx context.Context, v dream.Opinion) error { return errors.Join(printed(ctx, v), keep(ctx, v)) }
-			}
-			d, closeAll, err := f.dreamer(config, nil, nil, opinions)
+			d, err := f.load()
 			if err != nil {
 				return err
 			}
-			err = d.Run(ctx)
-			if ctx.Err() != nil {
-				err = nil
-			}
-			return errors.Join(err, closeAll())
+			d.Opinion = printOpinion(cmd)
+			return app.Dream{Process: process(), Dreaming: *d, DB: db}.Run(cmd.Context())
 		},
 	}
 	cmd.Annotations = map[string]string{ownConfig: ""}
-	cmd.Flags().StringVar(&config, "config", "", "blockdreamer's configuration file (TOML)")
+	cmd.Flags().StringVar(&f.config, "config", "", "blockdreamer's configuration file (TOML)")
 	cmd.Flags().StringVar(&db, "db", "", "database to keep the distances in (made if it does not exist)")
 	f.add(cmd)
 	withoutEffect(cmd, "genesis-state-timeout", "no genesis state is downloaded")
@@ -156,14 +98,14 @@ func printOpinion(cmd *cobra.Command) func(context.Context, dream.Opinion) error
 }
 
 func newGauge() *cobra.Command {
+	var c app.Gauge
 	var nodes nodeFlags
 	var rules rulesFlags
 	var auth authFlags
 	var notifyTo notifyFlags
-	var db, modelPath, rewardsURL, lighthouseURL, blockprintURL, listenFlag string
-	var addresses, labels []string
+	var model, lighthouseURL, address string
+	var addresses []string
 	var port uint16
-	var o httpapi.Options
 	cmd := &cobra.Command{
 		Use:   "gauge --db D (--model M | --blockprint-url URL) [--beacon URL | --rewards-url URL]",
 		Short: "Measure the classifier by dreamt blocks",
@@ -174,124 +116,54 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 			"  blockprint gauge --db gauge.db --rewards-url http://localhost:5052 --blockprint-url http://localhost:8000 --port 8002",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if rewardsURL == "" {
-				rewardsURL = lighthouseURL
-			}
 			switch {
-			case db == "":
+			case c.DB == "":
 				return usagef("--db D is missing: what was measured must outlive a restart")
-			case (modelPath == "") == (blockprintURL == ""):
+			case (model == "") == (c.BlockprintURL == ""):
 				return usagef("expected either --model M or --blockprint-url URL")
 			}
-			if err := o.Check(); err != nil {
+			if err := c.API.Check(); err != nil {
 				return usageError{err}
 			}
 			var err error
-			if o.Auth, err = auth.load(); err != nil {
+			if c.API.Auth, err = auth.load(); err != nil {
 				return err
 			}
-			if rewardsURL != "" && !cmd.Flags().Changed("beacon") {
-				nodes.urls = []string{rewardsURL} // the original's Lighthouse tells the time too
+			c.RewardsURL = cmp.Or(c.RewardsURL, lighthouseURL)
+			c.Process, c.Beacon, c.Listen = process(), nodes.Beacon, gaugeAddresses(address, addresses, port)
+			if c.RewardsURL != "" && !cmd.Flags().Changed("beacon") {
+				c.URLs = []string{c.RewardsURL} // the original's Lighthouse tells the time too
 			}
-			node, err := nodes.client()
-			if err != nil {
+			if model != "" {
+				if c.Labeling, err = rules.labeling(model); err != nil {
+					return err
+				}
+			}
+			if c.Notify, err = notifyTo.receivers(); err != nil {
 				return err
 			}
-			defer node.Close()
-			rewarder, err := newRewarder(node, rewardsURL)
-			if err != nil {
-				return err
-			}
-			classifier, model, err := newClassifier(modelPath, blockprintURL, &rules)
-			if err != nil {
-				return err
-			}
-			s, err := sqlite.Open(ctx, db)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = s.Close() }() // all writes are on the disk already
-			g := gauge.New(s, classifier, identified(node, s, model), gauge.Options{Rewarder: rewarder, Labels: labels})
-			listenOn := gaugeAddresses(listenFlag, addresses, port)
-			o.Version, o.Registry, o.Hosts = version, newRegistry(), auth.names(listenOn...)
-			judge := trust.NewService(s, trust.DefaultSettings(), identified(node, s, model), trust.ServiceOptions{})
-			o.Registry.MustRegister(gauge.NewCollector(g.Reader), judge)
-			o.Trust = judge.Report
-			server, err := httpapi.NewGauge(g, o)
-			if err != nil {
-				return err
-			}
-			group, ctx := errgroup.WithContext(ctx)
-			group.Go(func() error { return judge.Run(ctx) })
-			group.Go(func() error { return notifyTo.keepTelling(ctx, s, trust.Tenant) })
-			group.Go(func() error { return serveGauge(ctx, server, listenOn) })
-			return group.Wait()
+			c.API.Hosts = auth.names(c.Listen...)
+			c.Started = func(address string) { slog.Info("gauge listens", "address", address) }
+			return c.Run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
 	nodes.add(cmd)
 	rules.add(cmd)
 	auth.add(cmd)
-	flags.StringVar(&db, "db", "", "database to keep the observations in (made if it does not exist)")
-	flags.StringVar(&modelPath, "model", "", modelHelp)
+	flags.StringVar(&c.DB, "db", "", "database to keep the observations in (made if it does not exist)")
+	flags.StringVar(&model, "model", "", modelHelp)
 	notifyTo.addAs(cmd, "notify")
-	flags.StringVar(&blockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
-	flags.StringVar(&rewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
+	flags.StringVar(&c.BlockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
+	flags.StringVar(&c.RewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
 	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "the original's name for --rewards-url")
-	flags.StringVar(&listenFlag, "listen", "", "address to serve on (default: --listen-address and --port)")
+	flags.StringVar(&address, "listen", "", "address to serve on (default: --listen-address and --port)")
 	flags.StringArrayVar(&addresses, "listen-address", []string{"127.0.0.1"}, "IP address to listen on; several may be given")
 	flags.Uint16Var(&port, "port", 8002, "port to listen on")
-	flags.StringArrayVar(&labels, "label", nil, "a label to allow besides the clients' names")
-	flags.Float64Var(&o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
-	flags.Int64Var(&o.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
+	flags.StringArrayVar(&c.Labels, "label", nil, "a label to allow besides the clients' names")
+	flags.Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
+	flags.Int64Var(&c.API.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
 	return cmd
-}
-
-// identified gives a node's network and ties a store to it; the model, if there is one, learns its forks.
-func identified(node *beacon.Client, s store.Store, m *classify.Model) func(context.Context) (*blockprint.Network, error) {
-	return func(ctx context.Context) (*blockprint.Network, error) {
-		network, err := node.Network(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if m != nil {
-			m.SetSchedule(network.Schedule())
-		}
-		return network, s.Identify(ctx, store.NewIdentity(network))
-	}
-}
-
-func newRewarder(node *beacon.Client, rewardsURL string) (gauge.Rewarder, error) {
-	if rewardsURL == "" {
-		return &gauge.LocalRewards{Node: node, Log: slog.Default()}, nil
-	}
-	r, err := gauge.NewRemoteRewards(rewardsURL)
-	if err != nil {
-		return nil, fmt.Errorf("--rewards-url: %w", err)
-	}
-	return r, nil
-}
-
-// newClassifier returns what labels dreamt blocks: a model, which is returned too, or another blockprint.
-func newClassifier(modelPath, blockprintURL string, rules *rulesFlags) (gauge.Classifier, *classify.Model, error) {
-	if blockprintURL != "" {
-		c, err := gauge.NewRemoteClassifier(blockprintURL)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--blockprint-url: %w", err)
-		}
-		return c, nil, nil
-	}
-	m, err := openModel(modelPath, rules.network)
-	if err != nil {
-		return nil, nil, err
-	}
-	guess, err := rules.load()
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := gauge.NewLocalClassifier(m, guess)
-	return c, m, err
 }
 
 func gaugeAddresses(listenFlag string, ips []string, port uint16) []string {
@@ -303,34 +175,4 @@ func gaugeAddresses(listenFlag string, ips []string, port uint16) []string {
 		out = append(out, net.JoinHostPort(ip, strconv.Itoa(int(port))))
 	}
 	return out
-}
-
-// serveGauge serves on all addresses until ctx ends or one of them fails.
-func serveGauge(ctx context.Context, server *httpapi.Server, addresses []string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var listeners []net.Listener
-	for _, a := range addresses {
-		l, err := listen(ctx, a)
-		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close()
-			}
-			return err
-		}
-		slog.Info("gauge listens", "address", l.Addr().String())
-		listeners = append(listeners, l)
-	}
-	done := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() {
-			done <- httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
-			cancel()
-		}()
-	}
-	var err error
-	for range listeners {
-		err = errors.Join(err, <-done)
-	}
-	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/app"
 	"blockprint/beacon"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
@@ -22,20 +23,22 @@ import (
 	"blockprint/store/sqlite"
 )
 
+// process is what the services have in common.
+func process() app.Process { return app.Process{Version: version} }
+
 // nodeFlags are the flags that choose beacon nodes.
 type nodeFlags struct {
-	urls    []string
-	timeout time.Duration
+	app.Beacon
 	metrics prometheus.Registerer // gets figures of each node, if not nil
 }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.urls, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; give several for failover")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer of a node")
+	cmd.Flags().StringSliceVar(&f.URLs, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; give several for failover")
+	cmd.Flags().DurationVar(&f.Timeout, "timeout", 30*time.Second, "how long to wait for an answer of a node")
 }
 
 func (f *nodeFlags) client() (*beacon.Client, error) {
-	return beacon.New(f.urls, beacon.Options{Timeout: f.timeout, Logger: slog.Default(), Metrics: f.metrics})
+	return beacon.New(f.URLs, beacon.Options{Timeout: f.Timeout, Logger: slog.Default(), Metrics: f.metrics})
 }
 
 // authFlags are the flags that guard the private routes.
@@ -135,6 +138,15 @@ func openModel(path, network string) (m *classify.Model, err error) {
 		return nil, usagef("--model %s: %v", path, err)
 	}
 	return m, m.Only(f)
+}
+
+// labeling opens the model and loads the graffiti rules.
+func (f *rulesFlags) labeling(model string) (l app.Labeling, err error) {
+	if l.Model, err = openModel(model, f.network); err != nil {
+		return l, err
+	}
+	l.Rules, err = f.load()
+	return l, err
 }
 
 // learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.

@@ -96,15 +96,14 @@ func (f *notifyFlags) addAs(cmd *cobra.Command, name string) {
 	flags.DurationVar(&f.timeout, "notify-timeout", time.Minute, "how long the command may run")
 }
 
-// dispatcher makes the receivers that the flags ask for.
-func (f *notifyFlags) dispatcher(s *sqlite.Store, tenant string) (*notify.Dispatcher, error) {
-	d := &notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default()}
+// receivers makes what the flags ask for.
+func (f *notifyFlags) receivers() (list []notify.Receiver, err error) {
 	if f.command != "" {
 		c, err := notify.NewCommand(f.command, f.timeout)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		d.Receivers = append(d.Receivers, c)
+		list = append(list, c)
 	}
 	if f.webhook != "" {
 		secret := ""
@@ -119,44 +118,35 @@ func (f *notifyFlags) dispatcher(s *sqlite.Store, tenant string) (*notify.Dispat
 		if err != nil {
 			return nil, usageError{err}
 		}
-		d.Receivers = append(d.Receivers, w)
+		list = append(list, w)
 	}
-	return d, nil
+	return list, nil
 }
 
-// dispatch tells what was not told yet.
+func (f *notifyFlags) dispatcher(s *sqlite.Store, tenant string) (*notify.Dispatcher, error) {
+	list, err := f.receivers()
+	return &notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default(), Receivers: list}, err
+}
+
+// dispatch delivers what was not delivered yet.
 func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant string) error {
 	d, err := f.dispatcher(s, tenant)
 	if err != nil {
 		return err
 	}
 	if err := d.Dispatch(ctx); err != nil {
-		return fmt.Errorf("changes are kept, but could not all be told; the next run tells them: %w", err)
+		return fmt.Errorf("the changes are stored, but not all could be delivered; the next run retries: %w", err)
 	}
 	return nil
 }
 
-// keepTelling tells every now and then until ctx ends; what cannot be told is logged and tried again.
+// keepTelling delivers until ctx ends.
 func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant string) error {
 	d, err := f.dispatcher(s, tenant)
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	last := ""
-	for {
-		// Those that fail are left alone for a while; what they fail by is logged when it is something else than before.
-		if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil && err.Error() != last {
-			last = err.Error()
-			slog.Warn("changes cannot be told, which is tried again after growing pauses", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+	return d.Run(ctx)
 }
 
 func newGreylistFeed() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
+	"blockprint/app"
 	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/httpapi"
@@ -198,7 +199,7 @@ or existing one. It may be interrupted and repeated. The original keeps no block
 			defer func() { _ = old.Close() }() // only read
 			var network *blockprint.Network
 			if beaconURL != "" {
-				node, err := (&nodeFlags{urls: []string{beaconURL}}).client()
+				node, err := (&nodeFlags{Beacon: app.Beacon{URLs: []string{beaconURL}}}).client()
 				if err != nil {
 					return err
 				}

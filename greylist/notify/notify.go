@@ -102,6 +102,24 @@ func (d *Dispatcher) Dispatch(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
+// Run dispatches every five seconds until ctx ends. What a receiver does not take is logged once, and tried again.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	last := ""
+	for {
+		if err := d.Dispatch(ctx); err != nil && ctx.Err() == nil && err.Error() != last {
+			last = err.Error()
+			d.Logger.Warn("changes cannot be delivered, will retry after growing pauses", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 func (d *Dispatcher) dispatch(ctx context.Context, r Receiver, w *wait) error {
 	told, err := d.Source.Told(ctx, r.Name())
 	if err != nil {

@@ -1,0 +1,127 @@
+// Package app composes processes: what `blockprint follow`, `serve`, `up` and the other services consist of, and what the
+// demonstration runs.
+//
+// A service is a value whose fields say what it works on; its Run works until its context ends, and gives everything
+// back. No field is a flag or a text of one: the command line turns those into values and decides what to print.
+//
+//	err := app.Serve{Process: p, DB: "mainnet.db", Listen: "127.0.0.1:8000"}.Run(ctx)
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/classify"
+	"blockprint/greylist/notify"
+	"blockprint/store"
+)
+
+// Process is what all services have in common; the zero value is right for most uses.
+type Process struct {
+	Version string
+	Logger  *slog.Logger
+	Now     func() time.Time
+	// Started, if not nil, receives the address of each server once it listens.
+	Started func(address string)
+}
+
+func (p Process) logger() *slog.Logger {
+	if p.Logger == nil {
+		return slog.Default()
+	}
+	return p.Logger
+}
+
+func (p Process) started(address string) {
+	if p.Started != nil {
+		p.Started(address)
+	}
+}
+
+// Beacon says which nodes to ask.
+type Beacon struct {
+	URLs    []string
+	Timeout time.Duration // for an answer; 0 for the client's default
+}
+
+func (p Process) client(b Beacon, metrics prometheus.Registerer) (*beacon.Client, error) {
+	return beacon.New(b.URLs, beacon.Options{Timeout: b.Timeout, Logger: p.logger(), Metrics: metrics})
+}
+
+// newRegistry returns the metrics of a process.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Labeling is what blocks are labeled with.
+type Labeling struct {
+	Model *classify.Model
+	Rules *blockprint.GraffitiRules
+}
+
+// learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.
+func learnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
+	id, ok, err := s.Identity(ctx)
+	if err != nil || !ok || m == nil {
+		return err
+	}
+	if schedule, known := id.Schedule(); known {
+		m.SetSchedule(schedule)
+	}
+	return nil
+}
+
+// identified returns a node's network and ties a store to it; the model, if there is one, learns its forks.
+func identified(node *beacon.Client, s store.Store, m *classify.Model) func(context.Context) (*blockprint.Network, error) {
+	return func(ctx context.Context) (*blockprint.Network, error) {
+		network, err := node.Network(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			m.SetSchedule(network.Schedule())
+		}
+		return network, s.Identify(ctx, store.NewIdentity(network))
+	}
+}
+
+// dispatcher delivers a tenant's changes to receivers.
+func (p Process) dispatcher(s notify.Keeper, tenant string, to []notify.Receiver) *notify.Dispatcher {
+	return &notify.Dispatcher{Source: notify.Kept(s, tenant), Receivers: to, Logger: p.logger(), Now: p.Now}
+}
+
+// closers gives back what was opened, the newest first.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i]())
+	}
+	*c = nil
+	return errors.Join(errs...)
+}
+
+// together runs tasks until ctx ends or one of them fails, which stops the others. That ctx has ended is no failure.
+func together(ctx context.Context, tasks ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, task := range tasks {
+		g.Go(func() error { return task(ctx) })
+	}
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
