@@ -10,26 +10,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"blockprint"
+	"blockprint/app"
 	"blockprint/beacon"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
 	"blockprint/dataset"
+	"blockprint/dream"
 	"blockprint/feature"
-	"blockprint/follow"
-	"blockprint/httpapi"
 	"blockprint/reward"
 	"blockprint/sim"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 	"blockprint/train"
+	"blockprint/trust"
 )
 
 // Options say what to run.
@@ -40,7 +38,7 @@ type Options struct {
 	SlotTime    time.Duration // real time of a slot; 0 for as fast as possible
 	Listen      string        // address of the API
 	Dir         string        // where the database and the model go; empty for a temporary folder
-	Tool        string        // name and version of the program
+	Version     string        // of the program
 	Logger      *slog.Logger
 	// Started, if not nil, is told of the addresses and the model before the first slot.
 	Started func(Started)
@@ -96,70 +94,71 @@ type Summary struct {
 
 // demo is a running demonstration.
 type demo struct {
-	o        Options
-	log      *slog.Logger
-	world    *sim.World
-	nodeURL  string
-	client   *beacon.Client
-	store    *sqlite.Store
-	first    blockprint.Slot // of the followed part
-	metrics  *follow.Metrics
-	mu       sync.Mutex
-	stored   map[blockprint.Root]store.Block
-	arrived  chan struct{}
-	latency  []time.Duration
-	row      Row
-	skipped  int
-	dreaming dreaming
-	closers  []func()
+	o       Options
+	world   *sim.World
+	network *Network
+	house   *app.House
+	first   blockprint.Slot // of the followed part
+	mu      sync.Mutex
+	stored  map[blockprint.Root]store.Block
+	arrived chan struct{}
+	latency []time.Duration
+	row     Row
+	skipped int
+	opinion dream.Opinion // on the present slot; Likely is empty if there is none, or if it is too close to call
+	sum     GaugeSummary
 }
 
 // Run runs a demonstration until its slots are over or ctx ends.
 func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	began := time.Now()
-	d := &demo{o: o, log: o.Logger, stored: map[blockprint.Root]store.Block{}, arrived: make(chan struct{}, 1), metrics: follow.NewMetrics(nil)}
+	d := &demo{o: o, stored: map[blockprint.Root]store.Block{}, arrived: make(chan struct{}, 1)}
 	d.row.Shares = map[blockprint.Client]int{}
-	ctx, cancel := context.WithCancel(ctx)
-	defer func() {
-		cancel()
-		for i := len(d.closers) - 1; i >= 0; i-- {
-			d.closers[i]()
-		}
-	}()
+	if d.world, err = sim.New(o.World); err != nil {
+		return Summary{}, err
+	}
+	if d.network, err = Serve(ctx, d.world, "127.0.0.1:0", true); err != nil {
+		return Summary{}, err
+	}
+	defer func() { err = errors.Join(err, d.network.Close()) }()
 	model, trained, err := d.prepare(ctx)
 	if err != nil {
 		return Summary{}, err
 	}
-	if err := d.services(ctx, model); err != nil {
+	dir := o.Dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "blockprint-demo-"); err != nil {
+			return Summary{}, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	if d.house, err = d.open(ctx, model, dir); err != nil {
 		return Summary{}, err
 	}
+	defer func() { err = errors.Join(err, d.house.Close()) }()
 	if o.Started != nil {
-		o.Started(Started{d.o.Listen, d.nodeURL, model.Name, trained, model.Parts[0].Training.Accuracy, time.Since(began)})
+		o.Started(Started{"http://" + d.house.Address, d.network.URL, model.Name, trained, model.Parts[0].Training.Accuracy, time.Since(began)})
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		stop(d.house.Run(ctx)) // what fails ends the slots, too
+	}()
+	defer func() { stop(nil); <-ended }()
 	if err := d.steps(ctx); err != nil {
 		return Summary{}, err
 	}
 	s, err := d.summary(context.WithoutCancel(ctx))
-	s.TrainBlocks, s.Seconds, s.SimulatedNet, s.Gauge = trained, time.Since(began).Seconds(), true, d.dreaming.sum
+	s.TrainBlocks, s.Seconds, s.SimulatedNet, s.Gauge = trained, time.Since(began).Seconds(), true, d.sum
 	return s, err
 }
 
 // History is how many epochs of the network are run before following begins: rewards and pools need two.
 func (o *Options) History() int { return max(o.TrainEpochs, 2) }
 
-// prepare makes the world and runs its first epochs, and trains on them if there is to be a model of its own.
+// prepare runs the network's first epochs, and trains on them if there is to be a model of its own.
 func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
-	var err error
-	if d.world, err = sim.New(d.o.World); err != nil {
-		return nil, 0, err
-	}
-	if d.nodeURL, err = d.serve(ctx, "127.0.0.1:0", d.world.Handler()); err != nil {
-		return nil, 0, err
-	}
-	if d.client, err = beacon.New([]string{d.nodeURL}, beacon.Options{Logger: d.log}); err != nil {
-		return nil, 0, err
-	}
-	d.closers = append(d.closers, d.client.Close)
 	for range d.o.History() * int(d.o.World.SlotsPerEpoch) {
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
@@ -170,6 +169,11 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		model, err := builtin.Model()
 		return model, 0, err
 	}
+	client, err := beacon.New([]string{d.network.URL}, beacon.Options{Logger: d.o.Logger})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer client.Close()
 	_, head := d.world.Head()
 	set := dataset.NewSet(feature.Names())
 	e, err := feature.NewExtractor(nil)
@@ -177,7 +181,7 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		return nil, 0, err
 	}
 	var row []float64
-	err = reward.Walk(ctx, d.client, d.log, blockprint.Interval{Start: 1, End: head}, reward.Walker{Block: func(r reward.Rated) error {
+	err = reward.Walk(ctx, client, d.o.Logger, blockprint.Interval{Start: 1, End: head}, reward.Walker{Block: func(r reward.Rated) error {
 		truth, _, ok := d.world.Truth(r.Block.Root)
 		if !ok {
 			return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
@@ -190,80 +194,43 @@ func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
 		return nil, 0, err
 	}
 	o := train.DefaultOptions("gbt")
-	o.Features, o.Tool, o.Source, o.Folds = feature.Names(), d.o.Tool, "simulated network", 3
+	o.Features, o.Tool, o.Source, o.Folds = feature.Names(), "blockprint "+d.o.Version, "simulated network", 3
 	model, report, err := train.Fit(ctx, set, o)
 	return model, report.Rows, err
 }
 
-// services opens the database and starts the API and the follower.
-func (d *demo) services(ctx context.Context, made *classify.Model) error {
-	dir := d.o.Dir
-	if dir == "" {
-		tmp, err := os.MkdirTemp("", "blockprint-demo-")
-		if err != nil {
-			return err
-		}
-		d.closers = append(d.closers, func() { _ = os.RemoveAll(tmp) })
-		dir = tmp
-	} else if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+// open puts together what `blockprint up` runs, on this network.
+func (d *demo) open(ctx context.Context, made *classify.Model, dir string) (*app.House, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, "demo.model")
 	if err := made.Save(path); err != nil {
-		return err
+		return nil, err
 	}
 	model, err := classify.Open(path) // what is served is what was written
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if d.store, err = sqlite.OpenWith(ctx, filepath.Join(dir, "demo.db"), sqlite.Options{Now: d.world.Clock}); err != nil {
-		return err
-	}
-	d.closers = append(d.closers, func() { _ = d.store.Close() })
-	rules := blockprint.DefaultGraffitiRules(d.world.Network().ConfigName)
-	local, err := follow.NewLocal(d.store, model, rules, d.onStored)
-	if err != nil {
-		return err
-	}
-	if err := local.Identify(ctx, store.NewIdentity(d.world.Network())); err != nil {
-		return err
-	}
-	if err := d.startDreaming(ctx, model, rules); err != nil {
-		return err
-	}
-	api, err := httpapi.New(d.store, model, rules, httpapi.Options{Version: d.o.Tool, Logger: d.log, Now: d.world.Clock, Trust: d.dreaming.trust.Report})
-	if err != nil {
-		return err
-	}
-	if d.o.Listen, err = d.serve(ctx, d.o.Listen, api.Handler()); err != nil {
-		return err
-	}
+	network := d.world.Network()
+	settings := trust.DefaultSettings()
+	settings.Period, settings.Silent, settings.Window = blockprint.Slot(d.o.World.SlotsPerEpoch), 2, 8 // epochs, as days are too long here
 	d.first = d.world.Now() + 1
-	f := follow.New(d.client, local, follow.Options{
-		Since: &d.first, HealPause: 100 * time.Millisecond, Poll: time.Second, Clock: d.world.Clock, Logger: d.log, Metrics: d.metrics,
-	})
-	done := make(chan error, 1)
-	followCtx, cancel := context.WithCancel(ctx)
-	go func() { done <- f.Run(followCtx) }()
-	d.closers = append(d.closers, func() {
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			d.log.Error("the follower ended", "error", err)
-		}
-	})
-	return nil
-}
-
-func (d *demo) serve(ctx context.Context, address string, h http.Handler) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen on %s: %w", address, err)
-	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = srv.Serve(l) }() // ends with Close
-	d.closers = append(d.closers, func() { _ = srv.Close() })
-	return "http://" + l.Addr().String(), nil
+	return app.Up{
+		Process:   app.Process{Version: d.o.Version, Logger: d.o.Logger, Now: d.world.Clock},
+		Beacon:    app.Beacon{URLs: []string{d.network.URL}},
+		Labeling:  app.Labeling{Model: model, Rules: blockprint.DefaultGraffitiRules(network.ConfigName)},
+		Measuring: app.Measuring{Settings: &settings},
+		DB:        filepath.Join(dir, "demo.db"), Since: &d.first, Listen: d.o.Listen,
+		Dream: &app.Dreaming{
+			Config: &dream.Config{Network: network.ConfigName, CanonicalBN: d.network.URL, Nodes: d.network.Nodes},
+			Opinion: func(_ context.Context, v dream.Opinion) error {
+				d.opinion = v
+				return nil
+			},
+		},
+		Pace: app.Pace{HealPause: 100 * time.Millisecond, Poll: time.Second, Stored: d.onStored, ByHand: true},
+	}.Open(ctx)
 }
 
 func (d *demo) onStored(b store.Block) {
@@ -300,7 +267,7 @@ func (d *demo) steps(ctx context.Context) error {
 
 // step runs a slot and waits until its label is stored.
 func (d *demo) step(ctx context.Context) error {
-	d.dreamSlot(ctx, d.world.Now()+1)
+	d.house.Dreamer.Hand(ctx, d.house.Dreamer.Ask(ctx, d.world.Now()+1)) // nodes dream before the slot
 	began := time.Now()
 	slot := d.world.Step()
 	d.row.Slot, d.row.Block = slot.Slot, !slot.Block.IsZero()
@@ -324,8 +291,8 @@ func (d *demo) step(ctx context.Context) error {
 	if err := d.measure(ctx, slot.Slot, d.row.Truth); err != nil && ctx.Err() == nil {
 		return err
 	}
-	d.row.Gauge, d.row.Opinion = d.dreaming.sum, d.dreaming.opinion.Likely
-	gaps, err := d.store.Gaps(ctx, blockprint.Interval{Start: d.first, End: max(d.first, slot.Slot-min(slot.Slot, 1))})
+	d.row.Gauge, d.row.Opinion = d.sum, d.opinion.Likely
+	gaps, err := d.house.Store.Gaps(ctx, blockprint.Interval{Start: d.first, End: max(d.first, slot.Slot-min(slot.Slot, 1))})
 	if err == nil {
 		d.row.Gaps = len(gaps)
 	}

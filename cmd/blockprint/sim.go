@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"blockprint"
 	"blockprint/demo"
 	"blockprint/file"
-	"blockprint/httpapi"
 	"blockprint/sim"
 	"blockprint/sim/record"
 )
@@ -122,27 +122,20 @@ that asks them is written.`,
 					slog.Info("simulating history", "slot", i+1)
 				}
 			}
-			l, err := listen(ctx, address)
+			network, err := demo.Serve(ctx, w, address, dreamConfig != "")
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "simulated beacon node on http://%s, at slot %d\n", l.Addr(), w.Now())
+			fmt.Fprintf(os.Stderr, "simulated beacon node on %s, at slot %d\n", network.URL, w.Now())
 			if dreamConfig != "" {
-				if err := serveNodes(ctx, w, l.Addr().String(), dreamConfig); err != nil {
-					return err
+				if err := os.WriteFile(dreamConfig, []byte(network.DreamConfig(w.Network().ConfigName)), 0o644); err != nil {
+					return errors.Join(fmt.Errorf("--dream-config: %w", err), network.Close())
 				}
+				fmt.Fprintf(os.Stderr, "%d nodes build blocks: ask them with `blockprint dream --config %s`\n", len(network.Nodes), dreamConfig)
 			}
-			go func() {
-				for ctx.Err() == nil {
-					time.Sleep(time.Until(w.Network().TimeOf(w.Now() + 1)))
-					if s := w.Step(); !s.Block.IsZero() {
-						slog.Info("slot", "slot", s.Slot, "block", s.Block.Short(), "built_by", s.Client)
-					} else {
-						slog.Info("slot", "slot", s.Slot, "block", "skipped")
-					}
-				}
-			}()
-			return httpapi.Serve(ctx, l, w.Handler(), func() {})
+			for runNextSlot(ctx, w) {
+			}
+			return network.Close()
 		},
 	}
 	cmd.AddCommand(newSimRecord(), newSimTrain())
@@ -154,29 +147,21 @@ that asks them is written.`,
 	return cmd
 }
 
-// serveNodes serves the first node of each variant on a free port, and writes a configuration that asks them.
-func serveNodes(ctx context.Context, w *sim.World, canonical, path string) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "network = %q\ncanonical_bn = \"http://%s\"\n", w.Network().ConfigName, canonical)
-	seen := map[string]bool{}
-	for i, n := range w.Nodes() {
-		if seen[n.Variant] {
-			continue
-		}
-		seen[n.Variant] = true
-		l, err := listen(ctx, "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		go func() { _ = httpapi.Serve(ctx, l, w.NodeHandler(i), func() {}) }() // ends with ctx
-		fmt.Fprintf(&b, "\n[[nodes]]\nname = %q\nlabel = %q\nurl = \"http://%s\"\nskip_randao_verification = true\nv3 = true\n",
-			strings.ReplaceAll(n.Variant, "/", "-"), n.Client, l.Addr())
+// runNextSlot waits for the next slot's time and runs it; it returns false when ctx ends.
+func runNextSlot(ctx context.Context, w *sim.World) bool {
+	next := time.NewTimer(time.Until(w.Network().TimeOf(w.Now() + 1)))
+	defer next.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-next.C:
 	}
-	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-		return fmt.Errorf("--dream-config: %w", err)
+	if s := w.Step(); !s.Block.IsZero() {
+		slog.Info("slot", "slot", s.Slot, "block", s.Block.Short(), "built_by", s.Client)
+	} else {
+		slog.Info("slot", "slot", s.Slot, "block", "skipped")
 	}
-	fmt.Fprintf(os.Stderr, "%d nodes build blocks: ask them with `blockprint dream --config %s`\n", len(seen), path)
-	return nil
+	return true
 }
 
 // maxSlots bounds how long a simulated network is run ahead: some four months of it.
@@ -260,7 +245,7 @@ of a simulation.`,
 			// Genesis lies so far back that the first followed slot is now.
 			back := time.Duration(uint64(o.History())*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
 			o.World.GenesisTime = time.Now().Add(-back).Truncate(time.Second)
-			o.Tool, o.Logger = tool(), slog.New(slog.DiscardHandler)
+			o.Version, o.Logger = version, slog.New(slog.DiscardHandler)
 			if level, _ := cmd.Flags().GetString("log-level"); level == "debug" {
 				o.Logger = slog.Default()
 			}

@@ -1,0 +1,81 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"blockprint/dream"
+	"blockprint/httpapi"
+	"blockprint/sim"
+)
+
+// Network is a simulated network that is served: the Beacon API of one node, and one node of each variant that builds blocks
+// for whoever asks.
+type Network struct {
+	URL   string // of the node that follows the chain
+	Nodes []dream.NodeConfig
+
+	group errgroup.Group
+	stop  context.CancelFunc
+	ctx   context.Context
+}
+
+// Serve serves a world on an address, and, if dreaming, its nodes on free ports, until Close.
+func Serve(ctx context.Context, w *sim.World, address string, dreaming bool) (_ *Network, err error) {
+	n := &Network{}
+	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	if n.URL, err = n.serve(address, w.Handler()); err != nil || !dreaming {
+		return n, err
+	}
+	seen := map[string]bool{}
+	for i, node := range w.Nodes() {
+		if seen[node.Variant] {
+			continue
+		}
+		seen[node.Variant] = true
+		url, err := n.serve("127.0.0.1:0", w.NodeHandler(i))
+		if err != nil {
+			return nil, err
+		}
+		name := strings.ReplaceAll(node.Variant, "/", "-")
+		n.Nodes = append(n.Nodes, dream.NodeConfig{Name: name, Label: string(node.Client), URL: url, SkipRandao: true, V3: true})
+	}
+	return n, nil
+}
+
+func (n *Network) serve(address string, h http.Handler) (url string, err error) {
+	var c net.ListenConfig
+	l, err := c.Listen(n.ctx, "tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("listen on %s: %w", address, err)
+	}
+	n.group.Go(func() error { return httpapi.Serve(n.ctx, l, h, func() {}) })
+	return "http://" + l.Addr().String(), nil
+}
+
+// Close ends what Serve began, and returns what went wrong with it.
+func (n *Network) Close() error {
+	n.stop()
+	return n.group.Wait()
+}
+
+// DreamConfig is the text of a configuration of `blockprint dream` that asks the nodes.
+func (n *Network) DreamConfig(network string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network = %q\ncanonical_bn = %q\n", network, n.URL)
+	for _, node := range n.Nodes {
+		fmt.Fprintf(&b, "\n[[nodes]]\nname = %q\nlabel = %q\nurl = %q\nskip_randao_verification = true\nv3 = true\n", node.Name, node.Label, node.URL)
+	}
+	return b.String()
+}
