@@ -9,7 +9,7 @@ import (
 type Client string
 
 // The clients that a model can tell apart, and the two names that are not clients. A new client is a line here
-// and a rule in graffiti_rules.toml; nothing that is stored depends on the list.
+// and a rule in graffiti/rules.toml; nothing that is stored depends on the list.
 const (
 	Grandine   Client = "Grandine"
 	Lighthouse Client = "Lighthouse"

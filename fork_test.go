@@ -2,8 +2,6 @@ package blockprint_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
 	"testing"
 
 	"blockprint"
@@ -64,75 +62,5 @@ func TestPublicSchedule(t *testing.T) {
 	root, err := blockprint.ParseRoot("0x4b363db94e286120d76eb905340fdd4e54bfe9f06bf33ff6cf5ad27f511bfe95") // of eth-clients/mainnet
 	if err != nil || !blockprint.IsPublic("mainnet", root) || blockprint.IsPublic("mainnet", blockprint.Root{1}) || blockprint.IsPublic("devnet", root) {
 		t.Errorf("mainnet is not known by its genesis (%v)", err)
-	}
-}
-
-// voterMap is a reward map of n voters.
-func voterMap(first, n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, `,"%d":5`, first+i)
-	}
-	return "{" + b.String()[1:] + "}"
-}
-
-// TestShape: what a block's attestations tell of its fork, in the forms of files that there are.
-func TestShape(t *testing.T) {
-	const voters = `{"1":2}`
-	maps := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(voters+",", n), ",") + "]" }
-	data := func(slotsAndIndices ...string) string {
-		var out []string
-		for _, s := range slotsAndIndices {
-			slot, index, _ := strings.Cut(s, ":")
-			out = append(out, `{"slot":"`+slot+`","index":"`+index+`"}`)
-		}
-		return `,"attestations":[` + strings.Join(out, ",") + "]"
-	}
-	for name, c := range map[string]struct {
-		attestations string
-		want         blockprint.ForkRange
-	}{
-		"maps alone, 9":                 {maps(9), blockprint.BeforeElectra},
-		"maps alone, 8":                 {maps(8), blockprint.AnyFork},
-		"committee in the data":         {maps(2) + data("5:0", "5:3"), blockprint.BeforeElectra},
-		"no committee in the data":      {maps(2) + data("5:0", "5:0"), blockprint.AnyFork},
-		"several committees":            {maps(1) + data("5:0") + `,"committees":[[{"index":"0"},{"index":"1"}]]`, blockprint.SinceElectra},
-		"committee beside the data":     {maps(1) + data("5:0") + `,"committees":[[{"index":"3"}]]`, blockprint.SinceElectra},
-		"committee 0":                   {maps(1) + data("5:0") + `,"committees":[[{"index":"0"}]]`, blockprint.AnyFork},
-		"committee without the data":    {maps(1) + `,"committees":[[{"index":"3"}]]`, blockprint.AnyFork},
-		"no attestation":                {"[]", blockprint.AnyFork},
-		"too many voters of one slot":   {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "5:0"), blockprint.SinceElectra},
-		"so many voters of two slots":   {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "4:0"), blockprint.AnyFork},
-		"so many, but of no data":       {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]", blockprint.AnyFork},
-		"so many, of another committee": {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "5:1"), blockprint.BeforeElectra},
-	} {
-		list, err := readAll(`{"block_root":"0x` + strings.Repeat("11", 32) + `","meta":{"slot":"6","parent_slot":"5"},"attestation_rewards":{"per_attestation_rewards":` + c.attestations + `}}`)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if got := list[0].Shape(); got != c.want {
-			t.Errorf("%s: blocks %s, not %s", name, got, c.want)
-		}
-	}
-}
-
-// TestRewardFork: a reward says its block's fork if it is known, in any case of letters, and keeps one of the future.
-func TestRewardFork(t *testing.T) {
-	text := func(fork string) string {
-		return `{"block_root":"0x` + strings.Repeat("11", 32) + `","meta":{"slot":"6","parent_slot":"5"` + fork + `},"attestation_rewards":{"per_attestation_rewards":[]}}`
-	}
-	for fork, want := range map[string]string{``: "", `,"fork":null`: "", `,"fork":"electra"`: "electra", `,"fork":"FULU"`: "fulu", `,"fork":"heze"`: "heze"} {
-		list, err := readAll(text(fork))
-		if err != nil || list[0].Meta.Fork != want {
-			t.Errorf("%s: %v, %v", fork, list, err)
-			continue
-		}
-		written := string(list[0].AppendJSON(nil))
-		if strings.Contains(written, `"fork":"`+want+`"`) != (want != "") || strings.Contains(written, "fork") != (want != "") {
-			t.Errorf("%s is written as %s", fork, written)
-		}
-	}
-	if _, err := readAll(text(`,"fork":5`)); err == nil {
-		t.Error("a number is taken as a fork")
 	}
 }

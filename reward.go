@@ -1,7 +1,9 @@
 package blockprint
 
-// BlockReward is what a block earned its proposer from attestations, in the form of Lighthouse's
-// /lighthouse/analysis/block_rewards, so that it reads and writes years of old files. Amounts are in gwei.
+import "slices"
+
+// BlockReward is what a block earned its proposer from attestations, with the figures of Lighthouse's
+// /lighthouse/analysis/block_rewards (package rewardfile reads and writes its JSON). Amounts are in gwei.
 //
 // Totals and per-voter amounts follow Lighthouse's rule (each voter's share divided by 512 and floored), which is
 // 12.5 % below what the proposer really receives since Altair; Exact holds the specification's figures.
@@ -32,13 +34,13 @@ type BlockMeta struct {
 // epoch). The proposer's balance changes by Total, by its own part in the sync committee, and by withdrawals and
 // deposits.
 type ExactReward struct {
-	Total        Gwei `json:"total"`
-	Attestations Gwei `json:"attestations"`
-	Sync         Gwei `json:"sync_committee"`
-	Slashings    Gwei `json:"slashings"`
+	Total        Gwei
+	Attestations Gwei
+	Sync         Gwei
+	Slashings    Gwei
 	// Approximate says that the node had no state of the time, so that effective balances of a later one were
 	// used: nearly always the same, but not proven to be.
-	Approximate bool `json:"approximate,omitempty"`
+	Approximate bool
 }
 
 // AttestationRewards lists what each attestation of a block earned, in block order.
@@ -61,13 +63,13 @@ type AttestationRewards struct {
 // AttestationWorth says what an attestation brings, in the specification's figures, beside its reward map.
 type AttestationWorth struct {
 	// Alone is what it would earn if it were the only one of its block, Marginal what it earned after those before it.
-	Alone    Gwei `json:"alone"`
-	Marginal Gwei `json:"marginal"`
+	Alone    Gwei
+	Marginal Gwei
 	// Unseen counts its voters who had no participation flag before the block, and UnseenBalance sums their
 	// effective balances; Overlap counts its voters who are in an earlier attestation of the block too.
-	Unseen        uint64 `json:"unseen"`
-	UnseenBalance Gwei   `json:"unseen_balance"`
-	Overlap       uint64 `json:"overlap"`
+	Unseen        uint64
+	UnseenBalance Gwei
+	Overlap       uint64
 }
 
 // VoterReward is what one newly included voter earned the proposer.
@@ -80,12 +82,12 @@ type VoterReward struct {
 // attestation did. Unseen of them had no participation flag before the block, and Alone is what their votes would
 // earn by the specification if they were the only ones; both are 0 in files of earlier versions.
 type CommitteeVotes struct {
-	Index     uint64 `json:"index"`
-	Size      uint64 `json:"size"`
-	Attesters uint64 `json:"attesters"`
-	Fresh     uint64 `json:"fresh"`
-	Unseen    uint64 `json:"unseen"`
-	Alone     Gwei   `json:"alone"`
+	Index     uint64
+	Size      uint64
+	Attesters uint64
+	Fresh     uint64
+	Unseen    uint64
+	Alone     Gwei
 }
 
 // Checkpoint is an epoch boundary block.
@@ -131,4 +133,24 @@ func (r *BlockReward) Validate() error {
 		return Errorf(Invalid, "block reward %s: %d worths but %d reward maps", r.BlockRoot.Short(), d, n)
 	}
 	return nil
+}
+
+// Clone returns a copy that shares nothing with r, for callers that keep a reward past the next one of its reader.
+func (r *BlockReward) Clone() *BlockReward {
+	c := *r
+	total := 0
+	for _, v := range r.Attestations.PerAttestation {
+		total += len(v)
+	}
+	all := make([]VoterReward, 0, total)
+	c.Attestations.PerAttestation = make([][]VoterReward, 0, len(r.Attestations.PerAttestation))
+	for _, v := range r.Attestations.PerAttestation {
+		start := len(all)
+		all = append(all, v...)
+		c.Attestations.PerAttestation = append(c.Attestations.PerAttestation, all[start:])
+	}
+	c.Attestations.Data = slices.Clone(r.Attestations.Data)
+	c.Attestations.Committees = slices.Clone(r.Attestations.Committees) // each list is read anew, and never changed
+	c.Attestations.Worth = slices.Clone(r.Attestations.Worth)
+	return &c
 }

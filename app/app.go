@@ -20,6 +20,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/graffiti"
 	"blockprint/greylist/notify"
 	"blockprint/store"
 )
@@ -66,7 +67,7 @@ func newRegistry() *prometheus.Registry {
 // Labeling is what blocks are labeled with.
 type Labeling struct {
 	Model *classify.Model
-	Rules *blockprint.GraffitiRules
+	Rules *graffiti.Rules
 }
 
 // learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.

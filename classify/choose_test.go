@@ -7,6 +7,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify/knn"
+	"blockprint/graffiti"
 )
 
 // always returns a part that calls every block one client.
@@ -86,7 +87,7 @@ func TestPart(t *testing.T) {
 		"slots, the last ones, later": {slots, before(300), blockprint.Lodestar, ""},
 		"slots, between":              {slots, before(150), blockprint.Uncertain, "no part for slot 150"},
 	} {
-		l, err := c.model.NewLabeler(blockprint.DefaultGraffitiRules("mainnet"), c.model.Features()...)
+		l, err := c.model.NewLabeler(graffiti.Default("mainnet"), c.model.Features()...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +212,7 @@ func TestLabeler(t *testing.T) {
 	p := always(t, blockprint.Teku, nil, nil)
 	p.GraffitiOnly = []blockprint.Client{blockprint.Lodestar}
 	m := &Model{Parts: []Part{p}}
-	l, err := m.NewLabeler(blockprint.DefaultGraffitiRules("mainnet"))
+	l, err := m.NewLabeler(graffiti.Default("mainnet"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,7 @@ func TestLabeler(t *testing.T) {
 	if c, _ := l.Label(r); c.Single != blockprint.Uncertain || !strings.Contains(c.Reason, "committee_entries") {
 		t.Errorf("%+v", c)
 	}
-	if _, err := m.NewLabeler(blockprint.DefaultGraffitiRules("mainnet"), "reward"); blockprint.CodeOf(err) != blockprint.Conflict {
+	if _, err := m.NewLabeler(graffiti.Default("mainnet"), "reward"); blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Errorf("a labeler without the model's feature: %v", err)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"blockprint/classify/knn"
 	"blockprint/classify/mlp"
 	"blockprint/feature"
+	"blockprint/graffiti"
 )
 
 // Predictor is a fitted algorithm. It is safe for concurrent use.
@@ -175,14 +176,14 @@ func (p *Part) Proba(dst, x []float64) {
 // Labeler labels block rewards. It keeps scratch memory: make one for each goroutine.
 type Labeler struct {
 	model     *Model
-	rules     *blockprint.GraffitiRules
+	rules     *graffiti.Rules
 	extractor *feature.Extractor
 	values    []float64
 }
 
 // NewLabeler returns a labeler that extracts the named features: all features if there are no names, which is
 // what is stored; model.Features() is enough for labelling alone.
-func (m *Model) NewLabeler(rules *blockprint.GraffitiRules, features ...string) (*Labeler, error) {
+func (m *Model) NewLabeler(rules *graffiti.Rules, features ...string) (*Labeler, error) {
 	e, err := feature.NewExtractor(features)
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"blockprint"
 	"blockprint/dataset"
+	"blockprint/graffiti"
 )
 
 // realBlocks returns the raw JSON of the 15 mainnet blocks.
@@ -55,7 +55,7 @@ func BenchmarkPrepare(b *testing.B) {
 		}
 		paths = append(paths, path)
 	}
-	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	rules, err := graffiti.Load("", "mainnet")
 	if err != nil {
 		b.Fatal(err)
 	}

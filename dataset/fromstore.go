@@ -5,12 +5,13 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/store"
 )
 
 // FromStore makes training data of a store's blocks whose graffiti says who built them, the network's own history.
 // rules read the graffiti anew, so that better ones serve old blocks. Orphaned blocks are blocks too.
-func FromStore(ctx context.Context, s store.Store, rules *blockprint.GraffitiRules, slots blockprint.Interval, features []string) (*Set, error) {
+func FromStore(ctx context.Context, s store.Store, rules *graffiti.Rules, slots blockprint.Interval, features []string) (*Set, error) {
 	if len(features) == 0 {
 		features = feature.Names()
 	}

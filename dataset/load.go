@@ -15,6 +15,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/reward"
+	"blockprint/rewardfile"
 )
 
 // LoadOptions say how Load fetches and writes.
@@ -224,7 +225,7 @@ func (l *loader) write(ctx context.Context, b blockprint.Interval, w io.Writer) 
 	}
 	sep = ""
 	each := func(r *blockprint.BlockReward) error {
-		_, err := w.Write(r.AppendJSON([]byte(sep)))
+		_, err := w.Write(rewardfile.Append([]byte(sep), r))
 		sep = ",\n"
 		return err
 	}
@@ -253,23 +254,18 @@ func (l *loader) fromLighthouse(ctx context.Context, b blockprint.Interval, each
 		if c.last != nil {
 			return blockprint.Errorf(blockprint.Unavailable, "an answer broke off; the same command asks again")
 		}
-		in := blockprint.NewRewardReader(body)
-		for {
-			var r blockprint.BlockReward
-			err := in.Next(&r)
-			if errors.Is(err, io.EOF) {
-				return nil
+		for r, err := range rewardfile.Read(body) {
+			if err == nil {
+				err = c.add(r)
 			}
 			if err == nil {
-				err = c.add(&r)
-			}
-			if err == nil {
-				err = each(&r)
+				err = each(r)
 			}
 			if err != nil {
 				return err
 			}
 		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -17,12 +17,14 @@ import (
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/file"
+	"blockprint/graffiti"
+	"blockprint/rewardfile"
 )
 
 // Labels says where the true client of a block comes from.
 type Labels struct {
-	Rules   *blockprint.GraffitiRules // what the block's graffiti says
-	Disable []blockprint.Client       // rules that are not used
+	Rules   *graffiti.Rules     // what the block's graffiti says
+	Disable []blockprint.Client // rules that are not used
 	// Directory takes the name of the directory that a file is in instead.
 	Directory bool
 }
@@ -142,25 +144,32 @@ func prepareFile(path, out string, labels *Labels) (PrepareReport, error) {
 		return report, err
 	}
 	if path != "-" {
-		if err := file.ReadRewards(path, func(*blockprint.BlockReward) error { return nil }); err != nil {
-			return report, err
+		for _, err := range rewardfile.ReadFile(path) {
+			if err != nil {
+				return report, err
+			}
 		}
 	}
-	err = file.ReadRewards(path, func(r *blockprint.BlockReward) error {
+	for r, err := range rewardfile.ReadFile(path) {
+		if err != nil {
+			return report, err
+		}
 		report.Blocks++
 		client := labels.of(directory, r)
 		if client == "" {
 			report.Unlabeled++
-			return nil
+			continue
 		}
 		report.Labelled[client]++
 		dir := filepath.Join(out, string(client))
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
+			return report, err
 		}
-		return file.WriteAtomic(filepath.Join(dir, r.BlockRoot.String()+".json"), r.AppendJSON(nil))
-	})
-	return report, err
+		if err := file.WriteAtomic(filepath.Join(dir, r.BlockRoot.String()+".json"), rewardfile.Append(nil, r)); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
 }
 
 // batchRows is how many rows a worker gathers before it hands them on.
@@ -301,7 +310,7 @@ type featureWorker struct {
 	labels    *Labels
 	clients   []blockprint.Client
 	extractor *feature.Extractor
-	files     file.RewardFiles
+	files     rewardfile.Reader
 	row       []float64
 }
 
@@ -326,22 +335,26 @@ func (e *featureWorker) extract(ctx context.Context, j *extraction) error {
 			return ctx.Err()
 		}
 	}
-	err = e.files.Read(j.path, func(r *blockprint.BlockReward) error {
+	for r, readErr := range e.files.ReadFile(j.path) {
+		if err = errors.Join(readErr, ctx.Err()); err != nil {
+			break
+		}
 		j.report.Blocks++
 		client := e.labels.of(directory, r)
 		at := slices.Index(e.clients, client)
 		if at < 0 {
 			j.report.Unlabeled++
-			return ctx.Err()
+			continue
 		}
 		j.report.Labelled[client]++
 		e.row = e.extractor.Extract(e.row[:0], r)
 		rows.Add(r.Meta.Slot, r.Meta.ProposerIndex, r.BlockRoot, uint8(at), e.row)
-		if rows.Len() < batchRows {
-			return nil
+		if rows.Len() == batchRows {
+			if err = send(); err != nil {
+				break
+			}
 		}
-		return send()
-	})
+	}
 	if err == nil && rows.Len() > 0 {
 		err = send()
 	}

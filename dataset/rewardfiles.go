@@ -3,15 +3,14 @@ package dataset
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"blockprint"
 	"blockprint/file"
+	"blockprint/rewardfile"
 )
 
 // RewardFault is what is wrong with a file of rewards.
@@ -81,15 +80,9 @@ func readRewardFile(path string, slots blockprint.Interval) (c chain, proven boo
 	if begin, _ := in.Peek(len(provenMark)); string(begin) == provenMark {
 		return c, true, "", nil
 	}
-	rewards := blockprint.NewRewardReader(in)
-	for {
-		var r blockprint.BlockReward
-		err := rewards.Next(&r)
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for r, err := range rewardfile.Read(in) {
 		if err == nil {
-			err = c.add(&r)
+			err = c.add(r)
 		}
 		if err != nil {
 			return c, false, err.Error(), nil

@@ -23,7 +23,7 @@ import (
 	"blockprint"
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
-	"blockprint/file"
+	"blockprint/rewardfile"
 )
 
 // Set is labelled training data: one row of features per block.
@@ -200,7 +200,7 @@ func dirFiles(dir string) ([]dirFile, error) {
 		if err != nil {
 			return nil, blockprint.Errorf(blockprint.Invalid, "training data %s: each directory must be named after a client: %w", dir, err)
 		}
-		paths, err := file.Rewards([]string{filepath.Join(dir, e.Name())})
+		paths, err := rewardfile.List([]string{filepath.Join(dir, e.Name())})
 		if err != nil && blockprint.CodeOf(err) != blockprint.NotFound {
 			return nil, err
 		}
@@ -224,7 +224,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 	const run = 256
 	parts := make([]*Set, (len(files)+run-1)/run)
 	bad := make([][]BadFile, len(parts))
-	readers := sync.Pool{New: func() any { return new(file.RewardFiles) }}
+	readers := sync.Pool{New: func() any { return new(rewardfile.Reader) }}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range parts {
@@ -233,7 +233,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 			if err != nil {
 				return err
 			}
-			reader, _ := readers.Get().(*file.RewardFiles)
+			reader, _ := readers.Get().(*rewardfile.Reader)
 			defer readers.Put(reader)
 			parts[i] = NewSet(e.Names())
 			var row []float64
@@ -242,14 +242,14 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 					return err
 				}
 				before := *parts[i]
-				err := reader.Read(f.path, func(r *blockprint.BlockReward) error {
+				for r, err := range reader.ReadFile(f.path) {
+					if err != nil {
+						*parts[i] = before
+						bad[i] = append(bad[i], BadFile{f.path, err})
+						break
+					}
 					row = e.Extract(row[:0], r)
 					parts[i].Add(f.client, r.Meta.Slot, r.BlockRoot, r.Meta.ProposerIndex, row)
-					return nil
-				})
-				if err != nil {
-					*parts[i] = before
-					bad[i] = append(bad[i], BadFile{f.path, err})
 				}
 			}
 			return nil

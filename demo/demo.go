@@ -23,6 +23,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/dream"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/reward"
 	"blockprint/sim"
 	"blockprint/store"
@@ -219,7 +220,7 @@ func (d *demo) open(ctx context.Context, made *classify.Model, dir string) (*app
 	return app.Up{
 		Process:   app.Process{Version: d.o.Version, Logger: d.o.Logger, Now: d.world.Clock},
 		Beacon:    app.Beacon{URLs: []string{d.network.URL}},
-		Labeling:  app.Labeling{Model: model, Rules: blockprint.DefaultGraffitiRules(network.ConfigName)},
+		Labeling:  app.Labeling{Model: model, Rules: graffiti.Default(network.ConfigName)},
 		Measuring: app.Measuring{Settings: &settings},
 		DB:        filepath.Join(dir, "demo.db"), Since: &d.first, Listen: d.o.Listen,
 		Dream: &app.Dreaming{

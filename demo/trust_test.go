@@ -18,6 +18,7 @@ import (
 	"blockprint/dream"
 	"blockprint/feature"
 	"blockprint/gauge"
+	"blockprint/graffiti"
 	"blockprint/httpapi"
 	"blockprint/sim"
 	"blockprint/store"
@@ -191,7 +192,7 @@ func newTrustRig(t *testing.T, w *sim.World, model *classify.Model, window int) 
 // use labels by a model from now on, as a program that was started anew with it.
 func (r *trustRig) use(model *classify.Model) {
 	r.t.Helper()
-	classifier, err := gauge.NewLocalClassifier(model, blockprint.DefaultGraffitiRules(""))
+	classifier, err := gauge.NewLocalClassifier(model, graffiti.Default(""))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"blockprint"
+	"blockprint/file"
 	"blockprint/jsonhttp"
 )
 
@@ -72,7 +73,7 @@ func ReadConfig(path string) (c *Config, warnings []string, err error) {
 // ParseConfig reads a configuration's text.
 func ParseConfig(data []byte) (*Config, []string, error) {
 	c := &Config{}
-	if err := blockprint.DecodeTOML(data, c); err != nil {
+	if err := file.DecodeTOML(data, c); err != nil {
 		return nil, nil, err
 	}
 	warnings := c.modernise()

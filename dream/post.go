@@ -15,6 +15,7 @@ import (
 
 	"blockprint"
 	"blockprint/file"
+	"blockprint/rewardfile"
 )
 
 // endpoint posts dreamt blocks.
@@ -122,8 +123,8 @@ func (e *endpoint) compare(n *Round, list []json.RawMessage) error {
 	var best []string
 	most := blockprint.Gwei(0)
 	for i, b := range n.Blocks {
-		var r blockprint.BlockReward
-		if err := json.Unmarshal(list[i], &r); err != nil {
+		r, err := rewardfile.Decode(list[i])
+		if err != nil {
 			return fmt.Errorf("reward of the block of %s: %w", b.Name, err)
 		}
 		switch total := r.Attestations.Total; {

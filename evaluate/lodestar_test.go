@@ -7,7 +7,8 @@ import (
 	"blockprint"
 	"blockprint/dataset"
 	"blockprint/feature"
-	"blockprint/file"
+	"blockprint/graffiti"
+	"blockprint/rewardfile"
 	"blockprint/sim"
 	"blockprint/sim/record"
 	"blockprint/train"
@@ -62,13 +63,16 @@ func TestRealLodestar(t *testing.T) {
 	}
 	blocks, recognised, wrong := 0, 0, 0
 	multi := map[string]int{}
-	labeler, err := model.NewLabeler(blockprint.DefaultGraffitiRules("minimal"), model.Features()...)
+	labeler, err := model.NewLabeler(graffiti.Default("minimal"), model.Features()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := file.ReadRewards("../testdata/lodestar-1.5.1-devnet.json.gz", func(r *blockprint.BlockReward) error {
+	for r, err := range rewardfile.ReadFile("../testdata/lodestar-1.5.1-devnet.json.gz") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(r.Attestations.Worth) == 0 {
-			return nil // the first block packs nothing
+			continue // the first block packs nothing
 		}
 		r.Meta.Graffiti = ""
 		c, _ := labeler.Label(r)
@@ -83,9 +87,6 @@ func TestRealLodestar(t *testing.T) {
 				wrong++
 			}
 		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
 	}
 	t.Logf("%d blocks of a real Lodestar: %d recognised without graffiti, %d taken for another client; all answers: %v", blocks, recognised, wrong, multi)
 	if blocks < 100 {

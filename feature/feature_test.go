@@ -9,14 +9,23 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
+	"blockprint/graffiti"
+	"blockprint/rewardfile"
 )
 
 // goldenCase is a block reward with what the original's program said of it.
 type goldenCase struct {
-	Label       string                 `json:"label"`
-	BlockReward blockprint.BlockReward `json:"block_reward"`
-	Features    map[string]*float64    `json:"features"`
-	Graffiti    *string                `json:"graffiti_guess"`
+	Label       string              `json:"label"`
+	BlockReward rewardJSON          `json:"block_reward"`
+	Features    map[string]*float64 `json:"features"`
+	Graffiti    *string             `json:"graffiti_guess"`
+}
+
+type rewardJSON struct{ *blockprint.BlockReward }
+
+func (r *rewardJSON) UnmarshalJSON(text []byte) (err error) {
+	r.BlockReward, err = rewardfile.Decode(text)
+	return err
 }
 
 func golden(t testing.TB, name string) []goldenCase {
@@ -51,7 +60,7 @@ func TestGoldenFeatures(t *testing.T) {
 			if len(c.Features) != 24 {
 				t.Fatalf("%s %d: %d features expected", file, i, len(c.Features))
 			}
-			got := e.Extract(nil, &c.BlockReward)
+			got := e.Extract(nil, c.BlockReward.BlockReward)
 			checked := 0
 			for n, name := range e.Names() {
 				want, ok := c.Features[name]
@@ -76,7 +85,7 @@ func TestGoldenFeatures(t *testing.T) {
 // TestGoldenGraffiti: where the original names a client we name the same; where it does not, we may, since it has
 // no rule for Grandine and reads the two-letter codes for Lodestar only.
 func TestGoldenGraffiti(t *testing.T) {
-	rules := blockprint.DefaultGraffitiRules("mainnet")
+	rules := graffiti.Default("mainnet")
 	ours := map[string]blockprint.Client{"grandine": "Grandine", "Grandine/0.4.1": "Grandine", "NMd8c7TKab12": "Teku"}
 	for _, file := range []string{"features.json.gz", "mainnet-phase0.json.gz"} {
 		for _, c := range golden(t, file) {

@@ -1,5 +1,5 @@
 // Package file reads and writes what lies on disk: files that are written whole or not at all, input that may be
-// compressed or come from standard input, and files of block rewards.
+// compressed or come from standard input, and strict TOML.
 package file
 
 import (
@@ -52,24 +52,65 @@ func unwritable(path string, err error) error {
 	return blockprint.Errorf(blockprint.Unavailable, "write %s: %w", path, cause)
 }
 
+// Input is an opened input; reading it gives the text that is not compressed.
+type Input struct {
+	io.Reader
+	// Info is what the system says of the file; nil for standard input.
+	Info  fs.FileInfo
+	close []io.Closer
+}
+
+// Close closes what was opened.
+func (in *Input) Close() error {
+	var err error
+	for _, c := range in.close {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
 // Open opens a file for reading: "-" is standard input, and gzip is undone, by the name for files and by the
 // first bytes for standard input.
-func Open(path string) (io.ReadCloser, error) {
+func Open(path string) (*Input, error) {
 	if path == "-" {
 		r := bufio.NewReader(os.Stdin)
-		if head, _ := r.Peek(2); string(head) == "\x1f\x8b" {
-			return gzip.NewReader(r)
+		if head, _ := r.Peek(2); string(head) != "\x1f\x8b" {
+			return &Input{Reader: r}, nil
 		}
-		return io.NopCloser(r), nil
+		return gunzip(&Input{Reader: r}, "standard input")
 	}
-	f, _, err := openFile(path)
+	f, err := openPlain(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasSuffix(path, ".gz") {
-		return f, nil
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = blockprint.Errorf(blockprint.Invalid, "%s is a directory", path)
 	}
-	return gunzip(f, path)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	in := &Input{Reader: f, Info: info, close: []io.Closer{f}}
+	switch {
+	case strings.HasSuffix(path, ".gz"):
+		in.Reader = bufio.NewReader(f)
+		return gunzip(in, path)
+	case info.Mode().IsRegular() && info.Size() > 0: // a pipe has no size, and neither have the system's own files
+		in.Reader = io.LimitReader(f, info.Size()) // ends there without asking the system once more
+	}
+	return in, nil
+}
+
+func gunzip(in *Input, path string) (*Input, error) {
+	z, err := gzip.NewReader(in.Reader)
+	if err != nil {
+		return nil, errors.Join(blockprint.Errorf(blockprint.Invalid, "%s: not gzip: %w", path, err), in.Close())
+	}
+	in.Reader, in.close = z, append([]io.Closer{z}, in.close...)
+	return in, nil
 }
 
 // ReadAll reads a whole file that may be compressed, or standard input for "-".
@@ -83,139 +124,4 @@ func ReadAll(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return b, nil
-}
-
-// openFile opens a file and looks at it.
-func openFile(path string) (*os.File, fs.FileInfo, error) {
-	f, err := openPlain(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = blockprint.Errorf(blockprint.Invalid, "%s is a directory", path)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	return f, info, nil
-}
-
-func gunzip(f *os.File, path string) (io.ReadCloser, error) {
-	z, err := gzip.NewReader(bufio.NewReader(f))
-	if err != nil {
-		return nil, errors.Join(blockprint.Errorf(blockprint.Invalid, "%s: not gzip: %w", path, err), f.Close())
-	}
-	return gzipFile{z, f}, nil
-}
-
-type gzipFile struct {
-	*gzip.Reader
-	f *os.File
-}
-
-func (g gzipFile) Close() error { return errors.Join(g.Reader.Close(), g.f.Close()) }
-
-// Rewards lists the reward files under the given paths: files and "-" as they are, directories with all
-// .json and .json.gz files below them, in order of name.
-func Rewards(paths []string) ([]string, error) {
-	var out []string
-	for _, path := range paths {
-		if path == "-" {
-			out = append(out, path)
-			continue
-		}
-		before := len(out)
-		err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) && p == path {
-				return blockprint.Errorf(blockprint.NotFound, "%s does not exist", path)
-			}
-			if err != nil {
-				return err
-			}
-			named := strings.HasSuffix(p, ".json") || strings.HasSuffix(p, ".json.gz")
-			if !d.IsDir() && (named && !strings.HasPrefix(d.Name(), ".") || p == path) {
-				out = append(out, p)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if len(out) == before {
-			return nil, blockprint.Errorf(blockprint.NotFound, "%s holds no .json or .json.gz files", path)
-		}
-	}
-	return out, nil
-}
-
-// ReadRewards calls each for every block reward of a file, with a reward that is valid until it returns.
-func ReadRewards(path string, each func(*blockprint.BlockReward) error) error {
-	return new(RewardFiles).Read(path, each)
-}
-
-// RewardFiles reads reward files one after another with the same memory. It is not safe for concurrent use.
-type RewardFiles struct {
-	reader *blockprint.RewardReader
-	block  blockprint.BlockReward
-	plain  plainFile
-	// Info is what the system says of the file that Read was called with; nil for standard input.
-	Info fs.FileInfo
-}
-
-// plainFile ends where its file ended when it was opened, without asking the system once more.
-type plainFile struct {
-	io.LimitedReader
-	f *os.File
-}
-
-func (p *plainFile) Close() error { return p.f.Close() }
-
-func (r *RewardFiles) open(path string) (io.ReadCloser, error) {
-	r.Info = nil
-	if path == "-" {
-		return Open(path)
-	}
-	f, info, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
-	r.Info = info
-	switch {
-	case strings.HasSuffix(path, ".gz"):
-		return gunzip(f, path)
-	case !info.Mode().IsRegular(): // a pipe tells no size
-		return f, nil
-	}
-	r.plain = plainFile{io.LimitedReader{R: f, N: info.Size()}, f}
-	return &r.plain, nil
-}
-
-// Read calls each for every block reward of a file, with a reward that is valid until it returns.
-func (r *RewardFiles) Read(path string, each func(*blockprint.BlockReward) error) error {
-	in, err := r.open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }() // read only
-	if r.reader == nil {
-		r.reader = blockprint.NewRewardReader(in)
-	} else {
-		r.reader.Reset(in)
-	}
-	for {
-		err := r.reader.Next(&r.block)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", path, err)
-		}
-		if err := each(&r.block); err != nil {
-			return err
-		}
-	}
 }

@@ -21,6 +21,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/follow"
+	"blockprint/graffiti"
 	"blockprint/sim"
 	"blockprint/sim/habit"
 	"blockprint/store"
@@ -154,7 +155,7 @@ func (b *bench) follow(since blockprint.Slot) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	local, err := follow.NewLocal(s, anyModel(b.t), blockprint.DefaultGraffitiRules(""), func(block store.Block) {
+	local, err := follow.NewLocal(s, anyModel(b.t), graffiti.Default(""), func(block store.Block) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.seen[block.Root] = true
@@ -306,7 +307,7 @@ func into(t *testing.T, db, url string) (*follow.Local, *beacon.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	local, err := follow.NewLocal(s, anyModel(t), blockprint.DefaultGraffitiRules(""), nil)
+	local, err := follow.NewLocal(s, anyModel(t), graffiti.Default(""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/graffiti"
 	"blockprint/store"
 )
 
@@ -40,7 +41,7 @@ type Local struct {
 }
 
 // NewLocal returns a recorder. onBlock, if not nil, is told of every block once it is stored.
-func NewLocal(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, onBlock func(store.Block)) (*Local, error) {
+func NewLocal(s store.Store, m *classify.Model, rules *graffiti.Rules, onBlock func(store.Block)) (*Local, error) {
 	l, err := m.NewLabeler(rules)
 	if err != nil {
 		return nil, err

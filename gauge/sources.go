@@ -14,8 +14,10 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/classify"
+	"blockprint/graffiti"
 	"blockprint/jsonhttp"
 	"blockprint/reward"
+	"blockprint/rewardfile"
 )
 
 // LocalRewards rates blocks itself, on top of a beacon node's chain.
@@ -66,7 +68,7 @@ type LocalClassifier struct {
 }
 
 // NewLocalClassifier returns a classifier by a model.
-func NewLocalClassifier(m *classify.Model, rules *blockprint.GraffitiRules) (*LocalClassifier, error) {
+func NewLocalClassifier(m *classify.Model, rules *graffiti.Rules) (*LocalClassifier, error) {
 	if _, err := m.NewLabeler(rules, m.Features()...); err != nil {
 		return nil, err
 	}
@@ -150,14 +152,18 @@ func (r *RemoteRewards) Rewards(ctx context.Context, blocks []json.RawMessage) (
 	if err != nil {
 		return nil, nil, blockprint.Errorf(blockprint.Invalid, "blocks: %w", err)
 	}
-	var out []*blockprint.BlockReward
-	if err := r.post(ctx, body, &out); err != nil {
+	var list []json.RawMessage
+	if err := r.post(ctx, body, &list); err != nil {
 		return nil, nil, err
 	}
-	if len(out) != len(blocks) {
-		return nil, nil, blockprint.Errorf(blockprint.Unavailable, "%d blocks were to be rated, %d rewards came back", len(blocks), len(out))
+	if len(list) != len(blocks) {
+		return nil, nil, blockprint.Errorf(blockprint.Unavailable, "%d blocks were to be rated, %d rewards came back", len(blocks), len(list))
 	}
-	return out, make([]error, len(blocks)), nil
+	rewards, errs := make([]*blockprint.BlockReward, len(list)), make([]error, len(list))
+	for i := range list {
+		rewards[i], errs[i] = rewardfile.Decode(list[i])
+	}
+	return rewards, errs, nil
 }
 
 // RemoteClassifier asks a blockprint service's /classify/no_store.
@@ -171,20 +177,17 @@ func NewRemoteClassifier(base string) (*RemoteClassifier, error) {
 
 // Guess implements Classifier.
 func (c *RemoteClassifier) Guess(ctx context.Context, rewards []*blockprint.BlockReward) ([]blockprint.Client, string, error) {
-	body := []byte{'['}
+	plain := make([]*blockprint.BlockReward, len(rewards))
 	for i, r := range rewards {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		plain := *r
-		plain.Meta.Graffiti = "" // a label by graffiti would be the node's word, not the classifier's
-		body = plain.AppendJSON(body)
+		silent := *r
+		silent.Meta.Graffiti = "" // a label by graffiti would be the node's word, not the classifier's
+		plain[i] = &silent
 	}
 	var list []struct {
 		Single blockprint.Client `json:"best_guess_single"`
 		Model  string            `json:"model"`
 	}
-	if err := c.post(ctx, append(body, ']'), &list); err != nil {
+	if err := c.post(ctx, rewardfile.AppendList(nil, plain), &list); err != nil {
 		return nil, "", err
 	}
 	out, model := make([]blockprint.Client, len(list)), "remote"

@@ -16,7 +16,7 @@ type explanation struct {
 	Used       []string            `json:"used_features" doc:"The features that the present model looks at."`
 	Neighbours []neighbour         `json:"neighbours" doc:"The nearest training blocks of the present model."`
 	Reason     string              `json:"reason,omitempty" doc:"Why a block is Uncertain."`
-	Graffiti   graffiti            `json:"graffiti"`
+	Graffiti   Graffiti            `json:"graffiti"`
 }
 
 type neighbour struct {
@@ -24,7 +24,8 @@ type neighbour struct {
 	Distance float64           `json:"distance"`
 }
 
-type graffiti struct {
+// Graffiti is what a block says of itself.
+type Graffiti struct {
 	Text      string             `json:"text"`
 	Client    *blockprint.Client `json:"client"`
 	Execution string             `json:"execution,omitempty"`
@@ -43,7 +44,7 @@ func (s *Server) explain(ctx context.Context, slot uint64, root string) (*bodyOf
 	g := b.Classification.Graffiti
 	out := explanation{
 		Block: toJSON(&b), Model: b.Model, Features: map[string]*float64{}, Reason: b.Reason, Neighbours: []neighbour{}, Used: []string{},
-		Graffiti: graffiti{b.Graffiti, nullable(g.Client), g.Execution, g.Version},
+		Graffiti: Graffiti{b.Graffiti, nullable(g.Client), g.Execution, g.Version},
 	}
 	for i, v := range b.Features {
 		out.Features[feature.Names()[i]] = feature.Nullable(v)

@@ -11,6 +11,7 @@ import (
 
 	"blockprint"
 	"blockprint/gauge"
+	"blockprint/rewardfile"
 )
 
 // NewGauge returns the service of a gauge: POST /classify in the original's form, and what is known of the accuracy.
@@ -66,7 +67,7 @@ func (s *Server) classifyDreamt(ctx context.Context, g *gauge.Gauge, body []byte
 			out.Body = append(out.Body, json.RawMessage("null"))
 			continue
 		}
-		out.Body = append(out.Body, r.AppendJSON(nil))
+		out.Body = append(out.Body, rewardfile.Append(nil, r))
 	}
 	if unrated > 0 {
 		out.Unrated = strconv.Itoa(unrated)

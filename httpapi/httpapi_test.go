@@ -17,6 +17,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dataset"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/httpapi"
 	"blockprint/store"
 	"blockprint/store/sqlite"
@@ -54,7 +55,7 @@ func newAPI(t *testing.T, o httpapi.Options) *api {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	server, err := httpapi.New(s, anyModel(t), blockprint.DefaultGraffitiRules(""), o)
+	server, err := httpapi.New(s, anyModel(t), graffiti.Default(""), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 
@@ -12,6 +11,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/follow"
+	"blockprint/rewardfile"
 	"blockprint/store"
 )
 
@@ -204,19 +204,14 @@ func (s *Server) pass(ctx context.Context, rewards []*blockprint.BlockReward) er
 }
 
 func readRewards(r io.Reader) ([]*blockprint.BlockReward, error) {
-	in := blockprint.NewRewardReader(r)
 	var out []*blockprint.BlockReward
-	for {
-		b := &blockprint.BlockReward{}
-		err := in.Next(b)
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
+	for reward, err := range rewardfile.Read(r) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, b)
+		out = append(out, reward.Clone())
 	}
+	return out, nil
 }
 
 func (s *Server) validatorBlocks(ctx context.Context, index, since uint64) (*bodyOf[[]blockJSON], error) {

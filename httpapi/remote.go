@@ -13,6 +13,7 @@ import (
 	"blockprint"
 	"blockprint/follow"
 	"blockprint/jsonhttp"
+	"blockprint/rewardfile"
 	"blockprint/store"
 )
 
@@ -104,14 +105,7 @@ func (r *Remote) SetFloor(ctx context.Context, floor blockprint.Slot) error {
 
 // Record implements follow.Recorder.
 func (r *Remote) Record(ctx context.Context, b follow.Batch) error {
-	rewards := []byte("[")
-	for i, reward := range b.Rewards {
-		if i > 0 {
-			rewards = append(rewards, ',')
-		}
-		rewards = reward.AppendJSON(rewards)
-	}
-	return r.post(ctx, "record", wireBatch{append(rewards, ']'), b.Covered, b.Uncovered, b.Chains, b.Finalized})
+	return r.post(ctx, "record", wireBatch{rewardfile.AppendList(nil, b.Rewards), b.Covered, b.Uncovered, b.Chains, b.Finalized})
 }
 
 // Status implements follow.Recorder.

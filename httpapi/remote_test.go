@@ -16,6 +16,7 @@ import (
 	"blockprint/follow"
 	"blockprint/httpapi"
 	"blockprint/reward"
+	"blockprint/rewardfile"
 	"blockprint/sim"
 	"blockprint/store"
 )
@@ -187,17 +188,10 @@ func TestRewards(t *testing.T) {
 		return res.StatusCode, string(b)
 	}
 	status, body := get("start_slot=10&end_slot=30")
-	in := blockprint.NewRewardReader(strings.NewReader(body))
-	var last blockprint.BlockReward
+	var last *blockprint.BlockReward
 	n := 0
-	for ; ; n++ {
-		err := in.Next(&last)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, last = range readRewards(t, body) {
+		n++
 		want, _ := w.ExactAttestationReward(last.BlockRoot)
 		if last.Exact.Attestations != want {
 			t.Errorf("slot %d: %d, want %d", last.Meta.Slot, last.Exact.Attestations, want)
@@ -266,19 +260,14 @@ func (j *jsonText) UnmarshalJSON(b []byte) error { *j = jsonText(b); return nil 
 
 func readRewards(t *testing.T, text string) (out []*blockprint.BlockReward) {
 	t.Helper()
-	in := blockprint.NewRewardReader(strings.NewReader(text))
-	for {
-		r := &blockprint.BlockReward{}
-		err := in.Next(r)
-		if errors.Is(err, io.EOF) {
-			return out
-		}
+	for r, err := range rewardfile.Read(strings.NewReader(text)) {
 		if err != nil {
 			t.Errorf("%v in %.300s", err, text)
 			return out
 		}
-		out = append(out, r)
+		out = append(out, r.Clone())
 	}
+	return out
 }
 
 // TestRater: blocks on top of blocks far back, and then of the head, are rated alike.

@@ -13,6 +13,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/reward"
+	"blockprint/rewardfile"
 )
 
 // maxRewardSlots is how many slots one answer of the rewards service may span.
@@ -76,7 +77,7 @@ func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		sep = ","
-		_, err := w.Write(b.Reward.AppendJSON(nil))
+		_, err := w.Write(rewardfile.Append(nil, b.Reward))
 		return err
 	}})
 	switch {
@@ -114,7 +115,7 @@ func (s *rewardsServer) post(w http.ResponseWriter, r *http.Request) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = reward.AppendJSON(out)
+		out = rewardfile.Append(out, reward)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(out, ']')) // the client is gone

@@ -32,6 +32,7 @@ import (
 	"blockprint/classify"
 	"blockprint/follow"
 	"blockprint/gauge"
+	"blockprint/graffiti"
 	"blockprint/store"
 	"blockprint/trust"
 )
@@ -114,7 +115,7 @@ type Server struct {
 }
 
 // New returns a server. Without a model it cannot classify.
-func New(s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, o Options) (*Server, error) {
+func New(s store.Store, m *classify.Model, rules *graffiti.Rules, o Options) (*Server, error) {
 	srv, err := newServer(o, "Which consensus client built each block of Ethereum's beacon chain.")
 	if err != nil {
 		return nil, err

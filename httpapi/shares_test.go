@@ -12,6 +12,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dataset"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/httpapi"
 	"blockprint/store"
 	"blockprint/store/storetest"
@@ -121,7 +122,7 @@ func teaching(t *testing.T) *classify.Model {
 func TestByGraffiti(t *testing.T) {
 	for _, model := range []string{"teaching", "another"} {
 		a := newAPI(t, httpapi.Options{})
-		server, err := httpapi.New(a.store, teaching(t), blockprint.DefaultGraffitiRules(""), httpapi.Options{})
+		server, err := httpapi.New(a.store, teaching(t), graffiti.Default(""), httpapi.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,8 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/dataset"
-	"blockprint/file"
+	"blockprint/graffiti"
+	"blockprint/rewardfile"
 	"blockprint/store"
 )
 
@@ -21,7 +22,7 @@ type BuildReport struct {
 
 // BuildDB labels the blocks of reward files and stores them, each file whole or not at all. The slots of a file
 // that Load has named are covered, with or without blocks.
-func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, progress func(done, total int)) (BuildReport, error) {
+func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Model, rules *graffiti.Rules, progress func(done, total int)) (BuildReport, error) {
 	var report BuildReport
 	l, err := m.NewLabeler(rules)
 	if err != nil {
@@ -33,14 +34,18 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 		}
 		var b store.Batch
 		span, named := spanOf(path)
-		err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
+		var err error
+		for r, readErr := range rewardfile.ReadFile(path) {
+			if err = readErr; err != nil {
+				break
+			}
 			c, features := l.Label(r)
 			if named && (r.Meta.Slot < span.Start || r.Meta.Slot > span.End) {
-				return blockprint.Errorf(blockprint.Invalid, "%s holds a block of slot %d", path, r.Meta.Slot)
+				err = blockprint.Errorf(blockprint.Invalid, "%s holds a block of slot %d", path, r.Meta.Slot)
+				break
 			}
 			b.Blocks = append(b.Blocks, store.RewardBlock(r, c, features, m.Name))
-			return nil
-		})
+		}
 		if err != nil {
 			report.Bad = append(report.Bad, dataset.BadFile{Path: path, Err: err})
 			continue

@@ -11,6 +11,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/store"
 )
 
@@ -29,7 +30,7 @@ const reclassifySlots = 1024
 // Reclassify labels all stored blocks with a model, from their stored features. It works in small transactions, so
 // that the store can be read and written meanwhile, and may be interrupted: blocks that the model has labelled are
 // not labelled again. Blocks that come in meanwhile keep the label that their follower's model gives them.
-func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
+func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *graffiti.Rules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
 	report := ReclassifyReport{Moves: map[blockprint.Client]map[blockprint.Client]int{}}
 	st, err := s.Status(ctx)
 	if err != nil || st.Empty {
@@ -51,7 +52,7 @@ func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *bl
 	return report, nil
 }
 
-func reclassifyChunk(ctx context.Context, s store.Store, m *classify.Model, rules *blockprint.GraffitiRules, chunk blockprint.Interval, report *ReclassifyReport) error {
+func reclassifyChunk(ctx context.Context, s store.Store, m *classify.Model, rules *graffiti.Rules, chunk blockprint.Interval, report *ReclassifyReport) error {
 	var blocks []store.Block
 	for b, err := range s.Blocks(ctx, chunk, store.Query{Orphaned: true, Features: true, NotModel: m.Name}) {
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dataset"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/train"
@@ -79,7 +80,7 @@ func fill(t *testing.T, s store.Store, m *classify.Model, n int) {
 // from the start, but for blocks without features; readers get whole answers all the time.
 func TestReclassify(t *testing.T) {
 	first, second := twoModels(t)
-	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	rules, err := graffiti.Load("", "mainnet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestReclassify(t *testing.T) {
 // something else are found.
 func TestFromStore(t *testing.T) {
 	first, _ := twoModels(t)
-	rules, err := blockprint.LoadGraffitiRules("", "mainnet")
+	rules, err := graffiti.Load("", "mainnet")
 	if err != nil {
 		t.Fatal(err)
 	}

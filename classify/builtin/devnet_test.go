@@ -10,6 +10,7 @@ import (
 	"blockprint/classify"
 	"blockprint/classify/builtin"
 	"blockprint/feature"
+	"blockprint/graffiti"
 	"blockprint/reward"
 	"blockprint/sim"
 )
@@ -46,7 +47,7 @@ func TestDevnet(t *testing.T) {
 	}
 	scheduled := open()
 	scheduled.SetSchedule(w.Network().Schedule())
-	rules := blockprint.DefaultGraffitiRules("mainnet")
+	rules := graffiti.Default("mainnet")
 	label := func(m *classify.Model) func(*blockprint.BlockReward) blockprint.Classification {
 		l, err := m.NewLabeler(rules)
 		if err != nil {

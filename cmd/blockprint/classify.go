@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
-	"blockprint/file"
+	"blockprint/rewardfile"
 )
 
 func newClassify() *cobra.Command {
@@ -36,7 +36,7 @@ func newClassify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			paths, err := file.Rewards(args)
+			paths, err := rewardfile.List(args)
 			if err != nil {
 				return err
 			}
@@ -44,19 +44,21 @@ func newClassify() *cobra.Command {
 			enc := json.NewEncoder(out)
 			single, multi, total := map[string]int{}, map[string]int{}, 0
 			for _, path := range paths {
-				err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
+				for r, err := range rewardfile.ReadFile(path) {
+					if err != nil {
+						_ = out.Flush() // what was labelled before the bad block is still right
+						return err
+					}
 					c, _ := labeler.Label(r)
 					single[string(c.Single)]++
 					multi[c.Multi]++
 					total++
 					if !asJSON {
-						return nil
+						continue
 					}
-					return enc.Encode(newClassified(r, c))
-				})
-				if err != nil {
-					_ = out.Flush() // what was labelled before the bad block is still right
-					return err
+					if err := enc.Encode(newClassified(r, c)); err != nil {
+						return err
+					}
 				}
 			}
 			if !asJSON {

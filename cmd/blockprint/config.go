@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"blockprint"
+	"blockprint/file"
 )
 
 // ownConfig marks commands whose --config is a file of another form.
@@ -31,7 +31,7 @@ func applyConfig(cmd *cobra.Command) error {
 		return fmt.Errorf("--config: %w", err)
 	}
 	var values map[string]any
-	if err := blockprint.DecodeTOML(data, &values); err != nil {
+	if err := file.DecodeTOML(data, &values); err != nil {
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
 	keys := make([]string, 0, len(values))

@@ -11,7 +11,8 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
-	"blockprint/file"
+	"blockprint/graffiti"
+	"blockprint/rewardfile"
 )
 
 func newFeatures() *cobra.Command {
@@ -40,18 +41,20 @@ func newFeatures() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			paths, err := file.Rewards(args)
+			paths, err := rewardfile.List(args)
 			if err != nil {
 				return err
 			}
 			var row []float64
 			for _, path := range paths {
-				err := file.ReadRewards(path, func(r *blockprint.BlockReward) error {
-					row = e.Extract(row[:0], r)
-					return printFeatures(out, r, e.Names(), row, guess.Guess(r.Meta.Graffiti))
-				})
-				if err != nil {
-					return err
+				for r, err := range rewardfile.ReadFile(path) {
+					if err == nil {
+						row = e.Extract(row[:0], r)
+						err = printFeatures(out, r, e.Names(), row, guess.Guess(r.Meta.Graffiti))
+					}
+					if err != nil {
+						return err
+					}
 				}
 			}
 			return out.Flush()
@@ -105,6 +108,6 @@ func (f *rulesFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.network, "network", "", "name of the network, for graffiti rules that hold on some networks only (default mainnet's) and for blocks that do not say their fork")
 }
 
-func (f *rulesFlags) load() (*blockprint.GraffitiRules, error) {
-	return blockprint.LoadGraffitiRules(f.path, cmp.Or(f.network, "mainnet"))
+func (f *rulesFlags) load() (*graffiti.Rules, error) {
+	return graffiti.Load(f.path, cmp.Or(f.network, "mainnet"))
 }

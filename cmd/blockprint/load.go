@@ -18,6 +18,7 @@ import (
 	"blockprint/file"
 	"blockprint/httpapi"
 	"blockprint/reward"
+	"blockprint/rewardfile"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/train"
@@ -90,7 +91,7 @@ func newBuildDB() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			paths, err := file.Rewards(args)
+			paths, err := rewardfile.List(args)
 			if err != nil {
 				return err
 			}
@@ -272,7 +273,7 @@ have their parents, and prints a reward a line. "rewards serve" is a server for 
 					if err != nil {
 						return errors.Join(fmt.Errorf("%s, block %d: %w", path, i+1, err), out.Flush())
 					}
-					_, _ = out.Write(append(r.AppendJSON(nil), '\n')) // Flush tells
+					_, _ = out.Write(append(rewardfile.Append(nil, r), '\n')) // Flush tells
 				}
 			}
 			return out.Flush()

@@ -14,6 +14,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dream"
 	"blockprint/gauge"
+	"blockprint/graffiti"
 	"blockprint/reward"
 	"blockprint/store/sqlite"
 )
@@ -33,7 +34,7 @@ func dreamOf(t *testing.T, url, modelPath string) *dreamed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	classifier, err := gauge.NewLocalClassifier(model, blockprint.DefaultGraffitiRules("minimal"))
+	classifier, err := gauge.NewLocalClassifier(model, graffiti.Default("minimal"))
 	if err != nil {
 		t.Fatal(err)
 	}

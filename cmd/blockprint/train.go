@@ -13,6 +13,7 @@ import (
 	"blockprint/classify"
 	"blockprint/dataset"
 	"blockprint/file"
+	"blockprint/rewardfile"
 	"blockprint/train"
 )
 
@@ -52,7 +53,7 @@ func newPrepare() *cobra.Command {
 				}
 				raw = args[:1]
 			}
-			paths, err := file.Rewards(raw)
+			paths, err := rewardfile.List(raw)
 			if err != nil {
 				return err
 			}

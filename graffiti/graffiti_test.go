@@ -1,14 +1,15 @@
-package blockprint_test
+package graffiti_test
 
 import (
 	"strings"
 	"testing"
 
 	"blockprint"
+	"blockprint/graffiti"
 )
 
 func TestGraffiti(t *testing.T) {
-	rules := blockprint.DefaultGraffitiRules("mainnet")
+	rules := graffiti.Default("mainnet")
 	for text, want := range map[string]blockprint.Graffiti{
 		"":                                  {},
 		"hello":                             {},
@@ -70,7 +71,7 @@ func TestGraffiti(t *testing.T) {
 
 // TestGraffitiOfTools: what tools write, each by its source, and what people write that looks like it.
 func TestGraffitiOfTools(t *testing.T) {
-	rules := blockprint.DefaultGraffitiRules("mainnet")
+	rules := graffiti.Default("mainnet")
 	for _, group := range []struct {
 		source string
 		texts  map[string]blockprint.Client
@@ -203,8 +204,8 @@ func TestGraffitiText(t *testing.T) {
 	}
 }
 
-func TestGraffitiRules(t *testing.T) {
-	rules, err := blockprint.ParseGraffitiRules([]byte("[[pattern]]\nclient = 'Prysm'\nmatch = 'wall:'\nnetworks = ['prater']\n"), "prater")
+func TestRules(t *testing.T) {
+	rules, err := graffiti.Parse([]byte("[[pattern]]\nclient = 'Prysm'\nmatch = 'wall:'\nnetworks = ['prater']\n"), "prater")
 	if err != nil || rules.Guess("wall:5").Client != blockprint.Prysm {
 		t.Errorf("a rule of the network does not hold (%v)", err)
 	}
@@ -216,17 +217,17 @@ func TestGraffitiRules(t *testing.T) {
 		"[[code]]\nclient='Teku'\nconsensus = 'tk'":  "two capital letters",
 		"[[pattern": "line 1",
 	} {
-		if _, err := blockprint.ParseGraffitiRules([]byte(text), ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := graffiti.Parse([]byte(text), ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if _, err := blockprint.LoadGraffitiRules("/does/not/exist", ""); blockprint.CodeOf(err) != blockprint.NotFound {
+	if _, err := graffiti.Load("/does/not/exist", ""); blockprint.CodeOf(err) != blockprint.NotFound {
 		t.Errorf("a missing file: %v", err)
 	}
 }
 
 func FuzzGraffiti(f *testing.F) {
-	rules := blockprint.DefaultGraffitiRules("")
+	rules := graffiti.Default("")
 	f.Add("GE1a2bLSc3d4 NMTK (RP-NL v1.2.3)")
 	f.Fuzz(func(_ *testing.T, text string) { rules.Guess(text) })
 }

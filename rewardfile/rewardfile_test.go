@@ -1,10 +1,12 @@
-package blockprint_test
+package rewardfile_test
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"blockprint"
+	"blockprint/rewardfile"
 )
 
 // plain is a block reward as encoding/json reads it, into maps.
@@ -62,7 +65,7 @@ func realRewards(t testing.TB) []json.RawMessage {
 	var cases []struct {
 		Reward json.RawMessage `json:"block_reward"`
 	}
-	if err := json.Unmarshal(gunzip(t, "testdata/golden/mainnet-phase0.json.gz"), &cases); err != nil {
+	if err := json.Unmarshal(gunzip(t, "../testdata/golden/mainnet-phase0.json.gz"), &cases); err != nil {
 		t.Fatal(err)
 	}
 	var out []json.RawMessage
@@ -73,19 +76,17 @@ func realRewards(t testing.TB) []json.RawMessage {
 }
 
 func readAll(text string) ([]*blockprint.BlockReward, error) {
-	r := blockprint.NewRewardReader(strings.NewReader(text))
-	var out []*blockprint.BlockReward
-	for {
-		b := &blockprint.BlockReward{}
-		err := r.Next(b)
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
+	return collect(rewardfile.Read(strings.NewReader(text)))
+}
+
+func collect(rewards iter.Seq2[*blockprint.BlockReward, error]) (out []*blockprint.BlockReward, err error) {
+	for r, err := range rewards {
 		if err != nil {
 			return out, err
 		}
-		out = append(out, b)
+		out = append(out, r.Clone())
 	}
+	return out, nil
 }
 
 func compare(t *testing.T, raw []byte, got *blockprint.BlockReward) {
@@ -135,8 +136,8 @@ func TestReadsRealRewards(t *testing.T) {
 // TestRoundTrip: what we write, we read as it was.
 func TestRoundTrip(t *testing.T) {
 	for _, raw := range realRewards(t) {
-		var first, second blockprint.BlockReward
-		if err := first.UnmarshalJSON(raw); err != nil {
+		first, err := rewardfile.Decode(raw)
+		if err != nil {
 			t.Fatal(err)
 		}
 		first.Meta.ParentRoot[3] = 7
@@ -148,11 +149,8 @@ func TestRoundTrip(t *testing.T) {
 			first.Attestations.Committees[i] = []blockprint.CommitteeVotes{{Index: 3, Size: 9, Attesters: 8, Fresh: 7}}
 			first.Attestations.Data = append(first.Attestations.Data, blockprint.AttestationData{Slot: 5, Index: 6, Source: blockprint.Checkpoint{Epoch: 9}})
 		}
-		text, err := json.Marshal(&first)
+		second, err := rewardfile.Decode(rewardfile.Append(nil, first))
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := second.UnmarshalJSON(text); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(first, second, cmpopts.EquateEmpty()); diff != "" {
@@ -180,8 +178,8 @@ func TestBadRewards(t *testing.T) {
 		"no root":            {change("block_root", "root"), `"block_root" is missing`},
 		"bad root":           {change(`"0x00`, `"0xzz`), "root"},
 		"no meta":            {change("meta", "beta"), `"meta" is missing`},
-		"no slot":            {change(`"slot":"2",`, ""), "meta lacks"},
-		"no rewards":         {change("per_attestation_rewards", "x"), "per_attestation_rewards is missing"},
+		"no slot":            {change(`"slot":"2",`, ""), `"slot" is missing`},
+		"no rewards":         {change("per_attestation_rewards", "x"), `"per_attestation_rewards" is missing`},
 		"slot before parent": {change(`"slot":"2"`, `"slot":"1"`), "parent_slot 1 is not before slot 1"},
 		"negative":           {change(`"total":1`, `"total":-1`), "unsigned"},
 		"fraction":           {change(`"total":1`, `"total":1.5`), "unsigned"},
@@ -215,12 +213,9 @@ type oneByte struct{ r io.Reader }
 func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
 
 func TestReadsInPieces(t *testing.T) {
-	r := blockprint.NewRewardReader(oneByte{strings.NewReader(" [ " + minimal + " , " + minimal + " ] ")})
-	var b blockprint.BlockReward
-	for n := range 3 {
-		if err := r.Next(&b); (n == 2) != errors.Is(err, io.EOF) || n < 2 && err != nil {
-			t.Fatalf("block %d: %v", n, err)
-		}
+	got, err := collect(rewardfile.Read(oneByte{strings.NewReader(" [ " + minimal + " , " + minimal + " ] ")}))
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d blocks, %v", len(got), err)
 	}
 }
 
@@ -230,19 +225,88 @@ func FuzzReward(f *testing.F) {
 	f.Add([]byte(strings.Replace(minimal, `{"5":"1"}`, `{"5":1,"6": 2 },{}`, 1)))
 	f.Add([]byte(strings.Replace(minimal, `"graffiti":""`, `"graffiti":"\u00e9\"\\x"`, 1)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		var b blockprint.BlockReward
-		s := append([]byte(nil), raw...)
-		got, err := readAll(string(s))
+		got, err := readAll(string(raw))
 		if err != nil || len(got) != 1 || bytes.HasPrefix(bytes.TrimSpace(raw), []byte("[")) {
 			return
 		}
 		if !json.Valid(raw) {
 			t.Fatalf("accepted what is not JSON: %q", raw)
 		}
-		if again := got[0].AppendJSON(nil); b.UnmarshalJSON(again) != nil || !bytes.Equal(b.AppendJSON(nil), again) {
-			t.Fatalf("written and read again it differs: %s", again)
+		written := rewardfile.Append(nil, got[0])
+		if again, err := rewardfile.Decode(written); err != nil || !bytes.Equal(rewardfile.Append(nil, again), written) {
+			t.Fatalf("written and read again it differs: %s (%v)", written, err)
 		}
 	})
+}
+
+// voterMap is a reward map of n voters.
+func voterMap(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%d":5`, first+i)
+	}
+	return "{" + b.String()[1:] + "}"
+}
+
+// TestShape: what a block's attestations tell of its fork, in the forms of files that there are.
+func TestShape(t *testing.T) {
+	const voters = `{"1":2}`
+	maps := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(voters+",", n), ",") + "]" }
+	data := func(slotsAndIndices ...string) string {
+		var out []string
+		for _, s := range slotsAndIndices {
+			slot, index, _ := strings.Cut(s, ":")
+			out = append(out, `{"slot":"`+slot+`","index":"`+index+`"}`)
+		}
+		return `,"attestations":[` + strings.Join(out, ",") + "]"
+	}
+	for name, c := range map[string]struct {
+		attestations string
+		want         blockprint.ForkRange
+	}{
+		"maps alone, 9":                 {maps(9), blockprint.BeforeElectra},
+		"maps alone, 8":                 {maps(8), blockprint.AnyFork},
+		"committee in the data":         {maps(2) + data("5:0", "5:3"), blockprint.BeforeElectra},
+		"no committee in the data":      {maps(2) + data("5:0", "5:0"), blockprint.AnyFork},
+		"several committees":            {maps(1) + data("5:0") + `,"committees":[[{"index":"0"},{"index":"1"}]]`, blockprint.SinceElectra},
+		"committee beside the data":     {maps(1) + data("5:0") + `,"committees":[[{"index":"3"}]]`, blockprint.SinceElectra},
+		"committee 0":                   {maps(1) + data("5:0") + `,"committees":[[{"index":"0"}]]`, blockprint.AnyFork},
+		"committee without the data":    {maps(1) + `,"committees":[[{"index":"3"}]]`, blockprint.AnyFork},
+		"no attestation":                {"[]", blockprint.AnyFork},
+		"too many voters of one slot":   {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "5:0"), blockprint.SinceElectra},
+		"so many voters of two slots":   {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "4:0"), blockprint.AnyFork},
+		"so many, but of no data":       {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]", blockprint.AnyFork},
+		"so many, of another committee": {"[" + voterMap(0, 1500) + "," + voterMap(1500, 1500) + "]" + data("5:0", "5:1"), blockprint.BeforeElectra},
+	} {
+		list, err := readAll(`{"block_root":"0x` + strings.Repeat("11", 32) + `","meta":{"slot":"6","parent_slot":"5"},"attestation_rewards":{"per_attestation_rewards":` + c.attestations + `}}`)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := list[0].Shape(); got != c.want {
+			t.Errorf("%s: blocks %s, not %s", name, got, c.want)
+		}
+	}
+}
+
+// TestRewardFork: a reward says its block's fork if it is known, in any case of letters, and keeps one of the future.
+func TestRewardFork(t *testing.T) {
+	text := func(fork string) string {
+		return `{"block_root":"0x` + strings.Repeat("11", 32) + `","meta":{"slot":"6","parent_slot":"5"` + fork + `},"attestation_rewards":{"per_attestation_rewards":[]}}`
+	}
+	for fork, want := range map[string]string{``: "", `,"fork":null`: "", `,"fork":"electra"`: "electra", `,"fork":"FULU"`: "fulu", `,"fork":"heze"`: "heze"} {
+		list, err := readAll(text(fork))
+		if err != nil || list[0].Meta.Fork != want {
+			t.Errorf("%s: %v, %v", fork, list, err)
+			continue
+		}
+		written := string(rewardfile.Append(nil, list[0]))
+		if strings.Contains(written, `"fork":"`+want+`"`) != (want != "") || strings.Contains(written, "fork") != (want != "") {
+			t.Errorf("%s is written as %s", fork, written)
+		}
+	}
+	if _, err := readAll(text(`,"fork":5`)); err == nil {
+		t.Error("a number is taken as a fork")
+	}
 }
 
 // BenchmarkReward reads the 15 real blocks; the ratio is to encoding/json reading the same into maps, measured in
@@ -273,12 +337,10 @@ func BenchmarkReward(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	n := 0
-	r := blockprint.NewRewardReader(nil)
-	var reward blockprint.BlockReward
+	var r rewardfile.Reader
 	for b.Loop() {
-		r.Reset(bytes.NewReader(list))
-		for range raws {
-			if err := r.Next(&reward); err != nil {
+		for _, err := range r.Read(bytes.NewReader(list)) {
+			if err != nil {
 				b.Fatal(err)
 			}
 			n++
