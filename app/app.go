@@ -23,6 +23,7 @@ import (
 	"blockprint/graffiti"
 	"blockprint/greylist/notify"
 	"blockprint/store"
+	_ "blockprint/store/sqlite" // each backend is imported here, and nowhere else
 )
 
 // Process is what all services have in common; the zero value is right for most uses.

@@ -11,7 +11,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/dream"
 	"blockprint/gauge"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 )
 
 // Dreaming says which nodes are asked for blocks, and what becomes of these.
@@ -25,7 +25,7 @@ type Dreaming struct {
 }
 
 // dreamer makes a dreamer that hands its blocks to sinks. close must be called when it has stopped.
-func (p Process) dreamer(d Dreaming, s *sqlite.Store, registry prometheus.Registerer, sinks ...dream.Sink) (_ *dream.Dreamer, closeAll func() error, err error) {
+func (p Process) dreamer(d Dreaming, s store.Store, registry prometheus.Registerer, sinks ...dream.Sink) (_ *dream.Dreamer, closeAll func() error, err error) {
 	o := dream.Options{Timeout: d.Timeout, Labels: d.Labels, Sinks: sinks, Registry: registry, Logger: p.Logger, Now: p.Now}
 	o.Opinions = func(ctx context.Context, v dream.Opinion) error {
 		var err error
@@ -78,9 +78,9 @@ type Dream struct {
 
 // Run dreams until ctx ends.
 func (c Dream) Run(ctx context.Context) (err error) {
-	var s *sqlite.Store
+	var s store.Store
 	if c.DB != "" {
-		if s, err = sqlite.Open(ctx, c.DB); err != nil {
+		if s, err = store.Open(ctx, c.DB, store.Options{}); err != nil {
 			return err
 		}
 		defer func() { _ = s.Close() }() // all writes are on the disk already

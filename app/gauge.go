@@ -7,7 +7,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/gauge"
 	"blockprint/httpapi"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 	"blockprint/trust"
 )
 
@@ -40,7 +40,7 @@ func (c Gauge) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := sqlite.Open(ctx, c.DB)
+	s, err := store.Open(ctx, c.DB, store.Options{})
 	if err != nil {
 		return err
 	}

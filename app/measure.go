@@ -8,7 +8,7 @@ import (
 	"blockprint"
 	"blockprint/gauge"
 	"blockprint/greylist/notify"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 	"blockprint/trust"
 )
 
@@ -27,7 +27,7 @@ type measures struct {
 }
 
 // measures makes a gauge and a judge, and registers their metrics.
-func (p Process) measures(s *sqlite.Store, m Measuring, rewards gauge.Rewarder, labels gauge.Classifier, network func(context.Context) (*blockprint.Network, error), registry prometheus.Registerer) measures {
+func (p Process) measures(s store.Store, m Measuring, rewards gauge.Rewarder, labels gauge.Classifier, network func(context.Context) (*blockprint.Network, error), registry prometheus.Registerer) measures {
 	settings := trust.DefaultSettings()
 	if m.Settings != nil {
 		settings = *m.Settings

@@ -14,7 +14,6 @@ import (
 	"blockprint/gauge"
 	"blockprint/httpapi"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 	"blockprint/trust"
 )
 
@@ -46,7 +45,7 @@ type Pace struct {
 
 // House is what Up consists of, for those that run it on a network of their own.
 type House struct {
-	Store   *sqlite.Store
+	Store   store.Store
 	Gauge   *gauge.Gauge
 	Trust   *trust.Service
 	Dreamer *dream.Dreamer // nil if nothing is to be dreamt
@@ -82,7 +81,7 @@ func (c Up) Open(ctx context.Context) (_ *House, err error) {
 		return nil, err
 	}
 	h.closers.add(func() error { node.Close(); return nil })
-	if h.Store, err = sqlite.OpenWith(ctx, c.DB, sqlite.Options{Now: c.Now}); err != nil {
+	if h.Store, err = store.Open(ctx, c.DB, store.Options{Now: c.Now}); err != nil {
 		return nil, err
 	}
 	h.closers.add(h.Store.Close)

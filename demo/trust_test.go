@@ -22,7 +22,7 @@ import (
 	"blockprint/httpapi"
 	"blockprint/sim"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 	"blockprint/train"
 	"blockprint/trust"
 )
@@ -111,7 +111,7 @@ func TestElectra(t *testing.T) {
 type trustRig struct {
 	t        *testing.T
 	w        *sim.World
-	store    *sqlite.Store
+	store    store.Store
 	settings trust.Settings
 	network  func(context.Context) (*blockprint.Network, error)
 	dreamer  *dream.Dreamer
@@ -176,7 +176,7 @@ func newTrustRig(t *testing.T, w *sim.World, model *classify.Model, window int) 
 		r.config.Nodes = append(r.config.Nodes, dream.NodeConfig{Name: n.Variant, Label: string(n.Client), URL: url, V3: true})
 	}
 	var err error
-	if r.store, err = sqlite.OpenWith(t.Context(), filepath.Join(t.TempDir(), "trust.db"), sqlite.Options{Now: w.Clock}); err != nil {
+	if r.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "trust.db"), store.Options{Now: w.Clock}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.store.Close() })

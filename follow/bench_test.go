@@ -25,7 +25,7 @@ import (
 	"blockprint/sim"
 	"blockprint/sim/habit"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 	"blockprint/train"
 )
 
@@ -81,7 +81,7 @@ type bench struct {
 	change  func(*follow.Options) // of the next follower
 	wrap    func(follow.Node) follow.Node
 	stop    func()
-	store   *sqlite.Store
+	store   store.Store
 	// follower is the newest one.
 	follower *follow.Follower
 }
@@ -151,7 +151,7 @@ func (c counting) Record(ctx context.Context, batch follow.Batch) error {
 func (b *bench) follow(since blockprint.Slot) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := sqlite.Open(ctx, b.db)
+	s, err := store.Open(ctx, b.db, store.Options{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func (b *bench) check(since blockprint.Slot) {
 // into opens what a follower of a node writes a database with.
 func into(t *testing.T, db, url string) (*follow.Local, *beacon.Client) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), db)
+	s, err := store.Open(t.Context(), db, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ import (
 
 	"blockprint"
 	"blockprint/gauge"
-	"blockprint/store/sqlite"
+	"blockprint/store"
+	_ "blockprint/store/sqlite"
 )
 
 // classifier labels every block as told.
@@ -61,12 +62,12 @@ type rig struct {
 	now  time.Time
 	c    *classifier
 	*gauge.Gauge
-	store *sqlite.Store
+	store store.Store
 }
 
 func (r *rig) open(t *testing.T, labels ...string) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), r.path)
+	s, err := store.Open(t.Context(), r.path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

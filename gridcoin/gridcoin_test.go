@@ -15,7 +15,8 @@ import (
 	"blockprint"
 	"blockprint/greylist"
 	"blockprint/gridcoin"
-	"blockprint/store/sqlite"
+	"blockprint/store"
+	_ "blockprint/store/sqlite"
 )
 
 type obj map[string]any
@@ -120,7 +121,7 @@ type rig struct {
 func (r *rig) sync(lookback int) (changes []string, engine *greylist.Engine) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	s, err := sqlite.Open(ctx, r.path)
+	s, err := store.Open(ctx, r.path, store.Options{})
 	if err != nil {
 		r.t.Fatal(err)
 	}

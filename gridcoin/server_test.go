@@ -14,13 +14,14 @@ import (
 
 	"blockprint/greylist"
 	"blockprint/gridcoin"
-	"blockprint/store/sqlite"
+	"blockprint/store"
+	_ "blockprint/store/sqlite"
 )
 
 // rpcServer is a server of a database with the 25 first superblocks of Gridcoin's series.
 func rpcServer(t *testing.T) (call func(version, method string, params ...any) (result json.RawMessage, code int, status int), url string) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "gridcoin.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "gridcoin.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

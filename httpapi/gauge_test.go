@@ -18,7 +18,7 @@ import (
 	"blockprint/httpapi"
 	"blockprint/sim"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 )
 
 // TestGauge runs the original's chain of services, each over HTTP: nodes dream, the dreamer posts to the gauge, the gauge
@@ -53,7 +53,7 @@ func TestGauge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestGauge(t *testing.T) {
 
 // TestGaugeRefuses: bad requests say what is wrong with them.
 func TestGaugeRefuses(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

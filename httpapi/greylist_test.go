@@ -16,12 +16,13 @@ import (
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/httpapi"
-	"blockprint/store/sqlite"
+	"blockprint/store"
+	_ "blockprint/store/sqlite"
 )
 
 // TestGreylist serves a list that another book of the same database goes on writing to.
 func TestGreylist(t *testing.T) {
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "g.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "g.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

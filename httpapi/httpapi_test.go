@@ -20,7 +20,7 @@ import (
 	"blockprint/graffiti"
 	"blockprint/httpapi"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 	"blockprint/store/storetest"
 	"blockprint/train"
 )
@@ -42,7 +42,7 @@ func anyModel(t *testing.T) *classify.Model {
 
 type api struct {
 	t      *testing.T
-	store  *sqlite.Store
+	store  store.Store
 	server *httpapi.Server
 	header http.Header
 	remote string
@@ -50,7 +50,7 @@ type api struct {
 
 func newAPI(t *testing.T, o httpapi.Options) *api {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "api.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "api.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

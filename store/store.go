@@ -179,7 +179,18 @@ type Store interface {
 	// Ping tells whether the store answers, and takes writes: it fails if the file is gone, and after a write that failed until
 	// one succeeds. Long queries do not hold it up.
 	Ping(ctx context.Context) error
+	// Check compares what a database says with itself and with the clock, and with repair set mends what it can: what was
+	// wrong is taken out or computed anew, so that a follower fetches again what is missing then. All of it happens, or nothing.
+	Check(ctx context.Context, repair bool) ([]Finding, error)
 	Close() error
+}
+
+// Finding is something in a database that cannot be right.
+type Finding struct {
+	Kind     string `json:"kind"`  // a word for each thing that is looked for
+	Count    int64  `json:"count"` // how often it was found
+	Text     string `json:"text"`  // what it is, with an example
+	Repaired bool   `json:"repaired"`
 }
 
 // Label is a new classification of a stored block.

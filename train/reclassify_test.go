@@ -13,7 +13,7 @@ import (
 	"blockprint/feature"
 	"blockprint/graffiti"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 	"blockprint/train"
 )
 
@@ -37,9 +37,9 @@ func twoModels(t *testing.T) (a, b *classify.Model) {
 	return a, fit("second")
 }
 
-func open(t *testing.T) *sqlite.Store {
+func open(t *testing.T) store.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

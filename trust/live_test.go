@@ -15,7 +15,7 @@ import (
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/store"
-	"blockprint/store/sqlite"
+	_ "blockprint/store/sqlite"
 	"blockprint/trust"
 )
 
@@ -25,14 +25,14 @@ func mainnet() *blockprint.Network {
 
 type live struct {
 	t     *testing.T
-	store *sqlite.Store
+	store store.Store
 	s     trust.Settings
 	slot  blockprint.Slot
 }
 
 func newLive(t *testing.T) *live {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "trust.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "trust.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestSetUnseen(t *testing.T) {
 
 // slowLog is a store whose log takes as long to read as the test wants.
 type slowLog struct {
-	*sqlite.Store
+	store.Store
 	entered, leave chan struct{}
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"blockprint"
 	"blockprint/dataset"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 )
 
 func newDB() *cobra.Command {
@@ -42,7 +42,7 @@ status is 1 if something is wrong and not repaired.`,
 			if db == "" && rewards == "" {
 				return usagef("--db D or --rewards DIR is missing")
 			}
-			var all []sqlite.Finding
+			var all []store.Finding
 			if db != "" {
 				s, err := openDB(cmd.Context(), "--db", db)
 				if err != nil {
@@ -59,7 +59,7 @@ status is 1 if something is wrong and not repaired.`,
 					return err
 				}
 				for _, f := range faults {
-					all = append(all, sqlite.Finding{Kind: "rewards", Count: 1, Text: fmt.Sprintf("file %s: %s", f.Path, f.Text), Repaired: f.Moved != ""})
+					all = append(all, store.Finding{Kind: "rewards", Count: 1, Text: fmt.Sprintf("file %s: %s", f.Path, f.Text), Repaired: f.Moved != ""})
 				}
 			}
 			return printFindings(cmd, all, asJSON)
@@ -72,7 +72,7 @@ status is 1 if something is wrong and not repaired.`,
 	return cmd
 }
 
-func printFindings(cmd *cobra.Command, found []sqlite.Finding, asJSON bool) error {
+func printFindings(cmd *cobra.Command, found []store.Finding, asJSON bool) error {
 	w := cmd.OutOrStdout()
 	encoder := json.NewEncoder(w)
 	wrong := 0

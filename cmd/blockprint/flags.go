@@ -20,7 +20,6 @@ import (
 	"blockprint/classify/builtin"
 	"blockprint/httpapi"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 )
 
 // process is what the services have in common.
@@ -162,8 +161,8 @@ func learnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
 }
 
 // openDB opens a database that must be there; flag names it in the error.
-func openDB(ctx context.Context, flag, path string) (*sqlite.Store, error) {
-	s, err := sqlite.OpenExisting(ctx, path)
+func openDB(ctx context.Context, flag, path string) (store.Store, error) {
+	s, err := store.Open(ctx, path, store.Options{Existing: true})
 	if err != nil {
 		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", flag, err)
 	}
@@ -172,29 +171,29 @@ func openDB(ctx context.Context, flag, path string) (*sqlite.Store, error) {
 
 // openToRead opens a database that must be there, for a command that changes nothing in it: one that cannot be written is read
 // as it is.
-func openToRead(ctx context.Context, flag, path string) (*sqlite.Store, error) {
+func openToRead(ctx context.Context, flag, path string) (store.Store, error) {
 	s, err := openDB(ctx, flag, path)
 	return orReadOnly(ctx, s, err, path)
 }
 
 // openServed opens the database of a server: one that makes labels may be given a new one.
-func openServed(ctx context.Context, path string, makesLabels, immutable bool) (*sqlite.Store, error) {
+func openServed(ctx context.Context, path string, makesLabels, immutable bool) (store.Store, error) {
 	switch {
 	case immutable:
-		return sqlite.OpenWith(ctx, path, sqlite.Options{Immutable: true})
+		return store.Open(ctx, path, store.Options{Immutable: true})
 	case !makesLabels:
 		return openToRead(ctx, "--db", path)
 	}
-	s, err := sqlite.Open(ctx, path)
+	s, err := store.Open(ctx, path, store.Options{})
 	return orReadOnly(ctx, s, err, path)
 }
 
 // orReadOnly opens a database for reading if it could not be opened for writing.
-func orReadOnly(ctx context.Context, s *sqlite.Store, err error, path string) (*sqlite.Store, error) {
+func orReadOnly(ctx context.Context, s store.Store, err error, path string) (store.Store, error) {
 	if err == nil || blockprint.CodeOf(err) != blockprint.Unavailable {
 		return s, err
 	}
-	readOnly, second := sqlite.OpenWith(ctx, path, sqlite.Options{ReadOnly: true})
+	readOnly, second := store.Open(ctx, path, store.Options{ReadOnly: true})
 	if second != nil {
 		return nil, second
 	}

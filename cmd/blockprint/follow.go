@@ -21,7 +21,6 @@ import (
 	"blockprint/follow"
 	"blockprint/httpapi"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 )
 
 func newFollow() *cobra.Command {
@@ -134,7 +133,7 @@ func openRecorder(ctx context.Context, db, modelPath, remote, token string, rule
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sqlite.Open(ctx, db)
+	s, err := store.Open(ctx, db, store.Options{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
 	"blockprint/httpapi"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 	"blockprint/trust"
 )
 
@@ -49,7 +49,7 @@ func (f *bookFlags) options(cmd *cobra.Command) (o greylist.Options, err error) 
 }
 
 // with opens the greylist and hands it to use. The database must be there unless create is set.
-func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book, *sqlite.Store) error) error {
+func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book, store.Store) error) error {
 	ctx := cmd.Context()
 	if f.db == "" {
 		return usagef("--db D is missing")
@@ -58,9 +58,9 @@ func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Conte
 	if err != nil {
 		return err
 	}
-	open := func() (*sqlite.Store, error) { return openDB(ctx, "--db", f.db) }
+	open := func() (store.Store, error) { return openDB(ctx, "--db", f.db) }
 	if create {
-		open = func() (*sqlite.Store, error) { return sqlite.Open(ctx, f.db) }
+		open = func() (store.Store, error) { return store.Open(ctx, f.db, store.Options{}) }
 	}
 	s, err := open()
 	if err != nil {
@@ -123,13 +123,13 @@ func (f *notifyFlags) receivers() (list []notify.Receiver, err error) {
 	return list, nil
 }
 
-func (f *notifyFlags) dispatcher(s *sqlite.Store, tenant string) (*notify.Dispatcher, error) {
+func (f *notifyFlags) dispatcher(s store.Store, tenant string) (*notify.Dispatcher, error) {
 	list, err := f.receivers()
 	return &notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default(), Receivers: list}, err
 }
 
 // dispatch delivers what was not delivered yet.
-func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant string) error {
+func (f *notifyFlags) dispatch(ctx context.Context, s store.Store, tenant string) error {
 	d, err := f.dispatcher(s, tenant)
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (f *notifyFlags) dispatch(ctx context.Context, s *sqlite.Store, tenant stri
 }
 
 // keepTelling delivers until ctx ends.
-func (f *notifyFlags) keepTelling(ctx context.Context, s *sqlite.Store, tenant string) error {
+func (f *notifyFlags) keepTelling(ctx context.Context, s store.Store, tenant string) error {
 	d, err := f.dispatcher(s, tenant)
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func newGreylistStatus() *cobra.Command {
 		Example: "  blockprint greylist status --db gridcoin.db\n  blockprint greylist status --db gridcoin.db --rules v2 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ store.Store) error {
 				w := cmd.OutOrStdout()
 				if !b.Evaluated() {
 					fmt.Fprintln(os.Stderr, "nothing is evaluated: the newest superblock records no total credits, or there is none")
@@ -237,7 +237,7 @@ func newGreylistHistory() *cobra.Command {
 		Example: "  blockprint greylist history --db gridcoin.db\n  blockprint greylist history Amicable_Numbers --db gridcoin.db",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ store.Store) error {
 				changes := b.Changes()
 				if len(args) == 1 {
 					name, err := b.Find(args[0])
@@ -271,7 +271,7 @@ another process writes to the database is seen within two seconds. Changes that 
 			if err != nil {
 				return err
 			}
-			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s *sqlite.Store) error {
+			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s store.Store) error {
 				shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, judged) }}
 				o.Version, o.Registry = version, newRegistry()
 				server, err := httpapi.NewGreylist(httpapi.Greylist{

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint/greylist"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 )
 
 func newGreylistExplain() *cobra.Command {
@@ -23,7 +23,7 @@ func newGreylistExplain() *cobra.Command {
 		Example: "  blockprint greylist explain Amicable_Numbers --db gridcoin.db",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
+			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ store.Store) error {
 				r, err := b.Explain(args[0])
 				if err != nil {
 					return err

@@ -20,7 +20,7 @@ import (
 	"blockprint/gridcoin"
 	"blockprint/gridcoin/stats"
 	"blockprint/httpapi"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 )
 
 // printLines prints a JSON line for each item. Signs that a terminal may take for commands are escaped, as JSON allows.
@@ -98,7 +98,7 @@ that the node contradicts are reverted, later ones applied.`,
 			if err != nil {
 				return err
 			}
-			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
+			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s store.Store) error {
 				if last := b.Back(0); last != nil && last.Source == gridcoin.Scraped && (rpc != "" && lookback > 0 || superblocksFile != "") {
 					return blockprint.Errorf(blockprint.Conflict, "%s has superblocks of our own scraper's: those of a node need a database of their own, or bring the whitelist only, with --lookback 0 or without --superblocks", f.db)
 				}
@@ -166,7 +166,7 @@ func newGridcoinServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := sqlite.Open(ctx, f.db)
+			s, err := store.Open(ctx, f.db, store.Options{})
 			if err != nil {
 				return err
 			}
@@ -311,7 +311,7 @@ func scrape(cmd *cobra.Command, f *bookFlags, fetcher *stats.Fetcher, single []s
 	}
 	if f.db != "" {
 		// The database is closed while projects are asked: that may take an hour.
-		err := f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ *sqlite.Store) error {
+		err := f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ store.Store) error {
 			projects = gridcoin.Sites(b.Engine)
 			return nil
 		})
@@ -358,7 +358,7 @@ younger than --every, so that it can be run from cron at any time. Nothing is se
 			if dir == "" {
 				return usagef("--dir DIR is missing: where gridcoin scrape keeps what is known")
 			}
-			return f.with(cmd, false, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
+			return f.with(cmd, false, func(ctx context.Context, b *greylist.Book, s store.Store) error {
 				now := time.Now()
 				if last := b.Back(0); last != nil && !dry {
 					if wait := time.Unix(last.Time, 0).Add(every).Sub(now); wait > 0 {
@@ -421,7 +421,7 @@ sent to any chain.`,
 			"  blockprint gridcoin addkey delete project Amicable_Numbers --db own.db",
 		Args: cobra.MinimumNArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s *sqlite.Store) error {
+			return f.with(cmd, true, func(ctx context.Context, b *greylist.Book, s store.Store) error {
 				out, err := gridcoin.AddKey(ctx, b, args, time.Now())
 				if err != nil {
 					return err

@@ -95,7 +95,7 @@ func newBuildDB() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := sqlite.Open(ctx, db)
+			s, err := store.Open(ctx, db, store.Options{})
 			if err != nil {
 				return err
 			}
@@ -209,7 +209,7 @@ or existing one. It may be interrupted and repeated. The original keeps no block
 					return err
 				}
 			}
-			s, err := sqlite.Open(ctx, db)
+			s, err := store.Open(ctx, db, store.Options{})
 			if err != nil {
 				return err
 			}

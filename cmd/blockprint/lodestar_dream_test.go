@@ -16,7 +16,7 @@ import (
 	"blockprint/gauge"
 	"blockprint/graffiti"
 	"blockprint/reward"
-	"blockprint/store/sqlite"
+	"blockprint/store"
 )
 
 // dreamed is what a dreamer brought of a real Lodestar, which is asked twice in each slot: for SSZ, which it cannot
@@ -38,7 +38,7 @@ func dreamOf(t *testing.T, url, modelPath string) *dreamed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "gauge.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

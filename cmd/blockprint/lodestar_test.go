@@ -19,7 +19,6 @@ import (
 	"blockprint/nodetest"
 	"blockprint/reward"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 )
 
 // TestLodestar follows a real Lodestar with the real program for four epochs, the first of them of phase 0, killing
@@ -134,7 +133,7 @@ func startFollower(t *testing.T, program, url, db, model string) *exec.Cmd {
 // checkDatabase waits until slots 1 to last are covered, and looks at every block.
 func checkDatabase(t *testing.T, ctx context.Context, db string, last blockprint.Slot) {
 	t.Helper()
-	s, err := sqlite.OpenExisting(ctx, db)
+	s, err := store.Open(ctx, db, store.Options{Existing: true})
 	if err != nil {
 		t.Fatal(err)
 	}

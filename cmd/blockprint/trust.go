@@ -14,7 +14,6 @@ import (
 	"blockprint/file"
 	"blockprint/greylist"
 	"blockprint/store"
-	"blockprint/store/sqlite"
 	"blockprint/trust"
 )
 
@@ -79,7 +78,7 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 }
 
 // withTrust opens a database's labels and nodes.
-func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service, *sqlite.Store) error) error {
+func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service, store.Store) error) error {
 	if db == "" {
 		return usagef("--db D is missing")
 	}
@@ -101,7 +100,7 @@ func newTrustStatus() *cobra.Command {
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust status --db mainnet.db --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, _ *sqlite.Store) error {
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, _ store.Store) error {
 				r, err := t.Report(ctx)
 				if err != nil {
 					return err
@@ -166,7 +165,7 @@ func newTrustSet() *cobra.Command {
 			if !ok {
 				return usagef("%q: expected manual, override or active", args[1])
 			}
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, s *sqlite.Store) error {
+			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, s store.Store) error {
 				if err := t.Set(ctx, args[0], status); err != nil {
 					return err
 				}

@@ -24,13 +24,14 @@ import (
 	"blockprint"
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
-	"blockprint/store/sqlite"
+	"blockprint/store"
+	_ "blockprint/store/sqlite"
 )
 
 // book is a greylist whose changes are kept, with some made already.
-func book(t *testing.T, path string) (*greylist.Book, *sqlite.Store) {
+func book(t *testing.T, path string) (*greylist.Book, store.Store) {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), path)
+	s, err := store.Open(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func change(t *testing.T, b *greylist.Book, statuses ...greylist.Status) {
 	}
 }
 
-func dispatcher(s *sqlite.Store, r ...notify.Receiver) *notify.Dispatcher {
+func dispatcher(s store.Store, r ...notify.Receiver) *notify.Dispatcher {
 	return &notify.Dispatcher{Source: notify.Kept(s, "test"), Receivers: r, Logger: slog.New(slog.DiscardHandler), Pause: time.Millisecond}
 }
 

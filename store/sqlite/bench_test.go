@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"blockprint"
+	"blockprint/store"
 )
 
 // mainnetSums makes a store with the sums and coverage of 15 million slots, without the blocks themselves, which
@@ -14,7 +15,7 @@ import (
 func mainnetSums(b *testing.B) *Store {
 	b.Helper()
 	ctx := context.Background()
-	s, err := Open(ctx, filepath.Join(b.TempDir(), "sums.db"))
+	s, err := Open(ctx, filepath.Join(b.TempDir(), "sums.db"), store.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,14 +11,6 @@ import (
 	"blockprint/store"
 )
 
-// Finding is something in a database that cannot be right.
-type Finding struct {
-	Kind     string `json:"kind"`  // a word for each thing that is looked for
-	Count    int64  `json:"count"` // how often it was found
-	Text     string `json:"text"`  // what it is, with an example
-	Repaired bool   `json:"repaired"`
-}
-
 // checker looks at a database in one transaction.
 type checker struct {
 	s        *Store
@@ -28,12 +20,11 @@ type checker struct {
 	perEpoch uint64
 	final    blockprint.Slot // the mark of finality
 	floor    blockprint.Slot
-	findings []Finding
+	findings []store.Finding
 }
 
-// Check compares what a database says with itself and with the clock, and with repair set mends what it can: what was wrong is
-// taken out or computed anew, so that a follower fetches again what is missing then. All of it happens, or nothing.
-func (s *Store) Check(ctx context.Context, repair bool) (findings []Finding, err error) {
+// Check implements store.Store.
+func (s *Store) Check(ctx context.Context, repair bool) (findings []store.Finding, err error) {
 	look := func(q queryer) error {
 		c := &checker{s: s, q: q, repair: repair}
 		err := c.run(ctx)
@@ -82,7 +73,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 // found notes a finding.
 func (c *checker) found(kind string, count int64, repaired bool, format string, args ...any) {
 	if count > 0 {
-		c.findings = append(c.findings, Finding{kind, count, fmt.Sprintf(format, args...), repaired})
+		c.findings = append(c.findings, store.Finding{Kind: kind, Count: count, Text: fmt.Sprintf(format, args...), Repaired: repaired})
 	}
 }
 

@@ -168,7 +168,7 @@ func TestDoubledRowsAreMendedOnOpening(t *testing.T) {
 	must(t, s, h.recorded())
 	want := dump(t, s)
 	double(t, s, h)
-	if found, err := s.Check(t.Context(), false); err != nil || !slices.ContainsFunc(found, func(f Finding) bool { return f.Kind == "doubled" }) {
+	if found, err := s.Check(t.Context(), false); err != nil || !slices.ContainsFunc(found, func(f store.Finding) bool { return f.Kind == "doubled" }) {
 		t.Fatalf("%+v (%v)", found, err)
 	}
 	mustExec(t, s, "DELETE FROM goose_db_version WHERE version_id >= 6")
@@ -176,7 +176,7 @@ func TestDoubledRowsAreMendedOnOpening(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), path)
+	s, err := Open(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func TestImport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
 			path := oldDatabase(t, schema, 5)
-			s, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "new.db"))
+			s, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "new.db"), store.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -261,7 +261,7 @@ func oldCounts(t *testing.T, db *sql.DB, start, end int) map[blockprint.Client]i
 
 func TestImportRefuses(t *testing.T) {
 	ctx := context.Background()
-	s, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "new.db"))
+	s, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "new.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

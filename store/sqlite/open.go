@@ -22,6 +22,7 @@ import (
 
 	"blockprint"
 	"blockprint/file"
+	"blockprint/store"
 )
 
 //go:embed migrations/*.sql
@@ -30,28 +31,18 @@ var migrations embed.FS
 // applicationID marks our databases ("BPDB"), so that another program's file is not written to.
 const applicationID = 0x42504442
 
-// Options say how a database is opened; the zero value makes one that does not exist.
-type Options struct {
-	// Existing refuses a file that is not there, for commands that only read or change what there is.
-	Existing bool
-	// ReadOnly changes nothing, the schema neither. The file must be there. Another process may write to it.
-	ReadOnly bool
-	// Immutable is ReadOnly for a file that nobody changes as long as it is open, on a read-only disk for instance.
-	Immutable bool
-	// Now is the clock; what lies beyond it is not stored. Default: time.Now.
-	Now func() time.Time
+func init() {
+	store.Register("sqlite", func(ctx context.Context, address string, o store.Options) (store.Store, error) {
+		s, err := Open(ctx, address, o)
+		if err != nil {
+			return nil, err // not a nil *Store in an interface
+		}
+		return s, nil
+	})
 }
 
-// Open opens the database at path, which is made if it does not exist.
-func Open(ctx context.Context, path string) (*Store, error) { return OpenWith(ctx, path, Options{}) }
-
-// OpenExisting is Open for a file that must be there already.
-func OpenExisting(ctx context.Context, path string) (*Store, error) {
-	return OpenWith(ctx, path, Options{Existing: true})
-}
-
-// OpenWith opens the database at path. A file of another program is refused and left as it is.
-func OpenWith(ctx context.Context, path string, o Options) (_ *Store, err error) {
+// Open opens the database at path. A file of another program is refused and left as it is.
+func Open(ctx context.Context, path string, o store.Options) (_ *Store, err error) {
 	o.ReadOnly = o.ReadOnly || o.Immutable
 	s := &Store{path: path, now: o.Now, names: newNames()}
 	if s.now == nil {
@@ -111,7 +102,7 @@ func connect(path, options string, most int) (*sql.DB, error) {
 
 // look refuses what is no database of ours, without changing it: opening a file for writing would turn on write-ahead
 // logging in it.
-func look(ctx context.Context, path string, o Options) error {
+func look(ctx context.Context, path string, o store.Options) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (o.Existing || o.ReadOnly):
@@ -158,7 +149,7 @@ func access(path string, write bool) error {
 }
 
 // refuseForeign opens an existing file for reading and tells whose it is.
-func refuseForeign(ctx context.Context, path string, o Options) (err error) {
+func refuseForeign(ctx context.Context, path string, o store.Options) (err error) {
 	mode := "mode=ro"
 	if o.Immutable {
 		mode += "&immutable=1"

@@ -16,7 +16,7 @@ import (
 
 func fresh(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "test.db"))
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestForeignFileIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path); blockprint.CodeOf(err) != blockprint.Conflict {
+	if _, err := Open(t.Context(), path, store.Options{}); blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Errorf("%v", err)
 	}
 	after, err := os.ReadFile(path)
@@ -161,23 +161,23 @@ func TestForeignFileIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestOpenWith: what must be there is not made, and what is only read is not changed.
-func TestOpenWith(t *testing.T) {
+// TestOpen: what must be there is not made, and what is only read is not changed.
+func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "missing.db")
-	for _, o := range []Options{{Existing: true}, {ReadOnly: true}, {Immutable: true}} {
-		if _, err := OpenWith(t.Context(), missing, o); blockprint.CodeOf(err) != blockprint.NotFound {
+	for _, o := range []store.Options{{Existing: true}, {ReadOnly: true}, {Immutable: true}} {
+		if _, err := Open(t.Context(), missing, o); blockprint.CodeOf(err) != blockprint.NotFound {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	if _, err := Open(t.Context(), filepath.Join(dir, "nowhere", "x.db")); blockprint.CodeOf(err) != blockprint.NotFound || !strings.Contains(err.Error(), "no directory") {
+	if _, err := Open(t.Context(), filepath.Join(dir, "nowhere", "x.db"), store.Options{}); blockprint.CodeOf(err) != blockprint.NotFound || !strings.Contains(err.Error(), "no directory") {
 		t.Errorf("%v", err)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
 		t.Errorf("%d files were made (%v)", len(files), err)
 	}
 	path := filepath.Join(dir, "test.db")
-	s, err := Open(t.Context(), path)
+	s, err := Open(t.Context(), path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,8 +185,8 @@ func TestOpenWith(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Options{{ReadOnly: true}, {Immutable: true}} {
-		s, err := OpenWith(t.Context(), path, o)
+	for _, o := range []store.Options{{ReadOnly: true}, {Immutable: true}} {
+		s, err := Open(t.Context(), path, o)
 		if err != nil {
 			t.Fatal(err)
 		}

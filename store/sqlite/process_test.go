@@ -50,7 +50,7 @@ func process(ctx context.Context, role, path string) *exec.Cmd {
 
 func openAndClose(path string) error {
 	_, _ = bufio.NewReader(os.Stdin).ReadByte() // all begin at once: when their input is closed
-	s, err := Open(context.Background(), path)
+	s, err := Open(context.Background(), path, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func TestOpenAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		s, err := Open(t.Context(), path)
+		s, err := Open(t.Context(), path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func killedBatch(n int) (b store.Batch) {
 // writeForEver writes batches and says which of them are acknowledged.
 func writeForEver(path string) error {
 	ctx := context.Background()
-	s, err := Open(ctx, path)
+	s, err := Open(ctx, path, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 		_ = cmd.Wait() // killed
-		s, err := Open(t.Context(), path)
+		s, err := Open(t.Context(), path, store.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 
 func open(t *testing.T, dir string) store.Store {
 	t.Helper()
-	s, err := sqlite.Open(context.Background(), filepath.Join(dir, "test.db"))
+	s, err := sqlite.Open(context.Background(), filepath.Join(dir, "test.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestRefusesForeignFiles(t *testing.T) {
 	other := filepath.Join(dir, "other.sqlite")
 	execute(t, other, "CREATE TABLE songs (name TEXT)")
 	newer := filepath.Join(dir, "newer.db")
-	s, err := sqlite.Open(context.Background(), newer)
+	s, err := sqlite.Open(context.Background(), newer, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestRefusesForeignFiles(t *testing.T) {
 		{newer, "newer blockprint"},
 		{dir, "is a directory"},
 	} {
-		_, err := sqlite.Open(context.Background(), c.path)
+		_, err := sqlite.Open(context.Background(), c.path, store.Options{})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", filepath.Base(c.path), err, c.want)
 		}
@@ -71,7 +71,7 @@ func execute(t *testing.T, path, query string) {
 }
 
 func BenchmarkApplyBatch(b *testing.B) {
-	s, err := sqlite.Open(context.Background(), filepath.Join(b.TempDir(), "bench.db"))
+	s, err := sqlite.Open(context.Background(), filepath.Join(b.TempDir(), "bench.db"), store.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
