@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"blockprint"
 	"blockprint/jsonhttp"
@@ -14,9 +13,9 @@ import (
 
 // node is what is known of one node.
 type node struct {
-	base *url.URL // for requests only
-	name string   // for texts
-	mask *strings.Replacer
+	base    *url.URL // for requests only
+	name    string   // for texts
+	secrets jsonhttp.Secrets
 
 	verifying sync.Mutex // held by who asks for the genesis
 
@@ -46,28 +45,7 @@ func newNode(address string) (*node, error) {
 		return nil, fmt.Errorf("beacon node %w", err)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
-	n := &node{base: u, name: jsonhttp.ServerName(address), refused: map[string]*refusals{}}
-	// Nodes and the proxies before them repeat the path of a request in their errors.
-	var secrets []string
-	hide := func(s string) {
-		if len(s) > 1 {
-			secrets = append(secrets, s, "...")
-		}
-	}
-	hide(address)
-	password, _ := u.User.Password()
-	hide(password)
-	hide(u.User.Username())
-	hide(u.EscapedPath())
-	hide(u.Path)
-	hide(u.RawQuery)
-	for _, values := range u.Query() {
-		for _, v := range values {
-			hide(v)
-		}
-	}
-	n.mask = strings.NewReplacer(secrets...)
-	return n, nil
+	return &node{base: u, name: jsonhttp.ServerName(address), secrets: jsonhttp.SecretsOf(u), refused: map[string]*refusals{}}, nil
 }
 
 // distinguish numbers nodes that have the same name, such as those of one provider.
@@ -97,20 +75,7 @@ func (n *node) address(path string) string {
 }
 
 // text makes what a node says fit for a line of a log or an error.
-func (n *node) text(s string) string {
-	const most = 200
-	s = n.mask.Replace(strings.Join(strings.Fields(s), " "))
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return s
-}
+func (n *node) text(s string) string { return n.secrets.Line(s, 200) }
 
 // errorf makes an error that names the node.
 func (n *node) errorf(code blockprint.Code, format string, args ...any) error {

@@ -105,13 +105,18 @@ func (c *Config) modernise() (warnings []string) {
 	return warnings
 }
 
+// Addresses that errors show.
+const (
+	exampleNode     = "http://localhost:5052"
+	exampleEndpoint = "http://localhost:8002/classify"
+)
+
 func (c *Config) check() error {
-	const example = "http://localhost:5052"
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
 	if c.Network != "" && c.NetworkDir != "" {
 		return bad("network and network_dir are both given: expected at most one")
 	}
-	if _, err := jsonhttp.ParseURL(c.CanonicalBN, example); err != nil {
+	if _, err := jsonhttp.ParseURL(c.CanonicalBN, exampleNode); err != nil {
 		return bad("canonical_bn %w", err)
 	}
 	var names []string
@@ -126,7 +131,7 @@ func (c *Config) check() error {
 			return bad("two nodes are called %q", n.Name)
 		}
 		names = append(names, n.Name)
-		if _, err := jsonhttp.ParseURL(n.URL, example); err != nil {
+		if _, err := jsonhttp.ParseURL(n.URL, exampleNode); err != nil {
 			return bad("node %s: url %w", n.Name, err)
 		}
 	}
@@ -134,7 +139,7 @@ func (c *Config) check() error {
 		return bad("no node is enabled")
 	}
 	for _, e := range c.PostEndpoints {
-		if _, err := jsonhttp.ParseURL(e.URL, "http://localhost:8002/rewards"); err != nil {
+		if _, err := jsonhttp.ParseURL(e.URL, exampleEndpoint); err != nil {
 			return bad("post endpoint %s: url %w", e.Name, err)
 		}
 	}

@@ -121,7 +121,11 @@ func New(c *Config, o Options) (*Dreamer, error) {
 		d.nodes = append(d.nodes, &dreamer{NodeConfig: n, label: blockprint.Client(n.Label), client: client})
 	}
 	for _, e := range c.PostEndpoints {
-		d.posts = append(d.posts, newEndpoint(e, o.Logger))
+		post, err := newEndpoint(e, o.Logger)
+		if err != nil {
+			return nil, err
+		}
+		d.posts = append(d.posts, post)
 	}
 	const ns = "blockprint_dream"
 	d.blocks = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Answers of nodes by outcome: block or failure."}, []string{"node", "outcome"})

@@ -1,39 +1,36 @@
 package dream
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"blockprint"
 	"blockprint/file"
+	"blockprint/jsonhttp"
 	"blockprint/rewardfile"
 )
 
 // endpoint posts dreamt blocks.
 type endpoint struct {
 	EndpointConfig
-	http   *http.Client
+	client *jsonhttp.Client
 	log    *slog.Logger
 	failed bool
 }
 
-func newEndpoint(c EndpointConfig, log *slog.Logger) *endpoint {
-	if c.Name == "" {
-		c.Name = "endpoint"
-		if u, err := url.Parse(c.URL); err == nil {
-			c.Name = u.Host
-		}
+func newEndpoint(c EndpointConfig, log *slog.Logger) (*endpoint, error) {
+	client, err := jsonhttp.New("", c.URL, exampleEndpoint, jsonhttp.Options{Limit: 256 << 20})
+	if err != nil {
+		return nil, err
 	}
-	return &endpoint{EndpointConfig: c, log: log, http: &http.Client{Timeout: 30 * time.Second}}
+	if c.Name == "" {
+		c.Name = client.Name()
+	}
+	return &endpoint{EndpointConfig: c, client: client, log: log}, nil
 }
 
 // Request is what a gauge is asked: blocks with their nodes' names and labels, in lists of the same length.
@@ -63,16 +60,12 @@ func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
 	if err != nil {
 		return err
 	}
-	answer, err := e.send(ctx, body)
-	if err != nil {
-		return err
-	}
 	if !e.CompareRewards && e.ResultsDir == "" {
-		return nil
+		return e.client.Post(ctx, "", body, nil)
 	}
 	var list []json.RawMessage
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return fmt.Errorf("the answer is not a list of block rewards: %w", err)
+	if err := e.client.Post(ctx, "", body, &list); err != nil {
+		return err
 	}
 	if len(list) != len(n.Blocks) {
 		return fmt.Errorf("%d blocks were posted, but %d rewards came back", len(n.Blocks), len(list))
@@ -95,27 +88,6 @@ func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
 		}
 	}
 	return nil
-}
-
-func (e *endpoint) send(ctx context.Context, body []byte) ([]byte, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(body)) // a name and password of the URL are sent
-	if err != nil {
-		return nil, err
-	}
-	q.Header.Set("Content-Type", "application/json")
-	res, err := e.http.Do(q)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 256<<20))
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode/100 != 2 {
-		return nil, fmt.Errorf("status %d: %.300s", res.StatusCode, bytes.TrimSpace(answer))
-	}
-	return answer, nil
 }
 
 // compare logs whose block would earn most.

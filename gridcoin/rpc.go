@@ -1,12 +1,9 @@
 package gridcoin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -15,28 +12,53 @@ import (
 )
 
 // Client asks a Gridcoin node by JSON-RPC.
-type Client struct {
-	url  string
-	http *http.Client
-}
+type Client struct{ node *jsonhttp.Client }
 
 // NewClient returns a client of the node at a URL, which carries its name and password:
 // http://user:password@127.0.0.1:15715.
-func NewClient(raw string) (*Client, error) {
-	if _, err := jsonhttp.ParseURL(raw, "http://user:password@127.0.0.1:15715"); err != nil {
-		return nil, fmt.Errorf("gridcoin node %w", err)
-	}
-	return &Client{raw, &http.Client{Timeout: 2 * time.Minute}}, nil
+func NewClient(address string) (*Client, error) {
+	node, err := jsonhttp.New("gridcoin node", address, "http://user:password@127.0.0.1:15715", jsonhttp.Options{
+		Timeout: 2 * time.Minute, Limit: 512 << 20, Refused: refused,
+	})
+	return &Client{node}, err
 }
 
-// rpcError is an error of the node's.
+// reply is a JSON-RPC answer.
+type reply struct {
+	Result json.RawMessage `json:"result"`
+	Error  *rpcError       `json:"error"`
+}
+
+// rpcError is an error of JSON-RPC.
 type rpcError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 }
 
-// errUnknownMethod is what a node answers that does not have a method.
-var errUnknownMethod = errors.New("the node does not know the method")
+// errUnknownMethod is a node's answer when it does not have a method.
+var errUnknownMethod = blockprint.Errorf(blockprint.Unavailable, "the node does not know the method")
+
+func (r *reply) err() error {
+	switch {
+	case r.Error == nil:
+		return nil
+	case r.Error.Code == -32601: // method not found
+		return errUnknownMethod
+	}
+	return blockprint.Errorf(blockprint.Unavailable, "error %d: %.300q", r.Error.Code, r.Error.Message)
+}
+
+// refused reads the error of an answer with another status than 2xx.
+func refused(status int, body []byte) error {
+	if status == http.StatusUnauthorized {
+		return blockprint.Errorf(blockprint.Unauthorized, "name or password are wrong")
+	}
+	var r reply
+	if json.Unmarshal(body, &r) != nil {
+		return nil
+	}
+	return r.err()
+}
 
 // call asks for a method's result.
 func (c *Client) call(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
@@ -47,37 +69,14 @@ func (c *Client) call(ctx context.Context, method string, params ...any) (json.R
 	if err != nil {
 		return nil, err
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body)) // the URL's name and password are sent
+	var r reply
+	if err = c.node.Post(ctx, "", body, &r); err == nil {
+		err = r.err()
+	}
 	if err != nil {
-		return nil, err
+		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", method, err)
 	}
-	q.Header.Set("Content-Type", "application/json")
-	res, err := c.http.Do(q)
-	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node at %s: %w", jsonhttp.ServerName(c.url), jsonhttp.WithoutURL(err))
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 512<<20))
-	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: %w", method, err)
-	}
-	if res.StatusCode == http.StatusUnauthorized {
-		return nil, blockprint.Errorf(blockprint.Unauthorized, "gridcoin node: name or password are wrong")
-	}
-	var reply struct {
-		Result json.RawMessage `json:"result"`
-		Error  *rpcError       `json:"error"`
-	}
-	if err := json.Unmarshal(answer, &reply); err != nil {
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: status %d, not a JSON-RPC answer: %.100q", method, res.StatusCode, bytes.TrimSpace(answer))
-	}
-	if e := reply.Error; e != nil {
-		if e.Code == -32601 { // method not found
-			return nil, errUnknownMethod
-		}
-		return nil, blockprint.Errorf(blockprint.Unavailable, "gridcoin node: %s: error %d: %.300q", method, e.Code, e.Message)
-	}
-	return reply.Result, nil
+	return r.Result, nil
 }
 
 // Projects returns the whole whitelist, deleted projects too. Nodes without getrawprojectstatus tell effective statuses only.

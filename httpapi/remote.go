@@ -1,13 +1,10 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"blockprint"
@@ -18,71 +15,34 @@ import (
 )
 
 // Remote is a blockprint server on another machine, as a recorder of a follower.
-type Remote struct {
-	url    string
-	header http.Header
-	http   http.Client
-}
+type Remote struct{ server *jsonhttp.Client }
 
 var _ follow.Recorder = (*Remote)(nil)
 
 // NewRemote returns the recorder behind a URL, which may hold a name and password; token, if not empty, is sent as
 // bearer token.
 func NewRemote(base, token string) (*Remote, error) {
-	u, err := jsonhttp.ParseURL(base, "http://localhost:8000")
-	if err != nil {
-		return nil, fmt.Errorf("blockprint server %w", err)
-	}
-	r := &Remote{header: http.Header{}, http: http.Client{Timeout: 2 * time.Minute}}
-	if token != "" {
-		r.header.Set("Authorization", "Bearer "+token)
-	} else if u.User != nil {
-		req := http.Request{Header: r.header}
-		password, _ := u.User.Password()
-		req.SetBasicAuth(u.User.Username(), password)
-	}
-	u.User = nil
-	r.url = strings.TrimRight(u.String(), "/")
-	return r, nil
+	server, err := jsonhttp.New("blockprint server", base, "http://localhost:8000", jsonhttp.Options{
+		Timeout: 2 * time.Minute, Token: token, Refused: refused, Strange: blockprint.Invalid,
+	})
+	return &Remote{server}, err
 }
 
-// name is how messages name the server.
-func (r *Remote) name() string { return jsonhttp.ServerName(r.url) }
+// refused reads the error of a blockprint server. What its code says counts, unless the server may do better later.
+func refused(status int, body []byte) error {
+	var e statusError
+	if json.Unmarshal(body, &e) != nil || e.Code == "" {
+		e = statusError{Text: "it does not look like a blockprint server", Code: string(blockprint.Invalid)}
+	}
+	code := blockprint.Code(e.Code)
+	if status >= 500 || status == http.StatusTooManyRequests {
+		code = blockprint.Unavailable
+	}
+	return blockprint.Errorf(code, "status %d: %s", status, e.Text)
+}
 
-func (r *Remote) call(ctx context.Context, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, r.url+"/sync/store/"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header = r.header.Clone()
-	req.Header.Set("Content-Type", "application/json")
-	res, err := r.http.Do(req)
-	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
-	}
-	defer func() { _ = res.Body.Close() }() // read only
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
-	if err != nil {
-		return blockprint.Errorf(blockprint.Unavailable, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
-	}
-	if res.StatusCode >= 300 {
-		var e statusError
-		if json.Unmarshal(answer, &e) != nil || e.Code == "" {
-			e = statusError{Text: "it does not look like a blockprint server", Code: string(blockprint.Invalid)}
-		}
-		code := blockprint.Code(e.Code)
-		if res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests {
-			code = blockprint.Unavailable
-		}
-		return blockprint.Errorf(code, "blockprint server %s: status %d: %s", r.name(), res.StatusCode, e.Text)
-	}
-	if into == nil {
-		return nil
-	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return blockprint.Errorf(blockprint.Invalid, "blockprint server %s: %w", r.name(), jsonhttp.WithoutURL(err))
-	}
-	return nil
+func (r *Remote) get(ctx context.Context, into any, path string, args ...any) error {
+	return r.server.Get(ctx, "/sync/store/"+fmt.Sprintf(path, args...), into)
 }
 
 func (r *Remote) post(ctx context.Context, path string, body any) error {
@@ -90,7 +50,7 @@ func (r *Remote) post(ctx context.Context, path string, body any) error {
 	if err != nil {
 		return err
 	}
-	return r.call(ctx, http.MethodPost, path, b, nil)
+	return r.server.Post(ctx, "/sync/store/"+path, b, nil)
 }
 
 // Identify implements follow.Recorder.
@@ -110,22 +70,22 @@ func (r *Remote) Record(ctx context.Context, b follow.Batch) error {
 
 // Status implements follow.Recorder.
 func (r *Remote) Status(ctx context.Context) (st store.Status, err error) {
-	return st, r.call(ctx, http.MethodGet, "status", nil, &st)
+	return st, r.get(ctx, &st, "status")
 }
 
 // Gaps implements follow.Recorder.
 func (r *Remote) Gaps(ctx context.Context, i blockprint.Interval) (gaps blockprint.Intervals, err error) {
-	return gaps, r.call(ctx, http.MethodGet, fmt.Sprintf("gaps/%d/%d", i.Start, i.End), nil, &gaps)
+	return gaps, r.get(ctx, &gaps, "gaps/%d/%d", i.Start, i.End)
 }
 
 // Undecided implements follow.Recorder.
 func (r *Remote) Undecided(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
-	return ids, r.call(ctx, http.MethodGet, fmt.Sprintf("undecided/%d/%d", i.Start, i.End), nil, &ids)
+	return ids, r.get(ctx, &ids, "undecided/%d/%d", i.Start, i.End)
 }
 
 // Ancestors implements follow.Recorder.
 func (r *Remote) Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error) {
 	var a wireAncestors
-	err = r.call(ctx, http.MethodGet, fmt.Sprintf("ancestors/%d/%s/%d", from.Slot, from.Root, down), nil, &a)
+	err = r.get(ctx, &a, "ancestors/%d/%s/%d", from.Slot, from.Root, down)
 	return a.Blocks, a.Next, err
 }

@@ -7,12 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"time"
 
+	"blockprint"
 	"blockprint/greylist"
 	"blockprint/jsonhttp"
 )
@@ -20,17 +18,20 @@ import (
 // Webhook posts each change as JSON, signed if there is a secret: the header Blockprint-Signature is sha256= and the
 // HMAC-SHA-256 of the body in hex. Blockprint-Delivery is the same for a notice that is told again.
 type Webhook struct {
-	url    string
-	secret []byte
-	http   *http.Client
+	url     string
+	secret  []byte
+	service *jsonhttp.Client
 }
 
 // NewWebhook returns a receiver that posts to a URL.
-func NewWebhook(raw, secret string) (*Webhook, error) {
-	if _, err := jsonhttp.ParseURL(raw, "https://example.org/hook"); err != nil {
-		return nil, fmt.Errorf("webhook %w", err)
-	}
-	return &Webhook{raw, []byte(secret), &http.Client{Timeout: 30 * time.Second}}, nil
+func NewWebhook(url, secret string) (*Webhook, error) {
+	service, err := jsonhttp.New("webhook", url, "https://example.org/hook", jsonhttp.Options{Refused: refused})
+	return &Webhook{url, []byte(secret), service}, err
+}
+
+// refused is the error for an answer that does not take a change: another change may be taken.
+func refused(status int, body []byte) error {
+	return blockprint.Errorf(blockprint.Invalid, "status %d: %s", status, greylist.Printable(string(bytes.TrimSpace(body)), 200))
 }
 
 // Name implements Receiver. It does not show what may be secret in the URL.
@@ -45,25 +46,15 @@ func (w *Webhook) Tell(ctx context.Context, n Notice) error {
 	if err != nil {
 		return err
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("Blockprint-Delivery", strconv.FormatInt(n.ID, 10))
+	header := http.Header{"Blockprint-Delivery": {strconv.FormatInt(n.ID, 10)}}
 	if len(w.secret) > 0 {
 		mac := hmac.New(sha256.New, w.secret)
 		mac.Write(body)
-		q.Header.Set("Blockprint-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+		header.Set("Blockprint-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
 	}
-	res, err := w.http.Do(q)
-	if err != nil {
-		return unreachable{jsonhttp.WithoutURL(err)}
+	err = w.service.Do(ctx, http.MethodPost, "", header, body, nil)
+	if err != nil && blockprint.CodeOf(err) == blockprint.Unavailable {
+		return unreachable{err}
 	}
-	defer func() { _ = res.Body.Close() }() // only the status counts
-	if res.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 200))
-		return fmt.Errorf("status %d: %s", res.StatusCode, greylist.Printable(string(bytes.TrimSpace(text)), 200))
-	}
-	return nil
+	return err
 }

@@ -1,0 +1,91 @@
+package gauge
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+
+	"blockprint"
+	"blockprint/beacon"
+	"blockprint/classify"
+	"blockprint/graffiti"
+	"blockprint/reward"
+)
+
+// LocalRewards rates blocks itself, on top of a beacon node's chain.
+type LocalRewards struct {
+	Node *beacon.Client
+	Log  *slog.Logger
+
+	mu    sync.Mutex
+	rater *reward.Rater
+}
+
+// Rewards implements Rewarder.
+func (l *LocalRewards) Rewards(ctx context.Context, blocks []json.RawMessage) ([]*blockprint.BlockReward, []error, error) {
+	rewards, errs := make([]*blockprint.BlockReward, len(blocks)), make([]error, len(blocks))
+	rated := 0
+	for i, raw := range blocks {
+		rewards[i], errs[i] = l.rate(ctx, raw)
+		if errs[i] == nil {
+			rated++
+		}
+	}
+	if rated == 0 {
+		return nil, nil, blockprint.Errorf(blockprint.CodeOf(errs[0]), "no block can be rated: block 0 of the list: %w", errs[0])
+	}
+	return rewards, errs, nil
+}
+
+func (l *LocalRewards) rate(ctx context.Context, raw json.RawMessage) (*blockprint.BlockReward, error) {
+	b, err := l.Node.ParseBlock(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rater == nil {
+		if l.rater, err = reward.NewRater(ctx, l.Node, l.Log); err != nil {
+			l.rater = nil
+			return nil, err
+		}
+	}
+	return l.rater.Rate(ctx, b)
+}
+
+// LocalClassifier labels by a model, without looking at the graffiti: a dreamt block has none of an operator's.
+type LocalClassifier struct {
+	model    *classify.Model
+	labelers sync.Pool
+}
+
+// NewLocalClassifier returns a classifier by a model.
+func NewLocalClassifier(m *classify.Model, rules *graffiti.Rules) (*LocalClassifier, error) {
+	if _, err := m.NewLabeler(rules, m.Features()...); err != nil {
+		return nil, err
+	}
+	c := &LocalClassifier{model: m}
+	c.labelers.New = func() any {
+		l, err := m.NewLabeler(rules, m.Features()...)
+		if err != nil {
+			panic(err) // one just like it has been made
+		}
+		return l
+	}
+	return c, nil
+}
+
+// Guess implements Classifier.
+func (c *LocalClassifier) Guess(_ context.Context, rewards []*blockprint.BlockReward) ([]blockprint.Client, string, error) {
+	l := c.labelers.Get().(*classify.Labeler)
+	defer c.labelers.Put(l)
+	out := make([]blockprint.Client, len(rewards))
+	for i, r := range rewards {
+		plain := *r
+		plain.Meta.Graffiti = ""
+		answer, _ := l.Label(&plain)
+		out[i] = answer.Single
+	}
+	return out, c.model.Name, nil
+}
