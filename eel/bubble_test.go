@@ -122,6 +122,7 @@ var controllerSecret, clientSecret = Secret{2}, Secret{3}
 func newBubble(t *testing.T, change func(*Config)) *bubble {
 	t.Helper()
 	c := DefaultConfig()
+	c.Executions = []Execution{{URL: "http://localhost:8551"}}
 	c.Controller, c.Clients, c.Logger = controllerSecret, map[string]Secret{"node1": clientSecret}, slog.New(slog.DiscardHandler)
 	if change != nil {
 		change(&c)
@@ -131,9 +132,12 @@ func newBubble(t *testing.T, change func(*Config)) *bubble {
 		t.Fatal(err)
 	}
 	b := &bubble{e, t, newExecution()}
-	e.client.Transport = b.x
+	b.only().http.Transport = b.x
 	return b
 }
+
+// only returns the one execution client.
+func (b *bubble) only() *executionClient { return b.asker.clients()[0] }
 
 // post sends a body as a client, or as the controller.
 func (b *bubble) post(path string, body []byte) *httptest.ResponseRecorder {

@@ -1,6 +1,7 @@
 package eel
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-faster/jx"
 )
 
 // contradiction is the outcome of a payload that is wrong in itself.
@@ -141,7 +144,7 @@ func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who st
 	body, err := envelope(c, c.ID)
 	var in *incoming
 	if err == nil {
-		in, err = e.forward(ctx, body, false)
+		in, err = e.asker.read(ctx, c.Method, body)
 	}
 	if err != nil {
 		e.note(c, who, "unreachable", began)
@@ -191,7 +194,7 @@ func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who st
 		return answer(c, nil, c.refused)
 	}
 	if slices.Contains(proxied, c.Method) {
-		r, outcome := e.proxy(ctx, c)
+		r, outcome := e.asker.proxy(ctx, c)
 		e.note(c, who, outcome, began)
 		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", outcome)
 		return r
@@ -231,7 +234,7 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 		return e.forkchoiceUpdated(ctx, version, c.Params)
 	case "engine_getPayload":
 		var id string
-		if len(c.Params) != 1 || json.Unmarshal(c.Params[0], &id) != nil {
+		if len(c.Params) != 1 || decode(c.Params[0], str(&id)) != nil {
 			return answered{}, invalidParams("%s takes a payload's id", c.Method)
 		}
 		return e.builder.payload(version, id)
@@ -288,7 +291,7 @@ func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownC
 	if e.memory.old(p.number, e.c.Cutoff) {
 		limit = 0
 	}
-	s, ok := e.wait(ctx, question{block: p.block}, limit, ofPayload(p.block, p.parent))
+	s, ok := e.memory.wait(ctx, question{block: p.block}, limit, statusOfPayload(p.block, p.parent), e.asker.answers)
 	if !ok {
 		s = payloadStatus{Status: statusSyncing}
 	}
@@ -310,40 +313,30 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 	if len(params) < 1 || len(params) > most {
 		return answered{}, invalidParams("engine_forkchoiceUpdatedV%d takes 1 to %d parameters, not %d", version, most, len(params))
 	}
-	var f struct {
-		Head      *hash32 `json:"headBlockHash"`
-		Safe      *hash32 `json:"safeBlockHash"`
-		Finalized *hash32 `json:"finalizedBlockHash"`
-	}
-	if err := strict(params[0], &f); err != nil {
+	var f forkchoice
+	if err := required(params[0], f.read); err != nil {
 		return answered{}, invalidParams("fork choice state: %v", err)
 	}
-	if f.Head == nil || f.Safe == nil || f.Finalized == nil {
-		return answered{}, invalidParams("fork choice state: headBlockHash, safeBlockHash or finalizedBlockHash is missing")
-	}
 	if len(params) > 2 {
-		var columns *[16]byte // custody of a client is nothing to the execution client that others share
-		if raw := string(params[2]); raw != "null" {
-			columns = new([16]byte)
-			if err := unhex(columns[:], []byte(strings.Trim(raw, `"`))); err != nil {
-				return answered{}, invalidParams("custody columns: %v", err)
-			}
+		var columns [16]byte // custody of a client is nothing to the execution client that others share
+		if text := params[2]; !isNull(text) && unhex(columns[:], bytes.Trim(text, `"`)) != nil {
+			return answered{}, invalidParams("custody columns: expected 16 bytes, not %.80s", text)
 		}
 	}
-	a := answered{block: f.Head}
-	if *f.Head == (hash32{}) { // there is no such block, and nobody will tell of it
+	a := answered{block: &f.Head}
+	if f.Head == (hash32{}) { // there is no such block, and nobody will tell of it
 		why := "the head is 0"
 		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusInvalid, ValidationError: &why}}, statusInvalid
 		return a, nil
 	}
-	s, ok := e.wait(ctx, question{true, *f.Head}, e.c.ForkchoiceWait, ofForkchoice(forkchoice{*f.Head, *f.Safe, *f.Finalized}))
+	s, ok := e.memory.wait(ctx, question{true, f.Head}, e.c.ForkchoiceWait, statusOfForkchoice(f), e.asker.answers)
 	if !ok {
 		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing
 		return a, nil
 	}
 	out := forkchoiceResponse{Status: s}
 	a.outcome = s.Status
-	if s.Status == statusValid && len(params) > 1 && string(params[1]) != "null" {
+	if s.Status == statusValid && len(params) > 1 && !isNull(params[1]) {
 		attributes, err := parseAttributes(version, params[1])
 		if err != nil {
 			return a, err
@@ -351,7 +344,7 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		if err := e.schedule.check("engine_forkchoiceUpdated", version, uint64(*attributes.Timestamp)); err != nil {
 			return a, err
 		}
-		id, err := e.prepare(ctx, *f.Head, attributes)
+		id, err := e.builder.prepare(ctx, f.Head, attributes)
 		switch wrong, ok := errors.AsType[*rpcError](err); {
 		case err == nil:
 			out.PayloadID, a.outcome = &id, "building"
@@ -377,7 +370,13 @@ func engineMethods() []string {
 func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
 	list := engineMethods()
 	var theirs []string
-	if e.ask(ctx, c.Method, &theirs, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
+	names := func(d *jx.Decoder) error {
+		return eachItem(d, func(d *jx.Decoder) error {
+			theirs = append(theirs, "")
+			return str(&theirs[len(theirs)-1])(d)
+		})
+	}
+	if e.asker.ask(ctx, c.Method, names, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
 		list = slices.DeleteFunc(list, func(m string) bool {
 			return !slices.Contains(theirs, m) && m != "engine_exchangeTransitionConfigurationV1"
 		})

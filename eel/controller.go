@@ -2,12 +2,14 @@ package eel
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/go-faster/jx"
 )
 
 // controllerName is what the controller is called in logs and metrics.
@@ -51,40 +53,13 @@ func lessons(body []byte) (out reading) {
 				out.lessons = append(out.lessons, l)
 			}
 		case "engine_forkchoiceUpdated":
-			if json.Unmarshal(c.Params[0], &l.forkchoice) == nil && l.forkchoice != nil && l.forkchoice.Head != (hash32{}) {
+			l.forkchoice = &forkchoice{}
+			if decode(c.Params[0], l.forkchoice.read) == nil && l.forkchoice.Head != (hash32{}) {
 				out.lessons = append(out.lessons, l)
 			}
 		}
 	}
 	return out
-}
-
-// claim reads what a payload says of its block: nil if that cannot be read.
-func (c *knownCall) claim(version int) *claim {
-	p := &payload{}
-	for _, name := range []string{
-		"blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals",
-	} {
-		if raw, ok := c.fields[name]; ok && p.read(name, raw) != nil {
-			return nil
-		}
-	}
-	if p.BlockHash == nil || p.ParentHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil {
-		return nil
-	}
-	return &claim{
-		block: *p.BlockHash, parent: *p.ParentHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp), version: version,
-		withdrawals: p.Withdrawals != nil, header: p.header(),
-	}
-}
-
-// header returns what a payload on top of this one depends on.
-func (p *payload) header() header {
-	h := header{StateRoot: *p.StateRoot, Number: *p.Number, GasLimit: *p.GasLimit, GasUsed: *p.GasUsed, Timestamp: *p.Timestamp, BaseFee: *p.BaseFee}
-	if p.BlobGasUsed != nil && p.ExcessBlobGas != nil {
-		h.BlobGasUsed, h.ExcessBlobGas = *p.BlobGasUsed, *p.ExcessBlobGas
-	}
-	return h
 }
 
 // question is what a lesson is about.
@@ -93,6 +68,18 @@ func (l *lesson) question() question {
 		return question{true, l.forkchoice.Head}
 	}
 	return question{block: l.claim.block}
+}
+
+// request is one of the controller's. It is read while it is on its way.
+type request struct {
+	body []byte
+	done chan struct{}
+	read reading // once done
+}
+
+func (q *request) parsed() *reading {
+	<-q.done
+	return &q.read
 }
 
 // serveController passes a request on as it is, and learns from the answer.
@@ -107,40 +94,39 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		unread(w, err)
 		return
 	}
-	body := buf.Bytes()
-	parsed := make(chan reading, 1)
+	q := &request{body: buf.Bytes(), done: make(chan struct{})}
 	go func() { // while the execution client is at work
-		read := lessons(body)
-		for i := range read.lessons {
-			e.memory.begin(read.lessons[i].question())
+		defer close(q.done)
+		q.read = lessons(q.body)
+		for i := range q.read.lessons {
+			e.memory.begin(q.read.lessons[i].question())
 		}
-		parsed <- read
 	}()
-	in, err := e.forward(r.Context(), body, true)
-	read := <-parsed
-	if err == nil && in.empty() && slices.ContainsFunc(read.calls, func(c call) bool { return !c.silent() }) {
-		_ = in.Close() // read only
-		err = e.failed("an empty answer")
-	}
+	in, err := e.asker.drive(r.Context(), q)
+	read := q.parsed()
 	defer func() {
 		for i := range read.lessons {
 			e.memory.end(read.lessons[i].question())
 		}
 	}()
+	if err == nil && in.empty() && slices.ContainsFunc(read.calls, func(c call) bool { return !c.silent() }) {
+		_ = in.Close() // read only
+		err = in.from.failed("an empty answer")
+	}
 	if err != nil {
 		e.unpassed(w, read, err, who, began)
 		return
 	}
 	defer func() { _ = in.Close() }() // read only
 	if len(read.lessons) > 0 || read.batch {
-		e.passLearned(w, in, who, read, began)
+		e.passLearned(r.Context(), w, in, who, read, began)
 		return
 	}
 	e.relay(w, in, who, read.calls, began)
 }
 
 // unpassed answers a request of the controller's that the execution client has not answered.
-func (e *Eel) unpassed(w http.ResponseWriter, read reading, err error, who string, began time.Time) {
+func (e *Eel) unpassed(w http.ResponseWriter, read *reading, err error, who string, began time.Time) {
 	e.c.Logger.Error("the controller's call failed", "client", who, "method", methods(read.calls), "error", err)
 	for i := range read.calls {
 		e.note(&read.calls[i], who, "unreachable", began)
@@ -156,7 +142,7 @@ func (e *Eel) unpassed(w http.ResponseWriter, read reading, err error, who strin
 func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []call, began time.Time) {
 	outcome := "ok"
 	var one reply
-	if start, _ := in.Peek(beginning); json.Unmarshal(start, &one) == nil && one.Error != nil {
+	if start, _ := in.Peek(beginning); decode(start, one.read) == nil && one.Error != nil {
 		outcome = "error"
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -175,13 +161,10 @@ func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []cal
 }
 
 // passLearned passes an answer on that teaches something.
-func (e *Eel) passLearned(w http.ResponseWriter, in *incoming, who string, read reading, began time.Time) {
-	text, err := io.ReadAll(io.LimitReader(in, e.c.BodyLimit+1))
-	if err == nil && int64(len(text)) > e.c.BodyLimit {
-		err = fmt.Errorf("it has more than %d bytes", e.c.BodyLimit)
-	}
+func (e *Eel) passLearned(ctx context.Context, w http.ResponseWriter, in *incoming, who string, read *reading, began time.Time) {
+	text, err := in.all(ctx, e.c.BodyLimit)
 	if err != nil {
-		e.unpassed(w, read, fmt.Errorf("the execution client's answer broke off: %w", err), who, began)
+		e.unpassed(w, read, err, who, began)
 		return
 	}
 	e.learn(read, text, who, began)
@@ -191,16 +174,16 @@ func (e *Eel) passLearned(w http.ResponseWriter, in *incoming, who string, read 
 }
 
 // learn remembers what the execution client answered to the controller's calls.
-func (e *Eel) learn(read reading, text []byte, who string, began time.Time) {
-	var parts []json.RawMessage
-	if text = bytes.TrimSpace(text); bytes.HasPrefix(text, []byte("[")) {
-		_ = json.Unmarshal(text, &parts) // what cannot be read teaches nothing
-	} else {
-		parts = []json.RawMessage{text}
+func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
+	var replies []reply
+	one := func(d *jx.Decoder) error {
+		replies = append(replies, reply{})
+		return replies[len(replies)-1].read(d)
 	}
-	replies := make([]reply, len(parts))
-	for i, p := range parts {
-		_ = json.Unmarshal(p, &replies[i]) // as above
+	if d := jx.DecodeBytes(text); d.Next() == jx.Array {
+		_ = eachItem(d, one) // what cannot be read teaches nothing
+	} else {
+		_ = one(d) // as above
 	}
 	for i := range read.calls {
 		c := &read.calls[i]
@@ -222,19 +205,16 @@ func (e *Eel) learn(read reading, text []byte, who string, began time.Time) {
 
 // learnOne remembers one answer, and returns what kind it was.
 func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome string) {
+	var s payloadStatus
 	if l.forkchoice != nil {
-		var r struct {
-			Status payloadStatus `json:"payloadStatus"`
-		}
-		if json.Unmarshal(result, &r) != nil {
+		if decode(result, table{"payloadStatus": s.read}.object) != nil {
 			return "unreadable"
 		}
-		e.believe(e.memory.learnForkchoice(*l.forkchoice, r.Status), r.Status)
-		e.c.Logger.Debug("fork choice", "client", controllerName, "method", l.Method, "block", l.forkchoice.Head, "outcome", r.Status.Status)
-		return r.Status.Status
+		e.believe(l, e.memory.learnForkchoice(*l.forkchoice, s), s)
+		e.c.Logger.Debug("fork choice", "client", controllerName, "method", l.Method, "block", l.forkchoice.Head, "outcome", s.Status)
+		return s.Status
 	}
-	var s payloadStatus
-	if json.Unmarshal(result, &s) != nil {
+	if decode(result, s.read) != nil {
 		return "unreadable"
 	}
 	c := l.claim
@@ -249,14 +229,20 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 			return s.Status
 		}
 	}
-	e.believe(e.memory.learnPayload(c, s), s)
+	e.believe(l, e.memory.learnPayload(c, s), s)
 	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", c.block, "number", c.number, "outcome", s.Status)
 	return s.Status
 }
 
-// believe takes over what payloads say that have been proven.
-func (e *Eel) believe(proven []*claim, s payloadStatus) {
+// believe takes over what payloads say that have been proven, unless one of several execution clients has come to refuse
+// the block meanwhile.
+func (e *Eel) believe(l *lesson, proven []*claim, s payloadStatus) {
+	block := l.question().block
 	if s.Status == statusValid {
+		if refused := e.asker.outvoted(block); refused != nil {
+			e.memory.outvote(block, *refused)
+			return
+		}
 		e.validated.Store(e.c.Now().UnixNano())
 	}
 	for _, c := range proven {

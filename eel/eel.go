@@ -4,17 +4,23 @@
 // client answers is remembered. The others are answered from that memory. Facts are those of the Engine API
 // (github.com/ethereum/execution-apis); paths and flags are those of sigp/eleel.
 //
+// A request is admitted (Handler, serve, check), recognized (known.read, parseCalls) and answered: a client's from memory
+// (client.go), the controller's by the execution client (controller.go), or by several that are taken for one
+// (executions.go).
+//
 // Four rules hold everywhere:
 //
 //   - Only what the execution client has found valid teaches anything about the chain (memory).
-//   - No question of our own waits longer than the Engine API allows, and what an execution client says of itself is
-//     answered from its last answer while it hangs or is restarted (lasting).
+//   - No question of our own waits longer than the Engine API allows, and what an execution client says about itself is
+//     answered from its last answer while it hangs or is restarted (asker).
 //   - Only a JSON-RPC reply counts as an answer (isReply): ready means that one came just now.
 //   - A request's envelope is read element by element, once, and written anew for the execution client (parseCalls,
 //     envelope), so that nobody reads it in another way.
 package eel
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-faster/jx"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -32,15 +39,13 @@ import (
 	"golang.org/x/time/rate"
 
 	"blockprint"
-	"blockprint/jsonhttp"
 )
 
 // Config says who shares what. DefaultConfig has the numbers.
 type Config struct {
-	Execution       string // URL of the execution client's Engine API
-	ExecutionSecret Secret
-	Controller      Secret
-	Clients         map[string]Secret // by name
+	Executions []Execution // the preferred one first
+	Controller Secret
+	Clients    map[string]Secret // by name
 
 	PayloadCache, ForkchoiceCache, JustifiedCache, FinalizedCache int
 	Matching                                                      Matching
@@ -50,7 +55,7 @@ type Config struct {
 	BodyLimit                   int64  // bytes of a request
 	BuilderCache                int    // payloads that clients have asked for
 	ExtraData                   string // of these
-	// Network says when forks begin. Without it that is learned: Learn.
+	// Network says when forks begin. Without it that is learned: Run.
 	Network *Network
 	// Silence is how long the controller may make no call before the multiplexer is no longer ready: clients learn nothing
 	// new then. 0 is for ever.
@@ -64,7 +69,7 @@ type Config struct {
 // DefaultConfig has the original's numbers.
 func DefaultConfig() Config {
 	return Config{
-		Execution: "http://localhost:8551", PayloadCache: 64, ForkchoiceCache: 64, JustifiedCache: 4, FinalizedCache: 4, Matching: Loose,
+		PayloadCache: 64, ForkchoiceCache: 64, JustifiedCache: 4, FinalizedCache: 4, Matching: Loose,
 		PayloadWait: 2 * time.Second, ForkchoiceWait: time.Second, Cutoff: 64, BodyLimit: 128 << 20,
 		BuilderCache: 8, ExtraData: "Eleel", Silence: 2 * time.Minute,
 	}
@@ -76,16 +81,12 @@ const knownBytes = 64 << 20
 // Eel answers consensus clients.
 type Eel struct {
 	c        Config
+	asker    *asker
 	memory   *memory
 	builder  *builder
-	client   http.Client
-	failures *lru.Cache[string, *rate.Limiter]
 	known    *known
 	schedule *schedule
-	chain    chain
-	last     lastAnswers
-	// execution is how the execution client does.
-	execution vitals
+	failures *lru.Cache[string, *rate.Limiter]
 	// stored bounds the bodies of clients that are in memory at once, in bytes; answering and batches bound their calls.
 	stored, answering, batches *semaphore.Weighted
 	// When the controller last called, and when a block was last found valid, in nanoseconds since 1970; 0 is never.
@@ -95,9 +96,6 @@ type Eel struct {
 	duration          *prometheus.HistogramVec
 	refused           *prometheus.CounterVec
 }
-
-// dialTimeout is how long it may take to connect to the execution client.
-const dialTimeout = 5 * time.Second
 
 // New returns a multiplexer.
 func New(c Config) (*Eel, error) {
@@ -110,16 +108,8 @@ func New(c Config) (*Eel, error) {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
-	if _, err := jsonhttp.ParseURL(c.Execution, "http://localhost:8551"); err != nil {
-		return nil, fmt.Errorf("execution client %w", err)
-	}
 	if err := apart(c.Controller, c.Clients); err != nil {
 		return nil, err
-	}
-	for name, secret := range c.Clients {
-		if secret == c.ExecutionSecret {
-			c.Logger.Warn("a client has the execution client's own secret, and can drive it wherever it can reach its port", "client", name)
-		}
 	}
 	switch c.Matching {
 	case Exact, Loose, HeadOnly:
@@ -137,25 +127,102 @@ func New(c Config) (*Eel, error) {
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}
-	if e.builder, err = newBuilder(&c); err != nil {
+	engine, err := e.newEngine()
+	if err != nil {
+		return nil, err
+	}
+	e.asker = &asker{engine: engine, now: c.Now, chain: (&chain{configured: c.Network, schedule: e.schedule}).identify, last: map[string]lastAnswer{}}
+	if e.builder, err = newBuilder(&c, e.schedule, e.asker); err != nil {
 		return nil, err
 	}
 	if e.failures, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
-	e.client.Transport = &http.Transport{
-		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+	return e, e.register()
+}
+
+// newEngine returns the execution client, or several as one.
+func (e *Eel) newEngine() (engine, error) {
+	if len(e.c.Executions) == 0 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "there is no execution client")
 	}
-	e.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // it is a page
-	e.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_eel", Name: "calls_total", Help: "Calls by method, client and outcome."}, []string{"method", "client", "outcome"})
-	e.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "blockprint_eel", Name: "call_duration_seconds", Help: "Time to answer by method and client.", Buckets: prometheus.ExponentialBuckets(0.0002, 4, 9)}, []string{"method", "client"})
-	e.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "blockprint_eel", Name: "refused_total", Help: "Requests without valid credentials, by path."}, []string{"path"})
-	for _, m := range append(e.gauges(), e.calls, e.duration, e.refused) {
-		if err := c.Registry.Register(m); err != nil {
+	var list []*executionClient
+	for i, x := range e.c.Executions {
+		client, err := newExecutionClient(x, e.c.Now, e.c.Logger)
+		if err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(list, func(o *executionClient) bool { return o.URL == x.URL }) {
+			return nil, blockprint.Errorf(blockprint.Invalid, "execution client %s is there twice", client.name)
+		}
+		if slices.ContainsFunc(list, func(o *executionClient) bool { return o.name == client.name }) { // behind one server
+			client.name = fmt.Sprintf("%s (%d)", client.name, i+1)
+		}
+		client.returned = func() { e.asker.fly(context.Background(), "eth_chainId", []byte(probe)) }
+		list = append(list, client)
+		for name, secret := range e.c.Clients {
+			if secret == x.Secret {
+				e.c.Logger.Warn("a client has the execution client's own secret, and can drive it wherever it can reach its port", "client", name, "server", client.name)
+			}
+		}
 	}
-	return e, nil
+	if len(list) == 1 {
+		return list[0], nil
+	}
+	several := newExecutionClients(list, e.c.Network, e.c.Logger)
+	several.missed, several.overrule = e.known.above, e.memory.outvote
+	return several, nil
+}
+
+// Servers names the execution clients by scheme, host and port.
+func (e *Eel) Servers() (names []string) {
+	for _, c := range e.asker.clients() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
+// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain. Both are
+// logged. It also asks for what is answered from the last answer when the execution client does not answer.
+func (e *Eel) Learn(ctx context.Context) error {
+	if several, ok := e.asker.engine.(*executionClients); ok {
+		several.meet(ctx)
+	}
+	var id json.RawMessage
+	if err := e.asker.ask(ctx, "eth_chainId", raw(&id)); err != nil {
+		return err
+	}
+	for method, params := range map[string][]any{
+		"engine_exchangeCapabilities": {engineMethods()},
+		"engine_getClientVersionV1":   {map[string]string{"code": "BP", "name": "blockprint", "version": "1", "commit": "0x00000000"}},
+		"eth_config":                  nil,
+		"eth_syncing":                 nil,
+	} {
+		_ = e.asker.ask(ctx, method, (*jx.Decoder).Skip, params...) // it may not know the method
+	}
+	return e.asker.chain(id)
+}
+
+// learnAgain is how long to wait before the execution client is asked again.
+const learnAgain = 5 * time.Second
+
+// Run asks for the chain until it is known, and takes execution clients back that were away, until the context ends.
+func (e *Eel) Run(ctx context.Context) {
+	if several, ok := e.asker.engine.(*executionClients); ok {
+		defer several.run(ctx)
+	}
+	for {
+		err := e.Learn(ctx)
+		if _, wrong := errors.AsType[*WrongChain](err); err == nil || wrong {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(learnAgain):
+		}
+	}
 }
 
 // Handler serves POST / for clients, POST /canonical for the controller, GET /health, /healthz, /readyz and /metrics.

@@ -57,7 +57,7 @@ func multiplexer(t *testing.T, change func(*eel.Config)) (execution *fake, contr
 	node := httptest.NewServer(execution)
 	t.Cleanup(node.Close)
 	c := eel.DefaultConfig()
-	c.Execution, c.ExecutionSecret, c.Controller = node.URL, secretOf(1), secretOf(2)
+	c.Executions, c.Controller = one(node.URL), secretOf(2)
 	c.Clients = map[string]eel.Secret{"node1": secretOf(3), "node2": secretOf(4)}
 	c.PayloadWait, c.ForkchoiceWait = 0, 0
 	c.Logger = slog.New(slog.DiscardHandler)
@@ -72,6 +72,9 @@ func multiplexer(t *testing.T, change func(*eel.Config)) (execution *fake, contr
 	t.Cleanup(server.Close)
 	return execution, &caller{t: t, url: server.URL + "/canonical", secret: c.Controller}, &caller{t: t, url: server.URL, secret: secretOf(3)}
 }
+
+// one is one execution client.
+func one(url string) []eel.Execution { return []eel.Execution{{URL: url, Secret: secretOf(1)}} }
 
 func hashOf(n int) string { return fmt.Sprintf("0x%064x", n) }
 
@@ -291,7 +294,7 @@ func TestSecretsApart(t *testing.T) {
 		"two of one":       {map[string]eel.Secret{"a": secretOf(3), "b": secretOf(3)}, "client b and client a have the same secret"},
 	} {
 		k := eel.DefaultConfig()
-		k.ExecutionSecret, k.Controller, k.Clients = secretOf(1), secretOf(2), c.clients
+		k.Executions, k.Controller, k.Clients = one("http://localhost:8551"), secretOf(2), c.clients
 		if _, err := eel.New(k); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -354,7 +357,7 @@ func TestLearnChain(t *testing.T) {
 	}{{nil, "0x1", false, "mainnet"}, {nil, "0xaa36a7", false, "sepolia"}, {nil, "0x539", false, "unknown"}, {hoodi, "0x88bb0", false, "hoodi"}, {hoodi, "0x1", true, "unknown"}} {
 		chain = c.chain
 		k := eel.DefaultConfig()
-		k.Execution, k.Network, k.Logger = node.URL, c.network, slog.New(slog.DiscardHandler)
+		k.Executions, k.Network, k.Logger = one(node.URL), c.network, slog.New(slog.DiscardHandler)
 		e, err := eel.New(k)
 		if err != nil {
 			t.Fatal(err)
@@ -388,7 +391,7 @@ func TestControllerBatch(t *testing.T) {
 			{"jsonrpc":"2.0","id":1,"result":{"payloadStatus":{"status":"VALID","latestValidHash":null,"validationError":null},"payloadId":null}}]`)
 	}))
 	t.Cleanup(node.Close)
-	_, controller, client := multiplexer(t, func(k *eel.Config) { k.Execution = node.URL })
+	_, controller, client := multiplexer(t, func(k *eel.Config) { k.Executions = one(node.URL) })
 	call := func(id string, head int) string {
 		text, err := json.Marshal(state(head, 0, 0))
 		if err != nil {
@@ -429,7 +432,7 @@ func TestLogs(t *testing.T) {
 // TestReady: without an execution client the multiplexer is healthy, but not ready.
 func TestReady(t *testing.T) {
 	k := eel.DefaultConfig()
-	k.Execution, k.Logger = "http://127.0.0.1:1", slog.New(slog.DiscardHandler)
+	k.Executions, k.Logger = one("http://127.0.0.1:1"), slog.New(slog.DiscardHandler)
 	e, err := eel.New(k)
 	if err != nil {
 		t.Fatal(err)

@@ -4,18 +4,46 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-faster/jx"
 
 	"blockprint/jsonhttp"
 )
+
+// engine is what stands behind the multiplexer: one execution client (executionClient), or several that are taken for one
+// (executionClients).
+type engine interface {
+	// drive passes on a request of the controller's, without a time limit of its own.
+	drive(ctx context.Context, q *request) (*incoming, error)
+	// read passes on a question that changes nothing.
+	read(ctx context.Context, method string, body []byte) (*incoming, error)
+	// well tells whether it answers, if that is known without asking.
+	well(now time.Time) (well, known bool)
+	// heard returns when the last answer came, and why none comes now: empty if one does.
+	heard() (at time.Time, reason string)
+	// outvoted returns the status of a block that one of several has found INVALID, whatever the others say; nil if none has.
+	outvoted(block hash32) *payloadStatus
+	// dispute says what the clients disagreed about in the controller's last call; empty if nothing.
+	dispute() string
+	// clients lists those behind it.
+	clients() []*executionClient
+}
+
+// Execution is an execution client: the URL of its Engine API, and the secret that both sides share.
+type Execution struct {
+	URL    string
+	Secret Secret
+}
 
 // Time limits of eel's own calls: nine tenths of what the Engine API gives, so that whoever waits for the answer gets one
 // in time. The controller's calls have the limits that the controller gives them.
@@ -24,129 +52,16 @@ const (
 	slowLimit  = 7200 * time.Millisecond // of 8 s
 )
 
-// slow are the methods for which an execution client executes or searches.
-var slow = []string{
-	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
-	"eth_call", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getLogs",
-}
-
-// largestAnswer is how many bytes of an answer, or of the answers to a batch, are kept in memory.
-const largestAnswer = 32 << 20
-
-// incoming is an answer of the execution client. A JSON-RPC reply begins there, unless it is empty.
-type incoming struct {
-	*bufio.Reader
-	io.Closer
-	status int
-}
-
-// forward sends a request to the execution client. silent tells that it may expect no answer: an empty one is passed on
-// then. The answer is the caller's to close. What is no JSON-RPC reply, such as the page of a proxy, is an error: nobody but the execution client knows JSON-RPC.
-func (e *Eel) forward(ctx context.Context, body []byte, silent bool) (*incoming, error) {
-	token, err := e.c.ExecutionSecret.sign(e.c.Now())
-	if err != nil {
-		return nil, err
-	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, e.c.Execution, bytes.NewReader(body))
-	if err != nil {
-		return nil, errors.New("the execution client's URL cannot be used")
-	}
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("Authorization", "Bearer "+token)
-	e.execution.waiting.Add(1)
-	defer e.execution.waiting.Add(-1)
-	res, err := e.client.Do(q)
-	if err != nil {
-		return nil, e.unanswered(ctx, jsonhttp.WithoutURL(err))
-	}
-	in := &incoming{Reader: bufio.NewReaderSize(res.Body, beginning), Closer: res.Body, status: res.StatusCode}
-	start, err := in.Peek(beginning)
-	switch {
-	case silent && len(start) == 0 && in.status < 300: // says nothing of the execution client, either
-		return in, nil
-	case isReply(start, in.status) && in.status >= http.StatusInternalServerError: // a proxy's, or of one that can do no more
-		_ = e.failed("status %d", in.status)
-		return in, nil
-	case isReply(start, in.status):
-		if e.execution.replied(e.c.Now()) { // it may have been started anew, on another chain
-			e.c.Logger.Info("the execution client answers again")
-			e.fly(ctx, "eth_chainId", []byte(probe))
-		}
-		return in, nil
-	case err != nil && !errors.Is(err, io.EOF):
-		err = e.unanswered(ctx, err)
-	case in.status == http.StatusUnauthorized || in.status == http.StatusForbidden:
-		err = e.failed("it refuses our JWT secret: %.200s", bytes.TrimSpace(start))
-	default:
-		err = e.failed("status %d and no JSON-RPC", in.status)
-	}
-	_ = res.Body.Close() // read only
-	return nil, err
-}
-
-// empty tells whether there is no answer.
-func (in *incoming) empty() bool {
-	_, err := in.Peek(1)
-	return err != nil
-}
-
-// beginning is how much of an answer is looked at before it is passed on.
-const beginning = 4 << 10
-
-// isReply tells whether an answer that begins so is a JSON-RPC reply, or a batch of them.
-func isReply(start []byte, status int) (yes bool) {
-	d := jx.DecodeBytes(start)
-	object := func(d *jx.Decoder) error {
-		return d.ObjBytes(func(d *jx.Decoder, name []byte) error {
-			// Some write the result, which may be long, before the version.
-			if string(name) == "jsonrpc" || string(name) == "result" && status == http.StatusOK {
-				yes = true
-				return errFound
-			}
-			return d.Skip()
-		})
-	}
-	switch d.Next() {
-	case jx.Object:
-		_ = object(d) // it may be broken off
-	case jx.Array:
-		_ = d.Arr(func(d *jx.Decoder) error { return errors.Join(object(d), errFound) }) // the first one will do
-	}
-	return yes
-}
-
-// errFound ends a search.
-var errFound = errors.New("found")
-
-// unanswered makes the error of a call that was not answered. If the caller has gone away, or its time was up, that says
-// nothing of the execution client.
-func (e *Eel) unanswered(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	switch {
-	case cause == nil:
-		return e.failed("%v", err)
-	case errors.Is(cause, errQuick):
-		return e.failed("%v", errQuick)
-	}
-	return fmt.Errorf("%s: %w", e.name(), cause) // a long search is no sign of a failure, either
-}
-
 // errQuick and errSlow are why calls are given up.
 var (
 	errQuick = fmt.Errorf("no answer within %s", quickLimit)
 	errSlow  = fmt.Errorf("no answer within %s", slowLimit)
 )
 
-// name is how messages name the execution client: its address may hold secrets.
-func (e *Eel) name() string { return "execution client " + jsonhttp.ServerName(e.c.Execution) }
-
-// failed makes an error of the execution client, of which it takes note.
-func (e *Eel) failed(format string, args ...any) error {
-	reason := e.name() + ": " + fmt.Sprintf(format, args...)
-	if e.execution.failed(e.c.Now(), reason) {
-		e.c.Logger.Warn("the execution client fails", "error", reason)
-	}
-	return errors.New(reason)
+// slow are the methods for which an execution client executes or searches.
+var slow = []string{
+	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
+	"eth_call", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getLogs",
 }
 
 // limited bounds the time of a call.
@@ -157,95 +72,216 @@ func limited(ctx context.Context, method string) (context.Context, context.Cance
 	return context.WithTimeoutCause(ctx, quickLimit, errQuick)
 }
 
-// envelope writes a request anew: what a client has written beside the method and the parameters must not reach the
-// execution client, which might read it in another way than we do.
-func envelope(c *call, id json.RawMessage) ([]byte, error) {
-	params := c.Params
-	if params == nil {
-		params = []json.RawMessage{}
-	}
-	return json.Marshal(call{Version: "2.0", Method: c.Method, Params: params, ID: id})
+// largestAnswer is how many bytes of an answer, or of the answers to a batch, are kept in memory.
+const largestAnswer = 32 << 20
+
+// incoming is an answer of the execution client. A JSON-RPC reply begins there, unless it is empty.
+type incoming struct {
+	*bufio.Reader
+	io.Closer
+	status int
+	from   *executionClient
 }
 
-// fetch asks the execution client and reads its reply.
-func (e *Eel) fetch(ctx context.Context, method string, body []byte) (reply, error) {
-	ctx, cancel := limited(ctx, method)
-	defer cancel()
-	in, err := e.forward(ctx, body, false)
-	if err != nil {
-		return reply{}, err
-	}
+// ready makes an answer of a text.
+func (c *executionClient) ready(text []byte) *incoming {
+	return &incoming{bufio.NewReader(bytes.NewReader(text)), io.NopCloser(nil), http.StatusOK, c}
+}
+
+// empty tells whether there is no answer.
+func (in *incoming) empty() bool {
+	_, err := in.Peek(1)
+	return err != nil
+}
+
+// all reads the rest, up to a limit, and closes the answer.
+func (in *incoming) all(ctx context.Context, limit int64) ([]byte, error) {
 	defer func() { _ = in.Close() }() // read only
-	text, err := io.ReadAll(io.LimitReader(in, largestAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(in, limit+1))
 	switch {
-	case in.status >= http.StatusInternalServerError:
-		return reply{}, e.failed("status %d: %.200s", in.status, text)
 	case err != nil:
-		return reply{}, e.unanswered(ctx, err)
-	case len(text) > largestAnswer:
-		return reply{}, &rpcError{Code: codeTooLarge, Message: fmt.Sprintf("the execution client's answer has more than %d bytes", largestAnswer)}
+		return nil, in.from.unanswered(ctx, fmt.Errorf("its answer broke off: %w", err))
+	case int64(len(text)) > limit:
+		return nil, &rpcError{Code: codeTooLarge, Message: fmt.Sprintf("the execution client's answer has more than %d bytes", limit)}
 	}
-	var r reply
-	if err := json.Unmarshal(text, &r); err != nil {
-		return reply{}, fmt.Errorf("the execution client's answer cannot be read: %w", plain(err))
-	}
-	if r.Error == nil && r.Result == nil {
-		r.Result = json.RawMessage("null")
-	}
-	return r, nil
+	return text, nil
 }
 
-// proxy asks the execution client what a client, or the multiplexer itself, wants to know.
-func (e *Eel) proxy(ctx context.Context, c *call) (reply, string) {
-	body, err := envelope(c, json.RawMessage("1"))
+// beginning is how much of an answer is looked at before it is passed on.
+const beginning = 4 << 10
+
+// isReply tells whether an answer that begins so is a JSON-RPC reply, or a batch of them.
+func isReply(start []byte, status int) (yes bool) {
+	d := jx.DecodeBytes(start)
+	object := func(d *jx.Decoder) error {
+		return eachField(d, func(name string) error {
+			// Some write the result, which may be long, before the version.
+			if name == "jsonrpc" || name == "result" && status == http.StatusOK {
+				yes = true
+				return errFound
+			}
+			return d.Skip()
+		})
+	}
+	switch d.Next() {
+	case jx.Object:
+		_ = object(d) // it may be broken off
+	case jx.Array:
+		_ = eachItem(d, func(d *jx.Decoder) error { return errors.Join(object(d), errFound) }) // the first one will do
+	}
+	return yes
+}
+
+// errFound ends a search.
+var errFound = errors.New("found")
+
+// executionClient is one execution client.
+type executionClient struct {
+	Execution
+	name   string // scheme, host and port: the rest of the URL may hold secrets
+	http   *http.Client
+	now    func() time.Time
+	logger *slog.Logger
+	// returned is called when it answers again after a failure: it may have been started anew, on another chain.
+	returned func()
+
+	waiting atomic.Int64 // calls that it has not answered yet
+	mu      sync.Mutex
+	at      time.Time // of the last reply
+	wrong   time.Time // of the last failure
+	reason  string    // of the failure; empty after a reply
+
+	standing // among several
+}
+
+// dialTimeout is how long it may take to connect to the execution client.
+const dialTimeout = 5 * time.Second
+
+func newExecutionClient(x Execution, now func() time.Time, logger *slog.Logger) (*executionClient, error) {
+	if _, err := jsonhttp.ParseURL(x.URL, "http://localhost:8551"); err != nil {
+		return nil, fmt.Errorf("execution client: %w", err)
+	}
+	return &executionClient{
+		Execution: x, name: jsonhttp.ServerName(x.URL), now: now, logger: logger, returned: func() {},
+		http: &http.Client{
+			Transport: &http.Transport{
+				DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it is a page
+		},
+	}, nil
+}
+
+func (c *executionClient) drive(ctx context.Context, q *request) (*incoming, error) {
+	return c.forward(ctx, q.body, true)
+}
+
+func (c *executionClient) read(ctx context.Context, _ string, body []byte) (*incoming, error) {
+	return c.forward(ctx, body, false)
+}
+
+func (c *executionClient) outvoted(hash32) *payloadStatus { return nil }
+
+func (c *executionClient) dispute() string { return "" }
+
+func (c *executionClient) clients() []*executionClient { return []*executionClient{c} }
+
+// forward sends a request. silent says that it may expect no answer: an empty one is passed on then. The caller closes the
+// answer. What is no JSON-RPC reply, such as the page of a proxy, is an error: nobody but the execution client speaks
+// JSON-RPC.
+func (c *executionClient) forward(ctx context.Context, body []byte, silent bool) (*incoming, error) {
+	token, err := c.Secret.sign(c.now())
 	if err != nil {
-		return answer(c, nil, err), "error"
+		return nil, err
 	}
-	var r reply
-	outcome := "ok"
-	if keep, ok := lasting[c.Method]; ok {
-		r, outcome, err = e.lastingReply(ctx, c.Method, body, keep)
-	} else {
-		r, err = e.fetch(ctx, c.Method, body)
-	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
 	if err != nil {
-		return answer(c, nil, err), "unreachable"
+		return nil, errors.New("the execution client's URL cannot be used")
 	}
-	if r.Error != nil {
-		outcome = "error"
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("Authorization", "Bearer "+token)
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
+	res, err := c.http.Do(q)
+	if err != nil {
+		return nil, c.unanswered(ctx, jsonhttp.WithoutURL(err))
 	}
-	out := answer(c, nil, nil)
-	out.Result, out.Error = r.Result, r.Error
-	return out, outcome
+	in := &incoming{Reader: bufio.NewReaderSize(res.Body, beginning), Closer: res.Body, status: res.StatusCode, from: c}
+	start, err := in.Peek(beginning)
+	switch {
+	case silent && len(start) == 0 && in.status < 300: // says nothing of the execution client, either
+		return in, nil
+	case isReply(start, in.status) && in.status >= http.StatusInternalServerError: // a proxy's, or of one that can do no more
+		_ = c.failed("status %d", in.status)
+		return in, nil
+	case isReply(start, in.status):
+		c.replied()
+		return in, nil
+	case err != nil && !errors.Is(err, io.EOF):
+		err = c.unanswered(ctx, err)
+	case in.status == http.StatusUnauthorized || in.status == http.StatusForbidden:
+		err = c.failed("it refuses our JWT secret: %.200s", bytes.TrimSpace(start))
+	default:
+		err = c.failed("status %d and no JSON-RPC", in.status)
+	}
+	_ = res.Body.Close() // read only
+	return nil, err
 }
 
-// ask calls a method of the execution client.
-func (e *Eel) ask(ctx context.Context, method string, into any, params ...any) error {
-	c := call{Method: method}
-	for _, p := range params {
-		raw, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		c.Params = append(c.Params, raw)
+// unanswered makes the error of a call that was not answered. If the caller has gone away, or its time was up, that says
+// nothing about the execution client.
+func (c *executionClient) unanswered(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == nil:
+		return c.failed("%v", err)
+	case errors.Is(cause, errQuick):
+		return c.failed("%v", errQuick)
 	}
-	r, _ := e.proxy(ctx, &c)
-	if r.Error != nil {
-		return fmt.Errorf("%s: %w", method, r.Error)
-	}
-	if err := json.Unmarshal(r.Result, into); err != nil {
-		return fmt.Errorf("%s: %w", method, plain(err))
-	}
-	return nil
+	return fmt.Errorf("execution client %s: %w", c.name, cause) // a long search is no sign of a failure, either
 }
 
-// methods names those of calls, for the log.
-func methods(calls []call) string {
-	switch len(calls) {
-	case 0:
-		return "unreadable"
-	case 1:
-		return calls[0].Method
+// replied notes a reply.
+func (c *executionClient) replied() {
+	c.mu.Lock()
+	again := c.reason != ""
+	c.at, c.reason = c.now(), ""
+	c.mu.Unlock()
+	if again {
+		c.logger.Info("the execution client answers again", "server", c.name)
+		c.returned()
 	}
-	return "batch of " + calls[0].Method + " and others"
+}
+
+// failed notes a failure, and makes an error of it.
+func (c *executionClient) failed(format string, args ...any) error {
+	reason := "execution client " + c.name + ": " + fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	first := c.reason == ""
+	c.wrong, c.reason = c.now(), reason
+	c.mu.Unlock()
+	c.leave()
+	if first {
+		c.logger.Warn("the execution client fails", "error", reason)
+	}
+	return errors.New(reason)
+}
+
+func (c *executionClient) heard() (at time.Time, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at, c.reason
+}
+
+// freshFor is how long a reply, or a failure, says how the execution client does.
+const freshFor = time.Second
+
+// well knows it from a failure just now, or from a reply just now unless a call waits, which may wait for ever.
+func (c *executionClient) well(now time.Time) (well, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != "" {
+		return false, now.Sub(c.wrong) < freshFor
+	}
+	return true, c.waiting.Load() == 0 && !c.at.IsZero() && now.Sub(c.at) < freshFor
 }

@@ -340,8 +340,8 @@ func TestBrokenOff(t *testing.T) {
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":"`+strings.Repeat("a", 2*beginning))
 	}))
 	t.Cleanup(node.Close)
-	b := newBubble(t, func(c *Config) { c.Execution = node.URL })
-	b.client.Transport = nil
+	b := newBubble(t, func(c *Config) { c.Executions = []Execution{{URL: node.URL}} })
+	b.only().http.Transport = nil
 	server := httptest.NewServer(b.Handler())
 	t.Cleanup(server.Close)
 	for path, secret := range map[string]Secret{client: clientSecret, controller: controllerSecret} {
@@ -416,7 +416,7 @@ func TestHidesSecrets(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
 			b := newBubble(t, func(c *Config) {
-				c.Execution = "http://name:password@127.0.0.1:1/path-key?query=key"
+				c.Executions = []Execution{{URL: "http://name:password@127.0.0.1:1/path-key?query=key"}}
 				c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			})
 			b.x.mode.Store(mode)
@@ -433,7 +433,10 @@ func TestHidesSecrets(t *testing.T) {
 			for _, path := range []string{"/health", "/readyz", "/metrics"} {
 				said.WriteString(b.get(path).Body.String())
 			}
-			_, err := New(Config{Execution: "ftp://name:password@127.0.0.1:1/path-key?query=key"})
+			_, err := New(Config{
+				Executions: []Execution{{URL: "ftp://name:password@127.0.0.1:1/path-key?query=key"}}, Matching: Loose, BodyLimit: 1,
+				PayloadCache: 1, ForkchoiceCache: 1, JustifiedCache: 1, FinalizedCache: 1,
+			})
 			said.WriteString(err.Error() + log.String())
 			for _, secret := range []string{"name:", "password", "path-key", "query", "%2F"} {
 				if strings.Contains(said.String(), secret) {

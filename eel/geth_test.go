@@ -210,7 +210,7 @@ func TestGeth(t *testing.T) {
 	execution := secretOf(1)
 	node := nodetest.Geth(t, "genesis-prague.json", hex.EncodeToString(execution[:]))
 	c := eel.DefaultConfig()
-	c.Execution, c.ExecutionSecret, c.Controller = node.URL, execution, secretOf(2)
+	c.Executions, c.Controller = one(node.URL), secretOf(2)
 	c.Clients = map[string]eel.Secret{"node1": secretOf(3), "node2": secretOf(4), "node3": secretOf(5)}
 	c.PayloadWait, c.ForkchoiceWait, c.Cutoff = 300*time.Millisecond, 300*time.Millisecond, 8
 	c.Logger = slog.New(slog.DiscardHandler)
@@ -381,7 +381,7 @@ func TestForks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			node := nodetest.GethDev(t, genesis, hex.EncodeToString(execution[:]))
 			c := eel.DefaultConfig()
-			c.Execution, c.ExecutionSecret, c.Controller, c.Network = node.URL, execution, secretOf(2), network
+			c.Executions, c.Controller, c.Network = one(node.URL), secretOf(2), network
 			c.Clients = map[string]eel.Secret{"node1": secretOf(3)}
 			c.Logger = slog.New(slog.DiscardHandler)
 			e, err := eel.New(c)
@@ -480,7 +480,7 @@ func TestLodestar(t *testing.T) {
 	execution, driver, follower := secretOf(1), secretOf(2), secretOf(3)
 	node := nodetest.Geth(t, "genesis-shanghai.json", hex.EncodeToString(execution[:]))
 	c := eel.DefaultConfig()
-	c.Execution, c.ExecutionSecret, c.Controller = node.URL, execution, driver
+	c.Executions, c.Controller = one(node.URL), driver
 	c.Clients = map[string]eel.Secret{"node1": follower}
 	answers := &outcomes{list: map[string]int{}}
 	c.Logger = slog.New(answers)

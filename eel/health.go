@@ -13,8 +13,8 @@ import (
 
 // ready tells whether clients can be served, and why not: the execution client has to answer, and the controller to call.
 func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
-	if answers = e.answers(ctx); !answers {
-		if _, reason = e.execution.get(); reason == "" {
+	if answers = e.asker.answers(ctx); !answers {
+		if _, reason = e.asker.heard(); reason == "" {
 			reason = "nothing is known yet"
 		}
 		return false, "the execution client does not answer: " + reason
@@ -26,7 +26,7 @@ func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	if silent := e.c.Now().Sub(last); e.c.Silence > 0 && silent > e.c.Silence {
 		return true, fmt.Sprintf("the controller has not called for %s: clients learn of no new block", silent.Round(time.Second))
 	}
-	return true, ""
+	return true, e.asker.dispute()
 }
 
 // status is what /health tells.
@@ -44,7 +44,9 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 		Validated string `json:"block_validated,omitempty"`
 		Genesis   uint64 `json:"genesis_time,omitempty"`
 		// Forks are the times that are known.
-		Forks map[string]uint64 `json:"forks,omitempty"`
+		Forks      map[string]uint64 `json:"forks,omitempty"`
+		Executions []executionStatus `json:"execution_clients"`
+		Agreed     int               `json:"execution_clients_agreed,omitempty"` // about the controller's last block
 	}{Status: "ok", Network: "unknown", Newest: e.memory.last(), Clients: len(e.c.Clients), Execution: "unreachable"}
 	answers, reason := e.ready(ctx)
 	if answers {
@@ -61,40 +63,98 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 			}
 		}
 	}
-	if at, _ := e.execution.get(); !at.IsZero() {
-		out.Answered = at.UTC().Format(time.RFC3339)
+	at, _ := e.asker.heard()
+	out.Answered = moment(at)
+	for _, c := range e.asker.clients() {
+		at, _ := c.heard()
+		state, reason := c.state()
+		out.Executions = append(out.Executions, executionStatus{c.name, state, reason, moment(at)})
+	}
+	if several, ok := e.asker.engine.(*executionClients); ok {
+		out.Agreed, _ = several.agreement()
 	}
 	out.Called, out.Validated = stamp(&e.called), stamp(&e.validated)
 	return json.Marshal(out)
 }
 
-// stamp writes a time in nanoseconds since 1970, empty for never.
-func stamp(at *atomic.Int64) string {
-	n := at.Load()
-	if n == 0 {
-		return ""
-	}
-	return time.Unix(0, n).UTC().Format(time.RFC3339)
+// executionStatus is what /health says about one execution client.
+type executionStatus struct {
+	Server   string `json:"server"`
+	State    string `json:"state"`
+	Reason   string `json:"reason,omitempty"`
+	Answered string `json:"answered,omitempty"`
 }
 
-// gauges are the metrics of what /health tells.
-func (e *Eel) gauges() (out []prometheus.Collector) {
-	seconds := func(at *atomic.Int64) float64 { return float64(at.Load()) / 1e9 }
-	for _, g := range []struct {
-		name, help string
-		value      func() float64
-	}{
-		{"execution_client_up", "1 if the last that was heard of the execution client is a reply.", func() float64 {
-			if at, reason := e.execution.get(); reason != "" || at.IsZero() {
+// moment writes a time, empty for never.
+func moment(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339)
+}
+
+// stamp writes a time in nanoseconds since 1970, empty for never.
+func stamp(at *atomic.Int64) string {
+	if n := at.Load(); n != 0 {
+		return moment(time.Unix(0, n))
+	}
+	return ""
+}
+
+// register makes the metrics.
+func (e *Eel) register() error {
+	const namespace = "blockprint_eel"
+	e.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "calls_total", Help: "Calls by method, client and outcome."}, []string{"method", "client", "outcome"})
+	e.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "call_duration_seconds", Help: "Time to answer by method and client.", Buckets: prometheus.ExponentialBuckets(0.0002, 4, 9)}, []string{"method", "client"})
+	e.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "refused_total", Help: "Requests without valid credentials, by path."}, []string{"path"})
+	metrics := []prometheus.Collector{e.calls, e.duration, e.refused}
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
+		metrics = append(metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	seconds := func(at *atomic.Int64) func() float64 { return func() float64 { return float64(at.Load()) / 1e9 } }
+	gauge("execution_client_up", "1 if the last that was heard from the execution client, or from one of several, is a reply.", nil, func() float64 {
+		at, reason := e.asker.heard()
+		return one(reason == "" && !at.IsZero())
+	})
+	gauge("newest_block", "Number of the block that was last found valid.", nil, func() float64 { return float64(e.memory.last()) })
+	gauge("controller_call_timestamp_seconds", "Time of the controller's last call, 0 before the first.", nil, seconds(&e.called))
+	gauge("block_validated_timestamp_seconds", "Time at which a block was last found valid, 0 before the first.", nil, seconds(&e.validated))
+	for _, c := range e.asker.clients() {
+		for _, state := range []string{stateOK, stateSyncing, stateFailing, stateForeign, stateUnknown} {
+			gauge("execution_client_state", "1 for the state that the execution client is in.", prometheus.Labels{"server": c.name, "state": state}, func() float64 {
+				now, _ := c.state()
+				return one(now == state)
+			})
+		}
+		gauge("execution_client_answer_timestamp_seconds", "Time of the execution client's last reply, 0 before the first.", prometheus.Labels{"server": c.name}, func() float64 {
+			at, _ := c.heard()
+			if at.IsZero() {
 				return 0
 			}
-			return 1
-		}},
-		{"newest_block", "Number of the block that was last found valid.", func() float64 { return float64(e.memory.last()) }},
-		{"controller_call_timestamp_seconds", "Time of the controller's last call, 0 before the first.", func() float64 { return seconds(&e.called) }},
-		{"block_validated_timestamp_seconds", "Time at which a block was last found valid, 0 before the first.", func() float64 { return seconds(&e.validated) }},
-	} {
-		out = append(out, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "blockprint_eel", Name: g.name, Help: g.help}, g.value))
+			return float64(at.UnixNano()) / 1e9
+		})
 	}
-	return out
+	if several, ok := e.asker.engine.(*executionClients); ok {
+		gauge("execution_clients_agreed", "Execution clients that gave the last verdict about a block of the controller's.", nil, func() float64 {
+			agreed, _ := several.agreement()
+			return float64(agreed)
+		})
+		gauge("execution_clients_disputed_blocks", "Blocks since the start that are VALID for one execution client and INVALID for another.", nil, func() float64 {
+			_, disputes := several.agreement()
+			return float64(disputes)
+		})
+	}
+	for _, m := range metrics {
+		if err := e.c.Registry.Register(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

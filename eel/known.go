@@ -2,11 +2,13 @@ package eel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -28,11 +30,12 @@ type checked struct {
 
 // knownCall is a call of newPayload as it was written.
 type knownCall struct {
-	method string
-	fields map[string][]byte // the payload's, as JSON
-	others [][]byte          // the parameters behind it, as JSON
-	size   int               // bytes
-	ready  chan struct{}
+	method  string
+	fields  map[string][]byte // the payload's, as JSON
+	others  [][]byte          // the parameters behind it, as JSON
+	size    int               // bytes
+	ready   chan struct{}
+	vouched bool // an execution client has found it VALID: the cache's lock guards this
 	// Once ready:
 	checked
 	err error
@@ -50,16 +53,32 @@ func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
 	for _, p := range params[1:] {
 		k.others = append(k.others, p)
 	}
-	err := jx.DecodeBytes(params[0]).ObjBytes(func(d *jx.Decoder, name []byte) error {
-		if _, twice := k.fields[string(name)]; twice {
+	d := jx.DecodeBytes(params[0])
+	return k, eachField(d, func(name string) error {
+		if _, twice := k.fields[name]; twice {
 			return fmt.Errorf("%s stands there twice", name)
 		}
-		n := string(name)
-		raw, err := d.Raw()
-		k.fields[n] = raw
+		value, err := d.Raw()
+		k.fields[name] = value
 		return err
 	})
-	return k, err
+}
+
+// body writes the call for an execution client.
+func (c *knownCall) body() ([]byte, error) {
+	fields := make(map[string]json.RawMessage, len(c.fields))
+	for name, value := range c.fields {
+		fields[name] = value
+	}
+	payload, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	params := []json.RawMessage{payload}
+	for _, o := range c.others {
+		params = append(params, o)
+	}
+	return envelope(&call{Method: c.method, Params: params}, json.RawMessage("1"))
 }
 
 // clone returns the call with memory of its own.
@@ -135,12 +154,36 @@ func (k *known) settle(c *knownCall, found checked, err error) {
 
 // learn keeps a call that the execution client has found valid: there is nothing left to check.
 func (k *known) learn(c *knownCall, found checked) {
-	c.checked = found
+	c.checked, c.vouched = found, true
 	close(c.ready)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !slices.ContainsFunc(k.calls, c.same) {
-		k.keep(c)
+	if i := slices.IndexFunc(k.calls, c.same); i >= 0 {
+		k.calls[i].vouched = true
+		return
+	}
+	k.keep(c)
+}
+
+// above returns the calls that an execution client has found VALID, of blocks above a number, the lowest first.
+func (k *known) above(number uint64) iter.Seq[[]byte] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	calls := slices.DeleteFunc(slices.Clone(k.calls), func(c *knownCall) bool {
+		select {
+		case <-c.ready:
+			return !c.vouched || c.number <= number
+		default:
+			return true
+		}
+	})
+	slices.SortStableFunc(calls, func(a, b *knownCall) int { return cmp.Compare(a.number, b.number) })
+	return func(yield func([]byte) bool) {
+		for _, c := range calls {
+			if body, err := c.body(); err == nil && !yield(body) {
+				return
+			}
+		}
 	}
 }
 

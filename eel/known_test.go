@@ -105,7 +105,7 @@ func TestKnownSame(t *testing.T) {
 			t.Fatalf("%d bytes were taken for a known call that says something else (%v)", len(body), err)
 		}
 	})
-	if recognised[7] == 0 || recognised[8] == 0 || read == 0 {
+	if !testing.Short() && (recognised[7] == 0 || recognised[8] == 0 || read == 0) { // in short, too few are tried
 		t.Errorf("%v were recognised, %d read: too few to tell", recognised, read)
 	}
 }
@@ -189,7 +189,7 @@ func TestClaim(t *testing.T) {
 			t.Fatalf("%s: not read", name)
 		}
 		got, _ := json.Marshal(c.header)
-		want, _ := json.Marshal(full.header())
+		want, _ := json.Marshal(full.asParent())
 		if !bytes.Equal(got, want) || c.block != *full.BlockHash || c.parent != *full.ParentHash || c.number != uint64(*full.Number) ||
 			c.timestamp != uint64(*full.Timestamp) || c.withdrawals != (full.Withdrawals != nil) {
 			t.Errorf("%s: %s, want %s", name, got, want)

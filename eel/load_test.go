@@ -41,6 +41,7 @@ func benchmarkLoad(b *testing.B, size int, told bool) {
 		payloads[i] = newLoadPayload(b, size, i)
 	}
 	c := DefaultConfig()
+	c.Executions = []Execution{{URL: "http://localhost:8551"}}
 	c.Clients = map[string]Secret{"node": {1}}
 	c.Logger = slog.New(slog.DiscardHandler)
 	e, err := New(c)
@@ -141,12 +142,12 @@ func newLoadPayload(b *testing.B, size, number int) *loadPayload {
 		if params[1], err = json.Marshal(append([]hash32{}, hashes...)); err != nil {
 			b.Fatal(err)
 		}
-		if err := strict(params[2], &root); err != nil {
+		if err := required(params[2], value(&root)); err != nil {
 			b.Fatal(err)
 		}
 	}
 	if version >= 4 {
-		if err := strict(params[3], &requests); err != nil {
+		if err := required(params[3], list(&requests)); err != nil {
 			b.Fatal(err)
 		}
 	}

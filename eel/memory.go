@@ -2,10 +2,12 @@ package eel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/go-faster/jx"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"blockprint"
@@ -25,11 +27,33 @@ type payloadStatus struct {
 	ValidationError *string `json:"validationError"`
 }
 
+func (s *payloadStatus) read(d *jx.Decoder) error {
+	*s = payloadStatus{}
+	why := func(d *jx.Decoder) error {
+		s.ValidationError = new(string)
+		return str(s.ValidationError)(d)
+	}
+	return table{"status": str(&s.Status), "latestValidHash": value(&s.LatestValidHash), "validationError": why}.object(d)
+}
+
 // forkchoice is ForkchoiceStateV1.
 type forkchoice struct {
 	Head      hash32 `json:"headBlockHash"`
 	Safe      hash32 `json:"safeBlockHash"`
 	Finalized hash32 `json:"finalizedBlockHash"`
+}
+
+// read reads a fork choice, of which no block may be missing.
+func (f *forkchoice) read(d *jx.Decoder) error {
+	var head, safe, finalized *hash32
+	err := table{"headBlockHash": value(&head), "safeBlockHash": value(&safe), "finalizedBlockHash": value(&finalized)}.object(d)
+	if err == nil && (head == nil || safe == nil || finalized == nil) {
+		err = errors.New("headBlockHash, safeBlockHash or finalizedBlockHash is missing")
+	}
+	if err == nil {
+		*f = forkchoice{*head, *safe, *finalized}
+	}
+	return err
 }
 
 // claim is what a payload of the controller's says of its block. It is true only once the execution client has found the
@@ -39,7 +63,7 @@ type claim struct {
 	number, timestamp uint64
 	version           int // of engine_newPayload
 	withdrawals       bool
-	header            header
+	header            parentHeader
 }
 
 // Matching says how a client's fork choice must agree with one of the controller's before it is VALID.
@@ -185,6 +209,15 @@ func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim
 	return proven
 }
 
+// outvote marks a block as INVALID although an execution client has found it valid: another one has not.
+func (m *memory) outvote(block hash32, s payloadStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.claims.Remove(block)
+	m.payloads.Add(block, s)
+	m.wake()
+}
+
 // old tells whether a block lies so far back that the controller will not ask for it any more.
 func (m *memory) old(number, cutoff uint64) bool {
 	m.mu.Lock()
@@ -202,8 +235,8 @@ func (m *memory) last() uint64 {
 // look returns what is known at once. The lock is held.
 type look func(*memory) (payloadStatus, bool)
 
-// ofPayload looks for a payload. On a parent that is INVALID every block is, and the latest valid hash is the parent's.
-func ofPayload(block, parent hash32) look {
+// statusOfPayload looks for a payload. On a parent that is INVALID every block is, and the latest valid hash is the parent's.
+func statusOfPayload(block, parent hash32) look {
 	return func(m *memory) (payloadStatus, bool) {
 		if s, ok := m.payloads.Get(block); ok {
 			return s, true
@@ -218,8 +251,8 @@ func ofPayload(block, parent hash32) look {
 	}
 }
 
-// ofForkchoice looks for a fork choice that agrees.
-func ofForkchoice(f forkchoice) look {
+// statusOfForkchoice looks for a fork choice that agrees.
+func statusOfForkchoice(f forkchoice) look {
 	return func(m *memory) (payloadStatus, bool) {
 		if s, ok := m.payloads.Get(f.Head); ok && s.Status == statusInvalid {
 			return s, true
@@ -266,11 +299,11 @@ func (m *memory) await(ctx context.Context, limit time.Duration, find look, goOn
 // wait looks for what the controller's calls teach, at most so long. If the controller's own call is under way then, and
 // the execution client answers other questions, it is at work on just that: the answer is waited for as long as the
 // Engine API lets a client wait.
-func (e *Eel) wait(ctx context.Context, q question, limit time.Duration, find look) (payloadStatus, bool) {
+func (m *memory) wait(ctx context.Context, q question, limit time.Duration, find look, answers func(context.Context) bool) (payloadStatus, bool) {
 	began := time.Now()
-	s, ok := e.memory.await(ctx, limit, find, nil)
-	if ok || limit <= 0 || !e.memory.underWay(q) || !e.answers(ctx) {
+	s, ok := m.await(ctx, limit, find, nil)
+	if ok || limit <= 0 || !m.underWay(q) || !answers(ctx) {
 		return s, ok
 	}
-	return e.memory.await(ctx, slowLimit-time.Since(began), find, func(m *memory) bool { return m.asked[q] > 0 })
+	return m.await(ctx, slowLimit-time.Since(began), find, func(m *memory) bool { return m.asked[q] > 0 })
 }

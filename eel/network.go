@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-faster/jx"
+
 	"blockprint"
 )
 
@@ -49,22 +51,19 @@ type Network struct {
 
 // BlobParameters are those that hold from a time on (EIP-7840, EIP-7892).
 type BlobParameters struct {
-	From                  uint64
-	Target, Max, Fraction uint64
+	From uint64
+	blobSchedule
 }
 
 // The blob parameters of Ethereum's networks.
 var (
-	blobsCancun = BlobParameters{Target: 3, Max: 6, Fraction: 3338477}
-	blobsPrague = BlobParameters{Target: 6, Max: 9, Fraction: 5007716}
-	blobsBPO1   = BlobParameters{Target: 10, Max: 15, Fraction: 8346193}
-	blobsBPO2   = BlobParameters{Target: 14, Max: 21, Fraction: 11684671}
+	blobsCancun = blobSchedule{Target: 3, Max: 6, Fraction: 3338477}
+	blobsPrague = blobSchedule{Target: 6, Max: 9, Fraction: 5007716}
+	blobsBPO1   = blobSchedule{Target: 10, Max: 15, Fraction: 8346193}
+	blobsBPO2   = blobSchedule{Target: 14, Max: 21, Fraction: 11684671}
 )
 
-func (b BlobParameters) from(at uint64) BlobParameters {
-	b.From = at
-	return b
-}
+func (b blobSchedule) from(at uint64) BlobParameters { return BlobParameters{at, b} }
 
 // Networks returns the networks that are built in. Sources: the chain specifications of go-ethereum 1.17.10 (Holesky: of
 // 1.16.9) and, for Gnosis, the epochs of gnosischain/configs. A fork that they do not schedule is learned from the
@@ -90,12 +89,12 @@ func Networks() []*Network {
 		{
 			"hoodi", 560048, 1742213400,
 			[numForks]uint64{0, 0, 0, 1742999832, 1761677592, u},
-			[]BlobParameters{blobsCancun, blobsPrague.from(1742999832), blobsBPO1.from(1762365720), blobsBPO2.from(1762955544)},
+			[]BlobParameters{blobsCancun.from(0), blobsPrague.from(1742999832), blobsBPO1.from(1762365720), blobsBPO2.from(1762955544)},
 		},
 		{
 			"gnosis", 100, 1638993340,
 			[numForks]uint64{0, 1690889660, 1710181820, 1746021820, 1776168380, u},
-			[]BlobParameters{{1710181820, 1, 2, 1112826}},
+			[]BlobParameters{{1710181820, blobSchedule{1, 2, 1112826}}},
 		},
 	}
 }
@@ -218,43 +217,46 @@ func (n *Network) inOrder() error {
 
 // readGenesis reads a genesis file, or the "config" in it: chainId, shanghaiTime and so on, bpo1Time and so on, blobSchedule.
 func readGenesis(text []byte) (*Network, error) {
-	var whole struct {
-		Config json.RawMessage `json:"config"`
-	}
-	if err := json.Unmarshal(text, &whole); err != nil {
+	var config json.RawMessage
+	if err := decode(text, table{"config": raw(&config)}.object); err != nil {
 		return bad("it is no JSON: %v", err)
 	}
-	if whole.Config != nil {
-		text = whole.Config
+	if config != nil {
+		text = config
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return bad("the config of the genesis file is no object: %v", err)
-	}
-	number := func(name string) (n uint64, ok bool, err error) {
-		raw, ok := fields[name]
-		if !ok || bytes.Equal(raw, []byte("null")) {
-			return 0, false, nil
+	numbers, schedule := map[string]uint64{}, map[string]blobSchedule{}
+	d := jx.DecodeBytes(text)
+	err := eachField(d, func(name string) (err error) {
+		switch {
+		case name == "blobSchedule" && d.Next() != jx.Null:
+			err = eachField(d, func(fork string) error {
+				var b blobSchedule
+				err := b.read(d)
+				schedule[fork] = b
+				return err
+			})
+		case (name == "chainId" || strings.HasSuffix(name, "Time")) && d.Next() != jx.Null:
+			var n uint64
+			err = number(&n)(d)
+			numbers[name] = n
+		default:
+			return d.Skip()
 		}
-		var q quantity
-		if json.Unmarshal(raw, &n) != nil {
-			if json.Unmarshal(raw, &q) != nil {
-				return 0, false, blockprint.Errorf(blockprint.Invalid, "%s: expected a number, not %.40s", name, raw)
-			}
-			n = uint64(q)
+		if err != nil {
+			return blockprint.Errorf(blockprint.Invalid, "%s: %w", name, err)
 		}
-		return n, true, nil
+		return nil
+	})
+	if err != nil {
+		return bad("the config of the genesis file: %w", err)
 	}
-	id, known, err := number("chainId")
-	if err != nil || !known {
-		return bad("chainId is missing or no number: is this the genesis file of an execution client?")
+	id, known := numbers["chainId"]
+	if !known {
+		return bad("chainId is missing: is this the genesis file of an execution client?")
 	}
 	out := &Network{Name: "custom", ChainID: id}
 	for f := Shanghai; f < numForks; f++ {
-		at, ok, err := number(strings.ToLower(f.String()) + "Time")
-		if err != nil {
-			return nil, err
-		}
+		at, ok := numbers[strings.ToLower(f.String())+"Time"]
 		if out.Forks[f] = at; !ok {
 			out.Forks[f] = Unscheduled
 		}
@@ -262,27 +264,19 @@ func readGenesis(text []byte) (*Network, error) {
 	if err := out.inOrder(); err != nil {
 		return nil, err
 	}
-	var schedule map[string]blobSchedule
-	if raw, ok := fields["blobSchedule"]; ok {
-		if err := json.Unmarshal(raw, &schedule); err != nil {
-			return bad("blobSchedule: %v", err)
-		}
-	}
 	for _, name := range slices.SortedFunc(maps.Keys(schedule), func(a, b string) int {
 		return cmp.Compare(slices.Index(blobForks, a), slices.Index(blobForks, b))
 	}) {
-		at, ok, err := number(name + "Time")
+		at, ok := numbers[name+"Time"]
 		b := schedule[name]
 		switch {
-		case err != nil:
-			return nil, err
 		case b.Max == 0 || b.Fraction == 0 || b.Target > b.Max:
 			return bad("blobSchedule: %s: expected target, max and baseFeeUpdateFraction, not %+v", name, b)
 		case !ok: // has no time
 		case !slices.Contains(blobForks, name):
 			return bad("blobSchedule: fork %q is not known here: known are %s", name, strings.Join(blobForks, ", "))
 		default:
-			out.Blobs = append(out.Blobs, BlobParameters{at, b.Target, b.Max, b.Fraction})
+			out.Blobs = append(out.Blobs, BlobParameters{at, b})
 		}
 	}
 	slices.SortStableFunc(out.Blobs, func(a, b BlobParameters) int { return cmp.Compare(a.From, b.From) })

@@ -65,7 +65,7 @@ func TestReadNetwork(t *testing.T) {
 		`x`:                                   "neither the genesis file of an execution client nor a config.yaml",
 		`{`:                                   "it is no JSON",
 		`{}`:                                  "chainId is missing",
-		`{"config":[]}`:                       "is no object",
+		`{"config":[]}`:                       "expected a JSON object",
 		`{"chainId":1,"cancunTime":5}`:        "Cancun has a time, but not Shanghai before it",
 		`{"chainId":1,"shanghaiTime":"soon"}`: `shanghaiTime: expected a number, not "soon"`,
 		`{"chainId":1,"shanghaiTime":0,"cancunTime":0,"blobSchedule":{"cancun":{"max":3}}}`:                                            "blobSchedule: cancun: expected target, max",

@@ -1,101 +1,13 @@
 package eel
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/go-faster/jx"
 )
-
-// hash is 32 bytes, in hexadecimal with 0x as JSON.
-type hash32 [32]byte
-
-func (h hash32) String() string               { return "0x" + hex.EncodeToString(h[:]) }
-func (h hash32) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
-// UnmarshalText reads exactly 32 bytes.
-func (h *hash32) UnmarshalText(text []byte) error { return unhex(h[:], text) }
-
-// unhex reads hexadecimal digits that fill out exactly.
-func unhex(out, text []byte) error {
-	digits, ok := bytes.CutPrefix(text, []byte("0x"))
-	if !ok || len(digits) != 2*len(out) {
-		return fmt.Errorf("expected 0x and %d hexadecimal digits, not %.80q", 2*len(out), text)
-	}
-	_, err := hex.Decode(out, digits)
-	return err
-}
-
-// data is bytes of any length.
-type data []byte
-
-// MarshalText writes bytes of any length.
-func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
-
-// UnmarshalText reads bytes of any length.
-func (d *data) UnmarshalText(text []byte) error {
-	digits, ok := bytes.CutPrefix(text, []byte("0x"))
-	if !ok {
-		return fmt.Errorf("expected 0x and hexadecimal digits, not %.80q", text)
-	}
-	*d = make([]byte, hex.DecodedLen(len(digits)))
-	_, err := hex.Decode(*d, digits)
-	return err
-}
-
-// quantity is a number of up to 64 bits.
-type quantity uint64
-
-// MarshalText writes no leading zeros.
-func (q quantity) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "0x%x", uint64(q)), nil }
-
-// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
-func (q *quantity) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(strings.TrimPrefix(string(text), "0x"), 16, 64)
-	if err != nil || !bytes.HasPrefix(text, []byte("0x")) || len(text) > 3 && text[2] == '0' {
-		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
-	}
-	*q = quantity(n)
-	return nil
-}
-
-// large is a number of up to 256 bits, without leading zeros.
-type large []byte
-
-// MarshalText writes no leading zeros.
-func (l large) MarshalText() ([]byte, error) {
-	digits := strings.TrimLeft(hex.EncodeToString(l), "0")
-	if digits == "" {
-		digits = "0"
-	}
-	return []byte("0x" + digits), nil
-}
-
-// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
-func (l *large) UnmarshalText(text []byte) error {
-	digits, ok := strings.CutPrefix(string(text), "0x")
-	if !ok || digits == "" || len(digits) > 64 || len(digits) > 1 && digits[0] == '0' {
-		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
-	}
-	if digits == "0" {
-		*l = nil
-		return nil
-	}
-	if len(digits)%2 == 1 {
-		digits = "0" + digits
-	}
-	b, err := hex.DecodeString(digits)
-	*l = b
-	return err
-}
 
 // withdrawal is one of a payload's, since Shanghai.
 type withdrawal struct {
@@ -104,35 +16,6 @@ type withdrawal struct {
 	Address   *address  `json:"address"`
 	Amount    *quantity `json:"amount"` // Gwei
 }
-
-// complete checks that withdrawals, if there are any, lack no field.
-func complete(list *[]withdrawal) error {
-	if list == nil {
-		return nil
-	}
-	for i, w := range *list {
-		if w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil {
-			return fmt.Errorf("withdrawal %d lacks a field", i)
-		}
-	}
-	return nil
-}
-
-type address [20]byte
-
-// MarshalText writes the bytes.
-func (a address) MarshalText() ([]byte, error) { return data(a[:]).MarshalText() }
-
-// UnmarshalText reads exactly 20 bytes.
-func (a *address) UnmarshalText(text []byte) error { return unhex(a[:], text) }
-
-type bloom [256]byte
-
-// MarshalText writes the bytes.
-func (b *bloom) MarshalText() ([]byte, error) { return data(b[:]).MarshalText() }
-
-// UnmarshalText reads exactly 256 bytes.
-func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
 
 // payload is an execution payload of the Engine API, Paris to Amsterdam. Fields that it lacks are nil.
 type payload struct {
@@ -157,112 +40,107 @@ type payload struct {
 	Slot          *quantity     `json:"slotNumber,omitempty"`      // since Amsterdam (EIP-7843)
 }
 
-// invalidParams is the Engine API's error for parameters that do not fit the method.
-func invalidParams(format string, args ...any) error {
-	return &rpcError{Code: codeInvalidParams, Message: fmt.Sprintf(format, args...)}
+// fields says how the payload is read.
+func (p *payload) fields() table {
+	return table{
+		"parentHash": value(&p.ParentHash), "feeRecipient": value(&p.FeeRecipient), "stateRoot": value(&p.StateRoot),
+		"receiptsRoot": value(&p.ReceiptsRoot), "logsBloom": value(&p.LogsBloom), "prevRandao": value(&p.PrevRandao),
+		"blockNumber": value(&p.Number), "gasLimit": value(&p.GasLimit), "gasUsed": value(&p.GasUsed), "timestamp": value(&p.Timestamp),
+		"extraData": value(&p.ExtraData), "baseFeePerGas": value(&p.BaseFee), "blockHash": value(&p.BlockHash),
+		"transactions": list(&p.Transactions), "withdrawals": withdrawals(&p.Withdrawals),
+		"blobGasUsed": value(&p.BlobGasUsed), "excessBlobGas": value(&p.ExcessBlobGas),
+		"blockAccessList": value(&p.AccessList), "slotNumber": value(&p.Slot),
+	}
 }
 
-// fields reads each field of a payload by its name.
-var fields = map[string]func(*payload, *jx.Decoder) error{
-	"parentHash":    func(p *payload, d *jx.Decoder) error { p.ParentHash = new(hash32); return text(d, p.ParentHash) },
-	"feeRecipient":  func(p *payload, d *jx.Decoder) error { p.FeeRecipient = new(address); return text(d, p.FeeRecipient) },
-	"stateRoot":     func(p *payload, d *jx.Decoder) error { p.StateRoot = new(hash32); return text(d, p.StateRoot) },
-	"receiptsRoot":  func(p *payload, d *jx.Decoder) error { p.ReceiptsRoot = new(hash32); return text(d, p.ReceiptsRoot) },
-	"logsBloom":     func(p *payload, d *jx.Decoder) error { p.LogsBloom = new(bloom); return text(d, p.LogsBloom) },
-	"prevRandao":    func(p *payload, d *jx.Decoder) error { p.PrevRandao = new(hash32); return text(d, p.PrevRandao) },
-	"blockNumber":   func(p *payload, d *jx.Decoder) error { p.Number = new(quantity); return text(d, p.Number) },
-	"gasLimit":      func(p *payload, d *jx.Decoder) error { p.GasLimit = new(quantity); return text(d, p.GasLimit) },
-	"gasUsed":       func(p *payload, d *jx.Decoder) error { p.GasUsed = new(quantity); return text(d, p.GasUsed) },
-	"timestamp":     func(p *payload, d *jx.Decoder) error { p.Timestamp = new(quantity); return text(d, p.Timestamp) },
-	"extraData":     func(p *payload, d *jx.Decoder) error { p.ExtraData = new(data); return text(d, p.ExtraData) },
-	"baseFeePerGas": func(p *payload, d *jx.Decoder) error { p.BaseFee = new(large); return text(d, p.BaseFee) },
-	"blockHash":     func(p *payload, d *jx.Decoder) error { p.BlockHash = new(hash32); return text(d, p.BlockHash) },
-	"blobGasUsed":   func(p *payload, d *jx.Decoder) error { p.BlobGasUsed = new(quantity); return text(d, p.BlobGasUsed) },
-	"excessBlobGas": func(p *payload, d *jx.Decoder) error {
-		p.ExcessBlobGas = new(quantity)
-		return text(d, p.ExcessBlobGas)
-	},
-	"blockAccessList": func(p *payload, d *jx.Decoder) error { p.AccessList = new(data); return text(d, p.AccessList) },
-	"slotNumber":      func(p *payload, d *jx.Decoder) error { p.Slot = new(quantity); return text(d, p.Slot) },
-	"transactions": func(p *payload, d *jx.Decoder) error {
-		p.Transactions = &[]data{}
-		return d.Arr(func(d *jx.Decoder) error {
-			var tx data
-			err := text(d, &tx)
-			*p.Transactions = append(*p.Transactions, tx)
+// always are the fields that a payload of any fork has.
+var always = []string{
+	"parentHash", "feeRecipient", "stateRoot", "receiptsRoot", "logsBloom", "prevRandao", "blockNumber", "gasLimit", "gasUsed", "timestamp",
+	"extraData", "baseFeePerGas", "blockHash", "transactions",
+}
+
+// withdrawals makes a reader of an array of withdrawals.
+func withdrawals(into **[]withdrawal) reader {
+	return func(d *jx.Decoder) error {
+		*into = &[]withdrawal{}
+		return eachItem(d, func(d *jx.Decoder) error {
+			var w withdrawal
+			err := table{"index": value(&w.Index), "validatorIndex": value(&w.Validator), "address": value(&w.Address), "amount": value(&w.Amount)}.strict(d)
+			if err == nil && (w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil) {
+				err = fmt.Errorf("withdrawal %d lacks a field", len(**into))
+			}
+			**into = append(**into, w)
 			return err
 		})
-	},
-	"withdrawals": func(p *payload, d *jx.Decoder) error { // few: the short way
-		raw, err := d.Raw()
-		if err != nil {
-			return err
-		}
-		strict := json.NewDecoder(bytes.NewReader(raw))
-		strict.DisallowUnknownFields()
-		return strict.Decode(&p.Withdrawals)
-	},
+	}
 }
 
-// text reads a string.
-func text(d *jx.Decoder, into encoding.TextUnmarshaler) error {
-	b, err := d.StrBytes()
-	if err != nil {
-		return err
-	}
-	return into.UnmarshalText(b)
-}
-
-// read reads a field. null stands for a field that is not there.
-func (p *payload) read(name string, raw []byte) error {
-	read, ok := fields[name]
-	if !ok {
-		return fmt.Errorf("unknown field %q", name)
-	}
-	if string(raw) == "null" {
-		return nil
-	}
-	if err := read(p, jx.DecodeBytes(raw)); err != nil {
-		return fmt.Errorf("%s: %w", name, plain(err))
-	}
-	return nil
-}
-
-// payload reads the whole payload. A field that is not known is an error: it might be part of the block's hash.
-func (c *knownCall) payload() (*payload, error) {
+// payload reads those fields of the payload that are named. A field that is not known is an error: it might be part of the
+// block's hash.
+func (c *knownCall) payload(names ...string) (*payload, error) {
 	p := &payload{}
-	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		if err := p.read(name, c.fields[name]); err != nil {
-			return nil, invalidParams("execution payload: %v", err)
+	fields := p.fields()
+	for _, name := range names {
+		text, ok := c.fields[name]
+		if !ok || isNull(text) {
+			continue
+		}
+		read, ok := fields[name]
+		if !ok {
+			return nil, fmt.Errorf("unknown field %q", name)
+		}
+		if err := decode(text, read); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	for _, f := range []struct {
-		name    string
-		missing bool
-	}{
-		{"parentHash", p.ParentHash == nil},
-		{"feeRecipient", p.FeeRecipient == nil},
-		{"stateRoot", p.StateRoot == nil},
-		{"receiptsRoot", p.ReceiptsRoot == nil},
-		{"logsBloom", p.LogsBloom == nil},
-		{"prevRandao", p.PrevRandao == nil},
-		{"blockNumber", p.Number == nil},
-		{"gasLimit", p.GasLimit == nil},
-		{"gasUsed", p.GasUsed == nil},
-		{"timestamp", p.Timestamp == nil},
-		{"extraData", p.ExtraData == nil},
-		{"baseFeePerGas", p.BaseFee == nil},
-		{"blockHash", p.BlockHash == nil},
-		{"transactions", p.Transactions == nil},
-	} {
-		if f.missing {
-			return nil, invalidParams("execution payload: %s is missing", f.name)
+	return p, nil
+}
+
+// wholePayload reads the payload, which must have the fields that all forks have.
+func (c *knownCall) wholePayload() (*payload, error) {
+	p, err := c.payload(slices.Sorted(maps.Keys(c.fields))...)
+	for _, name := range always {
+		if text, ok := c.fields[name]; err == nil && (!ok || isNull(text)) {
+			err = fmt.Errorf("%s is missing", name)
 		}
 	}
-	if err := complete(p.Withdrawals); err != nil {
+	if err != nil {
 		return nil, invalidParams("execution payload: %v", err)
 	}
 	return p, nil
+}
+
+// claim reads what the payload says of its block: nil if that cannot be read.
+func (c *knownCall) claim(version int) *claim {
+	p, err := c.payload("blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals")
+	if err != nil || p.BlockHash == nil || p.ParentHash == nil || !p.hasParentFields() {
+		return nil
+	}
+	return &claim{
+		block: *p.BlockHash, parent: *p.ParentHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp), version: version,
+		withdrawals: p.Withdrawals != nil, header: p.asParent(),
+	}
+}
+
+// headerFields reads those fields of a block of eth_getBlockByHash on which a payload on top of it depends.
+func (p *payload) headerFields(d *jx.Decoder) error {
+	return table{
+		"hash": value(&p.BlockHash), "number": value(&p.Number), "stateRoot": value(&p.StateRoot), "gasLimit": value(&p.GasLimit), "gasUsed": value(&p.GasUsed),
+		"timestamp": value(&p.Timestamp), "baseFeePerGas": value(&p.BaseFee), "blobGasUsed": value(&p.BlobGasUsed), "excessBlobGas": value(&p.ExcessBlobGas),
+	}.object(d)
+}
+
+func (p *payload) hasParentFields() bool {
+	return p.StateRoot != nil && p.Number != nil && p.GasLimit != nil && p.GasUsed != nil && p.Timestamp != nil && p.BaseFee != nil
+}
+
+// asParent returns what a payload on top of this one depends on.
+func (p *payload) asParent() parentHeader {
+	h := parentHeader{StateRoot: *p.StateRoot, Number: *p.Number, GasLimit: *p.GasLimit, GasUsed: *p.GasUsed, Timestamp: *p.Timestamp, BaseFee: *p.BaseFee}
+	if p.BlobGasUsed != nil && p.ExcessBlobGas != nil {
+		h.BlobGasUsed, h.ExcessBlobGas = *p.BlobGasUsed, *p.ExcessBlobGas
+	}
+	return h
 }
 
 // emptyOmmers is the hash of an empty list.
@@ -378,13 +256,30 @@ func (p *payload) versionedHashes() ([]hash32, error) {
 	return out, nil
 }
 
+// checkHashes says how the blobs' versioned hashes differ from those that a consensus client expects; empty if they do not.
+func (p *payload) checkHashes(expected []hash32) string {
+	hashes, err := p.versionedHashes()
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(expected) != len(hashes):
+		return fmt.Sprintf("%d versioned hashes are expected, the transactions have %d", len(expected), len(hashes))
+	}
+	for i := range hashes {
+		if hashes[i] != expected[i] {
+			return fmt.Sprintf("versioned hash %d is %s, expected was %s", i, hashes[i], expected[i])
+		}
+	}
+	return ""
+}
+
 // parseNewPayload checks the parameters of engine_newPayload against its version, and the payload's hash against all of it.
 // failure says why the payload is invalid whatever an execution client would say; empty if it is not.
 func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err error) {
 	if want, got := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version], 1+len(c.others); got != want {
 		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, got)
 	}
-	if p, err = c.payload(); err != nil {
+	if p, err = c.wholePayload(); err != nil {
 		return nil, "", err
 	}
 	cancun, amsterdam := p.BlobGasUsed != nil || p.ExcessBlobGas != nil, p.AccessList != nil || p.Slot != nil
@@ -399,30 +294,17 @@ func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err
 	var beaconRoot *hash32
 	var requests *[]data
 	if version >= 3 {
-		var given []hash32
-		if err := strict(c.others[0], &given); err != nil {
+		var given *[]hash32
+		if err := required(c.others[0], list(&given)); err != nil {
 			return nil, "", invalidParams("versioned hashes: %v", err)
 		}
-		if err := strict(c.others[1], &beaconRoot); err != nil {
+		if err := required(c.others[1], value(&beaconRoot)); err != nil {
 			return nil, "", invalidParams("parent beacon block root: %v", err)
 		}
-		hashes, err := p.versionedHashes()
-		switch {
-		case err != nil:
-			failure = err.Error()
-		case len(given) != len(hashes):
-			failure = fmt.Sprintf("%d versioned hashes are expected, the transactions have %d", len(given), len(hashes))
-		default:
-			for i := range hashes {
-				if hashes[i] != given[i] {
-					failure = fmt.Sprintf("versioned hash %d is %s, expected was %s", i, hashes[i], given[i])
-					break
-				}
-			}
-		}
+		failure = p.checkHashes(*given)
 	}
 	if version >= 4 {
-		if err := strict(c.others[2], &requests); err != nil {
+		if err := required(c.others[2], list(&requests)); err != nil {
 			return nil, "", invalidParams("execution requests: %v", err)
 		}
 		for i, r := range *requests {

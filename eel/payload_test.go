@@ -54,7 +54,7 @@ func taken(t testing.TB, params []json.RawMessage) *knownCall {
 // payloadOf reads the payload of parameters.
 func payloadOf(t testing.TB, params []json.RawMessage) *payload {
 	t.Helper()
-	p, err := taken(t, params).payload()
+	p, err := taken(t, params).wholePayload()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,10 @@
 package eel
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 )
 
 // A call has to be of the fork of its payload's time. What is known of the forks comes from a table, a file or a beacon
@@ -126,85 +123,52 @@ func (e *WrongChain) Error() string {
 	return fmt.Sprintf("the execution client is of chain %d, but %s is chain %d: its forks are not used", e.ChainID, e.Network.Name, e.Network.ChainID)
 }
 
-// Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
-// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain. The log
-// tells both. It also asks for what is answered from the last answer when the execution client does not answer.
-func (e *Eel) Learn(ctx context.Context) error {
-	var id json.RawMessage
-	if err := e.ask(ctx, "eth_chainId", &id); err != nil {
-		return err
-	}
-	for method, params := range map[string][]any{
-		"engine_exchangeCapabilities": {engineMethods()},
-		"engine_getClientVersionV1":   {map[string]string{"code": "BP", "name": "blockprint", "version": "1", "commit": "0x00000000"}},
-		"eth_config":                  nil,
-		"eth_syncing":                 nil,
-	} {
-		_ = e.ask(ctx, method, &json.RawMessage{}, params...) // it may not know the method
-	}
-	return e.identify(id)
-}
-
-// identify takes note of the execution client's chain. Whenever it answers again, it is asked again: it may have been
-// started on another one.
-func (e *Eel) identify(result json.RawMessage) error {
-	var id quantity
-	if err := json.Unmarshal(result, &id); err != nil {
-		return fmt.Errorf("eth_chainId: %w", plain(err))
-	}
-	e.chain.Lock()
-	defer e.chain.Unlock()
-	if e.chain.known && e.chain.id == uint64(id) {
-		return e.chain.wrong
-	}
-	if e.chain.known {
-		e.c.Logger.Warn("the execution client is of another chain than before", "chain", uint64(id), "before", e.chain.id)
-		e.schedule.forget(e.c.Network)
-	}
-	e.chain.known, e.chain.id, e.chain.wrong = true, uint64(id), nil
-	if n := e.c.Network; n != nil {
-		if n.ChainID != 0 && n.ChainID != uint64(id) {
-			e.schedule.forget(nil)
-			e.chain.wrong = &WrongChain{n, uint64(id)}
-			e.c.Logger.Error("the network is another one", "error", e.chain.wrong)
-		}
-		return e.chain.wrong
-	}
-	for _, n := range Networks() {
-		if n.ChainID == uint64(id) {
-			e.schedule.forget(n)
-			e.c.Logger.Info("the execution client's network is built in", "forks", n.describe())
-			return nil
-		}
-	}
-	e.c.Logger.Info("the execution client's network is not built in: forks are learned from what it accepts", "chain", uint64(id))
-	return nil
-}
-
-// chain is the execution client's, once it is known.
+// chain is what the execution client said about its chain.
 type chain struct {
-	sync.Mutex
+	configured *Network // nil if none is
+	schedule   *schedule
+
+	mu    sync.Mutex
 	known bool
 	id    uint64
 	wrong error // a *WrongChain if it is not the configured one
 }
 
-// learnAgain is how long to wait before the execution client is asked again.
-const learnAgain = 5 * time.Second
-
-// KeepLearning asks the execution client for its chain until it answers.
-func (e *Eel) KeepLearning(ctx context.Context) {
-	for {
-		err := e.Learn(ctx)
-		if _, wrong := errors.AsType[*WrongChain](err); err == nil || wrong {
-			return
+// identify takes note of the answer to eth_chainId. Whenever the execution client answers again, it is asked again: it may
+// have been started on another chain. The error is logged.
+func (c *chain) identify(result json.RawMessage) error {
+	var id *quantity
+	if err := required(result, value(&id)); err != nil {
+		return fmt.Errorf("eth_chainId: %w", err)
+	}
+	logger := c.schedule.logger
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known && c.id == uint64(*id) {
+		return c.wrong
+	}
+	if c.known {
+		logger.Warn("the execution client is of another chain than before", "chain", uint64(*id), "before", c.id)
+		c.schedule.forget(c.configured)
+	}
+	c.known, c.id, c.wrong = true, uint64(*id), nil
+	if n := c.configured; n != nil {
+		if n.ChainID != 0 && n.ChainID != c.id {
+			c.schedule.forget(nil)
+			c.wrong = &WrongChain{n, c.id}
+			logger.Error("the network is another one", "error", c.wrong)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(learnAgain):
+		return c.wrong
+	}
+	for _, n := range Networks() {
+		if n.ChainID == c.id {
+			c.schedule.forget(n)
+			logger.Info("the execution client's network is built in", "forks", n.describe())
+			return nil
 		}
 	}
+	logger.Info("the execution client's network is not built in: forks are learned from what it accepts", "chain", c.id)
+	return nil
 }
 
 // forkAt returns the fork of a time as far as the schedule knows it, nil if it does not know its blob parameters.
@@ -218,7 +182,7 @@ func (s *schedule) forkAt(at uint64) *forkConfig {
 	if b == nil {
 		return nil
 	}
-	out := &forkConfig{Blobs: &blobSchedule{b.Target, b.Max, b.Fraction}, fork: Cancun}
+	out := &forkConfig{Blobs: &b.blobSchedule, fork: Cancun}
 	for f := Prague; f < numForks; f++ {
 		if begins := s.begins(f); begins != Unscheduled && at >= begins {
 			out.fork = f

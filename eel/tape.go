@@ -3,11 +3,12 @@ package eel
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/go-faster/jx"
 )
 
 // bodies are buffers of whole bodies. Very large ones are not kept.
@@ -234,7 +235,7 @@ func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
 	}
 	t.blank()
 	_, err := t.in.Peek(1)
-	if !errors.Is(err, io.EOF) || same == nil || out.Method != same.method || out.ID != nil && !json.Valid(out.ID) {
+	if !errors.Is(err, io.EOF) || same == nil || out.Method != same.method || out.ID != nil && !jx.Valid(out.ID) {
 		return nil, nil
 	}
 	return out, same

@@ -18,12 +18,12 @@ import (
 	"blockprint/beacon"
 	"blockprint/eel"
 	"blockprint/httpapi"
-	"blockprint/jsonhttp"
 )
 
 func newEel() *cobra.Command {
 	c := eel.DefaultConfig()
-	var execution, controller, clients, ip, matching string
+	var controller, clients, ip, matching string
+	var urls, secrets []string
 	var network, networkConfig, beaconURL string
 	var port uint16
 	var payloadWait, forkchoiceWait, limit uint64
@@ -43,16 +43,14 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
-			for _, f := range []struct {
-				flag, path string
-				into       *eel.Secret
-			}{{"ee-jwt-secret", execution, &c.ExecutionSecret}, {"controller-jwt-secret", controller, &c.Controller}} {
-				if f.path == "" {
-					return usagef("--%s is missing", f.flag)
-				}
-				if *f.into, err = eel.ReadSecret(f.path); err != nil {
-					return fmt.Errorf("--%s: %w", f.flag, err)
-				}
+			if c.Executions, err = executionClients(urls, secrets); err != nil {
+				return err
+			}
+			if controller == "" {
+				return usagef("--controller-jwt-secret is missing")
+			}
+			if c.Controller, err = eel.ReadSecret(controller); err != nil {
+				return fmt.Errorf("--controller-jwt-secret: %w", err)
 			}
 			if clients == "" {
 				return usagef("--client-jwt-secrets is missing")
@@ -78,21 +76,21 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 			err = e.Learn(ctx)
 			if _, wrong := errors.AsType[*eel.WrongChain](err); err != nil && !wrong {
 				slog.Warn("the execution client's chain is not known yet", "error", err)
-				go e.KeepLearning(cmd.Context())
 			}
+			go e.Run(cmd.Context())
 			l, err := listen(cmd.Context(), net.JoinHostPort(ip, strconv.Itoa(int(port))))
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", jsonhttp.ServerName(c.Execution), l.Addr(), len(c.Clients))
+			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", strings.Join(e.Servers(), ", "), l.Addr(), len(c.Clients))
 			return httpapi.Serve(cmd.Context(), l, e.Handler(), func() {})
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&ip, "listen-address", "127.0.0.1", "IP address to listen on")
 	flags.Uint16Var(&port, "listen-port", 8552, "port to listen on")
-	flags.StringVar(&c.Execution, "ee-url", c.Execution, "URL of the execution client's Engine API")
-	flags.StringVar(&execution, "ee-jwt-secret", "", "file with the JWT secret of the execution client")
+	flags.StringArrayVar(&urls, "ee-url", []string{"http://localhost:8551"}, "URL of the execution client's Engine API; repeated: several that are taken for one, the preferred one first")
+	flags.StringArrayVar(&secrets, "ee-jwt-secret", nil, "file with the execution client's JWT secret; repeated: one for each --ee-url, in the same order; a single one is everybody's")
 	flags.StringVar(&controller, "controller-jwt-secret", "", "file with the JWT secret of the controller")
 	flags.StringVar(&clients, "client-jwt-secrets", "", "TOML file with the JWT secrets of the clients")
 	flags.IntVar(&c.PayloadCache, "new-payload-cache-size", c.PayloadCache, "newPayload answers to remember")
@@ -113,6 +111,24 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 	flags.StringVar(&beaconURL, "beacon", "", "a beacon node that tells the network's forks, instead")
 	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
+}
+
+// executionClients pairs addresses with the files of their secrets.
+func executionClients(urls, files []string) (out []eel.Execution, err error) {
+	switch {
+	case len(files) == 0:
+		return nil, usagef("--ee-jwt-secret is missing")
+	case len(files) != 1 && len(files) != len(urls):
+		return nil, usagef("%d times --ee-jwt-secret for %d times --ee-url: give one for all, or one for each in the same order", len(files), len(urls))
+	}
+	for i, address := range urls {
+		x := eel.Execution{URL: address}
+		if x.Secret, err = eel.ReadSecret(files[min(i, len(files)-1)]); err != nil {
+			return nil, fmt.Errorf("--ee-jwt-secret: %w", err)
+		}
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 // firstAnswer is how long the start waits for nodes that tell their network.

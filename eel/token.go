@@ -1,11 +1,12 @@
 package eel
 
 import (
+	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-faster/jx"
 	"github.com/golang-jwt/jwt/v5"
 
 	"blockprint"
@@ -67,26 +69,38 @@ func (s Secret) sign(now time.Time) (string, error) {
 
 // claims are a token's. Only iat, exp, nbf and a textual id are read: a token may carry any others, of any kind, and the
 // Engine API wants them to be ignored.
-type claims map[string]json.RawMessage
+type claims map[string][]byte
+
+// UnmarshalJSON implements json.Unmarshaler, for the library.
+func (c *claims) UnmarshalJSON(text []byte) error {
+	*c = claims{}
+	d := jx.DecodeBytes(text)
+	return eachField(d, func(name string) error {
+		value, err := d.Raw()
+		(*c)[name] = bytes.Clone(value)
+		return err
+	})
+}
 
 // date reads a claim that is a time: nil if it is not there.
 func (c claims) date(name string) (*jwt.NumericDate, error) {
-	raw := c[name]
-	if len(raw) == 0 || string(raw) == "null" {
+	text := c[name]
+	if len(text) == 0 || isNull(text) {
 		return nil, nil
 	}
-	d := &jwt.NumericDate{}
-	if json.Unmarshal(raw, d) != nil {
+	seconds, err := jx.DecodeBytes(text).Float64()
+	if err != nil || math.Abs(seconds) > 1<<53 {
 		return nil, fmt.Errorf("%s is no time in seconds since 1970", name)
 	}
-	return d, nil
+	whole, part := math.Modf(seconds)
+	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*1e9))), nil
 }
 
 // id returns the name of the client's key, empty if the token names none. eleel called the claim key.
 func (c claims) id() string {
 	for _, name := range []string{"id", "key"} {
 		var s string
-		if json.Unmarshal(c[name], &s) == nil && s != "" {
+		if decode(c[name], str(&s)) == nil && s != "" {
 			return s
 		}
 	}

@@ -2,6 +2,7 @@ package eel
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/big"
 	"testing"
 )
@@ -17,7 +18,7 @@ func TestFees(t *testing.T) {
 		{30_000_000, 15_000_001, 7, 8},     // at least one more
 		{30_000_000, 14_999_999, 7, 7},
 	} {
-		h := header{GasLimit: quantity(c.limit), GasUsed: quantity(c.used), BaseFee: fee(c.before)}
+		h := parentHeader{GasLimit: quantity(c.limit), GasUsed: quantity(c.used), BaseFee: fee(c.before)}
 		if got := baseFee(&h); got.Int64() != c.want {
 			t.Errorf("base fee after %+v: %d", c, got)
 		}
@@ -37,7 +38,7 @@ func TestFees(t *testing.T) {
 		{osaka, 10 * blob, 2 * blob, 16, 6 * blob},
 		{osaka, 10 * blob, 3 * blob, 1e9, 11 * blob}, // a third of what was used is added
 	} {
-		h := header{ExcessBlobGas: quantity(c.excess), BlobGasUsed: quantity(c.used), BaseFee: fee(c.base)}
+		h := parentHeader{ExcessBlobGas: quantity(c.excess), BlobGasUsed: quantity(c.used), BaseFee: fee(c.base)}
 		if got := excessBlobGas(&h, c.fork); got != c.want {
 			t.Errorf("excess blob gas after %+v: %d", c, got)
 		}
@@ -52,8 +53,14 @@ func TestFees(t *testing.T) {
 // TestForkVersions: a fork has the version of engine_getPayload that came with it.
 func TestForkVersions(t *testing.T) {
 	for want, list := range map[int]map[string]string{3: {"ECREC": "0x1"}, 4: {"BLS12_G1ADD": "0xb"}, 5: {"BLS12_G1ADD": "0xb", "P256VERIFY": "0x100"}} {
-		fork := &forkConfig{Precompiles: list}
-		fork.name()
+		text, err := json.Marshal(map[string]any{"precompiles": list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fork := &forkConfig{}
+		if err := decode(text, fork.read); err != nil {
+			t.Fatal(err)
+		}
 		if got := fork.getPayloadVersion(); got != want {
 			t.Errorf("%v: V%d, want V%d", list, got, want)
 		}

@@ -1,11 +1,9 @@
 package eel
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/go-faster/jx"
@@ -58,16 +56,79 @@ type reply struct {
 	Error   *rpcError       `json:"error,omitempty"`
 }
 
+// read reads a reply.
+func (r *reply) read(d *jx.Decoder) error {
+	return table{
+		"jsonrpc": str(&r.Version), "id": raw(&r.ID), "result": raw(&r.Result),
+		"error": func(d *jx.Decoder) error {
+			r.Error = &rpcError{}
+			code := func(d *jx.Decoder) (err error) { r.Error.Code, err = d.Int(); return err }
+			return table{"code": code, "message": str(&r.Error.Message), "data": raw(&r.Error.Data)}.object(d)
+		},
+	}.object(d)
+}
+
+// into reads the result, and returns the error that stands in its place.
+func (r *reply) into(method string, read reader) error {
+	err := error(r.Error)
+	if r.Error == nil {
+		err = decode(r.Result, read)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
+}
+
+// newCall makes a call of our own.
+func newCall(method string, params ...any) (*call, error) {
+	c := &call{Method: method}
+	for _, p := range params {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		c.Params = append(c.Params, text)
+	}
+	return c, nil
+}
+
+// invalidParams is the Engine API's error for parameters that do not fit the method.
+func invalidParams(format string, args ...any) error {
+	return &rpcError{Code: codeInvalidParams, Message: fmt.Sprintf(format, args...)}
+}
+
+// envelope writes a request anew: what its sender wrote beside the method and the parameters must not reach the execution
+// client, which might read it in another way than we do.
+func envelope(c *call, id json.RawMessage) ([]byte, error) {
+	params := c.Params
+	if params == nil {
+		params = []json.RawMessage{}
+	}
+	return json.Marshal(call{Version: "2.0", Method: c.Method, Params: params, ID: id})
+}
+
+// methods names those of calls, for the log.
+func methods(calls []call) string {
+	switch len(calls) {
+	case 0:
+		return "unreadable"
+	case 1:
+		return calls[0].Method
+	}
+	return "batch of " + calls[0].Method + " and others"
+}
+
 // largestBatch is how many calls a batch may have.
 const largestBatch = 1000
 
-// parseCalls reads one call or a batch of them. Parameters and ids are parts of the body, not copies. The envelope is
-// read element by element: one that is no request says so (refused) and keeps its id, and the others count. An error is
-// for the request as a whole: it is no JSON, or an empty or too long batch.
+// parseCalls reads one call or a batch of them. Parameters and ids are parts of the body, not copies. Each element of a
+// batch counts by itself: one that is no request says so (refused) and keeps its id. An error is for the request as a
+// whole: it is no JSON, or an empty or too long batch.
 func parseCalls(body []byte) (calls []call, batch bool, err error) {
 	d := jx.DecodeBytes(body)
 	if batch = d.Next() == jx.Array; batch {
-		err = d.Arr(func(d *jx.Decoder) error {
+		err = eachItem(d, func(d *jx.Decoder) error {
 			if len(calls) == largestBatch {
 				return &rpcError{Code: codeInvalidRequest, Message: fmt.Sprintf("the batch has more than %d calls", largestBatch)}
 			}
@@ -80,8 +141,8 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 		c, err = parseCall(d)
 		calls = []call{c}
 	}
-	if err == nil && (d.Next() != jx.Invalid || !errors.Is(d.Skip(), io.EOF)) {
-		err = errors.New("something follows it")
+	if err == nil {
+		err = end(d)
 	}
 	if long, ok := errors.AsType[*rpcError](err); ok {
 		return nil, true, long
@@ -95,53 +156,13 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 	return calls, batch, nil
 }
 
-// parseCall reads a call. Of a field that is there twice the last one counts. The error is that of text that is no JSON.
+// parseCall reads a call. If a field occurs twice, the last one counts. The error is that of text that is no JSON.
 func parseCall(d *jx.Decoder) (c call, err error) {
 	if d.Next() != jx.Object {
 		c.refuse(codeInvalidRequest, "a request is a JSON object")
 		return c, d.Skip()
 	}
-	err = d.ObjBytes(func(d *jx.Decoder, name []byte) (err error) {
-		kind := d.Next()
-		var raw jx.Raw
-		switch string(name) {
-		case "jsonrpc":
-			if kind != jx.String {
-				c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
-				return d.Skip()
-			}
-			c.Version, err = d.Str()
-		case "method":
-			if kind != jx.String {
-				return d.Skip()
-			}
-			c.Method, err = d.Str()
-		case "id":
-			if kind != jx.String && kind != jx.Number && kind != jx.Null {
-				c.refuse(codeInvalidRequest, "an id is a string or a number")
-				return d.Skip()
-			}
-			raw, err = d.Raw()
-			c.ID = json.RawMessage(raw)
-		case "params":
-			c.Params = nil
-			switch kind {
-			case jx.Null:
-				return d.Null()
-			case jx.Array:
-				return d.Arr(func(d *jx.Decoder) error {
-					raw, err := d.Raw()
-					c.Params = append(c.Params, json.RawMessage(raw))
-					return err
-				})
-			}
-			c.refuse(codeInvalidParams, "parameters are taken as a list only")
-			return d.Skip()
-		default:
-			err = d.Skip()
-		}
-		return err
-	})
+	err = eachField(d, func(name string) error { return c.readField(d, name) })
 	switch {
 	case c.Method == "":
 		c.refused = nil // that there is no request comes before what is wrong with it
@@ -150,6 +171,38 @@ func parseCall(d *jx.Decoder) (c call, err error) {
 		c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
 	}
 	return c, err
+}
+
+func (c *call) readField(d *jx.Decoder, name string) error {
+	kind := d.Next()
+	switch name {
+	case "jsonrpc":
+		if kind == jx.String {
+			return str(&c.Version)(d)
+		}
+		c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
+	case "method":
+		if kind == jx.String {
+			return str(&c.Method)(d)
+		}
+	case "id":
+		if kind == jx.String || kind == jx.Number || kind == jx.Null {
+			return raw(&c.ID)(d)
+		}
+		c.refuse(codeInvalidRequest, "an id is a string or a number")
+	case "params":
+		c.Params = nil
+		if kind == jx.Array {
+			return eachItem(d, func(d *jx.Decoder) error {
+				c.Params = append(c.Params, nil)
+				return raw(&c.Params[len(c.Params)-1])(d)
+			})
+		}
+		if kind != jx.Null {
+			c.refuse(codeInvalidParams, "parameters are taken as a list only")
+		}
+	}
+	return d.Skip()
 }
 
 // refuse takes note of the first reason why a call is refused.
@@ -196,17 +249,6 @@ func failed(calls []call, batch bool, err error) any {
 	return replies[0]
 }
 
-// plain says what is wrong with JSON without the names of our types.
-func plain(err error) error {
-	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		if kind.Field == "" {
-			return fmt.Errorf("a JSON %s is not what belongs there", kind.Value)
-		}
-		return fmt.Errorf("%s: a JSON %s is not what belongs there", kind.Field, kind.Value)
-	}
-	return err
-}
-
 // versioned splits a method into its name and its version: engine_newPayloadV3 is engine_newPayload, 3.
 func versioned(method string) (name string, version int) {
 	i := strings.LastIndexByte(method, 'V')
@@ -214,15 +256,4 @@ func versioned(method string) (name string, version int) {
 		return method, 0
 	}
 	return method[:i], int(method[i+1] - '0')
-}
-
-// strict reads a parameter that must be there.
-func strict(raw json.RawMessage, into any) error {
-	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
-		return errors.New("it is null")
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return plain(err)
-	}
-	return nil
 }

@@ -10,23 +10,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-faster/jx"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"blockprint"
 )
 
 // Clients that dream want a payload to put into a block that nobody proposes. It is a dummy: an empty block on the head, of
 // which everything is right that follows from the parent's header; its state root is the parent's, which withdrawals make
 // wrong, so that no network takes it.
 
-// header is what a payload on top of a block depends on.
-type header struct {
-	StateRoot     hash32   `json:"stateRoot"`
-	Number        quantity `json:"blockNumber"`
-	GasLimit      quantity `json:"gasLimit"`
-	GasUsed       quantity `json:"gasUsed"`
-	Timestamp     quantity `json:"timestamp"`
-	BaseFee       large    `json:"baseFeePerGas"`
-	BlobGasUsed   quantity `json:"blobGasUsed"`
-	ExcessBlobGas quantity `json:"excessBlobGas"`
+// parentHeader is what a payload on top of a block depends on.
+type parentHeader struct {
+	StateRoot                            hash32
+	Number, GasLimit, GasUsed, Timestamp quantity
+	BaseFee                              large
+	BlobGasUsed, ExcessBlobGas           quantity
 }
 
 // attributes are PayloadAttributesV1 to V4.
@@ -40,32 +39,47 @@ type attributes struct {
 	GasTarget    *quantity     `json:"targetGasLimit"`        // since Amsterdam, but not in its first drafts: may be nil then, too
 }
 
+func (a *attributes) read(d *jx.Decoder) error {
+	return table{
+		"timestamp": value(&a.Timestamp), "prevRandao": value(&a.PrevRandao), "suggestedFeeRecipient": value(&a.FeeRecipient),
+		"withdrawals": withdrawals(&a.Withdrawals), "parentBeaconBlockRoot": value(&a.BeaconRoot), "slotNumber": value(&a.Slot), "targetGasLimit": value(&a.GasTarget),
+	}.object(d)
+}
+
 // blobSchedule is a fork's (EIP-7840).
-type blobSchedule struct {
-	Target   uint64 `json:"target"`
-	Max      uint64 `json:"max"`
-	Fraction uint64 `json:"baseFeeUpdateFraction"`
+type blobSchedule struct{ Target, Max, Fraction uint64 }
+
+func (b *blobSchedule) read(d *jx.Decoder) error {
+	return table{"target": number(&b.Target), "max": number(&b.Max), "baseFeeUpdateFraction": number(&b.Fraction)}.object(d)
 }
 
-// forkConfig is a fork as eth_config tells it (EIP-7910). It does not name the fork: that shows in the precompiles.
+// forkConfig is a fork as eth_config describes it (EIP-7910). It does not name the fork: that shows in the precompiles.
 type forkConfig struct {
-	Activation  uint64            `json:"activationTime"`
-	Blobs       *blobSchedule     `json:"blobSchedule"`
-	Precompiles map[string]string `json:"precompiles"`
-
-	fork Fork // Cancun or later
+	Activation uint64
+	Blobs      *blobSchedule
+	fork       Fork // Cancun or later
 }
 
-// name works out which fork it is. Amsterdam and later ones look like Osaka here; the caller's attributes tell them.
-func (f *forkConfig) name() {
-	switch {
-	case f.Precompiles["P256VERIFY"] != "":
-		f.fork = Osaka
-	case f.Precompiles["BLS12_G1ADD"] != "":
-		f.fork = Prague
-	default:
-		f.fork = Cancun
+// read works out which fork it is, too. Amsterdam and later ones look like Osaka here; the caller's attributes tell them apart.
+func (f *forkConfig) read(d *jx.Decoder) error {
+	f.fork = Cancun
+	precompile := func(name string) error {
+		switch name {
+		case "P256VERIFY":
+			f.fork = Osaka
+		case "BLS12_G1ADD":
+			f.fork = max(f.fork, Prague)
+		}
+		return d.Skip()
 	}
+	blobs := func(d *jx.Decoder) error {
+		f.Blobs = &blobSchedule{}
+		return f.Blobs.read(d)
+	}
+	return table{
+		"activationTime": number(&f.Activation), "blobSchedule": blobs,
+		"precompiles": func(d *jx.Decoder) error { return eachField(d, precompile) },
+	}.object(d)
 }
 
 // getPayloadVersion returns the version of engine_getPayload that is of the fork.
@@ -75,43 +89,53 @@ func (f *forkConfig) getPayloadVersion() int { return 3 + int(f.fork-Cancun) }
 type job struct {
 	attributes
 	parentHash hash32
-	parent     header
+	parent     parentHeader
 	excess     uint64
 	version    int // of engine_getPayload
 }
 
 // builder makes dummy payloads.
 type builder struct {
-	extra []byte
+	extra    []byte
+	schedule *schedule
+	asker    *asker
 
 	mu      sync.Mutex
 	jobs    *simplelru.LRU[string, *job]
-	headers *simplelru.LRU[hash32, header]
+	headers *simplelru.LRU[hash32, parentHeader]
 	forks   forks
 	asked   time.Time // when forks were
 }
 
-// forks are the one that holds and the one that is to come, as eth_config tells them.
-type forks struct {
-	Current, Next *forkConfig
+// forks are the one that holds and the one that is to come, as eth_config describes them.
+type forks struct{ Current, Next *forkConfig }
+
+func (f *forks) read(d *jx.Decoder) error {
+	fork := func(into **forkConfig) reader {
+		return func(d *jx.Decoder) error {
+			*into = &forkConfig{}
+			return (*into).read(d)
+		}
+	}
+	return table{"current": fork(&f.Current), "next": fork(&f.Next)}.object(d)
 }
 
 // maxExtra is how long a block's extra data may be.
 const maxExtra = 32
 
-func newBuilder(c *Config) (*builder, error) {
+func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 	if c.BuilderCache < 1 || len(c.ExtraData) > maxExtra {
-		return nil, fmt.Errorf("payloads: the cache's size must be at least 1, and extra data have at most %d bytes, not %d", maxExtra, len(c.ExtraData))
+		return nil, blockprint.Errorf(blockprint.Invalid, "payloads: the cache's size must be at least 1, and extra data have at most %d bytes, not %d", maxExtra, len(c.ExtraData))
 	}
-	b := &builder{extra: []byte(c.ExtraData)}
+	b := &builder{extra: []byte(c.ExtraData), schedule: s, asker: a}
 	// Sizes are above 0, the only thing that these refuse.
 	b.jobs, _ = simplelru.NewLRU[string, *job](c.BuilderCache, nil)
-	b.headers, _ = simplelru.NewLRU[hash32, header](c.PayloadCache, nil)
+	b.headers, _ = simplelru.NewLRU[hash32, parentHeader](c.PayloadCache, nil)
 	return b, nil
 }
 
 // learn keeps a block's header.
-func (b *builder) learn(block hash32, h header) {
+func (b *builder) learn(block hash32, h parentHeader) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.headers.Add(block, h)
@@ -128,8 +152,8 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 		return nil, &rpcError{Code: code, Message: "Invalid payload attributes: " + fmt.Sprintf(format, args...)}
 	}
 	a := &attributes{}
-	if err := json.Unmarshal(raw, a); err != nil {
-		return bad("%v", plain(err))
+	if err := decode(raw, a.read); err != nil {
+		return bad("%v", err)
 	}
 	if a.Timestamp == nil || a.PrevRandao == nil || a.FeeRecipient == nil {
 		return bad("timestamp, prevRandao or suggestedFeeRecipient is missing")
@@ -142,18 +166,15 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	case version >= 4 && a.Slot == nil:
 		return bad("engine_forkchoiceUpdatedV%d wants slotNumber", version)
 	}
-	if err := complete(a.Withdrawals); err != nil {
-		return bad("%v", err)
-	}
 	return a, nil
 }
 
-// prepare takes a job on top of a head and returns its id. A fork choice must not wait long for what the execution client
-// has to tell for that.
-func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
+// prepare takes a job on top of a head and returns its id. A fork choice must not wait long for what only the execution
+// client knows.
+func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, quickLimit, errQuick)
 	defer cancel()
-	parent, err := e.header(ctx, head)
+	parent, err := b.parentOf(ctx, head)
 	if err != nil {
 		return "", err
 	}
@@ -165,7 +186,7 @@ func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, 
 		j.version = 2
 	}
 	if a.BeaconRoot != nil {
-		fork, err := e.forkAt(ctx, uint64(*a.Timestamp))
+		fork, err := b.forkAt(ctx, uint64(*a.Timestamp))
 		if err != nil {
 			return "", err
 		}
@@ -180,37 +201,39 @@ func (e *Eel) prepare(ctx context.Context, head hash32, a *attributes) (string, 
 	}
 	sum := sha256.Sum256(text)
 	id := "0x" + hex.EncodeToString(sum[:8])
-	e.builder.mu.Lock()
-	defer e.builder.mu.Unlock()
-	e.builder.jobs.Add(id, j)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.jobs.Add(id, j)
 	return id, nil
 }
 
-// header returns a block's header, as the controller told it or else as the execution client has it.
-func (e *Eel) header(ctx context.Context, block hash32) (header, error) {
-	e.builder.mu.Lock()
-	h, ok := e.builder.headers.Get(block)
-	e.builder.mu.Unlock()
+// parentOf returns a block's header, as the controller sent it or else as the execution client has it.
+func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, err error) {
+	b.mu.Lock()
+	h, ok := b.headers.Get(block)
+	b.mu.Unlock()
 	if ok {
 		return h, nil
 	}
-	var got *struct {
-		header
-		Number *quantity `json:"number"` // which has another name here
-		Hash   *hash32   `json:"hash"`
-	}
-	if err := e.ask(ctx, "eth_getBlockByHash", &got, block, false); err != nil {
+	var text json.RawMessage
+	if err := b.asker.ask(ctx, "eth_getBlockByHash", raw(&text), block, false); err != nil {
 		return h, err
 	}
-	if got == nil || got.Number == nil {
+	var p payload
+	if isNull(text) {
 		return h, fmt.Errorf("the execution client does not know block %s", block)
 	}
-	if got.Hash == nil || *got.Hash != block {
+	if err := decode(text, p.headerFields); err != nil {
+		return h, fmt.Errorf("eth_getBlockByHash: %w", err)
+	}
+	if p.BlockHash == nil || *p.BlockHash != block {
 		return h, fmt.Errorf("the execution client gives another block for %s", block)
 	}
-	h = got.header
-	h.Number = *got.Number
-	e.builder.learn(block, h)
+	if !p.hasParentFields() {
+		return h, fmt.Errorf("the execution client gives no whole header for %s", block)
+	}
+	h = p.asParent()
+	b.learn(block, h)
 	return h, nil
 }
 
@@ -218,12 +241,12 @@ func (e *Eel) header(ctx context.Context, block hash32) (header, error) {
 const forksFor = time.Minute
 
 // forkAt returns the fork of a time in seconds since 1970.
-func (e *Eel) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
-	told := e.schedule.forkAt(at)
-	f, err := e.forks(ctx, at)
+func (b *builder) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
+	scheduled := b.schedule.forkAt(at)
+	f, err := b.forksAt(ctx, at)
 	if err != nil {
-		if told != nil { // old execution clients do not have the method
-			return *told, nil
+		if scheduled != nil { // old execution clients do not have the method
+			return *scheduled, nil
 		}
 		return forkConfig{}, fmt.Errorf("the forks of the network: %w", err)
 	}
@@ -232,37 +255,32 @@ func (e *Eel) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 		fork = f.Next
 	}
 	if fork == nil || fork.Blobs == nil || fork.Blobs.Max == 0 || fork.Blobs.Fraction == 0 {
-		return forkConfig{}, fmt.Errorf("the execution client tells no blob schedule for time %d", at)
+		return forkConfig{}, fmt.Errorf("the execution client names no blob schedule for time %d", at)
 	}
 	out := *fork
-	if told != nil {
-		out.fork = max(out.fork, told.fork)
+	if scheduled != nil {
+		out.fork = max(out.fork, scheduled.fork)
 	}
 	return out, nil
 }
 
-// forks returns what the execution client says of its forks, kept for a while: until the next one is asked for, since it may
-// have begun by then.
-func (e *Eel) forks(ctx context.Context, at uint64) (forks, error) {
-	b := e.builder
+// forksAt returns what the execution client says about its forks, kept for a while: until the next one is asked for, since it
+// may have begun by then.
+func (b *builder) forksAt(ctx context.Context, at uint64) (forks, error) {
+	now := b.asker.now()
 	b.mu.Lock()
 	f, asked := b.forks, b.asked
 	b.mu.Unlock()
-	if f.Current != nil && e.c.Now().Sub(asked) < forksFor && (f.Next == nil || at < f.Next.Activation) {
+	if f.Current != nil && now.Sub(asked) < forksFor && (f.Next == nil || at < f.Next.Activation) {
 		return f, nil
 	}
 	f = forks{}
-	if err := e.ask(ctx, "eth_config", &f); err != nil {
+	if err := b.asker.ask(ctx, "eth_config", f.read); err != nil {
 		return forks{}, err
-	}
-	for _, fork := range []*forkConfig{f.Current, f.Next} {
-		if fork != nil {
-			fork.name()
-		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forks, b.asked = f, e.c.Now()
+	b.forks, b.asked = f, now
 	return f, nil
 }
 
@@ -277,7 +295,7 @@ func (b *builder) payload(version int, id string) (answered, error) {
 	if version != j.version && (version != 2 || j.version != 1) { // V2 serves Paris, too
 		return answered{}, &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: engine_getPayloadV%d is not of the payload's fork, engine_getPayloadV%d is", version, j.version)}
 	}
-	p := j.payload(b.extra)
+	p := j.dummy(b.extra)
 	a := answered{result: p, outcome: "ok", block: p.BlockHash}
 	if version == 1 {
 		return a, nil
@@ -294,8 +312,8 @@ func (b *builder) payload(version int, id string) (answered, error) {
 	return a, nil
 }
 
-// payload makes the dummy.
-func (j *job) payload(extra []byte) *payload {
+// dummy makes the payload.
+func (j *job) dummy(extra []byte) *payload {
 	emptyReceipts := hash32(orderedRoot(nil))
 	number, used, blobs, excess, limit := j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess), j.parent.GasLimit
 	fee, extraData := large(baseFee(&j.parent).Bytes()), data(extra)
@@ -332,7 +350,7 @@ const (
 )
 
 // baseFee is that of the block after a parent (EIP-1559).
-func baseFee(parent *header) *big.Int {
+func baseFee(parent *parentHeader) *big.Int {
 	fee := new(big.Int).SetBytes(parent.BaseFee)
 	target := uint64(parent.GasLimit) / elasticity
 	used := uint64(parent.GasUsed)
@@ -368,7 +386,7 @@ func gasLimit(parent, target quantity) quantity {
 }
 
 // excessBlobGas is that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
-func excessBlobGas(parent *header, fork *forkConfig) uint64 {
+func excessBlobGas(parent *parentHeader, fork *forkConfig) uint64 {
 	used, target := uint64(parent.BlobGasUsed), fork.Blobs.Target*gasPerBlob
 	sum := uint64(parent.ExcessBlobGas) + used
 	if sum < target {

@@ -1,0 +1,110 @@
+package eel
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The Engine API's values: hexadecimal text of a fixed length, of any length (data), and numbers without leading zeros
+// (quantity).
+
+// hash is 32 bytes, in hexadecimal with 0x as JSON.
+type hash32 [32]byte
+
+func (h hash32) String() string               { return "0x" + hex.EncodeToString(h[:]) }
+func (h hash32) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads exactly 32 bytes.
+func (h *hash32) UnmarshalText(text []byte) error { return unhex(h[:], text) }
+
+// unhex reads hexadecimal digits that fill out exactly.
+func unhex(out, text []byte) error {
+	digits, ok := bytes.CutPrefix(text, []byte("0x"))
+	if !ok || len(digits) != 2*len(out) {
+		return fmt.Errorf("expected 0x and %d hexadecimal digits, not %.80q", 2*len(out), text)
+	}
+	_, err := hex.Decode(out, digits)
+	return err
+}
+
+// data is bytes of any length.
+type data []byte
+
+// MarshalText writes bytes of any length.
+func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
+
+// UnmarshalText reads bytes of any length.
+func (d *data) UnmarshalText(text []byte) error {
+	digits, ok := bytes.CutPrefix(text, []byte("0x"))
+	if !ok {
+		return fmt.Errorf("expected 0x and hexadecimal digits, not %.80q", text)
+	}
+	*d = make([]byte, hex.DecodedLen(len(digits)))
+	_, err := hex.Decode(*d, digits)
+	return err
+}
+
+// quantity is a number of up to 64 bits.
+type quantity uint64
+
+// MarshalText writes no leading zeros.
+func (q quantity) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "0x%x", uint64(q)), nil }
+
+// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
+func (q *quantity) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(strings.TrimPrefix(string(text), "0x"), 16, 64)
+	if err != nil || !bytes.HasPrefix(text, []byte("0x")) || len(text) > 3 && text[2] == '0' {
+		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	}
+	*q = quantity(n)
+	return nil
+}
+
+// large is a number of up to 256 bits, without leading zeros.
+type large []byte
+
+// MarshalText writes no leading zeros.
+func (l large) MarshalText() ([]byte, error) {
+	digits := strings.TrimLeft(hex.EncodeToString(l), "0")
+	if digits == "" {
+		digits = "0"
+	}
+	return []byte("0x" + digits), nil
+}
+
+// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
+func (l *large) UnmarshalText(text []byte) error {
+	digits, ok := strings.CutPrefix(string(text), "0x")
+	if !ok || digits == "" || len(digits) > 64 || len(digits) > 1 && digits[0] == '0' {
+		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	}
+	if digits == "0" {
+		*l = nil
+		return nil
+	}
+	if len(digits)%2 == 1 {
+		digits = "0" + digits
+	}
+	b, err := hex.DecodeString(digits)
+	*l = b
+	return err
+}
+
+type address [20]byte
+
+// MarshalText writes the bytes.
+func (a address) MarshalText() ([]byte, error) { return data(a[:]).MarshalText() }
+
+// UnmarshalText reads exactly 20 bytes.
+func (a *address) UnmarshalText(text []byte) error { return unhex(a[:], text) }
+
+type bloom [256]byte
+
+// MarshalText writes the bytes.
+func (b *bloom) MarshalText() ([]byte, error) { return data(b[:]).MarshalText() }
+
+// UnmarshalText reads exactly 256 bytes.
+func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
