@@ -47,12 +47,12 @@ func (c Gauge) Run(ctx context.Context) (err error) {
 	defer func() { _ = s.Close() }() // all writes are on the disk already
 	m := c.measures(s, c.Measuring, rewards, labels, identified(node, s, c.Model), registry)
 	o := c.API
-	o.Version, o.Registry, o.Trust, o.Logger, o.Now = c.Version, registry, m.judge.Report, c.Logger, c.Now
-	api, err := httpapi.NewGauge(m.gauge, o)
+	o.Version, o.Registry, o.Logger, o.Now = c.Version, registry, c.Logger, c.Now
+	api, err := httpapi.NewGauge(m.gauge, m.judge.Report, o)
 	if err != nil {
 		return err
 	}
-	server, err := listen(ctx, api.Handler(), api.Shutdown, c.Listen...)
+	server, err := listen(ctx, api.Service, c.Listen...)
 	if err != nil {
 		return err
 	}

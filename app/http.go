@@ -4,31 +4,20 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 
-	"blockprint"
-	"blockprint/httpapi"
+	"blockprint/service"
 )
 
-// server is a handler that is served on some addresses.
+// server is a service with its addresses.
 type server struct {
-	handler   http.Handler
-	stopping  func() // makes it say that it stops
+	service   *service.Service
 	listeners []net.Listener
 }
 
 // listen opens addresses, all or none. A server that is not run must be closed.
-func listen(ctx context.Context, h http.Handler, stopping func(), addresses ...string) (*server, error) {
-	s := &server{handler: h, stopping: stopping}
-	var c net.ListenConfig
-	for _, a := range addresses {
-		l, err := c.Listen(ctx, "tcp", a)
-		if err != nil {
-			return nil, errors.Join(blockprint.Errorf(blockprint.Invalid, "--listen %s: %w", a, err), s.close())
-		}
-		s.listeners = append(s.listeners, l)
-	}
-	return s, nil
+func listen(ctx context.Context, s *service.Service, addresses ...string) (*server, error) {
+	listeners, err := service.Listen(ctx, addresses...)
+	return &server{s, listeners}, err
 }
 
 func (s *server) close() error {
@@ -41,10 +30,8 @@ func (s *server) close() error {
 
 // run serves until ctx ends or one of the addresses fails.
 func (s *server) run(ctx context.Context, p Process) error {
-	var tasks []func(context.Context) error
 	for _, l := range s.listeners {
 		p.started(l.Addr().String())
-		tasks = append(tasks, func(ctx context.Context) error { return httpapi.Serve(ctx, l, s.handler, s.stopping) })
 	}
-	return together(ctx, tasks...)
+	return s.service.Serve(ctx, s.listeners...)
 }

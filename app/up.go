@@ -28,8 +28,8 @@ type Up struct {
 	Since  *blockprint.Slot // where history begins in a new database; nil for the finalised slot
 	Extend bool             // lower the beginning of a database that has one
 	Listen string
-	API    httpapi.Options // who may ask for what; Up fills in the rest
-	Dream  *Dreaming       // nil for none
+	API    httpapi.LabelsOptions // who may ask for what; Up fills in the rest
+	Dream  *Dreaming             // nil for none
 	// GaugeListen is an address for dreamers elsewhere; empty for none.
 	GaugeListen string
 	// Pace makes a network that has no clock, such as a simulated one, look alive.
@@ -130,11 +130,11 @@ func (c *Up) measure(h *House, node *beacon.Client, registry *prometheus.Registr
 func (c *Up) serve(ctx context.Context, h *House, registry *prometheus.Registry) error {
 	o := c.API
 	o.Version, o.Registry, o.Trust, o.Ready, o.Logger, o.Now = c.Version, registry, h.Trust.Report, h.follower.Ready, c.Logger, c.Now
-	api, err := httpapi.New(h.Store, c.Model, c.Rules, o)
+	api, err := httpapi.NewLabels(h.Store, c.Model, c.Rules, o)
 	if err != nil {
 		return err
 	}
-	s, err := listen(ctx, api.Handler(), api.Shutdown, c.Listen)
+	s, err := listen(ctx, api.Service, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -143,12 +143,12 @@ func (c *Up) serve(ctx context.Context, h *House, registry *prometheus.Registry)
 	if c.GaugeListen == "" {
 		return nil
 	}
-	o.Registry, o.Ready = prometheus.NewRegistry(), nil // the same names again
-	measuring, err := httpapi.NewGauge(h.Gauge, o)
+	o.Registry = prometheus.NewRegistry() // the same names again
+	measuring, err := httpapi.NewGauge(h.Gauge, h.Trust.Report, o.Options)
 	if err != nil {
 		return err
 	}
-	if s, err = listen(ctx, measuring.Handler(), measuring.Shutdown, c.GaugeListen); err != nil {
+	if s, err = listen(ctx, measuring.Service, c.GaugeListen); err != nil {
 		return err
 	}
 	h.servers = append(h.servers, s)

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"blockprint/dream"
-	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/sim"
 )
 
@@ -55,13 +54,12 @@ func Serve(ctx context.Context, w *sim.World, address string, dreaming bool) (_ 
 }
 
 func (n *Network) serve(address string, h http.Handler) (url string, err error) {
-	var c net.ListenConfig
-	l, err := c.Listen(n.ctx, "tcp", address)
+	listeners, err := service.Listen(n.ctx, address)
 	if err != nil {
-		return "", fmt.Errorf("listen on %s: %w", address, err)
+		return "", err
 	}
-	n.group.Go(func() error { return httpapi.Serve(n.ctx, l, h, func() {}) })
-	return "http://" + l.Addr().String(), nil
+	n.group.Go(func() error { return service.Serve(n.ctx, h, listeners...) })
+	return "http://" + listeners[0].Addr().String(), nil
 }
 
 // Close ends what Serve began, and returns what went wrong with it.

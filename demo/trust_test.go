@@ -20,6 +20,7 @@ import (
 	"blockprint/gauge"
 	"blockprint/graffiti"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/sim"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -253,13 +254,13 @@ func (r *trustRig) checkAPI(failed []blockprint.Client) {
 	if _, err := r.store.Apply(r.t.Context(), store.Batch{Blocks: blocks, Covered: []blockprint.Interval{{Start: 0, End: slots.End}}}); err != nil {
 		r.t.Fatal(err)
 	}
-	api, err := httpapi.New(r.store, nil, nil, httpapi.Options{Now: r.w.Clock, Trust: r.trust.Report})
+	api, err := httpapi.NewLabels(r.store, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Now: r.w.Clock}}, Trust: r.trust.Report})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	get := func(path string) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
-		api.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		api.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
 		if rec.Code != http.StatusOK {
 			r.t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 		}

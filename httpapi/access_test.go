@@ -15,6 +15,7 @@ import (
 	"blockprint/gauge"
 	"blockprint/greylist"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/trust"
 )
 
@@ -78,25 +79,28 @@ func header(name, value string) func(*http.Request) {
 func host(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 
 // servers has one of each service that is made of operations.
-func servers(t *testing.T, o httpapi.Options) map[string]http.Handler {
+func servers(t *testing.T, so service.Options) map[string]http.Handler {
 	t.Helper()
-	a := newAPI(t, o)
+	o := httpapi.Options{Options: so, Version: "v9"}
+	a := newAPIWith(t, httpapi.LabelsOptions{Options: o})
 	a.apply(chain(1, 70))
-	o.Trust = func(context.Context) (*trust.Report, error) { return &trust.Report{}, nil }
 	network := func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }
-	g, err := httpapi.NewGauge(gauge.New(a.store, nil, network, gauge.Options{}), o)
+	g, err := httpapi.NewGauge(gauge.New(a.store, nil, network, gauge.Options{}), noTrust, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := httpapi.NewGreylist(httpapi.Greylist{
+	list, err := httpapi.NewGreylist(httpapi.GreylistSource{
 		Snapshot: func(context.Context) (*greylist.Snapshot, error) { return &greylist.Snapshot{}, nil },
 		Feed:     func(context.Context, string, io.Writer) error { return nil },
 	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]http.Handler{"api": a.server.Handler(), "gauge": g.Handler(), "greylist": list.Handler()}
+	return map[string]http.Handler{"api": a.server, "gauge": g, "greylist": list}
 }
+
+// noTrust is the report of a trust that has measured nothing.
+func noTrust(context.Context) (*trust.Report, error) { return &trust.Report{}, nil }
 
 func mainnet() *blockprint.Network { return &blockprint.Network{Spec: blockprint.MainnetSpec()} }
 
@@ -120,7 +124,7 @@ func TestPrivateIsPrivate(t *testing.T) {
 		"a host that looks like loopback": host("127.0.0.1.evil.example"),
 		"another address":                 host("192.0.2.1:8000"),
 	}
-	for name, h := range servers(t, httpapi.Options{}) {
+	for name, h := range servers(t, service.Options{}) {
 		private := 0
 		for _, op := range operations(t, h) {
 			if op.private {
@@ -157,7 +161,7 @@ func TestPrivateIsPrivate(t *testing.T) {
 
 // TestOwnNames: this machine may use its own names, and those that it was given.
 func TestOwnNames(t *testing.T) {
-	h := servers(t, httpapi.Options{Hosts: []string{"labels.lan", "192.0.2.7"}})["api"]
+	h := servers(t, service.Options{Hosts: []string{"labels.lan", "192.0.2.7"}})["api"]
 	for name, change := range map[string]func(*http.Request){
 		"an address":      host("127.0.0.1:8000"),
 		"IPv6":            host("[::1]:8000"),
@@ -183,7 +187,7 @@ func TestOwnNames(t *testing.T) {
 
 // TestCredentials: credentials guard a server under any name, but not against a page that makes a browser send them.
 func TestCredentials(t *testing.T) {
-	for name, h := range servers(t, httpapi.Options{Auth: httpapi.Auth{Users: map[string]string{"alice": "secret"}}}) {
+	for name, h := range servers(t, service.Options{Auth: service.Auth{Users: map[string]string{"alice": "secret"}}}) {
 		for _, op := range operations(t, h) {
 			w := ask(h, op.method, op.path, host("labels.example"))
 			if refused := w.Code == http.StatusUnauthorized; refused != op.private {
@@ -203,7 +207,7 @@ func TestCredentials(t *testing.T) {
 
 // TestBodiesAreJSON: a page may send text and forms without asking, so those are not read; programs may say nothing.
 func TestBodiesAreJSON(t *testing.T) {
-	h := servers(t, httpapi.Options{})["api"]
+	h := servers(t, service.Options{})["api"]
 	for kind, want := range map[string]int{
 		"application/json": 200, "Application/JSON; charset=UTF-8": 200, "": 200,
 		"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415, "application/json, text/plain": 415, ";": 415,
@@ -224,19 +228,5 @@ func TestBodiesAreJSON(t *testing.T) {
 	})
 	if w.Code != 415 {
 		t.Errorf("a browser without a type: %d", w.Code)
-	}
-}
-
-// TestNotForPages guards services whose routes are no operations.
-func TestNotForPages(t *testing.T) {
-	h := httpapi.NotForPages(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	for want, change := range map[int]func(*http.Request){
-		200: host("rewards.example"),
-		403: header("Origin", "https://evil.example"),
-		415: header("Content-Type", "text/plain"),
-	} {
-		if w := ask(h, http.MethodPost, "/lighthouse/analysis/block_rewards", change); w.Code != want {
-			t.Errorf("status %d, want %d", w.Code, want)
-		}
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"blockprint"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -26,49 +26,99 @@ type PartialParam struct {
 	Partial bool `query:"partial" doc:"Answer although slots are missing; the header Blockprint-Gaps then names them."`
 }
 
+func (l *Labels) coverageRoutes() {
+	register(l.base, public("public", "/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
+		return answered(l.syncStatus(ctx))
+	})
+	register(l.base, public("public", "/sync/gaps", "Missing slots of history"), func(ctx context.Context, _ *struct{}) (*bodyOf[[]blockprint.Interval], error) {
+		_, gaps, err := l.historyGaps(ctx)
+		return answered(append([]blockprint.Interval{}, gaps...), err)
+	})
+}
+
+type syncStatus struct {
+	GreatestBlockSlot blockprint.Slot `json:"greatest_block_slot"`
+	Synced            bool            `json:"synced" doc:"There are blocks, no gaps in history, and the newest covered slot is within the tolerance of the clock's."`
+	CoveredSlot       blockprint.Slot `json:"covered_slot" doc:"The newest slot that is known, with or without a block."`
+	FinalizedSlot     blockprint.Slot `json:"finalized_slot" doc:"Everything up to this slot is settled."`
+	HistoryStart      blockprint.Slot `json:"history_start"`
+	MissingSlots      uint64          `json:"missing_slots"`
+	SlotsBehind       uint64          `json:"slots_behind" doc:"How far the newest covered slot is behind the clock's; 0 for a database without a network, which has no clock."`
+}
+
+func (l *Labels) syncStatus(ctx context.Context) (out syncStatus, err error) {
+	st, gaps, err := l.historyGaps(ctx)
+	if err != nil {
+		return out, err
+	}
+	behind, err := l.behind(ctx, st)
+	synced := !st.Empty && len(gaps) == 0 && behind <= l.o.HeadTolerance
+	return syncStatus{st.Newest, synced, st.Covered, st.Finalized, st.Floor, length(gaps), behind}, err
+}
+
+// length returns how many slots gaps have.
+func length(gaps blockprint.Intervals) (n uint64) {
+	for _, g := range gaps {
+		n += g.Len()
+	}
+	return n
+}
+
+// historyGaps returns the gaps between the start of history and the newest covered slot.
+func (l *Labels) historyGaps(ctx context.Context) (store.Status, blockprint.Intervals, error) {
+	st, err := l.store.Status(ctx)
+	if err != nil || st.Empty || st.Covered < st.Floor {
+		return st, nil, err
+	}
+	gaps, err := l.store.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: st.Covered})
+	return st, gaps, err
+}
+
 // covered checks that the slots from start to end-1 are covered, and returns the headers of the answer.
-func (s *Server) covered(ctx context.Context, start, end blockprint.Slot, partial bool) (AnswerHeaders, error) {
-	st, err := s.store.Status(ctx)
+func (l *Labels) covered(ctx context.Context, start, end blockprint.Slot, partial bool) (AnswerHeaders, error) {
+	st, err := l.store.Status(ctx)
 	if err != nil {
 		return AnswerHeaders{}, err
 	}
 	h := AnswerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10)}
-	if h.Trust, _, err = s.trust(ctx); err != nil {
+	if h.Trust, _, err = l.trust(ctx); err != nil {
 		return AnswerHeaders{}, err
 	}
-	if s.model != nil {
-		h.Model = s.model.Name
+	if l.labeling != nil {
+		h.Model = l.labeling.model.Name
 	}
-	gaps, err := s.gaps(ctx, st, start, end)
+	gaps, err := l.gaps(ctx, st, start, end)
 	if err != nil || len(gaps) == 0 {
 		return h, err
 	}
 	if !partial {
-		return h, s.notCovered(ctx, st, gaps)
+		return h, l.notCovered(ctx, st, gaps)
 	}
 	h.Gaps = formatGaps(gaps)
 	return h, nil
 }
 
 // notCovered says which slots are missing, and what there is instead.
-func (s *Server) notCovered(ctx context.Context, st store.Status, gaps blockprint.Intervals) error {
+func (l *Labels) notCovered(ctx context.Context, st store.Status, gaps blockprint.Intervals) error {
 	text := (&blockprint.NotCoveredError{Gaps: gaps}).Error()
-	n, err := s.slotsPerEpoch(ctx)
+	c, err := l.clock(ctx)
 	switch {
 	case err != nil:
 		return err
 	case st.Empty || st.Covered < st.Floor:
 		text += ": the database has no blocks yet"
 	default:
-		text += fmt.Sprintf(": history here is of slots %d to %d (epochs %d to %d)", st.Floor, st.Covered, uint64(st.Floor)/n, uint64(st.Covered)/n)
+		text += fmt.Sprintf(": history here is of slots %d to %d (epochs %d to %d)", st.Floor, st.Covered, c.EpochOf(st.Floor), c.EpochOf(st.Covered))
 	}
-	return &statusError{http.StatusNotFound, text + "; ?partial=true answers with what there is", string(blockprint.NotCovered), gaps}
+	return &service.StatusError{
+		Status: http.StatusNotFound, Text: text + "; ?partial=true answers with what there is", Code: string(blockprint.NotCovered), Gaps: gaps,
+	}
 }
 
 // gaps returns the missing slots from start to end-1. Future slots are not missing, and those between the newest
 // covered one and the clock's only when they are more than the tolerance; but a range that begins after the newest
 // covered slot is missing as a whole: there is nothing to count in it.
-func (s *Server) gaps(ctx context.Context, st store.Status, start, end blockprint.Slot) (blockprint.Intervals, error) {
+func (l *Labels) gaps(ctx context.Context, st store.Status, start, end blockprint.Slot) (blockprint.Intervals, error) {
 	if end <= start {
 		return nil, nil
 	}
@@ -76,45 +126,29 @@ func (s *Server) gaps(ctx context.Context, st store.Status, start, end blockprin
 	if start > newest {
 		return blockprint.Intervals{{Start: start, End: end - 1}}, nil
 	}
-	present, known, err := s.clock(ctx)
+	c, err := l.clock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if known {
+	present := end - 1 // without a network there is no clock: every slot may have been
+	if c.known {
+		present = c.SlotAt(l.Now())
 		end = min(end, max(present, newest)+1)
-	} else {
-		present = end - 1 // without a network there is no clock: every slot may have been
 	}
-	if end > newest+1 && uint64(present-min(present, newest)) <= s.o.HeadTolerance {
+	if end > newest+1 && uint64(present-min(present, newest)) <= l.o.HeadTolerance {
 		end = newest + 1
 	}
-	return s.store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
-}
-
-// clock returns the present slot, if the database is tied to a network.
-func (s *Server) clock(ctx context.Context) (now blockprint.Slot, known bool, err error) {
-	id, known, err := s.store.Identity(ctx)
-	if err != nil || !known {
-		return 0, false, err
-	}
-	return slotAt(id, s.o.Now()), true, nil
+	return l.store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
 }
 
 // behind returns how many slots the newest covered one is behind the clock; 0 if there is no clock.
-func (s *Server) behind(ctx context.Context, st store.Status) (uint64, error) {
-	now, known, err := s.clock(ctx)
-	if err != nil || !known {
+func (l *Labels) behind(ctx context.Context, st store.Status) (uint64, error) {
+	c, err := l.clock(ctx)
+	if err != nil || !c.known {
 		return 0, err
 	}
+	now := c.SlotAt(l.Now())
 	return uint64(now - min(now, st.Covered)), nil
-}
-
-func slotAt(id store.Identity, now time.Time) blockprint.Slot {
-	since := now.Sub(time.Unix(id.GenesisTime, 0)).Seconds()
-	if since < 0 || id.SlotSeconds <= 0 {
-		return 0
-	}
-	return blockprint.Slot(since / id.SlotSeconds)
 }
 
 // formatGaps writes gaps for a header, at most as many as fit there.
@@ -128,13 +162,4 @@ func formatGaps(gaps blockprint.Intervals) string {
 		parts = append(parts, "...")
 	}
 	return strings.Join(parts, ",")
-}
-
-// slotsPerEpoch is mainnet's until the database is tied to a network.
-func (s *Server) slotsPerEpoch(ctx context.Context) (uint64, error) {
-	id, ok, err := s.store.Identity(ctx)
-	if err != nil || !ok || id.SlotsPerEpoch == 0 {
-		return 32, err
-	}
-	return id.SlotsPerEpoch, nil
 }

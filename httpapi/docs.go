@@ -35,9 +35,9 @@ never get them. They take bodies of <code>Content-Type: application/json</code> 
 `))
 
 // serveHome says what this is to somebody who looks at the root with a browser or curl.
-func (s *Server) serveHome(w http.ResponseWriter, _ *http.Request) {
+func (b *base) serveHome(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = fmt.Fprintf(w, "blockprint %s: %s\n\n", s.o.Version, s.api.OpenAPI().Info.Description) // the client is gone
+	_, _ = fmt.Fprintf(w, "blockprint %s: %s\n\n", b.version, b.api.OpenAPI().Info.Description) // the client is gone
 	for _, line := range [][2]string{
 		{"/docs", "all routes"}, {"/openapi.json", "the same for programs"}, {"/metrics", "for Prometheus"}, {"/readyz", "whether this can do its work"},
 	} {
@@ -45,7 +45,7 @@ func (s *Server) serveHome(w http.ResponseWriter, _ *http.Request) {
 	}
 	_, _ = fmt.Fprintln(w, "\nFor a start:")
 	for _, path := range []string{"/sync/status", "/clients", "/accuracy", "/trust", "/greylist"} {
-		if item := s.api.OpenAPI().Paths[path]; item != nil && item.Get != nil {
+		if item := b.api.OpenAPI().Paths[path]; item != nil && item.Get != nil {
 			_, _ = fmt.Fprintf(w, "  %-15s %s\n", path, item.Get.Summary)
 		}
 	}
@@ -63,9 +63,9 @@ type docsGroup struct {
 	Routes []docsRoute
 }
 
-func (s *Server) serveDocs(w http.ResponseWriter, _ *http.Request) {
+func (b *base) serveDocs(w http.ResponseWriter, _ *http.Request) {
 	groups := map[string]*docsGroup{}
-	for path, item := range s.api.OpenAPI().Paths {
+	for path, item := range b.api.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post} {
 			if op == nil {
 				continue
@@ -87,5 +87,5 @@ func (s *Server) serveDocs(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = docsPage.Execute(w, docsBody{s.api.OpenAPI().Info.Description, list}) // the client is gone
+	_ = docsPage.Execute(w, docsBody{b.api.OpenAPI().Info.Description, list}) // the client is gone
 }

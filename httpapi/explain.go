@@ -32,27 +32,27 @@ type Graffiti struct {
 	Version   string             `json:"version,omitempty"`
 }
 
-func (s *Server) explain(ctx context.Context, slot uint64, root string) (*bodyOf[explanation], error) {
+func (l *Labels) explain(ctx context.Context, slot uint64, root string) (*explanation, error) {
 	r, err := blockprint.ParseRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.store.Block(ctx, store.BlockID{Slot: blockprint.Slot(slot), Root: r})
+	b, err := l.store.Block(ctx, store.BlockID{Slot: blockprint.Slot(slot), Root: r})
 	if err != nil {
 		return nil, err
 	}
 	g := b.Classification.Graffiti
-	out := explanation{
-		Block: toJSON(&b), Model: b.Model, Features: map[string]*float64{}, Reason: b.Reason, Neighbours: []neighbour{}, Used: []string{},
+	out := &explanation{
+		Block: newBlockJSON(&b), Model: b.Model, Features: map[string]*float64{}, Reason: b.Reason, Neighbours: []neighbour{}, Used: []string{},
 		Graffiti: Graffiti{b.Graffiti, nullable(g.Client), g.Execution, g.Version},
 	}
 	for i, v := range b.Features {
 		out.Features[feature.Names()[i]] = feature.Nullable(v)
 	}
-	if s.model == nil || b.Features == nil {
-		return &bodyOf[explanation]{out}, nil
+	if l.labeling == nil || b.Features == nil {
+		return out, nil
 	}
-	near, used, err := s.model.Nearest(b.Slot, feature.Names(), b.Features)
+	near, used, err := l.labeling.model.Nearest(b.Slot, feature.Names(), b.Features)
 	if err != nil {
 		return nil, err
 	}
@@ -60,5 +60,5 @@ func (s *Server) explain(ctx context.Context, slot uint64, root string) (*bodyOf
 	for _, n := range near {
 		out.Neighbours = append(out.Neighbours, neighbour(n))
 	}
-	return &bodyOf[explanation]{out}, nil
+	return out, nil
 }

@@ -1,12 +1,6 @@
 package httpapi
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // SetPatience changes how long requests wait for their turn.
-func (s *Server) SetPatience(d time.Duration) { s.gates.patience = d }
-
-// CutOff is what Serve puts around a handler.
-func CutOff(h http.Handler, after time.Duration) http.Handler { return cutOff(h, after) }
+func (l *Labels) SetPatience(d time.Duration) { l.gates.patience = d }

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -18,7 +18,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(`{"covered":[{"start":9,"end":2}],"uncovered":[{"start":0,"end":18446744073709551615}]}`)
 	f.Add(`{"chains":[{"Slots":{"start":18446744073709551615,"end":0},"Blocks":null}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		a := newAPI(t, httpapi.Options{})
+		a := newAPI(t, service.Options{})
 		if err := a.store.Identify(t.Context(), store.Identity{GenesisTime: 1_700_000_000, SlotSeconds: 12, SlotsPerEpoch: 32, GenesisValidatorsRoot: blockprint.Root{1}}); err != nil {
 			t.Fatal(err)
 		}

@@ -4,48 +4,52 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"blockprint/service"
 )
 
-// The cheap never waits for the dear. The database has connections for what is quick that nothing else can take
-// (store/sqlite), but long questions still cost memory and time: at most two dear public ones are worked on at once, and
-// one dear private one; whoever else comes waits a little and is then sent away. A question that is asked again before
-// the next block is not asked of the database again. There are at most maxStreams long answers on their way.
+// The cheap never waits for the expensive. The database has connections for quick questions that nothing else can take
+// (store/sqlite), but long questions still cost memory and time. So at most two expensive public ones are worked on at
+// once, and one expensive private one; further ones wait a little and are then sent away. A question that is asked again
+// before the next block is answered from memory. At most maxStreams long answers are under way.
 
 const (
-	dearPublic  = 2
-	dearPrivate = 1
-	maxStreams  = 8
+	expensivePublic  = 2
+	expensivePrivate = 1
+	maxStreams       = 8
 	// patience is how long a request waits for its turn.
 	patience = 2 * time.Second
-	// keptAnswers of at most keptBytes each are kept, until the next block, but not longer than keptFor, since old blocks
-	// may be filled in or labelled anew.
+	// keptAnswers of at most keptBytes each are kept until the next block, but no longer than keptFor, since old blocks
+	// may be filled in or labeled anew.
 	keptAnswers = 64
 	keptBytes   = 1 << 20
 	keptFor     = 12 * time.Second
-	// dearTime bounds the work on an answer that perhaps nobody waits for any more.
-	dearTime = time.Minute
+	// expensiveTime bounds the work on an answer that perhaps nobody waits for any more.
+	expensiveTime = time.Minute
 )
 
-// gates bound what goes on at once.
+// gates bound what an API works on at once.
 type gates struct {
+	base                     *base
+	state                    func(context.Context) (string, error) // names the state of the data that answers depend on
 	public, private, streams *semaphore.Weighted
 	patience                 time.Duration
 	flight                   singleflight.Group
 	kept                     *lru.Cache[string, keptAnswer]
 }
 
-func newGates() (*gates, error) {
+func newGates(b *base, state func(context.Context) (string, error)) (*gates, error) {
 	kept, err := lru.New[string, keptAnswer](keptAnswers)
 	return &gates{
-		public: semaphore.NewWeighted(dearPublic), private: semaphore.NewWeighted(dearPrivate), streams: semaphore.NewWeighted(maxStreams),
-		patience: patience, kept: kept,
+		base: b, state: state, patience: patience, kept: kept,
+		public: semaphore.NewWeighted(expensivePublic), private: semaphore.NewWeighted(expensivePrivate), streams: semaphore.NewWeighted(maxStreams),
 	}, err
 }
 
@@ -59,64 +63,91 @@ func (g *gates) enter(ctx context.Context, gate *semaphore.Weighted) (leave func
 	return func() { gate.Release(1) }, nil
 }
 
-// errBusy tells a client to come back.
+// errBusy asks a client to come back.
 func errBusy() error {
-	return newStatusError(http.StatusServiceUnavailable, "too many requests of this kind at once: try again in a few seconds")
+	return service.NewStatusError(http.StatusServiceUnavailable, "too many requests of this kind at once: try again in a few seconds")
 }
 
-// keptAnswer is an answer of a dear route.
+// inTurn does what is expensive and private when its turn comes.
+func inTurn[T any](ctx context.Context, g *gates, read func() (T, error)) (out T, err error) {
+	leave, err := g.enter(ctx, g.private)
+	if err != nil {
+		return out, err
+	}
+	defer leave()
+	return read()
+}
+
+// registerExpensive is register for a public GET that costs more than a few rows.
+func registerExpensive[I, O any](g *gates, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	registerIn(g.base, op, g.once, handler)
+}
+
+// keptAnswer is the answer of an expensive route.
 type keptAnswer struct {
-	state string // of the database
+	state string
 	at    time.Time
 	*answer
 }
 
-// serveDear answers a dear public route: the same question once for all who ask it.
-func (s *Server) serveDear(w http.ResponseWriter, r *http.Request) {
-	state, err := s.state(r.Context())
-	if err != nil {
-		writeError(w, s.toStatus(err))
-		return
-	}
-	question := r.URL.Path + "?" + r.URL.RawQuery
-	if k, ok := s.gates.kept.Get(question); ok && k.state == state {
-		if age := s.o.Now().Sub(k.at); age >= 0 && age < keptFor {
-			k.writeTo(w)
-			return
-		}
-	}
-	result := s.gates.flight.DoChan(state+question, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dearTime)
-		defer cancel()
-		leave, err := s.gates.enter(ctx, s.gates.public)
+// once answers the same question once for everybody who asks it.
+func (g *gates) once(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		state, err := g.state(r.Context())
 		if err != nil {
-			return nil, err
-		}
-		defer leave()
-		a := s.capture(r.Clone(ctx))
-		if a.status == http.StatusOK && a.body.Len() <= keptBytes {
-			s.gates.kept.Add(question, keptAnswer{state, s.o.Now(), a})
-		}
-		return a, nil
-	})
-	select {
-	case <-r.Context().Done(): // the client is gone; others may wait for the answer
-	case done := <-result:
-		if done.Err != nil {
-			writeError(w, s.toStatus(done.Err))
+			g.base.Fail(w, err)
 			return
 		}
-		done.Val.(*answer).writeTo(w)
-	}
+		question := r.URL.Path + "?" + r.URL.RawQuery
+		if k, ok := g.kept.Get(question); ok && k.state == state {
+			if age := g.base.Now().Sub(k.at); age >= 0 && age < keptFor {
+				k.writeTo(w)
+				return
+			}
+		}
+		result := g.flight.DoChan(state+question, func() (any, error) { return g.answer(h, r, state, question) })
+		select {
+		case <-r.Context().Done(): // the client is gone; others may wait for the answer
+		case done := <-result:
+			if done.Err != nil {
+				g.base.Fail(w, done.Err)
+				return
+			}
+			done.Val.(*answer).writeTo(w)
+		}
+	})
 }
 
-// state names a state of the database; a gauge alone has none.
-func (s *Server) state(ctx context.Context) (string, error) {
-	if s.store == nil {
-		return "", nil
+// answer asks a route in its turn, and keeps what it answers.
+func (g *gates) answer(h http.Handler, r *http.Request, state, question string) (*answer, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), expensiveTime)
+	defer cancel()
+	leave, err := g.enter(ctx, g.public)
+	if err != nil {
+		return nil, err
 	}
-	st, err := s.store.Status(ctx)
-	return fmt.Sprint(st), err
+	defer leave()
+	a := g.capture(h, r.Clone(ctx))
+	if a.status == http.StatusOK && a.body.Len() <= keptBytes {
+		g.kept.Add(question, keptAnswer{state, g.base.Now(), a})
+	}
+	return a, nil
+}
+
+// capture lets a route answer into memory. It runs outside of the HTTP server's goroutine, which would survive a panic
+// of the route.
+func (g *gates) capture(h http.Handler, r *http.Request) (a *answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.base.Logger.Error("a route panicked", "route", r.URL.Path, "panic", v)
+			a = &answer{header: http.Header{}}
+			service.WriteError(a, service.NewStatusError(http.StatusInternalServerError, "internal error; the log says more"))
+		}
+	}()
+	a = &answer{header: http.Header{}}
+	h.ServeHTTP(a, r)
+	a.WriteHeader(http.StatusOK)
+	return a
 }
 
 // answer is an http.ResponseWriter that holds what was written.
@@ -145,20 +176,4 @@ func (a *answer) writeTo(w http.ResponseWriter) {
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body.Bytes()) // the client is gone
-}
-
-// capture lets the route answer into memory. It runs outside of the HTTP server's goroutine, which would survive a
-// panic of the route.
-func (s *Server) capture(r *http.Request) (a *answer) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.o.Logger.Error("a route panicked", "route", r.URL.Path, "panic", v)
-			a = &answer{header: http.Header{}}
-			writeError(a, newStatusError(http.StatusInternalServerError, "internal error; the log says more"))
-		}
-	}()
-	a = &answer{header: http.Header{}}
-	s.mux.ServeHTTP(a, r)
-	a.WriteHeader(http.StatusOK)
-	return a
 }

@@ -19,6 +19,7 @@ import (
 
 	"blockprint"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/storetest"
 )
@@ -45,14 +46,14 @@ func (s *slowStore) Blocks(context.Context, blockprint.Interval, store.Query) it
 
 func newSlow(t *testing.T) (*api, *slowStore) {
 	t.Helper()
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 200))
 	slow := &slowStore{Store: a.store, entered: make(chan struct{}, 100), leave: make(chan struct{})}
-	server, err := httpapi.New(slow, nil, nil, httpapi.Options{Logger: slog.New(slog.DiscardHandler)})
+	server, err := httpapi.NewLabels(slow, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Logger: slog.New(slog.DiscardHandler)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.server = server
+	a.server, a.labels = server, server
 	return a, slow
 }
 
@@ -70,7 +71,7 @@ func (a *api) cheap() {
 // time to come back; the cheap ones never wait; answers are kept until the next block.
 func TestDear(t *testing.T) {
 	a, slow := newSlow(t)
-	a.server.SetPatience(0)
+	a.labels.SetPatience(0)
 	var wg sync.WaitGroup
 	ask := func(path string, times int) {
 		for range times {
@@ -112,7 +113,7 @@ func TestGivenUp(t *testing.T) {
 	go func() {
 		defer close(gone)
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/shares/0/2", nil)
-		a.server.Handler().ServeHTTP(httptest.NewRecorder(), r)
+		a.server.ServeHTTP(httptest.NewRecorder(), r)
 	}()
 	<-slow.entered
 	cancel()
@@ -134,14 +135,14 @@ func endless(yield func(store.Block, error) bool) {
 func TestSlowReaders(t *testing.T) {
 	a, slow := newSlow(t)
 	slow.blocks = endless
-	a.server.SetPatience(time.Millisecond)
+	a.labels.SetPatience(time.Millisecond)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- httpapi.Serve(ctx, l, a.server.Handler(), a.server.Shutdown) }()
+	go func() { served <- a.labels.Serve(ctx, l) }()
 	var clients []net.Conn
 	open := func() (status string) {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
@@ -178,32 +179,6 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// TestCutOff: a client that does not read is cut off.
-func TestCutOff(t *testing.T) {
-	done := make(chan error, 1)
-	s := httptest.NewServer(httpapi.CutOff(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.(http.Flusher).Flush() // events still can
-		for {
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-				done <- err
-				return
-			}
-		}
-	}), 20*time.Millisecond))
-	defer s.Close()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }() // it is cut off already
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err == nil {
-		t.Error("no error")
-	}
-}
-
 // breaking gives some blocks and then an error that says where a node is.
 func breaking(blocks int) iter.Seq2[store.Block, error] {
 	away := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("10.1.2.3 is away")}
@@ -221,7 +196,7 @@ func breaking(blocks int) iter.Seq2[store.Block, error] {
 func TestBrokenOff(t *testing.T) {
 	a, slow := newSlow(t)
 	slow.blocks = breaking(1)
-	s := httptest.NewServer(a.server.Handler())
+	s := httptest.NewServer(a.server)
 	defer s.Close()
 	res, err := http.Get(s.URL + "/blocks/1/7")
 	if err == nil {

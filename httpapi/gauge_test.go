@@ -16,6 +16,7 @@ import (
 	"blockprint/dream"
 	"blockprint/gauge"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/sim"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -44,12 +45,12 @@ func TestGauge(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	labels := newAPI(t, httpapi.Options{Now: w.Network().TimeOf(70).Local})
-	rewarder, err := gauge.NewRemoteRewards(serve(httpapi.Rewards(node, quiet)))
+	labels := newAPI(t, service.Options{Now: w.Network().TimeOf(70).Local})
+	rewarder, err := gauge.NewRemoteRewards(serve(rewards(t, node)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	classifier, err := gauge.NewRemoteClassifier(serve(labels.server.Handler()))
+	classifier, err := gauge.NewRemoteClassifier(serve(labels.server))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +61,11 @@ func TestGauge(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	clock := w.Network().TimeOf(72).Local
 	g := gauge.New(s, classifier, func(context.Context) (*blockprint.Network, error) { return w.Network(), nil }, gauge.Options{Rewarder: rewarder, Now: clock})
-	server, err := httpapi.NewGauge(g, httpapi.Options{Logger: quiet, Auth: httpapi.Auth{Users: map[string]string{"dreamer": "secret"}}})
+	server, err := httpapi.NewGauge(g, noTrust, httpapi.Options{Options: service.Options{Logger: quiet, Auth: service.Auth{Users: map[string]string{"dreamer": "secret"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := serve(server.Handler())
+	url := serve(server)
 	config := &dream.Config{CanonicalBN: canonical}
 	for i, n := range w.Nodes() {
 		config.Nodes = append(config.Nodes, dream.NodeConfig{Name: fmt.Sprintf("node-%d", i), Label: string(n.Client), URL: serve(w.NodeHandler(i)), V3: true})
@@ -147,7 +148,7 @@ func TestGaugeRefuses(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	network := &blockprint.Network{Spec: blockprint.MainnetSpec()}
 	g := gauge.New(s, nil, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{})
-	server, err := httpapi.NewGauge(g, httpapi.Options{MaxBody: 500})
+	server, err := httpapi.NewGauge(g, noTrust, httpapi.Options{Options: service.Options{MaxBody: 500}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestGaugeRefuses(t *testing.T) {
 
 // TestOpinions: the API of a database tells what the gauge and the distances say.
 func TestOpinions(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.fails("GET", "/accuracy", "", http.StatusNotFound, "not_found")
 	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "mainnet", GenesisTime: 1606824023, SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
 		t.Fatal(err)

@@ -8,32 +8,39 @@ import (
 	"slices"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"blockprint/greylist"
+	"blockprint/service"
 )
 
-// Greylist is what NewGreylist serves.
-type Greylist struct {
+// GreylistSource is what Greylist serves.
+type GreylistSource struct {
 	Snapshot func(context.Context) (*greylist.Snapshot, error)
 	// Feed writes the newest changes as an Atom feed; id is where it is served.
 	Feed func(ctx context.Context, id string, out io.Writer) error
 }
 
-// NewGreylist returns the service of a greylist: how all subjects stand, and why.
-func NewGreylist(g Greylist, o Options) (*Server, error) {
-	srv, err := newServer(o, "Which sources have gone quiet or bad, by rules over a sliding window.")
+// Greylist serves a greylist: how all subjects stand, and why.
+type Greylist struct {
+	*base
+	source GreylistSource
+}
+
+// NewGreylist returns the service of a greylist.
+func NewGreylist(source GreylistSource, o Options) (*Greylist, error) {
+	b, err := newBase(o, "Which sources have gone quiet or bad, by rules over a sliding window.")
 	if err != nil {
 		return nil, err
 	}
-	srv.greylistRoutes(g)
-	srv.o.Registry.MustRegister(&greylistMetrics{g.Snapshot})
-	srv.keepHouse(func(ctx context.Context) error {
-		_, err := g.Snapshot(ctx)
+	g := &Greylist{b, source}
+	g.routes()
+	b.Registry.MustRegister(&greylistMetrics{source.Snapshot})
+	b.finish(func(ctx context.Context) error {
+		_, err := source.Snapshot(ctx)
 		return err
 	})
-	return srv, nil
+	return g, nil
 }
 
 // greylistLine is how a subject stands, in short.
@@ -62,58 +69,57 @@ type greylistHistoryInput struct {
 	Limit   int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"only so many, the newest"`
 }
 
-func (s *Server) greylistRoutes(g Greylist) {
-	op := func(path, summary string) huma.Operation {
-		return huma.Operation{Method: http.MethodGet, Path: path, Tags: []string{"public"}, Summary: summary}
-	}
-	register(s, op("/greylist", "How all subjects stand; ?all=true has deleted ones, too"), func(ctx context.Context, in *struct {
+func (g *Greylist) routes() {
+	register(g.base, public("public", "/greylist", "How all subjects stand; ?all=true has deleted ones, too"), func(ctx context.Context, in *struct {
 		All bool `query:"all" doc:"deleted subjects, too"`
 	},
 	) (*bodyOf[greylistBody], error) {
-		shot, err := g.Snapshot(ctx)
+		shot, err := g.source.Snapshot(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return &bodyOf[greylistBody]{greylistOf(shot, in.All)}, nil
+		return answered(greylistOf(shot, in.All), nil)
 	})
-	register(s, op("/greylist/subjects/{name}", "Why a subject stands as it does, since when, and what it takes to recover"), func(ctx context.Context, in *struct {
+	register(g.base, public("public", "/greylist/subjects/{name}", "Why a subject stands as it does, since when, and what it takes to recover"), func(ctx context.Context, in *struct {
 		Name string `path:"name" doc:"Name of the subject."`
 	},
 	) (*bodyOf[*greylist.Report], error) {
-		shot, err := g.Snapshot(ctx)
+		shot, err := g.source.Snapshot(ctx)
 		if err != nil {
 			return nil, err
 		}
-		r, err := shot.Find(in.Name)
-		if err != nil {
-			return nil, err
-		}
-		return &bodyOf[*greylist.Report]{r}, nil
+		return answered(shot.Find(in.Name))
 	})
-	register(s, op("/greylist/history", "What has changed, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
-		shot, err := g.Snapshot(ctx)
-		if err != nil {
-			return nil, err
-		}
-		out := slices.Clone(shot.Changes)
-		if in.Subject != "" {
-			name := in.Subject
-			if r, err := shot.Find(name); err == nil {
-				name = r.Subject // one that is not there has no history
-			}
-			out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != name })
-		}
-		return &bodyOf[[]greylist.Change]{out[max(0, len(out)-in.Limit):]}, nil
+	register(g.base, public("public", "/greylist/history", "What has changed, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
+		return answered(g.history(ctx, in))
 	})
-	s.page("GET /greylist/feed.atom", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var out bytes.Buffer
-		if err := g.Feed(r.Context(), "http://"+r.Host+r.URL.Path, &out); err != nil {
-			writeError(w, s.toStatus(err))
-			return
+	g.Handle(service.Public, "GET /greylist/feed.atom", http.HandlerFunc(g.serveFeed))
+}
+
+func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) ([]greylist.Change, error) {
+	shot, err := g.source.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(shot.Changes)
+	if in.Subject != "" {
+		name := in.Subject
+		if r, err := shot.Find(name); err == nil {
+			name = r.Subject // one that is not there has no history
 		}
-		w.Header().Set("Content-Type", "application/atom+xml; charset=utf-8")
-		_, _ = w.Write(out.Bytes()) // the client is gone
-	}))
+		out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != name })
+	}
+	return out[max(0, len(out)-in.Limit):], nil
+}
+
+func (g *Greylist) serveFeed(w http.ResponseWriter, r *http.Request) {
+	var out bytes.Buffer
+	if err := g.source.Feed(r.Context(), "http://"+r.Host+r.URL.Path, &out); err != nil {
+		g.Fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/atom+xml; charset=utf-8")
+	_, _ = w.Write(out.Bytes()) // the client is gone
 }
 
 func greylistOf(shot *greylist.Snapshot, all bool) greylistBody {

@@ -35,7 +35,7 @@ func TestGreylist(t *testing.T) {
 		t.Fatal(err)
 	}
 	shelf := &greylist.Shelf{Open: open, Age: time.Nanosecond}
-	server, err := httpapi.NewGreylist(httpapi.Greylist{Snapshot: shelf.Snapshot, Feed: func(ctx context.Context, id string, out io.Writer) error {
+	server, err := httpapi.NewGreylist(httpapi.GreylistSource{Snapshot: shelf.Snapshot, Feed: func(ctx context.Context, id string, out io.Writer) error {
 		return notify.Feed(ctx, notify.Kept(s, "projects"), id, "Projects", out)
 	}}, httpapi.Options{})
 	if err != nil {
@@ -44,7 +44,7 @@ func TestGreylist(t *testing.T) {
 	get := func(path string, status int) string {
 		t.Helper()
 		w := httptest.NewRecorder()
-		server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != status {
 			t.Errorf("%s: status %d: %s", path, w.Code, w.Body)
 		}

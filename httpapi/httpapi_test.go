@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"blockprint/feature"
 	"blockprint/graffiti"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 	"blockprint/store/storetest"
@@ -43,23 +43,29 @@ func anyModel(t *testing.T) *classify.Model {
 type api struct {
 	t      *testing.T
 	store  store.Store
-	server *httpapi.Server
+	server http.Handler
+	labels *httpapi.Labels // the same, if it is one
 	header http.Header
 	remote string
 }
 
-func newAPI(t *testing.T, o httpapi.Options) *api {
+func newAPI(t *testing.T, o service.Options) *api {
+	t.Helper()
+	return newAPIWith(t, httpapi.LabelsOptions{Options: httpapi.Options{Options: o}})
+}
+
+func newAPIWith(t *testing.T, o httpapi.LabelsOptions) *api {
 	t.Helper()
 	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "api.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	server, err := httpapi.New(s, anyModel(t), graffiti.Default(""), o)
+	server, err := httpapi.NewLabels(s, anyModel(t), graffiti.Default(""), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &api{t: t, store: s, server: server, header: http.Header{}, remote: "127.0.0.1:1234"}
+	return &api{t: t, store: s, server: server, labels: server, header: http.Header{}, remote: "127.0.0.1:1234"}
 }
 
 func (a *api) apply(b store.Batch) {
@@ -80,7 +86,7 @@ func (a *api) call(method, path, body string, into any) *httptest.ResponseRecord
 		r.Header[k] = v
 	}
 	w := httptest.NewRecorder()
-	a.server.Handler().ServeHTTP(w, r)
+	a.server.ServeHTTP(w, r)
 	if into != nil {
 		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
 			a.t.Errorf("%s %s: status %d, %v in %q", method, path, w.Code, err, w.Body)
@@ -120,7 +126,7 @@ func chain(first, last blockprint.Slot) store.Batch {
 }
 
 func TestBlocksPerClient(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 100))
 	var counts map[string]int64
 	w := a.call("GET", "/blocks_per_client/0/3", "", &counts)
@@ -155,7 +161,7 @@ func TestBlocksPerClient(t *testing.T) {
 func TestGaps(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
 	now := genesis
-	a := newAPI(t, httpapi.Options{Now: func() time.Time { return now }})
+	a := newAPI(t, service.Options{Now: func() time.Time { return now }})
 	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +213,7 @@ func TestGaps(t *testing.T) {
 }
 
 func TestEmptyDatabase(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.fails("GET", "/blocks_per_client/0", "", 404, "not_covered")
 	var gaps []any
 	if a.call("GET", "/sync/gaps", "", &gaps); len(gaps) != 0 {
@@ -222,7 +228,7 @@ func TestEmptyDatabase(t *testing.T) {
 }
 
 func TestValidators(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 100))
 	var blocks []map[string]any
 	a.call("GET", "/validator/3/blocks", "", &blocks)
@@ -264,7 +270,7 @@ func TestValidators(t *testing.T) {
 }
 
 func TestBlocks(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 100))
 	orphan := storetest.Block(5, 4, 1, 0, blockprint.Nimbus)
 	a.apply(store.Batch{Blocks: []store.Block{orphan}, Chains: []store.Chain{{Slots: blockprint.Interval{Start: 5, End: 5}, Blocks: []store.BlockID{{Slot: 5, Root: storetest.Block(5, 4, 0, 0, "x").Root}}}}})
@@ -300,7 +306,7 @@ func rewardJSON(slot, parent uint64, root string) string {
 }
 
 func TestClassify(t *testing.T) {
-	a := newAPI(t, httpapi.Options{MaxBody: 20000})
+	a := newAPI(t, service.Options{MaxBody: 20000})
 	var one map[string]any
 	if w := a.call("POST", "/classify", rewardJSON(3, 2, "a"), &one); w.Code != 200 || one["best_guess_single"] == nil || one["graffiti_guess"] != "Teku" {
 		t.Errorf("one block: %d %s", w.Code, w.Body)
@@ -346,7 +352,7 @@ func TestClassify(t *testing.T) {
 }
 
 func TestAccess(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 40))
 	privateRoutes := [][2]string{{"GET", "/validator/3/blocks"}, {"POST", "/validator/blocks"}, {"GET", "/blocks/1"}, {"GET", "/confusion/Teku/1/2"}, {"POST", "/classify"}, {"POST", "/classify/no_store"}, {"GET", "/sync/store/status"}}
 	a.remote = "203.0.113.5:99"
@@ -358,7 +364,7 @@ func TestAccess(t *testing.T) {
 	a.header.Set("X-Forwarded-For", "203.0.113.5")
 	a.fails("GET", "/blocks/1", "", 403, "forbidden")
 
-	a = newAPI(t, httpapi.Options{Auth: httpapi.Auth{Users: map[string]string{"alice": "secret"}, Tokens: []string{"token"}}})
+	a = newAPI(t, service.Options{Auth: service.Auth{Users: map[string]string{"alice": "secret"}, Tokens: []string{"token"}}})
 	a.apply(chain(1, 40))
 	for _, r := range privateRoutes {
 		a.fails(r[0], r[1], "", 401, "unauthorized")
@@ -374,7 +380,7 @@ func TestAccess(t *testing.T) {
 
 func TestRateLimit(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	a := newAPI(t, httpapi.Options{Rate: 2, Now: func() time.Time { return now }})
+	a := newAPI(t, service.Options{Rate: 2, Now: func() time.Time { return now }})
 	codes := map[int]int{}
 	for range 10 {
 		codes[a.call("GET", "/sync/status", "", nil).Code]++
@@ -394,7 +400,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestService(t *testing.T) {
-	a := newAPI(t, httpapi.Options{Version: "v9"})
+	a := newAPIWith(t, httpapi.LabelsOptions{Options: httpapi.Options{Version: "v9"}})
 	if w := a.call("OPTIONS", "/blocks_per_client/5", "", nil); w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("CORS pre-flight: %d %v", w.Code, w.Header())
 	}
@@ -415,37 +421,5 @@ func TestService(t *testing.T) {
 		if w := a.call("GET", path, "", nil); w.Code != 200 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
-	}
-	a.server.Shutdown()
-	a.fails("GET", "/readyz", "", 503, "unavailable")
-}
-
-// TestServe: shutting down lets a request finish.
-func TestServe(t *testing.T) {
-	l := httptest.NewUnstartedServer(nil).Listener
-	ctx, cancel := context.WithCancel(t.Context())
-	entered, leave := make(chan struct{}), make(chan struct{})
-	done := make(chan error, 1)
-	go func() {
-		done <- httpapi.Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			close(entered)
-			<-leave
-			_, _ = io.WriteString(w, "finished")
-		}), func() { close(leave) })
-	}()
-	go func() {
-		<-entered
-		cancel()
-	}()
-	res, err := http.Get("http://" + l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "finished" {
-		t.Errorf("%q, %v", b, err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // storeMetrics tells Prometheus what the store holds, read when it is asked for.
-type storeMetrics struct{ s *Server }
+type storeMetrics struct{ labels *Labels }
 
 var (
 	labelledDesc = prometheus.NewDesc("blockprint_labelled_blocks", "Blocks with a label in the whole database, orphaned ones left out.", []string{"client"}, nil)
@@ -32,30 +32,26 @@ func (m *storeMetrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := m.collect(ctx, out); err != nil {
-		m.s.o.Logger.Error("what the database holds cannot be read for the metrics", "error", err)
+		m.labels.Logger.Error("what the database holds cannot be read for the metrics", "error", err)
 		out <- prometheus.NewInvalidMetric(labelledDesc, err)
 	}
 }
 
 func (m *storeMetrics) collect(ctx context.Context, out chan<- prometheus.Metric) error {
-	st, gaps, err := m.s.historyGaps(ctx)
+	st, gaps, err := m.labels.historyGaps(ctx)
 	if err != nil {
 		return err
 	}
-	behind, err := m.s.behind(ctx, st)
+	behind, err := m.labels.behind(ctx, st)
 	if err != nil {
 		return err
-	}
-	missing := uint64(0)
-	for _, g := range gaps {
-		missing += g.Len()
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(behindDesc, float64(behind))
-	gauge(missingDesc, float64(missing))
-	counts, err := m.s.store.CountByClient(ctx, 0, maxEpoch)
+	gauge(missingDesc, float64(length(gaps)))
+	counts, err := m.labels.store.CountByClient(ctx, 0, maxEpoch)
 	if err != nil {
 		return err
 	}
@@ -71,20 +67,12 @@ func (m *storeMetrics) collect(ctx context.Context, out chan<- prometheus.Metric
 
 // day counts the blocks of the newest day by label.
 func (m *storeMetrics) day(ctx context.Context, st store.Status) (counts map[blockprint.Client]int64, all int64, err error) {
-	id, known, err := m.s.store.Identity(ctx)
+	c, err := m.labels.clock(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	epochs := blockprint.Epoch(recentEpochs / 14)
-	n, err := m.s.slotsPerEpoch(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if known && id.SlotSeconds > 0 {
-		epochs = blockprint.Epoch(86400 / (id.SlotSeconds * float64(n)))
-	}
-	end := blockprint.Epoch(uint64(st.Newest)/n) + 1
-	counts, err = m.s.store.CountByClient(ctx, end-min(end, max(epochs, 1)), end)
+	end := c.EpochOf(st.Newest) + 1
+	counts, err = m.labels.store.CountByClient(ctx, end-min(end, blockprint.Epoch(c.epochs(day))), end)
 	for _, k := range counts {
 		all += k
 	}

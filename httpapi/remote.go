@@ -11,6 +11,7 @@ import (
 	"blockprint/follow"
 	"blockprint/jsonhttp"
 	"blockprint/rewardfile"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -30,9 +31,9 @@ func NewRemote(base, token string) (*Remote, error) {
 
 // refused reads the error of a blockprint server. What its code says counts, unless the server may do better later.
 func refused(status int, body []byte) error {
-	var e statusError
+	var e service.StatusError
 	if json.Unmarshal(body, &e) != nil || e.Code == "" {
-		e = statusError{Text: "it does not look like a blockprint server", Code: string(blockprint.Invalid)}
+		e = service.StatusError{Text: "it does not look like a blockprint server", Code: string(blockprint.Invalid)}
 	}
 	code := blockprint.Code(e.Code)
 	if status >= 500 || status == http.StatusTooManyRequests {

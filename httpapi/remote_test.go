@@ -17,6 +17,7 @@ import (
 	"blockprint/httpapi"
 	"blockprint/reward"
 	"blockprint/rewardfile"
+	"blockprint/service"
 	"blockprint/sim"
 	"blockprint/store"
 )
@@ -48,8 +49,8 @@ func world(t *testing.T, slots int) (*sim.World, *beacon.Client) {
 // finality included.
 func TestRemoteFollower(t *testing.T) {
 	w, node := world(t, 60)
-	a := newAPI(t, httpapi.Options{Auth: httpapi.Auth{Tokens: []string{"token"}}})
-	server := httptest.NewServer(a.server.Handler())
+	a := newAPI(t, service.Options{Auth: service.Auth{Tokens: []string{"token"}}})
+	server := httptest.NewServer(a.server)
 	defer server.Close()
 	if _, err := httpapi.NewRemote("nowhere", ""); err == nil {
 		t.Error("a URL without a scheme was accepted")
@@ -100,8 +101,8 @@ func TestRemoteFollower(t *testing.T) {
 // on the chain, and the database is in step again, with the orphans kept.
 func TestOrphanedSideChain(t *testing.T) {
 	w, node := world(t, 80)
-	a := newAPI(t, httpapi.Options{Now: w.Clock})
-	server := httptest.NewServer(a.server.Handler())
+	a := newAPI(t, service.Options{Now: w.Clock})
+	server := httptest.NewServer(a.server)
 	defer server.Close()
 	remote, err := httpapi.NewRemote(server.URL, "")
 	if err != nil {
@@ -169,10 +170,20 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// rewards returns the rewards service of a node.
+func rewards(t *testing.T, node *beacon.Client) *httpapi.Rewards {
+	t.Helper()
+	s, err := httpapi.NewRewards(node, service.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestRewards: the rewards service answers as the tracker does, for ranges and for given blocks.
 func TestRewards(t *testing.T) {
 	w, node := world(t, 40)
-	server := httptest.NewServer(httpapi.Rewards(node, slog.New(slog.DiscardHandler)))
+	server := httptest.NewServer(rewards(t, node))
 	defer server.Close()
 	get := func(query string) (int, string) {
 		t.Helper()
@@ -307,7 +318,7 @@ func TestRewardsNameNoNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := httpapi.Rewards(node, slog.New(slog.DiscardHandler))
+	handler := rewards(t, node)
 	for _, path := range []string{"/readyz", "/lighthouse/analysis/block_rewards?start_slot=1&end_slot=2"} {
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))

@@ -1,11 +1,10 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,45 +13,51 @@ import (
 	"blockprint/beacon"
 	"blockprint/reward"
 	"blockprint/rewardfile"
+	"blockprint/service"
 )
 
 // maxRewardSlots is how many slots one answer of the rewards service may span.
 const maxRewardSlots = 8192
 
 // Rewards serves Lighthouse's /lighthouse/analysis/block_rewards from any beacon node: GET for a range of slots,
-// POST for given blocks. An answer is whole, or an error, or breaks off with its connection; none names the node.
-func Rewards(node *beacon.Client, log *slog.Logger) http.Handler {
-	s := &rewardsServer{Server: &Server{o: Options{Logger: log}}, node: node}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /lighthouse/analysis/block_rewards", s.get)
-	mux.HandleFunc("POST /lighthouse/analysis/block_rewards", s.post)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := node.Version(r.Context()); err != nil {
-			writeError(w, newStatusError(http.StatusServiceUnavailable, node.WithoutNames(err).Error()))
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
-	})
-	return NotForPages(mux)
-}
-
-type rewardsServer struct {
-	*Server
+// POST for given blocks. An answer is whole, or an error, or breaks off with its connection; none names the node. It
+// makes the node work, so pages of other sites may not use it.
+type Rewards struct {
+	*service.Service
 	node  *beacon.Client
 	mu    sync.Mutex
 	rater *reward.Rater
 }
 
-func (s *rewardsServer) fail(w http.ResponseWriter, err error) {
-	if err = s.node.WithoutNames(err); blockprint.CodeOf(err) == blockprint.NotCovered { // slots that are not over
-		writeError(w, newStatusError(http.StatusNotFound, err.Error()))
-		return
+// maxRewardBody is the largest list of blocks to rate, in bytes.
+const maxRewardBody = 256 << 20
+
+// NewRewards returns the service of a node.
+func NewRewards(node *beacon.Client, o service.Options) (*Rewards, error) {
+	o.MaxBody = cmp.Or(o.MaxBody, maxRewardBody)
+	s, err := service.New(o)
+	if err != nil {
+		return nil, err
 	}
-	writeError(w, s.toStatus(err))
+	r := &Rewards{Service: s, node: node}
+	s.Handle(service.Guarded, "GET /lighthouse/analysis/block_rewards", http.HandlerFunc(r.get))
+	s.Handle(service.Guarded, "POST /lighthouse/analysis/block_rewards", http.HandlerFunc(r.post))
+	s.Health(service.Guarded, func(ctx context.Context) error {
+		_, err := node.Version(ctx)
+		return node.WithoutNames(err)
+	})
+	return r, nil
 }
 
-func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
+func (s *Rewards) fail(w http.ResponseWriter, err error) {
+	if err = s.node.WithoutNames(err); blockprint.CodeOf(err) == blockprint.NotCovered { // slots that are not over
+		service.WriteError(w, service.NewStatusError(http.StatusNotFound, err.Error()))
+		return
+	}
+	s.Fail(w, err)
+}
+
+func (s *Rewards) get(w http.ResponseWriter, r *http.Request) {
 	var slots blockprint.Interval
 	for _, p := range []struct {
 		name string
@@ -71,7 +76,7 @@ func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sep := "["
-	err := reward.Walk(r.Context(), s.node, s.o.Logger, slots, reward.Walker{Block: func(b reward.Rated) error {
+	err := reward.Walk(r.Context(), s.node, s.Logger, slots, reward.Walker{Block: func(b reward.Rated) error {
 		w.Header().Set("Content-Type", "application/json")
 		if _, err := io.WriteString(w, sep); err != nil {
 			return err
@@ -84,7 +89,7 @@ func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
 	case err != nil && sep == "[":
 		s.fail(w, err)
 	case err != nil: // the caller must notice that the list is not whole
-		s.o.Logger.Warn("an answer broke off", "error", err)
+		s.Logger.Warn("an answer broke off", "error", err)
 		panic(http.ErrAbortHandler)
 	case sep == "[":
 		w.Header().Set("Content-Type", "application/json")
@@ -94,8 +99,8 @@ func (s *rewardsServer) get(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *rewardsServer) post(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 256<<20))
+func (s *Rewards) post(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		s.fail(w, blockprint.Errorf(blockprint.TooLarge, "body: %w", err))
 		return
@@ -121,7 +126,7 @@ func (s *rewardsServer) post(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(out, ']')) // the client is gone
 }
 
-func (s *rewardsServer) rateOne(r *http.Request, raw json.RawMessage) (*blockprint.BlockReward, error) {
+func (s *Rewards) rateOne(r *http.Request, raw json.RawMessage) (*blockprint.BlockReward, error) {
 	b, err := s.node.ParseBlock(r.Context(), raw)
 	if err != nil {
 		return nil, err
@@ -134,13 +139,13 @@ func (s *rewardsServer) rateOne(r *http.Request, raw json.RawMessage) (*blockpri
 }
 
 // ensureRater makes the rater when it is first needed: the node may not be up when the service starts.
-func (s *rewardsServer) ensureRater(ctx context.Context) (*reward.Rater, error) {
+func (s *Rewards) ensureRater(ctx context.Context) (*reward.Rater, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rater != nil {
 		return s.rater, nil
 	}
-	rater, err := reward.NewRater(ctx, s.node, s.o.Logger)
+	rater, err := reward.NewRater(ctx, s.node, s.Logger)
 	if err == nil {
 		s.rater = rater
 	}

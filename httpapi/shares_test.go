@@ -14,6 +14,7 @@ import (
 	"blockprint/feature"
 	"blockprint/graffiti"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/storetest"
 	"blockprint/train"
@@ -21,7 +22,7 @@ import (
 
 // TestShares: blocks that say who built them count as they are and teach how the others are mislabelled.
 func TestShares(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	b := store.Batch{}
 	parent := blockprint.Slot(0)
 	for slot := blockprint.Slot(1); slot < 320; slot++ {
@@ -121,8 +122,8 @@ func teaching(t *testing.T) *classify.Model {
 // model gave it or another one that was seen to do so; shares then say what is not known, and never that all is.
 func TestByGraffiti(t *testing.T) {
 	for _, model := range []string{"teaching", "another"} {
-		a := newAPI(t, httpapi.Options{})
-		server, err := httpapi.New(a.store, teaching(t), graffiti.Default(""), httpapi.Options{})
+		a := newAPI(t, service.Options{})
+		server, err := httpapi.NewLabels(a.store, teaching(t), graffiti.Default(""), httpapi.LabelsOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +201,7 @@ func TestByGraffiti(t *testing.T) {
 
 // TestAllSay: even where every block says who built it, a share is no certainty.
 func TestAllSay(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	b := chain(1, 100)
 	for i := range b.Blocks {
 		b.Blocks[i].Classification.Graffiti.Client = b.Blocks[i].Single

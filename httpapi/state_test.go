@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestBehind(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
 	now := genesis.Add(210 * 12 * time.Second)
-	a := newAPI(t, httpapi.Options{Now: func() time.Time { return now }})
+	a := newAPI(t, service.Options{Now: func() time.Time { return now }})
 	type status struct {
 		Synced bool
 		Behind int `json:"slots_behind"`
@@ -59,7 +60,7 @@ func TestBehind(t *testing.T) {
 // TestNothingThere: a range without a single known slot is no row of zeros, and the answer says what there is instead.
 func TestNothingThere(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
-	a := newAPI(t, httpapi.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
+	a := newAPI(t, service.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
 	e := a.fails("GET", "/blocks_per_client/400000/400225", "", 404, "not_covered")
 	if text := fmt.Sprint(e["error"]); !strings.Contains(text, "no blocks yet") {
 		t.Error(text)
@@ -88,7 +89,7 @@ func TestNothingThere(t *testing.T) {
 // TestReady: a process that follows is not ready while it cannot, and says why.
 func TestReady(t *testing.T) {
 	var reason error
-	a := newAPI(t, httpapi.Options{Ready: func() error { return reason }})
+	a := newAPIWith(t, httpapi.LabelsOptions{Ready: func() error { return reason }})
 	if w := a.call("GET", "/readyz", "", nil); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -104,7 +105,7 @@ func TestReady(t *testing.T) {
 // TestTheFuture: blocks that cannot be yet are refused, whether they are to be stored or not.
 func TestTheFuture(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
-	a := newAPI(t, httpapi.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
+	a := newAPI(t, service.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
 	if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 12, SlotsPerEpoch: 32}); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestTheFuture(t *testing.T) {
 
 // TestHome: whoever looks at the root is told what this is.
 func TestHome(t *testing.T) {
-	for name, h := range servers(t, httpapi.Options{Version: "v9"}) {
+	for name, h := range servers(t, service.Options{}) {
 		w := ask(h, http.MethodGet, "/", func(*http.Request) {})
 		if w.Code != 200 || !strings.Contains(w.Body.String(), "blockprint v9: ") || !strings.Contains(w.Body.String(), "/docs") {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
@@ -138,8 +139,8 @@ func TestHome(t *testing.T) {
 
 // TestOptions: limits below nothing are refused.
 func TestOptions(t *testing.T) {
-	for _, o := range []httpapi.Options{{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {MaxBody: -1}} {
-		if _, err := httpapi.NewGreylist(httpapi.Greylist{}, o); blockprint.CodeOf(err) != blockprint.Invalid {
+	for _, o := range []service.Options{{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {MaxBody: -1}} {
+		if _, err := httpapi.NewGreylist(httpapi.GreylistSource{}, httpapi.Options{Options: o}); blockprint.CodeOf(err) != blockprint.Invalid {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
@@ -147,7 +148,7 @@ func TestOptions(t *testing.T) {
 
 // TestLabelMetrics: labels can be drawn over time.
 func TestLabelMetrics(t *testing.T) {
-	a := newAPI(t, httpapi.Options{})
+	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 9000)) // more than a day
 	text := a.call("GET", "/metrics", "", nil).Body.String()
 	for _, want := range []string{`blockprint_labelled_blocks{client="Prysm"} 3000`, `blockprint_label_share{client="Teku"} 0.5`, "blockprint_missing_slots 0", "blockprint_slots_behind 0"} {

@@ -2,10 +2,7 @@ package httpapi
 
 import (
 	"context"
-	"net/http"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"blockprint"
 	"blockprint/trust"
@@ -16,19 +13,15 @@ type TrustParam struct {
 	Trust string `query:"trust" enum:"strict,any" doc:"strict counts blocks with greylisted labels as Uncertain."`
 }
 
-func (s *Server) trustRoutes() {
-	register(s, huma.Operation{
-		Method: http.MethodGet, Path: "/trust", Tags: []string{"accuracy"},
-		Summary: "Which labels and nodes are greylisted, and why",
-	}, func(ctx context.Context, _ *struct{}) (*bodyOf[*trust.Report], error) {
-		r, err := s.o.Trust(ctx)
-		return &bodyOf[*trust.Report]{r}, err
+func trustRoutes(b *base, report func(context.Context) (*trust.Report, error)) {
+	register(b, public("accuracy", "/trust", "Which labels and nodes are greylisted, and why"), func(ctx context.Context, _ *struct{}) (*bodyOf[*trust.Report], error) {
+		return answered(report(ctx))
 	})
 }
 
 // trust returns the value of the header, and the labels that are greylisted.
-func (s *Server) trust(ctx context.Context) (string, []blockprint.Client, error) {
-	r, err := s.o.Trust(ctx)
+func (l *Labels) trust(ctx context.Context) (string, []blockprint.Client, error) {
+	r, err := l.o.Trust(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -49,11 +42,11 @@ func (s *Server) trust(ctx context.Context) (string, []blockprint.Client, error)
 
 // distrust counts blocks with greylisted labels as Uncertain, if the caller asks for that. The labels' own keys stay,
 // with 0.
-func (s *Server) distrust(ctx context.Context, counts map[blockprint.Client]int64, in TrustParam) error {
+func (l *Labels) distrust(ctx context.Context, counts map[blockprint.Client]int64, in TrustParam) error {
 	if in.Trust != "strict" {
 		return nil
 	}
-	_, list, err := s.trust(ctx)
+	_, list, err := l.trust(ctx)
 	for _, c := range list {
 		if n, ok := counts[c]; ok {
 			counts[blockprint.Uncertain] += n

@@ -17,7 +17,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/eel"
-	"blockprint/httpapi"
+	"blockprint/service"
 )
 
 func newEel() *cobra.Command {
@@ -83,7 +83,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", strings.Join(e.Servers(), ", "), l.Addr(), len(c.Clients))
-			return httpapi.Serve(cmd.Context(), l, e.Handler(), func() {})
+			return service.Serve(cmd.Context(), e.Handler(), l)
 		},
 	}
 	flags := cmd.Flags()

@@ -18,7 +18,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
-	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -60,8 +60,8 @@ func (f *authFlags) names(addresses ...string) []string {
 	return out
 }
 
-func (f *authFlags) load() (httpapi.Auth, error) {
-	a := httpapi.Auth{Users: map[string]string{}}
+func (f *authFlags) load() (service.Auth, error) {
+	a := service.Auth{Users: map[string]string{}}
 	users, err := secrets("--user", f.users)
 	if err != nil {
 		return a, err
@@ -203,10 +203,9 @@ func orReadOnly(ctx context.Context, s store.Store, err error, path string) (sto
 
 // listen opens an address for serving.
 func listen(ctx context.Context, address string) (net.Listener, error) {
-	var c net.ListenConfig
-	l, err := c.Listen(ctx, "tcp", address)
+	l, err := service.Listen(ctx, address)
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "--listen %s: %w", address, err)
+		return nil, err
 	}
-	return l, nil
+	return l[0], nil
 }

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +17,7 @@ import (
 	"blockprint/classify"
 	"blockprint/follow"
 	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -85,22 +83,12 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 
 // serveFollower serves what operators ask a follower.
 func serveFollower(ctx context.Context, l net.Listener, f *follow.Follower, registry *prometheus.Registry) error {
-	var stopping atomic.Bool
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		err := f.Ready()
-		if stopping.Load() {
-			err = errors.New("it is stopping")
-		}
-		if err != nil {
-			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = fmt.Fprintln(w, "ready")
-	})
-	return httpapi.Serve(ctx, l, mux, func() { stopping.Store(true) })
+	s, err := service.New(service.Options{Registry: registry})
+	if err != nil {
+		return err
+	}
+	s.Health(service.Guarded, func(context.Context) error { return f.Ready() })
+	return s.Serve(ctx, l)
 }
 
 func parseSince(s string) (*blockprint.Slot, error) {

@@ -274,7 +274,7 @@ another process writes to the database is seen within two seconds. Changes that 
 			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s store.Store) error {
 				shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, judged) }}
 				o.Version, o.Registry = version, newRegistry()
-				server, err := httpapi.NewGreylist(httpapi.Greylist{
+				server, err := httpapi.NewGreylist(httpapi.GreylistSource{
 					Snapshot: shelf.Snapshot,
 					Feed: func(ctx context.Context, id string, out io.Writer) error {
 						return notify.Feed(ctx, notify.Kept(s, f.tenant), id, feedTitle, out)
@@ -290,7 +290,7 @@ another process writes to the database is seen within two seconds. Changes that 
 				fmt.Fprintf(os.Stderr, "serving the greylist of %s on http://%s (routes: http://%s/docs)\n", f.db, l.Addr(), l.Addr())
 				g, ctx := errgroup.WithContext(ctx)
 				g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
-				g.Go(func() error { return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown) })
+				g.Go(func() error { return server.Serve(ctx, l) })
 				return g.Wait()
 			})
 		},

@@ -19,7 +19,7 @@ import (
 	"blockprint/greylist"
 	"blockprint/gridcoin"
 	"blockprint/gridcoin/stats"
-	"blockprint/httpapi"
+	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -180,7 +180,7 @@ func newGridcoinServe() *cobra.Command {
 			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
-			g.Go(func() error { return httpapi.Serve(ctx, l, server, func() {}) })
+			g.Go(func() error { return service.Serve(ctx, server, l) })
 			return g.Wait()
 		},
 	}

@@ -19,6 +19,7 @@ import (
 	"blockprint/httpapi"
 	"blockprint/reward"
 	"blockprint/rewardfile"
+	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 	"blockprint/train"
@@ -319,12 +320,16 @@ func newRewardsServe() *cobra.Command {
 				return err
 			}
 			defer node.Close()
+			server, err := httpapi.NewRewards(node, service.Options{Registry: newRegistry()})
+			if err != nil {
+				return err
+			}
 			l, err := listen(cmd.Context(), address)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "serving rewards on http://%s/lighthouse/analysis/block_rewards\n", l.Addr())
-			return httpapi.Serve(cmd.Context(), l, httpapi.Rewards(node, slog.Default()), func() {})
+			return server.Serve(cmd.Context(), l)
 		},
 	}
 	nodes.add(cmd)

@@ -16,7 +16,7 @@ func newServe() *cobra.Command {
 	var db, modelPath, address string
 	var auth authFlags
 	var rules rulesFlags
-	var o httpapi.Options
+	var o httpapi.LabelsOptions
 	var immutable bool
 	cmd := &cobra.Command{
 		Use:     "serve --db D [--model M]",
@@ -54,7 +54,7 @@ func newServe() *cobra.Command {
 				return err
 			}
 			o.Version, o.Registry = version, newRegistry()
-			server, err := httpapi.New(s, model, guess, o)
+			server, err := httpapi.NewLabels(s, model, guess, o)
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ func newServe() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "serving %s on http://%s (routes: http://%s/docs)\n", db, l.Addr(), l.Addr())
-			return httpapi.Serve(ctx, l, server.Handler(), server.Shutdown)
+			return server.Serve(ctx, l)
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist and --model is given)")

@@ -1,0 +1,272 @@
+package estimate
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"blockprint"
+)
+
+// Tally is a number of blocks that say the same in their graffiti and have the same label from the same model.
+type Tally struct {
+	Graffiti blockprint.Graffiti // its Client is empty if the graffiti names none
+	Single   blockprint.Client   // the label
+	Model    string
+	Blocks   int64
+}
+
+// Census compares what the blocks of a range say of themselves with how classifiers labeled them.
+//
+// A classifier gives some labels by graffiti alone: those of clients that it has not learned. Such a label does not show
+// that it recognized the block, so these blocks count neither as recognized nor as missed.
+type Census struct {
+	tallies []Tally
+	// own names a model whose unlearned clients are known.
+	own       string
+	unlearned []blockprint.Client
+	// copied holds labels of other models that, in this range, only blocks have that name the client themselves.
+	copied map[modelLabel]bool
+}
+
+type modelLabel struct {
+	model  string
+	client blockprint.Client
+}
+
+// leastOthers is how many blocks that do not name a client a model must have labeled before the census concludes that
+// the model gives this client's label by graffiti alone.
+const leastOthers = 100
+
+// NewCensus returns the census of some blocks. unlearned lists the clients that the model of the name own labels by
+// graffiti alone; for other models the census finds them out.
+func NewCensus(tallies []Tally, own string, unlearned []blockprint.Client) *Census {
+	c := &Census{tallies: tallies, own: own, unlearned: unlearned, copied: map[modelLabel]bool{}}
+	all := map[string]int64{}           // blocks by model
+	naming := map[modelLabel]int64{}    // blocks that name the client
+	recognized := map[modelLabel]bool{} // labels of blocks that do not name the client
+	for _, t := range tallies {
+		all[t.Model] += t.Blocks
+		naming[modelLabel{t.Model, t.Graffiti.Client}] += t.Blocks
+		if t.Graffiti.Client != t.Single {
+			recognized[modelLabel{t.Model, t.Single}] = true
+		}
+	}
+	for k, n := range naming {
+		c.copied[k] = !recognized[k] && all[k.model]-n >= leastOthers
+	}
+	return c
+}
+
+// byGraffiti reports whether blocks have their label only because they name it.
+func (c *Census) byGraffiti(t *Tally) bool {
+	if t.Graffiti.Client != t.Single {
+		return false
+	}
+	if t.Model == c.own {
+		return slices.Contains(c.unlearned, t.Single)
+	}
+	return c.copied[modelLabel{t.Model, t.Single}]
+}
+
+// SharesReport says what share of a range's blocks each client built.
+type SharesReport struct {
+	Blocks   int64   `json:"blocks" doc:"Canonical blocks in the range."`
+	Labelled int64   `json:"labelled_by_graffiti" doc:"Blocks that say themselves who built them; they count as they are."`
+	Shares   []Share `json:"shares" doc:"All blocks: those that say who built them, and the others corrected for how the classifier labels those that do."`
+	Note     string  `json:"note"`
+}
+
+// sharesSeed makes the same blocks give the same intervals.
+const sharesSeed = 1
+
+// Shares joins the blocks that say who built them with the others, whose labels are corrected for the mistakes that the
+// classifier makes on the former.
+func (c *Census) Shares() SharesReport {
+	confusion := map[blockprint.Client]map[blockprint.Client]float64{}
+	called, known := map[blockprint.Client]float64{}, map[blockprint.Client]float64{}
+	out := SharesReport{Shares: []Share{}}
+	var unlearned []string
+	for _, t := range c.tallies {
+		out.Blocks += t.Blocks
+		client := t.Graffiti.Client
+		if client == "" {
+			called[t.Single] += float64(t.Blocks)
+			continue
+		}
+		out.Labelled += t.Blocks
+		known[client] += float64(t.Blocks)
+		if c.byGraffiti(&t) {
+			if !slices.Contains(unlearned, string(client)) {
+				unlearned = append(unlearned, string(client))
+			}
+			continue
+		}
+		if confusion[client] == nil {
+			confusion[client] = map[blockprint.Client]float64{}
+		}
+		confusion[client][t.Single] += float64(t.Blocks)
+	}
+	out.Note = sharesNote(len(confusion) > 0, unlearned)
+	if shares := Shares(NewConfusion(confusion), called, known, sharesSeed); shares != nil {
+		out.Shares = shares
+	}
+	return out
+}
+
+// sharesNote says when the shares are right.
+func sharesNote(measured bool, unlearned []string) string {
+	note := "No block of the range says who built it, so no mistake is known: the shares are the raw ones."
+	if measured {
+		note = "Right if blocks without a client in their graffiti are labelled as those with one. A model that was trained on these very blocks makes the correction too small."
+	}
+	if len(unlearned) > 0 {
+		slices.Sort(unlearned)
+		note += " The model has not learned " + strings.Join(unlearned, ", ") + ": it knows such a block only by its graffiti, calls the others something else, and so makes the other clients' shares too large."
+	}
+	return note
+}
+
+// GraffitiReport says what blocks say of themselves, and how these blocks were labeled.
+type GraffitiReport struct {
+	Blocks    int64                                  `json:"blocks"`
+	Labelled  int64                                  `json:"labelled_by_graffiti"`
+	Clients   map[blockprint.Client]*Recognition     `json:"clients" doc:"Of each client that blocks name: how the classifier labelled them, without seeing the graffiti."`
+	Releases  []Release                              `json:"releases" doc:"The same for each release that the graffiti names."`
+	Execution map[string]int64                       `json:"execution" doc:"Blocks by execution client, of those that name it."`
+	Pairs     map[blockprint.Client]map[string]int64 `json:"pairs" doc:"Blocks by consensus and execution client."`
+}
+
+// Recognition is how blocks that name a client were labeled.
+type Recognition struct {
+	Blocks     int64                       `json:"blocks"`
+	Recognised int64                       `json:"recognised"`
+	ByGraffiti int64                       `json:"by_graffiti" doc:"Blocks that have the label only because they name the client, which the model has not learned: neither recognised nor missed."`
+	Low        float64                     `json:"low" doc:"Lower bound of the share that is recognised of those not by graffiti (Wilson, 95 %)."`
+	High       float64                     `json:"high"`
+	Called     map[blockprint.Client]int64 `json:"called"`
+}
+
+// Release is how blocks that name a release of a client were labeled.
+type Release struct {
+	Client     blockprint.Client `json:"client"`
+	Version    string            `json:"version"`
+	Blocks     int64             `json:"blocks"`
+	Recognised int64             `json:"recognised"`
+}
+
+// Graffiti counts the blocks that name a client by client, release and execution client.
+func (c *Census) Graffiti() GraffitiReport {
+	out := GraffitiReport{Clients: map[blockprint.Client]*Recognition{}, Releases: []Release{}, Execution: map[string]int64{}, Pairs: map[blockprint.Client]map[string]int64{}}
+	releases := map[Release]*Release{}
+	for _, t := range c.tallies {
+		out.Blocks += t.Blocks
+		client, execution := t.Graffiti.Client, t.Graffiti.Execution
+		if execution != "" {
+			out.Execution[execution] += t.Blocks
+		}
+		if client == "" {
+			continue
+		}
+		out.Labelled += t.Blocks
+		r, key := out.Clients[client], Release{Client: client, Version: t.Graffiti.Version}
+		if r == nil {
+			r = &Recognition{Called: map[blockprint.Client]int64{}}
+			out.Clients[client], out.Pairs[client] = r, map[string]int64{}
+		}
+		if releases[key] == nil {
+			releases[key] = &Release{Client: key.Client, Version: key.Version}
+		}
+		if execution != "" {
+			out.Pairs[client][execution] += t.Blocks
+		}
+		r.Blocks += t.Blocks
+		releases[key].Blocks += t.Blocks
+		if c.byGraffiti(&t) {
+			r.ByGraffiti += t.Blocks
+			continue
+		}
+		r.Called[t.Single] += t.Blocks
+		if t.Single == client {
+			r.Recognised += t.Blocks
+			releases[key].Recognised += t.Blocks
+		}
+	}
+	for client, r := range out.Clients {
+		r.Low, r.High = Wilson(r.Recognised, r.Blocks-r.ByGraffiti)
+		if len(out.Pairs[client]) == 0 {
+			delete(out.Pairs, client)
+		}
+	}
+	for _, r := range releases {
+		out.Releases = append(out.Releases, *r)
+	}
+	slices.SortFunc(out.Releases, func(a, b Release) int {
+		return cmp.Or(cmp.Compare(b.Blocks, a.Blocks), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Version, b.Version))
+	})
+	return out
+}
+
+// Against compares the labels with the graffiti for one client, over the blocks that name any client.
+func (c *Census) Against(client blockprint.Client) Hits {
+	var out Hits
+	for _, t := range c.tallies {
+		if t.Graffiti.Client != "" && !c.byGraffiti(&t) {
+			out.Add(t.Graffiti.Client == client, t.Single == client, t.Blocks)
+		}
+	}
+	return out
+}
+
+// Hits counts blocks by whether they are a client's and whether they are called so.
+type Hits struct {
+	TruePos  int64 `json:"true_pos"`
+	TrueNeg  int64 `json:"true_neg"`
+	FalsePos int64 `json:"false_pos"`
+	FalseNeg int64 `json:"false_neg"`
+}
+
+// Add counts n blocks.
+func (h *Hits) Add(is, called bool, n int64) {
+	switch {
+	case is && called:
+		h.TruePos += n
+	case is:
+		h.FalseNeg += n
+	case called:
+		h.FalsePos += n
+	default:
+		h.TrueNeg += n
+	}
+}
+
+// Named counts the blocks that name one client.
+type Named struct {
+	Blocks    int64            `json:"blocks"`
+	Execution map[string]int64 `json:"execution" doc:"By execution client, of those that name it."`
+	Releases  map[string]int64 `json:"releases" doc:"By release or commit, of those that name it."`
+}
+
+// Named counts what blocks say of themselves, by client.
+func (c *Census) Named() map[blockprint.Client]*Named {
+	out := map[blockprint.Client]*Named{}
+	for _, t := range c.tallies {
+		g := t.Graffiti
+		if g.Client == "" {
+			continue
+		}
+		n := out[g.Client]
+		if n == nil {
+			n = &Named{Execution: map[string]int64{}, Releases: map[string]int64{}}
+			out[g.Client] = n
+		}
+		n.Blocks += t.Blocks
+		if g.Execution != "" {
+			n.Execution[g.Execution] += t.Blocks
+		}
+		if g.Version != "" {
+			n.Releases[g.Version] += t.Blocks
+		}
+	}
+	return out
+}

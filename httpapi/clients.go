@@ -1,0 +1,203 @@
+package httpapi
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"blockprint"
+	"blockprint/estimate"
+	"blockprint/store"
+)
+
+// maxEpoch keeps slot arithmetic far from overflow.
+const maxEpoch = 1 << 40
+
+// EpochParams choose the epochs from start to before end.
+type EpochParams struct {
+	Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
+	End   uint64 `path:"end_epoch" maximum:"1099511627776" doc:"The epoch after the last one."`
+	PartialParam
+}
+
+func (l *Labels) clientRoutes() {
+	register(l.base, public("public", "/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
+		Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
+		PartialParam
+		TrustParam
+	},
+	) (*countsOutput, error) {
+		return l.blocksPerClient(ctx, &EpochParams{in.Start, in.Start + 1, in.PartialParam}, in.TrustParam)
+	})
+	register(l.base, public("public", "/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
+		EpochParams
+		TrustParam
+	},
+	) (*countsOutput, error) {
+		return l.blocksPerClient(ctx, &in.EpochParams, in.TrustParam)
+	})
+	registerExpensive(l.gates, public("public", "/clients", "All labels, with their blocks in the whole database"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
+		return l.clients(ctx)
+	})
+	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
+		return l.epochs(ctx, in)
+	})
+}
+
+type countsOutput struct {
+	AnswerHeaders
+	Body map[blockprint.Client]int64 `doc:"The original's eight labels are always there; further ones when they have blocks."`
+}
+
+func (l *Labels) blocksPerClient(ctx context.Context, in *EpochParams, trusted TrustParam) (*countsOutput, error) {
+	h, err := l.epochsCovered(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := l.store.CountByClient(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range blockprint.OriginalKeys() {
+		counts[c] += 0
+	}
+	if err := l.distrust(ctx, counts, trusted); err != nil {
+		return nil, err
+	}
+	return &countsOutput{h, counts}, nil
+}
+
+type clientCount struct {
+	Name   blockprint.Client `json:"name"`
+	Blocks int64             `json:"blocks" doc:"Blocks with this label in the whole database."`
+	Recent *recentClient     `json:"recent,omitempty" doc:"Blocks of the last two weeks whose graffiti names this client."`
+}
+
+type recentClient estimate.Named
+
+type clientsOutput struct {
+	AnswerHeaders
+	Body []clientCount
+}
+
+func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
+	h, err := l.covered(ctx, 0, 0, true)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := l.store.CountByClient(ctx, 0, maxEpoch)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range append(blockprint.Clients(), blockprint.Uncertain) {
+		counts[c] += 0
+	}
+	recent, err := l.recent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &clientsOutput{AnswerHeaders: h}
+	for c, n := range counts {
+		out.Body = append(out.Body, clientCount{c, n, (*recentClient)(recent[c])})
+	}
+	sort.Slice(out.Body, func(i, j int) bool { return out.Body[i].Name < out.Body[j].Name })
+	return out, nil
+}
+
+// recent counts what the blocks of the last two weeks say of themselves.
+func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Named, error) {
+	st, err := l.store.Status(ctx)
+	if err != nil || st.Empty {
+		return nil, err
+	}
+	c, err := l.clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := l.store.Tally(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
+	return l.census(list).Named(), err
+}
+
+// census compares labels with graffiti.
+func (l *Labels) census(list []store.Tally) *estimate.Census {
+	tallies := make([]estimate.Tally, len(list))
+	for i, t := range list {
+		tallies[i] = estimate.Tally(t)
+	}
+	if l.labeling == nil {
+		return estimate.NewCensus(tallies, "", nil)
+	}
+	return estimate.NewCensus(tallies, l.labeling.model.Name, l.labeling.graffitiOnly())
+}
+
+type epochCount struct {
+	Epoch  blockprint.Epoch            `json:"epoch"`
+	Blocks map[blockprint.Client]int64 `json:"blocks"`
+}
+
+type epochsOutput struct {
+	AnswerHeaders
+	Body []epochCount
+}
+
+func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
+	if err := l.atMost(ctx, in, 28*day); err != nil {
+		return nil, err
+	}
+	h, err := l.epochsCovered(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := l.store.CountByEpoch(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
+	if err != nil {
+		return nil, err
+	}
+	out := &epochsOutput{AnswerHeaders: h, Body: []epochCount{}}
+	for e := blockprint.Epoch(in.Start); e < blockprint.Epoch(in.End); e++ {
+		if counts[e] != nil {
+			out.Body = append(out.Body, epochCount{e, counts[e]})
+		}
+	}
+	return out, nil
+}
+
+// atMost rejects a range of epochs that is longer than a time.
+func (l *Labels) atMost(ctx context.Context, in *EpochParams, longest time.Duration) error {
+	c, err := l.clock(ctx)
+	if err != nil {
+		return err
+	}
+	if most := c.epochs(longest); in.End > in.Start+most {
+		return blockprint.Errorf(blockprint.Invalid, "epochs %d to %d are %d epochs: ask for at most %d at once", in.Start, in.End, in.End-in.Start, most)
+	}
+	return nil
+}
+
+// epochsCovered checks that a range of epochs is covered, and returns the headers of the answer.
+func (l *Labels) epochsCovered(ctx context.Context, in *EpochParams) (AnswerHeaders, error) {
+	if in.End < in.Start {
+		return AnswerHeaders{}, blockprint.Errorf(blockprint.Invalid, "end_epoch %d is before start_epoch %d", in.End, in.Start)
+	}
+	c, err := l.clock(ctx)
+	if err != nil {
+		return AnswerHeaders{}, err
+	}
+	return l.covered(ctx, blockprint.Slot(in.Start*c.SlotsPerEpoch), blockprint.Slot(in.End*c.SlotsPerEpoch), in.Partial)
+}
+
+// tally counts the blocks of at most 31 days by what they say and what they are labeled.
+func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *estimate.Census, error) {
+	if err := l.atMost(ctx, in, 31*day); err != nil {
+		return AnswerHeaders{}, nil, err
+	}
+	h, err := l.epochsCovered(ctx, in)
+	if err != nil {
+		return h, nil, err
+	}
+	c, err := l.clock(ctx)
+	if err != nil || in.End == in.Start {
+		return h, l.census(nil), err
+	}
+	list, err := l.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
+	return h, l.census(list), err
+}

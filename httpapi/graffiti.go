@@ -1,0 +1,64 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"blockprint"
+	"blockprint/estimate"
+	"blockprint/store"
+)
+
+type graffitiOutput struct {
+	AnswerHeaders
+	Body graffitiJSON
+}
+
+type graffitiJSON estimate.GraffitiReport
+
+type confusionOutput struct {
+	AnswerHeaders
+	Body confusionJSON
+}
+
+type confusionJSON estimate.Hits
+
+func (l *Labels) graffitiRoutes() {
+	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "What blocks say of themselves: clients, releases, execution clients, and how they are labelled"), func(ctx context.Context, in *EpochParams) (*graffitiOutput, error) {
+		h, census, err := l.tally(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &graffitiOutput{h, graffitiJSON(census.Graffiti())}, nil
+	})
+	register(l.base, private("private", http.MethodGet, "/confusion/{client}/{start_slot}/{end_slot}", "Labels against graffiti for one client"), func(ctx context.Context, in *struct {
+		Client string `path:"client" doc:"Name of a client."`
+		Start  uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
+		End    uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`
+		PartialParam
+	},
+	) (*confusionOutput, error) {
+		return l.confusion(ctx, in.Client, in.Start, in.End, in.Partial)
+	})
+}
+
+func (l *Labels) confusion(ctx context.Context, client string, start, end uint64, partial bool) (*confusionOutput, error) {
+	c, err := blockprint.ParseClient(client)
+	if err != nil {
+		return nil, err
+	}
+	if end < start {
+		return nil, blockprint.Errorf(blockprint.Invalid, "end_slot %d is before start_slot %d", end, start)
+	}
+	h, err := l.covered(ctx, blockprint.Slot(start), blockprint.Slot(end), partial)
+	if err != nil || end == start {
+		return &confusionOutput{h, confusionJSON{}}, err
+	}
+	list, err := inTurn(ctx, l.gates, func() ([]store.Tally, error) {
+		return l.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &confusionOutput{h, confusionJSON(l.census(list).Against(c))}, nil
+}
