@@ -98,8 +98,8 @@ func identified(node *beacon.Client, s store.Store, m *classify.Model) func(cont
 }
 
 // dispatcher delivers a tenant's changes to receivers.
-func (p Process) dispatcher(s notify.Keeper, tenant string, to []notify.Receiver) *notify.Dispatcher {
-	return &notify.Dispatcher{Source: notify.Kept(s, tenant), Receivers: to, Logger: p.logger(), Now: p.Now}
+func (p Process) dispatcher(s notify.Store, tenant string, to []notify.Notifier) *notify.Dispatcher {
+	return &notify.Dispatcher{Log: notify.Log{Store: s, Tenant: tenant}, Notifiers: to, Logger: p.logger(), Now: p.Now}
 }
 
 // closers gives back what was opened, the newest first.

@@ -17,7 +17,7 @@ type Measuring struct {
 	Labels []string // allowed besides the clients' names
 	// Settings, if not nil, replace the default ones: for networks whose days are short.
 	Settings *trust.Settings
-	Notify   []notify.Receiver // of changes in trust
+	Notify   []notify.Notifier // of changes in trust
 }
 
 // measures are the gauge and the judge of a database.

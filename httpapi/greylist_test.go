@@ -36,7 +36,7 @@ func TestGreylist(t *testing.T) {
 	}
 	shelf := &greylist.Shelf{Open: open, Age: time.Nanosecond}
 	server, err := httpapi.NewGreylist(httpapi.GreylistSource{Snapshot: shelf.Snapshot, Feed: func(ctx context.Context, id string, out io.Writer) error {
-		return notify.Feed(ctx, notify.Kept(s, "projects"), id, "Projects", out)
+		return notify.Log{Store: s, Tenant: "projects"}.WriteFeed(ctx, id, "Projects", out)
 	}}, httpapi.Options{})
 	if err != nil {
 		t.Fatal(err)

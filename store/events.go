@@ -18,7 +18,7 @@ type Events interface {
 	// ones instead, newest first.
 	Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error)
 	// Told returns the last notice that a receiver has been told of; 0 if there is none.
-	Told(ctx context.Context, tenant, receiver string) (int64, error)
+	Delivered(ctx context.Context, tenant, receiver string) (int64, error)
 	// LogDelivery keeps a try to tell a receiver of a notice, at a time in seconds since 1970. If there was no failure, the
 	// receiver has been told of all notices up to that one. Of each receiver the newest DeliveriesKept tries stay.
 	LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error

@@ -170,7 +170,7 @@ func TestNews(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	notices, err := notify.Kept(l.store, trust.Tenant).After(t.Context(), 0, 100, false)
+	notices, err := notify.Log{Store: l.store, Tenant: trust.Tenant}.After(t.Context(), 0, 100, false)
 	if err != nil || len(notices) != len(want)+2 {
 		t.Fatalf("%d notices (%v) of %d changes and two entries: %+v", len(notices), err, len(want), notices)
 	}

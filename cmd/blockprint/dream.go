@@ -139,7 +139,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 					return err
 				}
 			}
-			if c.Notify, err = notifyTo.receivers(); err != nil {
+			if c.Notify, err = notifyTo.notifiers(); err != nil {
 				return err
 			}
 			c.API.Hosts = auth.names(c.Listen...)
@@ -153,7 +153,7 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 	auth.add(cmd)
 	flags.StringVar(&c.DB, "db", "", "database to keep the observations in (made if it does not exist)")
 	flags.StringVar(&model, "model", "", modelHelp)
-	notifyTo.addAs(cmd, "notify")
+	notifyTo.add(cmd)
 	flags.StringVar(&c.BlockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
 	flags.StringVar(&c.RewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
 	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "the original's name for --rewards-url")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,8 +12,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"blockprint"
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
@@ -75,57 +78,52 @@ func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Conte
 	return use(ctx, book, s)
 }
 
-// notifyFlags say who is told of changes.
+// notifyFlags say who is notified of changes.
 type notifyFlags struct {
-	command, webhook, secret string
-	timeout                  time.Duration
+	notifiers func() ([]notify.Notifier, error)
 }
 
-// add gives a command of Gridcoin's the flags, with the names that are known there.
+// add gives a command the flags of all notifiers.
 func (f *notifyFlags) add(cmd *cobra.Command) {
-	f.addAs(cmd, "project-notify")
-	cmd.Flags().StringVar(&f.command, "projectnotify", "", "Gridcoin's name for --project-notify")
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	made := notify.AddFlags(set, func(flag, value string) (string, error) {
+		if value == "" {
+			return "", nil
+		}
+		list, err := secrets(flag, []string{value})
+		if err != nil {
+			return "", err
+		}
+		return list[0], nil
+	})
+	f.notifiers = func() ([]notify.Notifier, error) {
+		list, err := made()
+		if blockprint.CodeOf(err) == blockprint.Invalid {
+			err = usageError{err}
+		}
+		return list, err
+	}
+	cmd.Flags().AddGoFlagSet(set)
 }
 
-// addAs names the flag of the command.
-func (f *notifyFlags) addAs(cmd *cobra.Command, name string) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.command, name, "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
-	flags.StringVar(&f.webhook, "webhook", "", "URL to post each change to, as JSON")
-	flags.StringVar(&f.secret, "webhook-secret", "", "secret that signs what is posted, or @FILE with it")
-	flags.DurationVar(&f.timeout, "notify-timeout", time.Minute, "how long the command may run")
-}
-
-// receivers makes what the flags ask for.
-func (f *notifyFlags) receivers() (list []notify.Receiver, err error) {
-	if f.command != "" {
-		c, err := notify.NewCommand(f.command, f.timeout)
-		if err != nil {
-			return nil, usageError{err}
+// addGridcoin gives a command the flags of all notifiers; Gridcoin has names of its own for --notify.
+func (f *notifyFlags) addGridcoin(cmd *cobra.Command) {
+	var all cobra.Command
+	f.add(&all)
+	all.Flags().VisitAll(func(one *pflag.Flag) {
+		if one.Name == "notify" {
+			one.Name = "project-notify"
+			alias := *one
+			alias.Name, alias.Usage = "projectnotify", "Gridcoin's name for --project-notify"
+			cmd.Flags().AddFlag(&alias)
 		}
-		list = append(list, c)
-	}
-	if f.webhook != "" {
-		secret := ""
-		if f.secret != "" {
-			list, err := secrets("--webhook-secret", []string{f.secret})
-			if err != nil {
-				return nil, err
-			}
-			secret = list[0]
-		}
-		w, err := notify.NewWebhook(f.webhook, secret)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		list = append(list, w)
-	}
-	return list, nil
+		cmd.Flags().AddFlag(one)
+	})
 }
 
 func (f *notifyFlags) dispatcher(s store.Store, tenant string) (*notify.Dispatcher, error) {
-	list, err := f.receivers()
-	return &notify.Dispatcher{Source: notify.Kept(s, tenant), Logger: slog.Default(), Receivers: list}, err
+	list, err := f.notifiers()
+	return &notify.Dispatcher{Log: notify.Log{Store: s, Tenant: tenant}, Logger: slog.Default(), Notifiers: list}, err
 }
 
 // dispatch delivers what was not delivered yet.
@@ -171,7 +169,7 @@ func newFeed(tenant, name, title, short, example string) *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // read only
-			return notify.Feed(cmd.Context(), notify.Kept(s, tenant), id, title, cmd.OutOrStdout())
+			return notify.Log{Store: s, Tenant: tenant}.WriteFeed(cmd.Context(), id, title, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database that the changes are kept in")
@@ -277,7 +275,7 @@ another process writes to the database is seen within two seconds. Changes that 
 				server, err := httpapi.NewGreylist(httpapi.GreylistSource{
 					Snapshot: shelf.Snapshot,
 					Feed: func(ctx context.Context, id string, out io.Writer) error {
-						return notify.Feed(ctx, notify.Kept(s, f.tenant), id, feedTitle, out)
+						return notify.Log{Store: s, Tenant: f.tenant}.WriteFeed(ctx, id, feedTitle, out)
 					},
 				}, o)
 				if err != nil {
@@ -296,7 +294,7 @@ another process writes to the database is seen within two seconds. Changes that 
 		},
 	}
 	f.add(cmd)
-	notifyTo.add(cmd)
+	notifyTo.addGridcoin(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8003", "address to serve on")
 	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
 	return cmd

@@ -128,7 +128,7 @@ that the node contradicts are reverted, later ones applied.`,
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	notifyTo.add(cmd)
+	notifyTo.addGridcoin(cmd)
 	flags.StringVar(&rpc, "rpc", "", "URL of a node's JSON-RPC with its name and password")
 	flags.StringVar(&projectsFile, "projects", "", "answer of getrawprojectstatus, or of listprojects true")
 	flags.StringVar(&superblocksFile, "superblocks", "", "answer of superblocks N true")
@@ -185,7 +185,7 @@ func newGridcoinServe() *cobra.Command {
 		},
 	}
 	f.add(cmd)
-	notifyTo.add(cmd)
+	notifyTo.addGridcoin(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:15715", "address to serve on")
 	cmd.Flags().StringVar(&user, "user", "", "NAME:PASSWORD, or @FILE with it")
 	return cmd
@@ -400,7 +400,7 @@ younger than --every, so that it can be run from cron at any time. Nothing is se
 		},
 	}
 	f.add(cmd)
-	notifyTo.add(cmd)
+	notifyTo.addGridcoin(cmd)
 	cmd.Flags().StringVar(&dir, "dir", "", "folder of gridcoin scrape")
 	cmd.Flags().DurationVar(&every, "every", 24*time.Hour, "how old the last superblock must be")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "show what it would be, and keep nothing")
@@ -434,6 +434,6 @@ sent to any chain.`,
 		},
 	}
 	f.add(cmd)
-	notifyTo.add(cmd)
+	notifyTo.addGridcoin(cmd)
 	return cmd
 }

@@ -173,7 +173,7 @@ func newTrustSet() *cobra.Command {
 			})
 		},
 	}
-	notifyTo.addAs(cmd, "notify")
+	notifyTo.add(cmd)
 	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
 	return cmd
 }

@@ -53,7 +53,7 @@ blocks and measures by them how well the labels can be trusted. --config is a TO
 					return err
 				}
 			}
-			if c.Notify, err = notifyTo.receivers(); err != nil {
+			if c.Notify, err = notifyTo.notifiers(); err != nil {
 				return err
 			}
 			c.Process, c.Beacon, c.Labels = process(), nodes.Beacon, dreaming.Labels
@@ -79,7 +79,7 @@ blocks and measures by them how well the labels can be trusted. --config is a TO
 	flags.StringArrayVar(&dreaming.Labels, "label", nil, "a label to allow besides the clients' names")
 	flags.StringVar(&dreaming.Features, "dream-features", "", "also write the dreamt blocks' features to this file, to train on")
 	flags.Uint64Var(&c.API.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")
-	notifyTo.addAs(cmd, "notify")
+	notifyTo.add(cmd)
 	flags.Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
 	flags.Int64Var(&c.API.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
 	return cmd

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,13 +22,24 @@ type Command struct {
 	timeout time.Duration
 }
 
-// NewCommand returns a receiver that runs a command line: words by blanks. Where a word holds %s, the hash takes its
-// place, and the other arguments are left out, as scripts in Gridcoin's field expect it; else HASH SUBJECT OLD NEW REASON
-// are appended. The environment tells the same and more. What does not print is escaped, and what is very long is cut.
+func commandFlags(flags *flag.FlagSet, _ Secret) func() (Notifier, error) {
+	line := flags.String("notify", "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
+	timeout := flags.Duration("notify-timeout", time.Minute, "how long the command may run")
+	return func() (Notifier, error) {
+		if *line == "" {
+			return nil, nil //nolint:nilnil // none is asked for
+		}
+		return NewCommand(*line, *timeout)
+	}
+}
+
+// NewCommand returns a notifier that runs a command line, whose words are separated by blanks. Where a word contains %s, the
+// hash replaces it and the other arguments are left out, as Gridcoin's scripts expect; otherwise HASH SUBJECT OLD NEW REASON
+// are appended. The environment says the same and more. Unprintable characters are escaped, and very long texts are cut.
 func NewCommand(line string, timeout time.Duration) (*Command, error) {
 	words := strings.Fields(line)
 	if len(words) == 0 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "a command to be told of changes is empty")
+		return nil, blockprint.Errorf(blockprint.Invalid, "the command to run for each change is empty")
 	}
 	if _, err := exec.LookPath(words[0]); err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "command %q: %w", words[0], err)
@@ -35,11 +47,11 @@ func NewCommand(line string, timeout time.Duration) (*Command, error) {
 	return &Command{words, timeout}, nil
 }
 
-// Name implements Receiver.
+// Name implements Notifier.
 func (c *Command) Name() string { return "command " + c.args[0] }
 
-// Tell implements Receiver.
-func (c *Command) Tell(ctx context.Context, n Notice) error {
+// Notify implements Notifier.
+func (c *Command) Notify(ctx context.Context, n Notice) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	hash, subject, reason := greylist.Printable(n.Hash, most), greylist.Printable(n.Subject, most), greylist.Printable(n.Reason, most)

@@ -24,7 +24,7 @@ type picky struct {
 
 func (p *picky) Name() string { return "picky" }
 
-func (p *picky) Tell(_ context.Context, n notify.Notice) error {
+func (p *picky) Notify(_ context.Context, n notify.Notice) error {
 	p.asked = append(p.asked, n.ID)
 	if err := p.refuse(n); err != nil {
 		return err
@@ -127,7 +127,7 @@ func TestPassedOver(t *testing.T) {
 			t.Error("what was not told is not said")
 		}
 	}
-	if told, err := s.Told(t.Context(), "test", "picky"); err != nil || told != 6 {
+	if told, err := s.Delivered(t.Context(), "test", "picky"); err != nil || told != 6 {
 		t.Errorf("told %d (%v)", told, err)
 	}
 }

@@ -33,9 +33,9 @@ type atomName struct {
 	Name string `xml:"name"`
 }
 
-// Feed writes the newest changes as an Atom feed (RFC 4287). id is the feed's own, a URL or URN that does not change.
-func Feed(ctx context.Context, s Source, id, title string, out io.Writer) error {
-	list, err := s.After(ctx, 0, feedLength, true)
+// WriteFeed writes the newest changes as an Atom feed (RFC 4287). id identifies the feed: a URL or URN that never changes.
+func (l Log) WriteFeed(ctx context.Context, id, title string, out io.Writer) error {
+	list, err := l.After(ctx, 0, feedLength, true)
 	if err != nil {
 		return err
 	}

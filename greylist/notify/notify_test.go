@@ -55,8 +55,8 @@ func change(t *testing.T, b *greylist.Book, statuses ...greylist.Status) {
 	}
 }
 
-func dispatcher(s store.Store, r ...notify.Receiver) *notify.Dispatcher {
-	return &notify.Dispatcher{Source: notify.Kept(s, "test"), Receivers: r, Logger: slog.New(slog.DiscardHandler), Pause: time.Millisecond}
+func dispatcher(s store.Store, r ...notify.Notifier) *notify.Dispatcher {
+	return &notify.Dispatcher{Log: notify.Log{Store: s, Tenant: "test"}, Notifiers: r, Logger: slog.New(slog.DiscardHandler), Pause: time.Millisecond}
 }
 
 func script(t *testing.T, text string) string {
@@ -185,7 +185,7 @@ func TestCrash(t *testing.T) {
 	change(t, b, greylist.Active, greylist.Manual, greylist.Active)
 	r := &recorder{}
 	d := dispatcher(s, r)
-	d.Source = &crashing{Source: d.Source}
+	d.Log.Store = &crashing{d.Log.Store}
 	if err := d.Dispatch(t.Context()); err == nil {
 		t.Error("the crash was not noticed")
 	}
@@ -201,14 +201,14 @@ type recorder struct{ told []int64 }
 
 func (r *recorder) Name() string { return "recorder" }
 
-func (r *recorder) Tell(_ context.Context, n notify.Notice) error {
+func (r *recorder) Notify(_ context.Context, n notify.Notice) error {
 	r.told = append(r.told, n.ID)
 	return nil
 }
 
-type crashing struct{ notify.Source }
+type crashing struct{ notify.Store }
 
-func (c *crashing) Log(context.Context, string, int64, int64, string) error {
+func (c *crashing) LogDelivery(context.Context, string, string, int64, int64, string) error {
 	return errors.New("crashed")
 }
 
@@ -221,7 +221,7 @@ func TestFeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := notify.Feed(t.Context(), notify.Kept(s, "test"), "urn:x", "Title", &out); err != nil {
+	if err := dispatcher(s).Log.WriteFeed(t.Context(), "urn:x", "Title", &out); err != nil {
 		t.Fatal(err)
 	}
 	var feed struct {

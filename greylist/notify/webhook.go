@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"net/http"
 	"strconv"
 
@@ -16,14 +17,29 @@ import (
 )
 
 // Webhook posts each change as JSON, signed if there is a secret: the header Blockprint-Signature is sha256= and the
-// HMAC-SHA-256 of the body in hex. Blockprint-Delivery is the same for a notice that is told again.
+// HMAC-SHA-256 of the body in hex. Blockprint-Delivery is the same if a notice is posted again.
 type Webhook struct {
 	url     string
 	secret  []byte
 	service *jsonhttp.Client
 }
 
-// NewWebhook returns a receiver that posts to a URL.
+func webhookFlags(flags *flag.FlagSet, secret Secret) func() (Notifier, error) {
+	url := flags.String("webhook", "", "URL to post each change to, as JSON")
+	key := flags.String("webhook-secret", "", "secret that signs what is posted, or @FILE with it")
+	return func() (Notifier, error) {
+		if *url == "" {
+			return nil, nil //nolint:nilnil // none is asked for
+		}
+		k, err := secret("--webhook-secret", *key)
+		if err != nil {
+			return nil, err
+		}
+		return NewWebhook(*url, k)
+	}
+}
+
+// NewWebhook returns a notifier that posts to a URL.
 func NewWebhook(url, secret string) (*Webhook, error) {
 	service, err := jsonhttp.New("webhook", url, "https://example.org/hook", jsonhttp.Options{Refused: refused})
 	return &Webhook{url, []byte(secret), service}, err
@@ -34,14 +50,14 @@ func refused(status int, body []byte) error {
 	return blockprint.Errorf(blockprint.Invalid, "status %d: %s", status, greylist.Printable(string(bytes.TrimSpace(body)), 200))
 }
 
-// Name implements Receiver. It does not show what may be secret in the URL.
+// Name implements Notifier. It does not show what may be secret in the URL.
 func (w *Webhook) Name() string {
 	h := sha256.Sum256([]byte(w.url))
 	return "webhook " + hex.EncodeToString(h[:4])
 }
 
-// Tell implements Receiver.
-func (w *Webhook) Tell(ctx context.Context, n Notice) error {
+// Notify implements Notifier.
+func (w *Webhook) Notify(ctx context.Context, n Notice) error {
 	body, err := json.Marshal(n.Change)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (s *Store) Notices(ctx context.Context, tenant string, after int64, limit i
 }
 
 // Told implements store.Events.
-func (s *Store) Told(ctx context.Context, tenant, receiver string) (id int64, err error) {
+func (s *Store) Delivered(ctx context.Context, tenant, receiver string) (id int64, err error) {
 	err = s.read.QueryRowContext(ctx, "SELECT coalesce(max(told), 0) FROM deliveries WHERE tenant = ? AND receiver = ?", tenant, receiver).Scan(&id)
 	return id, s.wrap("read", err)
 }

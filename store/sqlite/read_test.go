@@ -95,7 +95,7 @@ func TestBrokenDiskIsUnavailable(t *testing.T) {
 		"days":       func() error { _, err := s.ObservedDays(ctx, "", "z"); return err },
 		"notices":    func() error { _, _, err := s.Notices(ctx, "a", 0, 5, false); return err },
 		"deliveries": func() error { _, err := s.Deliveries(ctx, "a", 5); return err },
-		"told":       func() error { _, err := s.Told(ctx, "a", "b"); return err },
+		"told":       func() error { _, err := s.Delivered(ctx, "a", "b"); return err },
 		"blocks":     func() error { return firstError(s.Blocks(ctx, blockprint.Interval{End: 5}, store.Query{})) },
 		"latest":     func() error { return firstError(s.LatestBlocks(ctx)) },
 		"opinions":   func() error { return firstError(s.Opinions(ctx, blockprint.Interval{End: 5})) },

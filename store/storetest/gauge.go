@@ -156,13 +156,13 @@ func events(t *testing.T, s store.Store) {
 	if err != nil || !reflect.DeepEqual(tries, want) {
 		t.Errorf("%+v (%v), want %+v", tries, err, want)
 	}
-	if told, err := s.Told(ctx, "a", "web"); err != nil || told != 0 {
+	if told, err := s.Delivered(ctx, "a", "web"); err != nil || told != 0 {
 		t.Errorf("what failed counts as told: %d (%v)", told, err)
 	}
-	if told, err := s.Told(ctx, "a", "mail"); err != nil || told != ids[1] {
+	if told, err := s.Delivered(ctx, "a", "mail"); err != nil || told != ids[1] {
 		t.Errorf("told %d (%v)", told, err)
 	}
-	if told, err := s.Told(ctx, "b", "mail"); err != nil || told != 0 {
+	if told, err := s.Delivered(ctx, "b", "mail"); err != nil || told != 0 {
 		t.Errorf("told %d (%v)", told, err)
 	}
 	// A receiver that is down for long does not fill the database, nor push out what another one was told.
