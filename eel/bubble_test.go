@@ -25,6 +25,7 @@ type execution struct {
 	large map[string]string        // results by method
 	seen  func(body []byte)        // is given each request, if not nil
 	other func(method string) bool // methods that hang, if not nil
+	tells func(c *call) string     // a result for a call, if not nil and not empty
 
 	mu    sync.Mutex
 	asked map[string]int // by method
@@ -92,6 +93,11 @@ func (x *execution) RoundTrip(q *http.Request) (*http.Response, error) {
 func (x *execution) answer(c *call) string {
 	status := fmt.Sprintf(`{"status":%q,"latestValidHash":null,"validationError":null}`, x.says.Load())
 	result, ok := x.large[c.Method]
+	if x.tells != nil {
+		if told := x.tells(c); told != "" {
+			result, ok = told, true
+		}
+	}
 	switch {
 	case ok:
 	case strings.HasPrefix(c.Method, "engine_newPayload"):
@@ -110,7 +116,7 @@ func (x *execution) answer(c *call) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":%s}`, c.ID, result)
 }
 
-// bubble is a multiplexer in front of it.
+// bubble is a multiplexer in front of it, or in front of several.
 type bubble struct {
 	*Eel
 	t *testing.T

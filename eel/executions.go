@@ -1,12 +1,10 @@
 package eel
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -14,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-faster/jx"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
@@ -63,9 +60,8 @@ type executionClients struct {
 // record is what the clients have found a block to be.
 type record struct {
 	by       map[*executionClient]payloadStatus // VALID and INVALID ones
-	parent   hash32
-	answered string // what the controller was told
-	reported bool   // the disagreement
+	answered string                             // what the controller was told
+	reported bool                               // the disagreement
 }
 
 func (r *record) invalid(order []*executionClient) (*executionClient, *payloadStatus) {
@@ -248,14 +244,21 @@ func (s *executionClients) poll(ctx context.Context, l *lesson, body []byte) (*i
 	return s.decide(l, cast)
 }
 
-// note takes down a call for later: a payload's parent, or a fork choice.
+// note takes down the last fork choice, and that who refuses a payload's parent refuses the payload.
 func (s *executionClients) note(l *lesson) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.forkchoice != nil {
 		s.head = l
-	} else {
-		s.recordOf(l.claim.block).parent = l.claim.parent
+		return
+	}
+	if parent, ok := s.records.Peek(l.claim.parent); ok {
+		r := s.recordOf(l.claim.block)
+		for c, verdict := range parent.by {
+			if _, known := r.by[c]; !known && verdict.Status == statusInvalid { // unless it says otherwise
+				r.by[c] = verdict
+			}
+		}
 	}
 }
 
@@ -343,14 +346,11 @@ func (s *executionClients) count(b *ballot, l *lesson) {
 	}
 	s.mu.Lock()
 	r := s.recordOf(block)
-	switch before, known := s.records.Peek(r.parent); {
-	case b.rank() >= 3:
+	if b.rank() >= 3 && (l.forkchoice == nil || r.by[c].Status != statusInvalid) { // only a payload is judged anew
 		r.by[c] = b.status
-		if b.payloadID != "" {
-			s.issuers.Add(b.payloadID, c)
-		}
-	case known && before.by[c].Status == statusInvalid: // it has said nothing about a block whose parent it refuses
-		r.by[c] = before.by[c]
+	}
+	if b.payloadID != "" {
+		s.issuers.Add(b.payloadID, c)
 	}
 	refuser, status := r.invalid(s.list)
 	var backer *executionClient
@@ -440,134 +440,4 @@ func (s *executionClients) agreement() (agreed, disputes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.agreed, s.disputes
-}
-
-func (s *executionClients) read(ctx context.Context, method string, body []byte) (*incoming, error) {
-	return s.first(ctx, method, body, false)
-}
-
-// first asks the clients in order until one answers. While one takes long, the next is asked as well.
-func (s *executionClients) first(ctx context.Context, method string, body []byte, silent bool) (*incoming, error) {
-	if calls, _, err := parseCalls(body); err == nil && method == "engine_getClientVersionV1" {
-		return s.versions(ctx, &calls[0], body)
-	}
-	order := s.order()
-	if len(order) == 0 {
-		return nil, s.none()
-	}
-	type attempt struct {
-		in     *incoming
-		err    error
-		cancel context.CancelFunc
-	}
-	attempts := make(chan attempt, len(order))
-	var cancels []context.CancelFunc
-	next := func() {
-		c := order[len(cancels)]
-		ctx, cancel := context.WithCancel(ctx)
-		cancels = append(cancels, cancel)
-		go func() {
-			in, err := s.question(ctx, c, body, silent)
-			attempts <- attempt{in, err, cancel}
-		}()
-	}
-	patience := quickLimit / 3
-	if slices.Contains(slow, method) {
-		patience = slowLimit / 3
-	}
-	var failure error
-	next()
-	for ended := 0; ended < len(cancels); {
-		var impatient <-chan time.Time
-		if len(cancels) < len(order) {
-			impatient = time.After(patience)
-		}
-		select {
-		case <-impatient:
-			go func() { _, _ = fetch(context.WithoutCancel(ctx), order[len(cancels)-1], "eth_chainId", []byte(probe)) }() // which notes whether it hangs
-			next()
-		case a := <-attempts:
-			ended++
-			if a.err != nil {
-				a.cancel()
-				failure = cmp.Or(failure, a.err)
-				if ended == len(cancels) && ended < len(order) {
-					next()
-				}
-				continue
-			}
-			go func() { // the others are no longer needed
-				for range len(cancels) - ended {
-					if late := <-attempts; late.in != nil {
-						_ = late.in.Close() // read only
-					}
-				}
-			}()
-			for i, cancel := range cancels {
-				if order[i] != a.in.from {
-					cancel()
-				}
-			}
-			a.in.Closer = closing{a.in.Closer, a.cancel}
-			return a.in, nil
-		}
-	}
-	return nil, failure
-}
-
-// closing ends the asking with the answer.
-type closing struct {
-	io.Closer
-	cancel context.CancelFunc
-}
-
-func (c closing) Close() error {
-	defer c.cancel()
-	return c.Closer.Close()
-}
-
-// question asks one client, once it is known to be of the right chain.
-func (s *executionClients) question(ctx context.Context, c *executionClient, body []byte, silent bool) (*incoming, error) {
-	if err := s.check(ctx, c); err != nil {
-		return nil, err
-	}
-	in, err := c.forward(ctx, body, silent)
-	if err == nil && in.status >= http.StatusInternalServerError {
-		_ = in.Close() // read only
-		return nil, fmt.Errorf("execution client %s: status %d", c.name, in.status)
-	}
-	return in, err
-}
-
-// versions concatenates the versions of all clients that do not fail, as the Engine API demands of a multiplexer.
-func (s *executionClients) versions(ctx context.Context, c *call, body []byte) (*incoming, error) {
-	order := s.order()
-	texts, errs := make([]json.RawMessage, len(order)), make([]error, len(order))
-	var wg sync.WaitGroup
-	for i, x := range order {
-		wg.Go(func() {
-			if errs[i] = s.check(ctx, x); errs[i] != nil {
-				return
-			}
-			r, err := fetch(ctx, x, c.Method, body)
-			if errs[i] = err; err == nil {
-				errs[i] = r.into(c.Method, raw(&texts[i]))
-			}
-		})
-	}
-	wg.Wait()
-	all := []json.RawMessage{}
-	for _, text := range texts {
-		_ = decode(text, func(d *jx.Decoder) error { // what cannot be read is no version
-			return eachItem(d, func(d *jx.Decoder) error {
-				all = append(all, nil)
-				return raw(&all[len(all)-1])(d)
-			})
-		})
-	}
-	if err := cmp.Or(errs...); len(all) == 0 {
-		return nil, cmp.Or(err, s.none())
-	}
-	text, err := json.Marshal(answer(c, all, nil))
-	return s.list[0].ready(text), err
 }

@@ -65,6 +65,7 @@ func (c *caller) post(body []byte) (int, []byte) {
 		c.t.Error(err)
 	}
 	q.Header.Set("Authorization", "Bearer "+token)
+	q.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(q)
 	if err != nil {
 		c.t.Error(err)
@@ -612,4 +613,97 @@ func getJSON(url string, into any) error {
 		return fmt.Errorf("%s: status %d: %.300s", url, res.StatusCode, text)
 	}
 	return json.Unmarshal(text, into)
+}
+
+// TestTwoGeths: a controller drives two real geths as one. One goes away in the middle and misses blocks, which it is given
+// when it comes back, since it has no network to get them from.
+func TestTwoGeths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts two real geths")
+	}
+	var nodes []*nodetest.GethNode
+	c := eel.DefaultConfig()
+	for i := range byte(2) {
+		secret := secretOf(10 + i)
+		node := nodetest.Geth(t, "genesis-prague.json", hex.EncodeToString(secret[:]))
+		nodes = append(nodes, node)
+		c.Executions = append(c.Executions, eel.Execution{URL: node.URL, Secret: secret})
+	}
+	c.Controller, c.Clients, c.Logger = secretOf(2), map[string]eel.Secret{"node1": secretOf(3)}, slog.New(slog.DiscardHandler)
+	e, err := eel.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	server := httptest.NewServer(e.Handler())
+	t.Cleanup(server.Close)
+	controller := &caller{t: t, url: server.URL + "/canonical", secret: c.Controller}
+	client := &caller{t: t, url: server.URL, secret: secretOf(3)}
+	reach := func(states ...string) {
+		t.Helper()
+		var health struct {
+			List []struct{ State, Reason string } `json:"execution_clients"`
+		}
+		for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+			if err := getJSON(server.URL+"/health", &health); err != nil {
+				t.Fatal(err)
+			}
+			if health.List[0].State == states[0] && health.List[1].State == states[1] {
+				return
+			}
+		}
+		t.Fatalf("%+v, want %s", health.List, states)
+	}
+	reach("ok", "ok")
+	var genesis struct{ Hash string }
+	if r := client.call("eth_getBlockByNumber", "0x0", false); json.Unmarshal(r.Result, &genesis) != nil || len(genesis.Hash) != 66 {
+		t.Fatalf("%s %+v", r.Result, r.Error)
+	}
+	parent := genesis.Hash
+	for i := 1; i <= 12; i++ {
+		switch i {
+		case 4: // the preferred one
+			nodes[0].Stop()
+		case 9:
+			nodes[0].Start()
+			reach("ok", "ok")
+		}
+		b := build(t, controller, eras[eel.Prague], parent, i, uint64(1_700_000_000+12*i))
+		for who, status := range map[string]string{
+			"controller": controller.call("engine_newPayloadV4", b.params()...).status(), "controller's head": controller.call("engine_forkchoiceUpdatedV3", b.state(), nil).status(),
+		} {
+			if status != "VALID" {
+				t.Fatalf("block %d, %s: %s", i, who, status)
+			}
+		}
+		if s := client.call("engine_newPayloadV4", b.params()...).status(); s != "VALID" {
+			t.Errorf("block %d, client: %s", i, s)
+		}
+		parent = b.hash()
+	}
+	var versions []struct{ Code string }
+	if r := client.call("engine_getClientVersionV1", map[string]string{"code": "XX", "name": "test", "version": "1", "commit": "0x00000000"}); json.Unmarshal(r.Result, &versions) != nil || len(versions) != 2 {
+		t.Errorf("client versions: %s %+v", r.Result, r.Error)
+	}
+	for i, node := range nodes { // past the multiplexer
+		direct := &caller{t: t, url: node.URL, secret: secretOf(byte(10 + i))}
+		var head struct{ Hash string }
+		for until := time.Now().Add(time.Minute); head.Hash != parent && time.Now().Before(until); {
+			if r := direct.call("eth_getBlockByNumber", "latest", false); json.Unmarshal(r.Result, &head) != nil {
+				t.Fatalf("%s %+v", r.Result, r.Error)
+			}
+		}
+		if head.Hash != parent {
+			t.Errorf("geth %d has head %s, want %s", i, head.Hash, parent)
+		}
+	}
 }
