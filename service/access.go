@@ -63,18 +63,30 @@ func (a *Auth) allows(r *http.Request) bool {
 // route returns the pattern that a request belongs to. A request with a method that its path does not have belongs to
 // the path's other method, so that asking wrongly reveals nothing about a private route.
 func (s *Service) route(r *http.Request) string {
-	methods := []string{r.Method, http.MethodGet, http.MethodPost}
 	if asked := r.Header.Get("Access-Control-Request-Method"); r.Method == http.MethodOptions && asked != "" {
-		methods = append([]string{asked}, methods...)
-	}
-	for _, m := range methods {
-		other := r.Clone(r.Context())
-		other.Method = m
-		if _, pattern := s.mux.Handler(other); pattern != "/" {
+		if pattern := s.pattern(r, asked); pattern != unknown {
 			return pattern
 		}
 	}
-	return "/"
+	for _, method := range []string{r.Method, http.MethodGet, http.MethodPost} {
+		if pattern := s.pattern(r, method); pattern != unknown {
+			return pattern
+		}
+	}
+	return unknown
+}
+
+// unknown is the pattern of requests that belong to no route.
+const unknown = "/"
+
+// pattern returns the pattern that a request would belong to if it had a method.
+func (s *Service) pattern(r *http.Request, method string) string {
+	if method != r.Method {
+		r = r.WithContext(r.Context()) // a shallow copy
+		r.Method = method
+	}
+	_, pattern := s.mux.Handler(r)
+	return pattern
 }
 
 const notForPages = "this route is not served to pages of other sites"

@@ -115,7 +115,7 @@ func New(o Options) (*Service, error) {
 			return nil, err
 		}
 	}
-	s.Handle(Public, "/", http.HandlerFunc(s.serveUnknown))
+	s.Handle(Public, unknown, http.HandlerFunc(s.serveUnknown))
 	return s, nil
 }
 
@@ -235,9 +235,7 @@ func (s *Service) underLimit(r *http.Request) bool {
 // serveUnknown distinguishes a wrong method from a wrong path.
 func (s *Service) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		other := r.Clone(r.Context())
-		other.Method = method
-		if _, pattern := s.mux.Handler(other); pattern != "/" {
+		if s.pattern(r, method) != unknown {
 			w.Header().Set("Allow", method)
 			WriteError(w, NewStatusError(http.StatusMethodNotAllowed, r.URL.Path+" wants "+method))
 			return

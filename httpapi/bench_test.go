@@ -1,0 +1,42 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"blockprint/httpapi"
+	"blockprint/service"
+	"blockprint/store"
+)
+
+// BenchmarkRoutes answers a cheap question, one that is answered from memory, a validator's, and a day of blocks as a stream.
+func BenchmarkRoutes(b *testing.B) {
+	s, err := store.Open(b.Context(), b.TempDir()+"/bench.db", store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }() // all writes are on the disk already
+	if _, err := s.Apply(b.Context(), chain(1, 7200)); err != nil {
+		b.Fatal(err)
+	}
+	api, err := httpapi.NewLabels(s, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, path := range map[string]string{
+		"counts": "/blocks_per_client/100/200", "shares": "/shares/100/200", "validator": "/validator/0/client", "blocks": "/blocks/1/7200", "health": "/healthz",
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil)
+				r.RemoteAddr = "127.0.0.1:1234"
+				w := httptest.NewRecorder()
+				if api.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Fatalf("%s: %d %s", path, w.Code, w.Body)
+				}
+			}
+		})
+	}
+}
