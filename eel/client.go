@@ -83,7 +83,7 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	// know deadlines.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
-	c, same, body, err := e.known.read(http.MaxBytesReader(w, r.Body, e.c.BodyLimit), r.ContentLength, hold)
+	c, same, body, err := e.known.read(r.Body, r.ContentLength, hold)
 	if err != nil {
 		unread(w, err)
 		return

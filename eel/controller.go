@@ -90,7 +90,7 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, e.c.BodyLimit)); err != nil {
+	if _, err := buf.ReadFrom(r.Body); err != nil {
 		unread(w, err)
 		return
 	}

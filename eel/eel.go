@@ -23,7 +23,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,11 +33,11 @@ import (
 	"github.com/go-faster/jx"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"blockprint"
+	"blockprint/service"
 )
 
 // Config says who shares what. DefaultConfig has the numbers.
@@ -81,6 +80,7 @@ const knownBytes = 64 << 20
 // Eel answers consensus clients.
 type Eel struct {
 	c        Config
+	http     *service.Service
 	asker    *asker
 	memory   *memory
 	builder  *builder
@@ -138,7 +138,7 @@ func New(c Config) (*Eel, error) {
 	if e.failures, err = lru.New[string, *rate.Limiter](4096); err != nil {
 		return nil, err
 	}
-	return e, e.register()
+	return e, errors.Join(e.register(), e.routes())
 }
 
 // newEngine returns the execution client, or several as one.
@@ -226,44 +226,42 @@ func (e *Eel) Run(ctx context.Context) {
 }
 
 // Handler serves POST / for clients, POST /canonical for the controller, GET /health, /healthz, /readyz and /metrics.
-func (e *Eel) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /{$}", func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, e.c.Clients, e.serveClient) })
-	mux.HandleFunc("POST /canonical", func(w http.ResponseWriter, r *http.Request) {
+func (e *Eel) Handler() *service.Service { return e.http }
+
+// routes makes the service. Both POST routes check tokens themselves.
+func (e *Eel) routes() (err error) {
+	e.http, err = service.New(service.Options{MaxBody: e.c.BodyLimit, AnyBody: true, Now: e.c.Now, Logger: e.c.Logger, Registry: e.c.Registry})
+	if err != nil {
+		return err
+	}
+	handle := func(pattern string, f http.HandlerFunc) { e.http.Handle(service.Guarded, pattern, f) }
+	handle("POST /{$}", func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, e.c.Clients, e.serveClient) })
+	handle("POST /canonical", func(w http.ResponseWriter, r *http.Request) {
 		e.serve(w, r, map[string]Secret{controllerName: e.c.Controller}, e.serveController)
 	})
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
+	handle("GET /health", func(w http.ResponseWriter, r *http.Request) {
 		text, err := e.status(r.Context())
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+			e.http.Fail(w, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n')) // the asker is gone
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if _, reason := e.ready(r.Context()); reason != "" {
-			http.Error(w, reason, http.StatusServiceUnavailable)
-			return
+	e.http.Health(service.Guarded, func(ctx context.Context) error {
+		if _, reason := e.ready(ctx); reason != "" {
+			return errors.New(reason)
 		}
-		_, _ = io.WriteString(w, "ok\n")
+		return nil
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(e.c.Registry, promhttp.HandlerOpts{}))
-	return mux
+	return nil
 }
 
-// serve checks credentials and the announced size.
+// serve checks credentials.
 func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
 	who, err := check(r, keys, e.c.Now())
 	if err != nil {
 		e.refuse(w, r, err)
-		return
-	}
-	if r.ContentLength > e.c.BodyLimit {
-		w.Header().Set("Connection", "close") // the rest is not read
-		e.c.Logger.Warn("request refused", "client", who, "bytes", r.ContentLength, "limit", e.c.BodyLimit)
-		http.Error(w, fmt.Sprintf("%d bytes, %d are allowed", r.ContentLength, e.c.BodyLimit), http.StatusRequestEntityTooLarge)
 		return
 	}
 	next(w, r, who)

@@ -3,8 +3,6 @@ package gridcoin
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,15 +16,15 @@ import (
 	"time"
 
 	"blockprint/greylist"
+	"blockprint/service"
 )
 
 // Server answers Gridcoin's RPC about projects and superblocks, field for field, from a greylist (see the list of help), and
 // addkey, which gives entries.
 type Server struct {
 	// Shelf has the greylist, to which other processes may write.
-	Shelf          *greylist.Shelf
-	User, Password string
-	Now            func() time.Time
+	Shelf *greylist.Shelf
+	Now   func() time.Time
 
 	mu sync.Mutex // of writing
 }
@@ -57,23 +55,29 @@ type request struct {
 // maxRequest bounds a call's body.
 const maxRequest = 1 << 20
 
-// ServeHTTP answers one call, or a list of calls.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.allows(r) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)
-		http.Error(w, "name or password are wrong", http.StatusUnauthorized)
-		return
-	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "JSON-RPC is asked by POST", http.StatusMethodNotAllowed)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+// Service serves the RPC at POST / under the credentials of the options.
+func (s *Server) Service(o service.Options) (*service.Service, error) {
+	o.MaxBody, o.AnyBody = maxRequest, true // curl and older clients do not say that they send JSON
+	srv, err := service.New(o)
 	if err != nil {
-		http.Error(w, "the request is too large", http.StatusRequestEntityTooLarge)
-		return
+		return nil, err
 	}
+	srv.Handle(service.Private, "POST /", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			service.WriteError(w, service.NewStatusError(http.StatusRequestEntityTooLarge, "the request is too large"))
+			return
+		}
+		s.serve(w, r, body)
+	}))
+	srv.Health(service.Guarded, func(ctx context.Context) error {
+		return s.Shelf.Book(ctx, func(*greylist.Book) error { return nil })
+	})
+	return srv, nil
+}
+
+// serve answers one call, or a list of calls.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	var list []json.RawMessage
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) && json.Unmarshal(body, &list) == nil {
@@ -88,15 +92,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, status := s.answer(r.Context(), body)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(answer, '\n')) // the caller is gone
-}
-
-func (s *Server) allows(r *http.Request) bool {
-	name, password, _ := r.BasicAuth()
-	same := func(a, b string) bool {
-		x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-		return subtle.ConstantTimeCompare(x[:], y[:]) == 1
-	}
-	return same(name, s.User) && same(password, s.Password)
 }
 
 // answer answers a call, with the status that Gridcoin's own server gives.

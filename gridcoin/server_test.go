@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"blockprint/greylist"
 	"blockprint/gridcoin"
+	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 )
@@ -49,7 +51,13 @@ func rpcServer(t *testing.T) (call func(version, method string, params ...any) (
 	if _, err := book.Replace(t.Context(), gridcoin.Chain(nil, projects, superblocks, gridcoin.Networks["main"])); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(&gridcoin.Server{Shelf: &greylist.Shelf{Open: open}, User: "grc", Password: "secret", Now: func() time.Time { return now }})
+	rpc, err := (&gridcoin.Server{Shelf: &greylist.Shelf{Open: open}, Now: func() time.Time { return now }}).Service(service.Options{
+		Auth: service.Auth{Users: map[string]string{"grc": "secret"}}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(rpc)
 	t.Cleanup(server.Close)
 	return func(version, method string, params ...any) (json.RawMessage, int, int) {
 		t.Helper()

@@ -17,7 +17,6 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/eel"
-	"blockprint/service"
 )
 
 func newEel() *cobra.Command {
@@ -83,7 +82,7 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", strings.Join(e.Servers(), ", "), l.Addr(), len(c.Clients))
-			return service.Serve(cmd.Context(), e.Handler(), l)
+			return e.Handler().Serve(cmd.Context(), l)
 		},
 	}
 	flags := cmd.Flags()

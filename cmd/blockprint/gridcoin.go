@@ -176,11 +176,16 @@ func newGridcoinServe() *cobra.Command {
 				return err
 			}
 			shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, o) }}
-			server := &gridcoin.Server{User: name, Password: password, Now: time.Now, Shelf: shelf}
+			server, err := (&gridcoin.Server{Now: time.Now, Shelf: shelf}).Service(service.Options{
+				Auth: service.Auth{Users: map[string]string{name: password}}, Registry: newRegistry(),
+			})
+			if err != nil {
+				return err
+			}
 			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
 			g, ctx := errgroup.WithContext(ctx)
 			g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
-			g.Go(func() error { return service.Serve(ctx, server, l) })
+			g.Go(func() error { return server.Serve(ctx, l) })
 			return g.Wait()
 		},
 	}
