@@ -17,6 +17,7 @@ import (
 	"math"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/readahead"
 
 	"blockprint"
 )
@@ -66,8 +67,11 @@ func ParseGzip(r io.Reader, l Limits) (*Export, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := newAhead(z)
-	defer text.close()
+	text, err := readahead.NewReaderSize(z, 2, 1<<18) // so that unpacking a text and reading it happen at the same time
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = text.Close() }() // ends its goroutine
 	return Parse(text, l)
 }
 
@@ -105,4 +109,19 @@ func Parse(r io.Reader, l Limits) (*Export, error) {
 	}
 	e.Total = uint64(rounded)
 	return e, nil
+}
+
+// limited refuses text beyond a limit, as a bomb has.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errors.New("the text is longer than allowed: it may be a bomb")
+	}
+	n, err := l.r.Read(b[:min(int64(len(b)), l.left)])
+	l.left -= int64(n)
+	return n, err
 }

@@ -121,6 +121,8 @@ func (t *transfer) errorf(again bool, format string, args ...any) *failure {
 	return &failure{error: fmt.Errorf("%s: %w", jsonhttp.DocumentName(t.url), fmt.Errorf(format, args...)), again: again}
 }
 
+// run tries until the file is there. The loop is ours and not backoff's, which cannot count anew when a try has brought
+// something.
 func (t *transfer) run(ctx context.Context) error {
 	if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
