@@ -13,6 +13,7 @@ import (
 	"blockprint/follow"
 	"blockprint/gauge"
 	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/store"
 	"blockprint/trust"
 )
@@ -88,7 +89,7 @@ func (c Up) Open(ctx context.Context) (_ *House, err error) {
 	if err := learnNetwork(ctx, h.Store, c.Model); err != nil {
 		return nil, err
 	}
-	local, err := follow.NewLocal(h.Store, c.Model, c.Rules, c.Pace.Stored)
+	local, err := label.NewLocal(h.Store, c.Model, c.Rules, c.Pace.Stored)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (l *loader) last(ctx context.Context) (blockprint.Slot, string, error) {
 }
 
 func (l *loader) path(b blockprint.Interval) string {
-	name := fmt.Sprintf("slot_%d_to_%d.json", b.Start, b.End)
+	name := rewardfile.Name(b)
 	if l.Gzip {
 		name += ".gz"
 	}

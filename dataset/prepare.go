@@ -76,7 +76,7 @@ type PrepareReport struct {
 	Blocks    int // read
 	Labelled  map[blockprint.Client]int
 	Unlabeled int
-	Bad       []BadFile
+	Bad       []file.Bad
 	// InFile counts the labels of the whole feature file, earlier runs included.
 	InFile map[blockprint.Client]int
 }
@@ -99,7 +99,7 @@ func (r *PrepareReport) note(path string, err error, strict bool) bool {
 	if strict || blockprint.CodeOf(err) == blockprint.Internal || errors.Is(err, context.Canceled) {
 		return false // the disk or the user, not the input
 	}
-	r.Bad = append(r.Bad, BadFile{path, err})
+	r.Bad = append(r.Bad, file.Bad{Path: path, Err: err})
 	return true
 }
 
@@ -131,7 +131,7 @@ func Prepare(ctx context.Context, paths []string, out string, o PrepareOptions) 
 		})
 	}
 	err := g.Wait()
-	slices.SortFunc(report.Bad, func(a, b BadFile) int { return slices.Compare([]byte(a.Path), []byte(b.Path)) })
+	slices.SortFunc(report.Bad, func(a, b file.Bad) int { return slices.Compare([]byte(a.Path), []byte(b.Path)) })
 	return report, err
 }
 

@@ -3,7 +3,6 @@ package dataset
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,9 +43,9 @@ func CheckRewards(ctx context.Context, dir string, repair bool) ([]RewardFault, 
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
-		var slots blockprint.Interval
-		if _, err := fmt.Sscanf(filepath.Base(path), "slot_%d_to_%d.json", &slots.Start, &slots.End); err != nil {
-			continue // not one of ours
+		slots, ours := rewardfile.Span(path)
+		if !ours {
+			continue
 		}
 		_, _, text, err := readRewardFile(path, slots)
 		if err != nil {

@@ -23,6 +23,7 @@ import (
 	"blockprint"
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
+	"blockprint/file"
 	"blockprint/rewardfile"
 )
 
@@ -95,7 +96,7 @@ func Features(path string) ([]string, error) {
 // Read reads training data: a feature file, or a prepared directory (DIR/<Client>/<root>.json). Only the named
 // features are read; none means all that there are. Files of a directory that cannot be read are left out and
 // returned.
-func Read(ctx context.Context, path string, features []string) (*Set, []BadFile, error) {
+func Read(ctx context.Context, path string, features []string) (*Set, []file.Bad, error) {
 	if len(features) == 0 {
 		var err error
 		if features, err = Features(path); err != nil {
@@ -117,12 +118,12 @@ func Read(ctx context.Context, path string, features []string) (*Set, []BadFile,
 }
 
 // ReadAll reads several pieces of training data as one set, in which each piece is a group.
-func ReadAll(ctx context.Context, paths, features []string) (*Set, []BadFile, error) {
+func ReadAll(ctx context.Context, paths, features []string) (*Set, []file.Bad, error) {
 	if len(paths) == 1 {
 		return Read(ctx, paths[0], features)
 	}
 	var all *Set
-	var bad []BadFile
+	var bad []file.Bad
 	for i, path := range paths {
 		set, badHere, err := Read(ctx, path, features)
 		if err != nil {
@@ -173,12 +174,6 @@ func readFile(ctx context.Context, path string, features []string) (_ *Set, err 
 	return set, nil
 }
 
-// BadFile is an input file that could not be read, with the reason.
-type BadFile struct {
-	Path string
-	Err  error
-}
-
 // dirFile is a file of a prepared directory.
 type dirFile struct {
 	client blockprint.Client
@@ -215,7 +210,7 @@ func dirFiles(dir string) ([]dirFile, error) {
 }
 
 // readDir extracts the features of a prepared directory's blocks, on all cores.
-func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFile, error) {
+func readDir(ctx context.Context, dir string, features []string) (*Set, []file.Bad, error) {
 	files, err := dirFiles(dir)
 	if err != nil {
 		return nil, nil, err
@@ -223,7 +218,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 	// Each worker takes a run of files, so that the order of rows does not depend on timing.
 	const run = 256
 	parts := make([]*Set, (len(files)+run-1)/run)
-	bad := make([][]BadFile, len(parts))
+	bad := make([][]file.Bad, len(parts))
 	readers := sync.Pool{New: func() any { return new(rewardfile.Reader) }}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -245,7 +240,7 @@ func readDir(ctx context.Context, dir string, features []string) (*Set, []BadFil
 				for r, err := range reader.ReadFile(f.path) {
 					if err != nil {
 						*parts[i] = before
-						bad[i] = append(bad[i], BadFile{f.path, err})
+						bad[i] = append(bad[i], file.Bad{Path: f.path, Err: err})
 						break
 					}
 					row = e.Extract(row[:0], r)

@@ -125,3 +125,9 @@ func ReadAll(path string) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Bad is an input file that could not be read, with the reason.
+type Bad struct {
+	Path string
+	Err  error
+}

@@ -17,16 +17,14 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
-	"blockprint/classify"
-	"blockprint/dataset"
-	"blockprint/feature"
 	"blockprint/follow"
 	"blockprint/graffiti"
+	"blockprint/label"
+	"blockprint/label/labeltest"
 	"blockprint/sim"
 	"blockprint/sim/habit"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
-	"blockprint/train"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,21 +44,6 @@ func smallWorld(t *testing.T, seed uint64, change func(*sim.Config)) *sim.World 
 		t.Fatal(err)
 	}
 	return w
-}
-
-// anyModel is a model whose answers do not matter.
-func anyModel(t *testing.T) *classify.Model {
-	t.Helper()
-	set := dataset.NewSet(feature.Default())
-	for i := range 20 {
-		x := float64(i) / 20
-		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})
-	}
-	m, _, err := train.Fit(context.Background(), set, train.Options{Type: "knn", K: 3, Selection: train.Selection{Features: feature.Default()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
 
 // bench is a follower on a world.
@@ -128,7 +111,7 @@ func newBench(t *testing.T, w *sim.World, habits ...habit.Habit) *bench {
 
 // counting is the recorder of a bench: it counts looks for gaps, and fails to write when it is to.
 type counting struct {
-	*follow.Local
+	*label.Local
 	b *bench
 }
 
@@ -137,7 +120,7 @@ func (c counting) Gaps(ctx context.Context, i blockprint.Interval) (blockprint.I
 	return c.Local.Gaps(ctx, i)
 }
 
-func (c counting) Record(ctx context.Context, batch follow.Batch) error {
+func (c counting) Record(ctx context.Context, batch label.Batch) error {
 	if c.b.writes.Load() {
 		return blockprint.Errorf(blockprint.Unavailable, "the disk is full")
 	}
@@ -155,7 +138,7 @@ func (b *bench) follow(since blockprint.Slot) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	local, err := follow.NewLocal(s, anyModel(b.t), graffiti.Default(""), func(block store.Block) {
+	local, err := label.NewLocal(s, labeltest.AnyModel(b.t), graffiti.Default(""), func(block store.Block) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.seen[block.Root] = true
@@ -300,14 +283,14 @@ func (b *bench) check(since blockprint.Slot) {
 }
 
 // into opens what a follower of a node writes a database with.
-func into(t *testing.T, db, url string) (*follow.Local, *beacon.Client) {
+func into(t *testing.T, db, url string) (*label.Local, *beacon.Client) {
 	t.Helper()
 	s, err := store.Open(t.Context(), db, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	local, err := follow.NewLocal(s, anyModel(t), graffiti.Default(""), nil)
+	local, err := label.NewLocal(s, labeltest.AnyModel(t), graffiti.Default(""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/label"
 	"blockprint/reward"
 	"blockprint/store"
 )
@@ -89,7 +90,7 @@ type Follower struct {
 	// Of the head loop only:
 	tracker  *reward.Tracker
 	chain    []store.BlockID // the tracked canonical chain, oldest first
-	pending  Batch           // learnt but not recorded yet
+	pending  label.Batch     // learnt but not recorded yet
 	verified bool            // the node's network has been asked for since pending was filled
 	anew     bool            // pending holds a chain that does not join the one before
 	joined   bool            // it has been tied to what is stored
@@ -270,7 +271,7 @@ func (f *Follower) guarded(what string, reset func(), step func() error) (err er
 
 // record puts a batch into the database. One that the database will never take, since it contradicts what is stored
 // or makes no sense, is an error of code Invalid: it has to be given up.
-func (f *Follower) record(ctx context.Context, b Batch) error {
+func (f *Follower) record(ctx context.Context, b label.Batch) error {
 	err := f.to.Record(ctx, b)
 	switch blockprint.CodeOf(err) {
 	case blockprint.Conflict, blockprint.Invalid, blockprint.TooLarge:

@@ -8,6 +8,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/label"
 	"blockprint/store"
 )
 
@@ -163,7 +164,7 @@ func (f *Follower) otherNetwork() {
 // forget drops all that is not in the database.
 func (f *Follower) forget() {
 	f.tracker.Reset()
-	f.chain, f.pending, f.anew, f.joined = nil, Batch{}, false, false
+	f.chain, f.pending, f.anew, f.joined = nil, label.Batch{}, false, false
 }
 
 // reach tracks a new head and keeps what was learnt in f.pending.
@@ -275,14 +276,14 @@ func (f *Follower) flush(ctx context.Context) error {
 	}
 	if err := f.record(ctx, f.pending); err != nil {
 		if blockprint.CodeOf(err) == blockprint.Invalid {
-			f.pending = Batch{} // the healer asks the node again
+			f.pending = label.Batch{} // the healer asks the node again
 			f.health.wrote(err, f.o.Clock())
 		}
 		return err
 	}
 	f.health.count(len(f.pending.Rewards))
 	f.o.Metrics.Blocks.WithLabelValues("head").Add(float64(len(f.pending.Rewards)))
-	f.pending = Batch{}
+	f.pending = label.Batch{}
 	if f.joined && len(f.chain) > 0 {
 		f.joined = false
 		f.mu.Lock()

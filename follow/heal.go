@@ -7,6 +7,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/label"
 	"blockprint/reward"
 	"blockprint/store"
 )
@@ -267,7 +268,7 @@ type chunk struct {
 	ctx    context.Context
 	next   blockprint.Slot // first slot not yet in a batch
 	upto   blockprint.Slot // slot after the last one that was told
-	batch  Batch
+	batch  label.Batch
 	ids    []store.BlockID
 	first  store.BlockID
 	blocks int // recorded
@@ -315,6 +316,6 @@ func (c *chunk) flush() error {
 	c.blocks += len(c.ids)
 	c.f.health.count(len(c.ids))
 	c.f.o.Metrics.Blocks.WithLabelValues("healed").Add(float64(len(c.ids)))
-	c.next, c.batch, c.ids = c.upto, Batch{}, nil
+	c.next, c.batch, c.ids = c.upto, label.Batch{}, nil
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/label"
 	"blockprint/store"
 )
 
@@ -38,7 +39,7 @@ func (f *Follower) rejoin(ctx context.Context, id store.BlockID) error {
 		return err
 	}
 	span := blockprint.Interval{Start: start, End: missing.Slot}
-	if err := f.record(ctx, Batch{Uncovered: []blockprint.Interval{span}}); err != nil {
+	if err := f.record(ctx, label.Batch{Uncovered: []blockprint.Interval{span}}); err != nil {
 		return err
 	}
 	f.o.Metrics.Reorgs.Inc()

@@ -7,6 +7,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/label"
 	"blockprint/store"
 )
 
@@ -155,7 +156,7 @@ func (f *Follower) settle(ctx context.Context) error {
 	}
 	end--
 	f.low = end + 1
-	return f.record(ctx, Batch{Finalized: &end})
+	return f.record(ctx, label.Batch{Finalized: &end})
 }
 
 // decide settles those of some blocks, in order of slot, that it can, and returns the others.
@@ -208,7 +209,7 @@ func (f *Follower) decideDown(ctx context.Context, at store.BlockID, top, low bl
 		if len(list) > 0 {
 			slices.Reverse(list)
 			piece := store.Chain{Slots: blockprint.Interval{Start: next.Slot + 1, End: top}, Blocks: list, Final: true}
-			if err := f.record(ctx, Batch{Chains: append(bridge, piece)}); err != nil {
+			if err := f.record(ctx, label.Batch{Chains: append(bridge, piece)}); err != nil {
 				return reached, err
 			}
 			bridge, top, reached, at = nil, next.Slot, next.Slot+1, next

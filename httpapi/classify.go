@@ -3,53 +3,17 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
-	"sync"
 
 	"blockprint"
 	"blockprint/classify"
-	"blockprint/graffiti"
 	"blockprint/rewardfile"
 	"blockprint/store"
 )
 
-// labeling makes labels.
-type labeling struct {
-	model    *classify.Model
-	labelers sync.Pool // each has scratch memory
-}
-
-func newLabeling(m *classify.Model, rules *graffiti.Rules) (*labeling, error) {
-	if _, err := m.NewLabeler(rules); err != nil {
-		return nil, err
-	}
-	l := &labeling{model: m}
-	l.labelers.New = func() any {
-		labeler, err := m.NewLabeler(rules)
-		if err != nil {
-			panic(err) // one just like it has been made
-		}
-		return labeler
-	}
-	return l, nil
-}
-
-// blocks labels rewards.
-func (l *labeling) blocks(rewards []*blockprint.BlockReward) []store.Block {
-	labeler := l.labelers.Get().(*classify.Labeler)
-	defer l.labelers.Put(labeler)
-	out := make([]store.Block, len(rewards))
-	for i, r := range rewards {
-		c, features := labeler.Label(r)
-		out[i] = store.RewardBlock(r, c, features, l.model.Name)
-	}
-	return out
-}
-
-// graffitiOnly returns the clients that the model has not learned.
-func (l *labeling) graffitiOnly() (list []blockprint.Client) {
-	for _, p := range l.model.Parts {
+// graffitiOnly returns the clients that a model has not learned.
+func graffitiOnly(m *classify.Model) (list []blockprint.Client) {
+	for _, p := range m.Parts {
 		list = append(list, p.GraffitiOnly...)
 	}
 	return list
@@ -89,11 +53,11 @@ func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, err
 	if l.labeling == nil {
 		return nil, errNoModel()
 	}
-	rewards, err := readRewards(bytes.NewReader(body))
+	rewards, err := rewardfile.ReadAll(bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	blocks := l.labeling.blocks(rewards)
+	blocks := l.labeling.Label(rewards)
 	if err := l.pass(ctx, blocks); err != nil {
 		return nil, err
 	}
@@ -128,15 +92,4 @@ func (l *Labels) pass(ctx context.Context, blocks []store.Block) error {
 		}
 	}
 	return nil
-}
-
-func readRewards(r io.Reader) ([]*blockprint.BlockReward, error) {
-	var out []*blockprint.BlockReward
-	for reward, err := range rewardfile.Read(r) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, reward.Clone())
-	}
-	return out, nil
 }

@@ -127,7 +127,7 @@ func (l *Labels) census(list []store.Tally) *estimate.Census {
 	if l.labeling == nil {
 		return estimate.NewCensus(tallies, "", nil)
 	}
-	return estimate.NewCensus(tallies, l.labeling.model.Name, l.labeling.graffitiOnly())
+	return estimate.NewCensus(tallies, l.labeling.Model.Name, graffitiOnly(l.labeling.Model))
 }
 
 type epochCount struct {

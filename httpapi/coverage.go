@@ -85,7 +85,7 @@ func (l *Labels) covered(ctx context.Context, start, end blockprint.Slot, partia
 		return AnswerHeaders{}, err
 	}
 	if l.labeling != nil {
-		h.Model = l.labeling.model.Name
+		h.Model = l.labeling.Model.Name
 	}
 	gaps, err := l.gaps(ctx, st, start, end)
 	if err != nil || len(gaps) == 0 {

@@ -52,7 +52,7 @@ func (l *Labels) explain(ctx context.Context, slot uint64, root string) (*explan
 	if l.labeling == nil || b.Features == nil {
 		return out, nil
 	}
-	near, used, err := l.labeling.model.Nearest(b.Slot, feature.Names(), b.Features)
+	near, used, err := l.labeling.Model.Nearest(b.Slot, feature.Names(), b.Features)
 	if err != nil {
 		return nil, err
 	}

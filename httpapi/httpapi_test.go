@@ -13,32 +13,15 @@ import (
 	"time"
 
 	"blockprint"
-	"blockprint/classify"
-	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/graffiti"
 	"blockprint/httpapi"
+	"blockprint/label/labeltest"
 	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 	"blockprint/store/storetest"
-	"blockprint/train"
 )
-
-// anyModel is a model whose answers do not matter.
-func anyModel(t *testing.T) *classify.Model {
-	t.Helper()
-	set := dataset.NewSet(feature.Default())
-	for i := range 20 {
-		x := float64(i) / 20
-		set.Add([]blockprint.Client{blockprint.Lighthouse, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})
-	}
-	m, _, err := train.Fit(context.Background(), set, train.Options{Type: "knn", K: 3, Selection: train.Selection{Features: feature.Default()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
 
 type api struct {
 	t      *testing.T
@@ -61,7 +44,7 @@ func newAPIWith(t *testing.T, o httpapi.LabelsOptions) *api {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	server, err := httpapi.NewLabels(s, anyModel(t), graffiti.Default(""), o)
+	server, err := httpapi.NewLabels(s, labeltest.AnyModel(t), graffiti.Default(""), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"blockprint/classify"
 	"blockprint/gauge"
 	"blockprint/graffiti"
+	"blockprint/label"
 	"blockprint/store"
 	"blockprint/trust"
 )
@@ -31,7 +32,7 @@ const DefaultHeadTolerance = 64
 type Labels struct {
 	*base
 	store    store.Store
-	labeling *labeling // nil: labels are served but not made
+	labeling *label.Local // nil: labels are served but not made
 	gates    *gates
 	o        LabelsOptions
 }
@@ -55,7 +56,7 @@ func NewLabels(s store.Store, m *classify.Model, rules *graffiti.Rules, o Labels
 		l.o.Trust = judge.Report
 	}
 	if m != nil {
-		if l.labeling, err = newLabeling(m, rules); err != nil {
+		if l.labeling, err = label.NewLocal(s, m, rules, nil); err != nil {
 			return nil, err
 		}
 	}

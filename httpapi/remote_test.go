@@ -15,6 +15,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/follow"
 	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/reward"
 	"blockprint/rewardfile"
 	"blockprint/service"
@@ -52,17 +53,17 @@ func TestRemoteFollower(t *testing.T) {
 	a := newAPI(t, service.Options{Auth: service.Auth{Tokens: []string{"token"}}})
 	server := httptest.NewServer(a.server)
 	defer server.Close()
-	if _, err := httpapi.NewRemote("nowhere", ""); err == nil {
+	if _, err := label.NewRemote("nowhere", ""); err == nil {
 		t.Error("a URL without a scheme was accepted")
 	}
-	wrong, err := httpapi.NewRemote(server.URL, "wrong")
+	wrong, err := label.NewRemote(server.URL, "wrong")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := wrong.Status(t.Context()); blockprint.CodeOf(err) != blockprint.Unauthorized {
 		t.Errorf("a wrong token: %v", err)
 	}
-	remote, err := httpapi.NewRemote(server.URL, "token")
+	remote, err := label.NewRemote(server.URL, "token")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestOrphanedSideChain(t *testing.T) {
 	a := newAPI(t, service.Options{Now: w.Clock})
 	server := httptest.NewServer(a.server)
 	defer server.Close()
-	remote, err := httpapi.NewRemote(server.URL, "")
+	remote, err := label.NewRemote(server.URL, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,13 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"blockprint"
+	"blockprint/label"
 	"blockprint/store"
 )
 
@@ -22,7 +21,10 @@ func (l *Labels) syncRoutes() {
 		return answered(l.store.Status(ctx))
 	})
 	register(l.base, op(post, "identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
-		return nil, l.identify(ctx, in.Body)
+		if l.labeling != nil { // its model learns of the network, too
+			return nil, l.labeling.Identify(ctx, in.Body)
+		}
+		return nil, l.store.Identify(ctx, in.Body)
 	})
 	register(l.base, op(post, "floor", "Set the first slot of history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {
 		return nil, l.store.SetFloor(ctx, in.Body)
@@ -44,61 +46,26 @@ func (l *Labels) syncRoutes() {
 		Root string `path:"root" doc:"All zeros: the oldest final block at or after the slot."`
 		Down uint64 `path:"down" maximum:"9223372036854775807" doc:"Last slot to go down to."`
 	},
-	) (*bodyOf[wireAncestors], error) {
+	) (*bodyOf[label.WireAncestors], error) {
 		root, err := blockprint.ParseRoot(in.Root)
 		if err != nil {
 			return nil, err
 		}
 		list, next, err := l.store.Ancestors(ctx, store.BlockID{Slot: blockprint.Slot(in.Slot), Root: root}, blockprint.Slot(in.Down))
-		return answered(wireAncestors{append([]store.BlockID{}, list...), next}, err)
+		return answered(label.WireAncestors{Blocks: append([]store.BlockID{}, list...), Next: next}, err)
 	})
 	register(l.base, op(post, "record", "Label and store a batch"), func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{}, error) {
 		return nil, l.record(ctx, in.RawBody)
 	})
 }
 
-// identify ties the database to a network. The model learns when the network's forks are.
-func (l *Labels) identify(ctx context.Context, id store.Identity) error {
-	if err := l.store.Identify(ctx, id); err != nil || l.labeling == nil {
-		return err
-	}
-	if schedule, ok := id.Schedule(); ok {
-		l.labeling.model.SetSchedule(schedule)
-	}
-	return nil
-}
-
-// wireBatch is follow.Batch on the wire; its rewards are read one by one.
-type wireBatch struct {
-	Rewards   json.RawMessage       `json:"rewards"`
-	Covered   []blockprint.Interval `json:"covered"`
-	Uncovered []blockprint.Interval `json:"uncovered"`
-	Chains    []store.Chain         `json:"chains"`
-	Finalized *blockprint.Slot      `json:"finalized"`
-}
-
-// wireAncestors is what store.Store.Ancestors returns.
-type wireAncestors struct {
-	Blocks []store.BlockID `json:"blocks"`
-	Next   store.BlockID   `json:"next"`
-}
-
 func (l *Labels) record(ctx context.Context, body []byte) error {
 	if l.labeling == nil {
 		return errNoModel()
 	}
-	var w wireBatch
-	if err := json.Unmarshal(body, &w); err != nil {
-		return blockprint.Errorf(blockprint.Invalid, "batch: %w", err)
+	b, err := label.DecodeBatch(body)
+	if err != nil {
+		return err
 	}
-	b := store.Batch{Covered: w.Covered, Uncovered: w.Uncovered, Chains: w.Chains, Finalized: w.Finalized}
-	if len(w.Rewards) > 0 {
-		rewards, err := readRewards(bytes.NewReader(w.Rewards))
-		if err != nil {
-			return err
-		}
-		b.Blocks = l.labeling.blocks(rewards)
-	}
-	_, err := l.store.Apply(ctx, b)
-	return err
+	return l.labeling.Record(ctx, b)
 }

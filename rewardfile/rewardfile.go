@@ -12,12 +12,13 @@
 package rewardfile
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"path/filepath"
 	"strings"
-
-	"errors"
 
 	"blockprint"
 	"blockprint/file"
@@ -49,6 +50,29 @@ func Decode(data []byte) (*blockprint.BlockReward, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "block reward: text after its end")
 	}
 	return r, nil
+}
+
+// ReadAll returns the rewards of in, all of them in memory.
+func ReadAll(in io.Reader) (list []*blockprint.BlockReward, err error) {
+	for r, err := range Read(in) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r.Clone())
+	}
+	return list, nil
+}
+
+// Name returns the name of the file that holds the rewards of some slots, and of those only.
+func Name(slots blockprint.Interval) string {
+	return fmt.Sprintf("slot_%d_to_%d.json", slots.Start, slots.End)
+}
+
+// Span reads the slots of a file from its name; ok is false if it is not one of Name's, compressed or not.
+func Span(path string) (slots blockprint.Interval, ok bool) {
+	name := strings.TrimSuffix(filepath.Base(path), ".gz")
+	n, err := fmt.Sscanf(name, "slot_%d_to_%d.json", &slots.Start, &slots.End)
+	return slots, err == nil && n == 2 && slots.End >= slots.Start && name == Name(slots)
 }
 
 // List returns the reward files under the given paths: files and "-" as they are, directories with all

@@ -211,15 +211,6 @@ type Query struct {
 	NotModel string
 }
 
-// RewardBlock makes a stored block of a classified reward.
-func RewardBlock(r *blockprint.BlockReward, c blockprint.Classification, features []float64, model string) Block {
-	return Block{
-		Slot: r.Meta.Slot, Root: r.BlockRoot, ParentSlot: r.Meta.ParentSlot, ParentRoot: r.Meta.ParentRoot,
-		Proposer: r.Meta.ProposerIndex, Graffiti: r.Meta.Graffiti, Classification: c,
-		Features: append([]float64(nil), features...), Model: model,
-	}
-}
-
 // NewIdentity returns what ties a database to a network.
 func NewIdentity(n *blockprint.Network) Identity {
 	return Identity{

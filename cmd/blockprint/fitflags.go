@@ -15,6 +15,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
+	"blockprint/file"
 	"blockprint/train"
 )
 
@@ -161,7 +162,7 @@ func (f *fitFlags) data(args []string) ([]string, error) {
 }
 
 // fetch reads the set that options name.
-func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*dataset.Set, []dataset.BadFile, error) {
+func (f *fitFlags) fetch(cmd *cobra.Command, data []string, o *train.Options) (*dataset.Set, []file.Bad, error) {
 	if f.fromDB == "" {
 		features, err := withShape(data, o.Features)
 		if err != nil {
@@ -217,7 +218,7 @@ func withShape(data, features []string) ([]string, error) {
 }
 
 // read reads the training data of the command line.
-func (f *fitFlags) read(cmd *cobra.Command, args []string) (*dataset.Set, train.Options, []dataset.BadFile, error) {
+func (f *fitFlags) read(cmd *cobra.Command, args []string) (*dataset.Set, train.Options, []file.Bad, error) {
 	if err := f.check(cmd); err != nil {
 		return nil, train.Options{}, nil, err
 	}
@@ -229,7 +230,7 @@ func (f *fitFlags) read(cmd *cobra.Command, args []string) (*dataset.Set, train.
 }
 
 // readData reads training data and drops features that tell nothing if candidates were asked for.
-func (f *fitFlags) readData(cmd *cobra.Command, data []string) (*dataset.Set, train.Options, []dataset.BadFile, error) {
+func (f *fitFlags) readData(cmd *cobra.Command, data []string) (*dataset.Set, train.Options, []file.Bad, error) {
 	o, err := f.options(data[0])
 	if err != nil {
 		return nil, o, nil, err

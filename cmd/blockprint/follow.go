@@ -16,7 +16,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/follow"
-	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/service"
 	"blockprint/store"
 )
@@ -110,7 +110,7 @@ func parseSince(s string) (*blockprint.Slot, error) {
 // openRecorder opens a database with a model, or a remote blockprint.
 func openRecorder(ctx context.Context, db, modelPath, remote, token string, rules *rulesFlags, onBlock func(store.Block)) (follow.Recorder, func(), error) {
 	if remote != "" {
-		r, err := httpapi.NewRemote(remote, token)
+		r, err := label.NewRemote(remote, token)
 		return r, func() {}, err
 	}
 	model, err := openModel(modelPath, rules.network)
@@ -128,7 +128,7 @@ func openRecorder(ctx context.Context, db, modelPath, remote, token string, rule
 	if err := learnNetwork(ctx, s, model); err != nil {
 		return nil, func() {}, errors.Join(err, s.Close())
 	}
-	local, err := follow.NewLocal(s, model, guess, onBlock)
+	local, err := label.NewLocal(s, model, guess, onBlock)
 	return local, func() { _ = s.Close() }, err // all writes are on the disk already
 }
 
@@ -161,7 +161,7 @@ func newWatch() *cobra.Command {
 			}
 			defer node.Close()
 			w := &watcher{labeler: labeler, out: cmd.OutOrStdout(), asJSON: asJSON}
-			return follow.New(node, w, follow.Options{}).Run(cmd.Context())
+			return follow.New(node, follow.Func(w.print), follow.Options{}).Run(cmd.Context())
 		},
 	}
 	nodes.add(cmd)
@@ -171,7 +171,7 @@ func newWatch() *cobra.Command {
 	return cmd
 }
 
-// watcher is a recorder that prints and keeps nothing.
+// watcher prints what a follower learns.
 type watcher struct {
 	labeler *classify.Labeler
 	out     io.Writer
@@ -179,25 +179,7 @@ type watcher struct {
 	begun   bool // the header stands
 }
 
-func (w *watcher) Identify(context.Context, store.Identity) error  { return nil }
-func (w *watcher) SetFloor(context.Context, blockprint.Slot) error { return nil }
-func (w *watcher) Status(context.Context) (store.Status, error) {
-	return store.Status{Empty: true}, nil
-}
-
-func (w *watcher) Gaps(context.Context, blockprint.Interval) (blockprint.Intervals, error) {
-	return nil, nil
-}
-
-func (w *watcher) Undecided(context.Context, blockprint.Interval) ([]store.BlockID, error) {
-	return nil, nil
-}
-
-func (w *watcher) Ancestors(_ context.Context, from store.BlockID, _ blockprint.Slot) ([]store.BlockID, store.BlockID, error) {
-	return nil, from, nil
-}
-
-func (w *watcher) Record(_ context.Context, b follow.Batch) error {
+func (w *watcher) print(_ context.Context, b label.Batch) error {
 	lines := json.NewEncoder(w.out)
 	for _, r := range b.Rewards {
 		c, _ := w.labeler.Label(r)

@@ -11,6 +11,7 @@ import (
 	"blockprint"
 	"blockprint/dataset"
 	"blockprint/file"
+	"blockprint/label"
 	"blockprint/train"
 )
 
@@ -267,7 +268,7 @@ func newSpoofs() *cobra.Command {
 			defer func() { _ = s.Close() }() // only read
 			encoder := json.NewEncoder(cmd.OutOrStdout())
 			n := 0
-			err = train.Spoofs(cmd.Context(), s, span, func(b train.Spoof) error {
+			err = label.Spoofs(cmd.Context(), s, span, func(b label.Spoof) error {
 				n++
 				if asJSON {
 					return encoder.Encode(b)

@@ -17,12 +17,12 @@ import (
 	"blockprint/dataset"
 	"blockprint/file"
 	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/reward"
 	"blockprint/rewardfile"
 	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/sqlite"
-	"blockprint/train"
 )
 
 func newLoad() *cobra.Command {
@@ -104,7 +104,7 @@ func newBuildDB() *cobra.Command {
 			if err := learnNetwork(ctx, s, model); err != nil {
 				return err
 			}
-			report, err := train.BuildDB(ctx, paths, s, model, guess, progressBar("files"))
+			report, err := label.BuildDB(ctx, paths, s, model, guess, progressBar("files"))
 			if err != nil {
 				return err
 			}
@@ -154,7 +154,7 @@ func newReclassify() *cobra.Command {
 			if err := learnNetwork(ctx, s, m); err != nil {
 				return err
 			}
-			report, err := train.Reclassify(ctx, s, m, r, span, progressBar("slots"))
+			report, err := label.Reclassify(ctx, s, m, r, span, progressBar("slots"))
 			if err != nil {
 				return err
 			}

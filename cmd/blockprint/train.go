@@ -94,7 +94,7 @@ func newPrepare() *cobra.Command {
 }
 
 // badFiles prints the files that could not be read and makes them the command's failure.
-func badFiles(bad []dataset.BadFile, total int) error {
+func badFiles(bad []file.Bad, total int) error {
 	for _, b := range bad {
 		fmt.Fprintf(os.Stderr, "blockprint: left out: %s\n", oneLine(b.Err))
 	}
@@ -136,7 +136,7 @@ func newTrain() *cobra.Command {
 				return err
 			}
 			var models []*classify.Model
-			var bad []dataset.BadFile
+			var bad []file.Bad
 			files := 0
 			for _, r := range ranges {
 				set, o, badHere, err := f.readData(cmd, r.data)

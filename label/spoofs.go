@@ -1,7 +1,8 @@
-package train
+package label
 
 import (
 	"context"
+	"iter"
 
 	"blockprint"
 	"blockprint/store"
@@ -19,6 +20,11 @@ type Spoof struct {
 	PSays    float64           `json:"probability_of_what_it_says"`
 }
 
+// Blocks is a store whose blocks are read.
+type Blocks interface {
+	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
+}
+
 // Thresholds of a contradiction that is worth a look.
 const (
 	spoofAtLeast = 0.99
@@ -27,7 +33,7 @@ const (
 
 // Spoofs calls each with the blocks whose graffiti contradicts their packing strongly: made-up or stale graffiti, a
 // block that a middleware took from another client, or a client that has changed.
-func Spoofs(ctx context.Context, s store.Store, slots blockprint.Interval, each func(Spoof) error) error {
+func Spoofs(ctx context.Context, s Blocks, slots blockprint.Interval, each func(Spoof) error) error {
 	for b, err := range s.Blocks(ctx, slots, store.Query{Orphaned: true}) {
 		if err != nil {
 			return err

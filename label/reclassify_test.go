@@ -1,7 +1,8 @@
-package train_test
+package label_test
 
 import (
 	"context"
+	"encoding/binary"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -12,29 +13,30 @@ import (
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/graffiti"
+	"blockprint/label"
+	"blockprint/label/labeltest"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
-	"blockprint/train"
 )
 
 // twoModels are fitted to the same rows, the second with other names for them.
 func twoModels(t *testing.T) (a, b *classify.Model) {
-	t.Helper()
-	set := someSet(1, 300)
-	o := options("knn")
-	fit := func(name string) *classify.Model {
-		m, _, err := train.Fit(t.Context(), set, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Name = name
-		return m
+	return labeltest.Model(t, "first", blockprint.Prysm, blockprint.Teku, blockprint.Nimbus),
+		labeltest.Model(t, "second", blockprint.Grandine, blockprint.Teku, blockprint.Lighthouse)
+}
+
+// row returns a vector of all features, of which values are the default ones.
+func row(values []float64) []float64 {
+	out := make([]float64, len(feature.Names()))
+	for k, name := range feature.Default() {
+		out[slices.Index(feature.Names(), name)] = values[k]
 	}
-	a = fit("first")
-	for i, l := range set.Labels {
-		set.Labels[i] = map[blockprint.Client]blockprint.Client{"Prysm": "Grandine", "Teku": "Teku", "Nimbus": "Lighthouse"}[l]
-	}
-	return a, fit("second")
+	return out
+}
+
+func root(i int) (r blockprint.Root) {
+	binary.BigEndian.PutUint64(r[:], uint64(i+1))
+	return r
 }
 
 func open(t *testing.T) store.Store {
@@ -50,19 +52,15 @@ func open(t *testing.T) store.Store {
 // fill stores blocks of a chain labelled by a model; every tenth without features, every seventh orphaned.
 func fill(t *testing.T, s store.Store, m *classify.Model, n int) {
 	t.Helper()
-	set := someSet(2, n)
 	var b store.Batch
 	for i := range n {
-		values := make([]float64, len(feature.Names()))
-		for k, name := range set.Features {
-			values[slices.Index(feature.Names(), name)] = set.Row(i)[k]
-		}
+		values := row(labeltest.Row(i))
 		slot := blockprint.Slot(10 * (i + 1))
 		c, err := m.Classify(slot, feature.Names(), values, blockprint.Graffiti{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		block := store.Block{Slot: slot, Root: set.Roots[i], ParentSlot: blockprint.Slot(10 * i), Proposer: uint64(i % 50), Classification: c, Features: values, Model: m.Name}
+		block := store.Block{Slot: slot, Root: root(i), ParentSlot: blockprint.Slot(10 * i), Proposer: uint64(i % 50), Classification: c, Features: values, Model: m.Name}
 		if i%10 == 0 {
 			block.Features = nil
 		}
@@ -92,7 +90,7 @@ func TestReclassify(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	steps := 0
-	report, err := train.Reclassify(ctx, s, second, rules, all, func(int, int) {
+	report, err := label.Reclassify(ctx, s, second, rules, all, func(int, int) {
 		counts, err := s.CountByClient(t.Context(), 0, 1<<20)
 		if err != nil {
 			t.Error(err)
@@ -111,11 +109,11 @@ func TestReclassify(t *testing.T) {
 	if err == nil || report.Blocks == 0 || report.Blocks > n/2 {
 		t.Fatalf("interrupted: %+v, %v", report, err)
 	}
-	again, err := train.Reclassify(t.Context(), s, second, rules, all, nil)
+	again, err := label.Reclassify(t.Context(), s, second, rules, all, nil)
 	if err != nil || report.Blocks+again.Blocks != n-n/10 || again.NoFeatures == 0 {
 		t.Fatalf("after %d blocks: %+v, %v", report.Blocks, again, err)
 	}
-	third, err := train.Reclassify(t.Context(), s, second, rules, all, nil)
+	third, err := label.Reclassify(t.Context(), s, second, rules, all, nil)
 	if err != nil || third.Blocks != 0 || third.NoFeatures != n/10 {
 		t.Fatalf("once more: %+v, %v", third, err)
 	}
@@ -155,29 +153,25 @@ func TestFromStore(t *testing.T) {
 	}
 	s := open(t)
 	fill(t, s, first, 100)
-	set := someSet(2, 3)
-	values := make([]float64, len(feature.Names()))
-	for k, name := range set.Features {
-		values[slices.Index(feature.Names(), name)] = float64(k) + 0.25
-	}
+	values := []float64{0.25, 1.25, 2.25, 3.25}
 	var b store.Batch
 	for i, graffiti := range []string{"teku/v24.1.0", "NMPM", "Grandine/1.0"} {
 		c := blockprint.NewClassification([]blockprint.Probability{{Client: "Grandine", P: 0.001}, {Client: "Prysm", P: 0.002}, {Client: "Teku", P: 0.997}})
 		c.Graffiti = rules.Guess(graffiti)
-		b.Blocks = append(b.Blocks, store.Block{Slot: blockprint.Slot(5001 + i), ParentSlot: blockprint.Slot(5000 + i), Root: set.Roots[i], Proposer: 7, Graffiti: graffiti, Classification: c, Features: values, Model: "first"})
+		b.Blocks = append(b.Blocks, store.Block{Slot: blockprint.Slot(5001 + i), ParentSlot: blockprint.Slot(5000 + i), Root: root(i), Proposer: 7, Graffiti: graffiti, Classification: c, Features: row(values), Model: "first"})
 	}
 	if _, err := s.Apply(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	got, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, set.Features)
+	got, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, feature.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []blockprint.Client{"Teku", "Prysm", "Grandine"}; !slices.Equal(got.Labels, want) || !slices.Equal(got.Row(2), []float64{0.25, 1.25, 2.25}) || got.Proposers[0] != 7 {
+	if want := []blockprint.Client{"Teku", "Prysm", "Grandine"}; !slices.Equal(got.Labels, want) || !slices.Equal(got.Row(2), values) || got.Proposers[0] != 7 {
 		t.Errorf("%v, want %v: %v", got.Labels, want, got.Rows)
 	}
 	var spoofs []blockprint.Client
-	if err := train.Spoofs(t.Context(), s, blockprint.Interval{End: 1 << 40}, func(p train.Spoof) error {
+	if err := label.Spoofs(t.Context(), s, blockprint.Interval{End: 1 << 40}, func(p label.Spoof) error {
 		spoofs = append(spoofs, p.Says)
 		return nil
 	}); err != nil {

@@ -1,4 +1,4 @@
-package httpapi_test
+package label_test
 
 import (
 	"bytes"
@@ -12,8 +12,7 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/follow"
-	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/store"
 )
 
@@ -36,7 +35,7 @@ func TestWire(t *testing.T) {
 		_, _ = io.WriteString(w, "null") // a client that is gone says so itself
 	}))
 	defer server.Close()
-	remote, err := httpapi.NewRemote(server.URL, "")
+	remote, err := label.NewRemote(server.URL, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +57,7 @@ func TestWire(t *testing.T) {
 			ConfigName: "mainnet", GenesisTime: 1606824023, GenesisValidatorsRoot: blockprint.Root{4}, SlotSeconds: 12, SlotsPerEpoch: 32, ForkEpochs: map[string]blockprint.Epoch{"electra": 364032},
 		}),
 		remote.SetFloor(t.Context(), 95),
-		remote.Record(t.Context(), follow.Batch{
+		remote.Record(t.Context(), label.Batch{
 			Rewards: []*blockprint.BlockReward{reward}, Covered: blockprint.Intervals{{Start: 96, End: 97}}, Uncovered: blockprint.Intervals{{Start: 95, End: 95}},
 			Chains: []store.Chain{{Slots: blockprint.Interval{Start: 96, End: 97}, Blocks: []store.BlockID{{Slot: 97, Root: root}}}}, Finalized: &finalized,
 		}),

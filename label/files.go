@@ -1,28 +1,30 @@
-package train
+package label
 
 import (
 	"context"
-	"fmt"
-	"path/filepath"
-	"strings"
 
 	"blockprint"
 	"blockprint/classify"
-	"blockprint/dataset"
+	"blockprint/file"
 	"blockprint/graffiti"
 	"blockprint/rewardfile"
 	"blockprint/store"
 )
 
+// Applier is a store that is written to.
+type Applier interface {
+	Apply(ctx context.Context, b store.Batch) (store.Result, error)
+}
+
 // BuildReport counts what BuildDB did.
 type BuildReport struct {
 	Blocks, Known int
-	Bad           []dataset.BadFile
+	Bad           []file.Bad
 }
 
 // BuildDB labels the blocks of reward files and stores them, each file whole or not at all. The slots of a file
 // that Load has named are covered, with or without blocks.
-func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Model, rules *graffiti.Rules, progress func(done, total int)) (BuildReport, error) {
+func BuildDB(ctx context.Context, paths []string, s Applier, m *classify.Model, rules *graffiti.Rules, progress func(done, total int)) (BuildReport, error) {
 	var report BuildReport
 	l, err := m.NewLabeler(rules)
 	if err != nil {
@@ -33,21 +35,20 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 			return report, err
 		}
 		var b store.Batch
-		span, named := spanOf(path)
+		span, named := rewardfile.Span(path)
 		var err error
 		for r, readErr := range rewardfile.ReadFile(path) {
 			if err = readErr; err != nil {
 				break
 			}
-			c, features := l.Label(r)
 			if named && (r.Meta.Slot < span.Start || r.Meta.Slot > span.End) {
 				err = blockprint.Errorf(blockprint.Invalid, "%s holds a block of slot %d", path, r.Meta.Slot)
 				break
 			}
-			b.Blocks = append(b.Blocks, store.RewardBlock(r, c, features, m.Name))
+			b.Blocks = append(b.Blocks, labeled(l, r, m.Name))
 		}
 		if err != nil {
-			report.Bad = append(report.Bad, dataset.BadFile{Path: path, Err: err})
+			report.Bad = append(report.Bad, file.Bad{Path: path, Err: err})
 			continue
 		}
 		if named {
@@ -55,7 +56,7 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 		}
 		result, err := s.Apply(ctx, b)
 		if code := blockprint.CodeOf(err); code == blockprint.Conflict || code == blockprint.Invalid {
-			report.Bad = append(report.Bad, dataset.BadFile{Path: path, Err: blockprint.Errorf(code, "%s: %w", path, err)})
+			report.Bad = append(report.Bad, file.Bad{Path: path, Err: blockprint.Errorf(code, "%s: %w", path, err)})
 			continue
 		}
 		if err != nil {
@@ -68,11 +69,4 @@ func BuildDB(ctx context.Context, paths []string, s store.Store, m *classify.Mod
 		}
 	}
 	return report, nil
-}
-
-// spanOf reads the slots of a file from its name.
-func spanOf(path string) (i blockprint.Interval, ok bool) {
-	name := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".gz"), ".json")
-	n, err := fmt.Sscanf(name, "slot_%d_to_%d", &i.Start, &i.End)
-	return i, err == nil && n == 2 && i.End >= i.Start && name == fmt.Sprintf("slot_%d_to_%d", i.Start, i.End)
 }

@@ -1,4 +1,4 @@
-package httpapi
+package label
 
 import (
 	"context"
@@ -8,17 +8,13 @@ import (
 	"time"
 
 	"blockprint"
-	"blockprint/follow"
 	"blockprint/jsonhttp"
 	"blockprint/rewardfile"
-	"blockprint/service"
 	"blockprint/store"
 )
 
-// Remote is a blockprint server on another machine, as a recorder of a follower.
+// Remote is a blockprint server on another machine. It is a follow.Recorder.
 type Remote struct{ server *jsonhttp.Client }
-
-var _ follow.Recorder = (*Remote)(nil)
 
 // NewRemote returns the recorder behind a URL, which may hold a name and password; token, if not empty, is sent as
 // bearer token.
@@ -31,15 +27,17 @@ func NewRemote(base, token string) (*Remote, error) {
 
 // refused reads the error of a blockprint server. What its code says counts, unless the server may do better later.
 func refused(status int, body []byte) error {
-	var e service.StatusError
+	var e struct {
+		Error string          `json:"error"`
+		Code  blockprint.Code `json:"code"`
+	}
 	if json.Unmarshal(body, &e) != nil || e.Code == "" {
-		e = service.StatusError{Text: "it does not look like a blockprint server", Code: string(blockprint.Invalid)}
+		e.Error, e.Code = "it does not look like a blockprint server", blockprint.Invalid
 	}
-	code := blockprint.Code(e.Code)
 	if status >= 500 || status == http.StatusTooManyRequests {
-		code = blockprint.Unavailable
+		e.Code = blockprint.Unavailable
 	}
-	return blockprint.Errorf(code, "status %d: %s", status, e.Text)
+	return blockprint.Errorf(e.Code, "status %d: %s", status, e.Error)
 }
 
 func (r *Remote) get(ctx context.Context, into any, path string, args ...any) error {
@@ -65,7 +63,7 @@ func (r *Remote) SetFloor(ctx context.Context, floor blockprint.Slot) error {
 }
 
 // Record implements follow.Recorder.
-func (r *Remote) Record(ctx context.Context, b follow.Batch) error {
+func (r *Remote) Record(ctx context.Context, b Batch) error {
 	return r.post(ctx, "record", wireBatch{rewardfile.AppendList(nil, b.Rewards), b.Covered, b.Uncovered, b.Chains, b.Finalized})
 }
 
@@ -86,7 +84,7 @@ func (r *Remote) Undecided(ctx context.Context, i blockprint.Interval) (ids []st
 
 // Ancestors implements follow.Recorder.
 func (r *Remote) Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error) {
-	var a wireAncestors
+	var a WireAncestors
 	err = r.get(ctx, &a, "ancestors/%d/%s/%d", from.Slot, from.Root, down)
 	return a.Blocks, a.Next, err
 }

@@ -1,4 +1,4 @@
-package train
+package label
 
 import (
 	"context"
@@ -24,13 +24,20 @@ type ReclassifyReport struct {
 	Moves map[blockprint.Client]map[blockprint.Client]int
 }
 
+// Relabeler is a store whose blocks are labeled anew.
+type Relabeler interface {
+	Blocks
+	Status(ctx context.Context) (store.Status, error)
+	Relabel(ctx context.Context, labels []store.Label) (changed int, err error)
+}
+
 // reclassifySlots is how many slots are relabelled in one transaction, which other writers wait for.
 const reclassifySlots = 1024
 
 // Reclassify labels all stored blocks with a model, from their stored features. It works in small transactions, so
 // that the store can be read and written meanwhile, and may be interrupted: blocks that the model has labelled are
 // not labelled again. Blocks that come in meanwhile keep the label that their follower's model gives them.
-func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *graffiti.Rules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
+func Reclassify(ctx context.Context, s Relabeler, m *classify.Model, rules *graffiti.Rules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
 	report := ReclassifyReport{Moves: map[blockprint.Client]map[blockprint.Client]int{}}
 	st, err := s.Status(ctx)
 	if err != nil || st.Empty {
@@ -52,7 +59,7 @@ func Reclassify(ctx context.Context, s store.Store, m *classify.Model, rules *gr
 	return report, nil
 }
 
-func reclassifyChunk(ctx context.Context, s store.Store, m *classify.Model, rules *graffiti.Rules, chunk blockprint.Interval, report *ReclassifyReport) error {
+func reclassifyChunk(ctx context.Context, s Relabeler, m *classify.Model, rules *graffiti.Rules, chunk blockprint.Interval, report *ReclassifyReport) error {
 	var blocks []store.Block
 	for b, err := range s.Blocks(ctx, chunk, store.Query{Orphaned: true, Features: true, NotModel: m.Name}) {
 		if err != nil {
