@@ -35,5 +35,5 @@ func Model(t testing.TB, name string, clients ...blockprint.Client) *classify.Mo
 // AnyModel returns a model of Lighthouse and Prysm.
 func AnyModel(t testing.TB) *classify.Model {
 	t.Helper()
-	return Model(t, "any", blockprint.Lighthouse, blockprint.Prysm)
+	return Model(t, "unsaved", blockprint.Lighthouse, blockprint.Prysm)
 }
