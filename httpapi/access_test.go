@@ -159,32 +159,6 @@ func TestPrivateIsPrivate(t *testing.T) {
 	}
 }
 
-// TestOwnNames: this machine may use its own names, and those that it was given.
-func TestOwnNames(t *testing.T) {
-	h := servers(t, service.Options{Hosts: []string{"labels.lan", "192.0.2.7"}})["api"]
-	for name, change := range map[string]func(*http.Request){
-		"an address":      host("127.0.0.1:8000"),
-		"IPv6":            host("[::1]:8000"),
-		"a name":          host("LOCALHOST:8000"),
-		"without a port":  host("localhost"),
-		"a given name":    host("labels.lan:8000"),
-		"a given address": host("192.0.2.7"),
-		"its own page": func(r *http.Request) {
-			r.Header.Set("Origin", "http://127.0.0.1:8000")
-			r.Header.Set("Sec-Fetch-Site", "same-origin")
-		},
-		"behind TLS": func(r *http.Request) {
-			r.Host = "labels.lan"
-			r.Header.Set("Origin", "https://labels.lan")
-		},
-		"typed by the user": header("Sec-Fetch-Site", "none"),
-	} {
-		if w := ask(h, http.MethodGet, "/blocks/1/7", change); w.Code != http.StatusOK {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-		}
-	}
-}
-
 // TestCredentials: credentials guard a server under any name, but not against a page that makes a browser send them.
 func TestCredentials(t *testing.T) {
 	for name, h := range servers(t, service.Options{Auth: service.Auth{Users: map[string]string{"alice": "secret"}}}) {
@@ -202,31 +176,5 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("%s: %s %s with credentials by a page: %d", name, op.method, op.path, w.Code)
 			}
 		}
-	}
-}
-
-// TestBodiesAreJSON: a page may send text and forms without asking, so those are not read; programs may say nothing.
-func TestBodiesAreJSON(t *testing.T) {
-	h := servers(t, service.Options{})["api"]
-	for kind, want := range map[string]int{
-		"application/json": 200, "Application/JSON; charset=UTF-8": 200, "": 200,
-		"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415, "application/json, text/plain": 415, ";": 415,
-	} {
-		w := ask(h, http.MethodPost, "/validator/blocks", func(r *http.Request) {
-			r.Header.Del("Content-Type")
-			if kind != "" {
-				r.Header.Set("Content-Type", kind)
-			}
-		})
-		if w.Code != want || want == 415 && !strings.Contains(w.Body.String(), `"code":"unsupported_media_type"`) {
-			t.Errorf("%q: %d %s, want %d", kind, w.Code, w.Body, want)
-		}
-	}
-	w := ask(h, http.MethodPost, "/validator/blocks", func(r *http.Request) {
-		r.Header.Del("Content-Type")
-		r.Header.Set("Sec-Fetch-Site", "same-origin")
-	})
-	if w.Code != 415 {
-		t.Errorf("a browser without a type: %d", w.Code)
 	}
 }

@@ -72,6 +72,7 @@ func TestAccess(t *testing.T) {
 		{"cross-site", header("Sec-Fetch-Site", "cross-site"), 403, 403, 200, 403},
 		{"our own page", header("Origin", "http://127.0.0.1:8000"), 200, 200, 200, 401},
 		{"another name", func(r *http.Request) { r.Host = "evil.example" }, 403, 200, 200, 401},
+		{"typed by the user", header("Sec-Fetch-Site", "none"), 200, 200, 200, 401},
 		{"another machine", func(r *http.Request) { r.RemoteAddr = "203.0.113.5:99" }, 403, 200, 200, 401},
 		{"a proxy", header("X-Forwarded-For", "203.0.113.5"), 403, 200, 200, 401},
 		{"text", header("Content-Type", "text/plain"), 415, 415, 200, 401},
@@ -92,6 +93,52 @@ func TestAccess(t *testing.T) {
 	}
 	if w := post(newTest(t, Options{AnyBody: true}), "/guarded", "{}", header("Content-Type", "text/plain")); w.Code != 200 {
 		t.Errorf("any body: %d", w.Code)
+	}
+}
+
+// TestOwnNames: programs on this machine may use its own names, and those that the service was given.
+func TestOwnNames(t *testing.T) {
+	s := newTest(t, Options{Hosts: []string{"labels.lan", "192.0.2.7"}})
+	for name, want := range map[string]int{
+		"127.0.0.1:8000": 200, "[::1]:8000": 200, "LOCALHOST:8000": 200, "localhost": 200, "labels.lan:8000": 200, "192.0.2.7": 200,
+		"evil.example:8000": 403, "127.0.0.1.evil.example": 403, "192.0.2.1:8000": 403,
+	} {
+		if w := post(s, "/private", "{}", func(r *http.Request) { r.Host = name }); w.Code != want {
+			t.Errorf("%s: status %d, want %d", name, w.Code, want)
+		}
+	}
+	behindTLS := func(r *http.Request) {
+		r.Host = "labels.lan"
+		r.Header.Set("Origin", "https://labels.lan")
+	}
+	if w := post(s, "/private", "{}", behindTLS); w.Code != 200 {
+		t.Errorf("its own page behind TLS: %d", w.Code)
+	}
+}
+
+// TestBodiesAreJSON: a page may send text and forms without asking, so those are rejected; programs may omit the type.
+func TestBodiesAreJSON(t *testing.T) {
+	s := newTest(t, Options{})
+	for kind, want := range map[string]int{
+		"application/json": 200, "Application/JSON; charset=UTF-8": 200, "": 200,
+		"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data; boundary=x": 415, "application/json, text/plain": 415, ";": 415,
+	} {
+		w := post(s, "/private", "{}", func(r *http.Request) {
+			r.Header.Del("Content-Type")
+			if kind != "" {
+				r.Header.Set("Content-Type", kind)
+			}
+		})
+		if w.Code != want || want == 415 && !strings.Contains(w.Body.String(), `"code":"unsupported_media_type"`) {
+			t.Errorf("%q: %d %s, want %d", kind, w.Code, w.Body, want)
+		}
+	}
+	browser := func(r *http.Request) {
+		r.Header.Del("Content-Type")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	if w := post(s, "/private", "{}", browser); w.Code != 415 {
+		t.Errorf("a browser without a type: %d", w.Code)
 	}
 }
 
