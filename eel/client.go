@@ -147,8 +147,7 @@ func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who st
 		in, err = e.asker.read(ctx, c.Method, body)
 	}
 	if err != nil {
-		e.note(c, who, "unreachable", began)
-		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", "unreachable", "error", err)
+		e.note(c, who, "unreachable", began, "error", err)
 		write(w, answer(c, nil, err))
 		return
 	}
@@ -189,37 +188,45 @@ func (e *Eel) answerBatch(ctx context.Context, calls []call, who string) any {
 func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who string) reply {
 	began := time.Now()
 	if c.refused != nil {
-		e.note(c, who, "error", began)
-		e.c.Logger.Warn("a call cannot be read", "client", who, "method", c.Method, "error", c.refused)
+		e.note(c, who, "error", began, "error", c.refused)
 		return answer(c, nil, c.refused)
 	}
 	if slices.Contains(proxied, c.Method) {
 		r, outcome := e.asker.proxy(ctx, c)
 		e.note(c, who, outcome, began)
-		e.c.Logger.Debug("passed on", "client", who, "method", c.Method, "outcome", outcome)
 		return r
 	}
 	a, err := e.call(ctx, c, same)
-	if err != nil {
-		a.outcome = "error"
-		if refused, ok := errors.AsType[*rpcError](err); ok && refused.Code == codeUnsupportedFork {
-			a.outcome = "unsupported fork"
-		}
-	}
-	e.note(c, who, a.outcome, began)
-	about := []any{"client", who, "method", c.Method, "outcome", a.outcome}
+	var about []any
 	if a.block != nil {
 		about = append(about, "block", a.block)
 	}
 	if err != nil {
-		about = append(about, "error", err)
+		a.outcome, about = "error", append(about, "error", err)
+		if refused, ok := errors.AsType[*rpcError](err); ok && refused.Code == codeUnsupportedFork {
+			a.outcome = "unsupported fork"
+		}
 	}
+	e.note(c, who, a.outcome, began, about...)
+	return answer(c, a.result, err)
+}
+
+// warned are outcomes that are logged as warnings: a client, or what it was sent, is wrong. The others are ordinary.
+var warned = []string{contradiction, "error", "unsupported fork"}
+
+// note counts an answer and logs it. Methods that nobody knows are counted as one: their names are the caller's.
+func (e *Eel) note(c *call, who, outcome string, began time.Time, about ...any) {
+	method := c.Method
+	if !slices.Contains(served, method) && !slices.Contains(proxied, method) {
+		method = "other"
+	}
+	e.calls.WithLabelValues(method, who, outcome).Inc()
+	e.duration.WithLabelValues(method, who).Observe(time.Since(began).Seconds())
 	level := slog.LevelDebug
-	if a.outcome == contradiction || err != nil {
+	if slices.Contains(warned, outcome) && len(about) > 0 {
 		level = slog.LevelWarn
 	}
-	e.c.Logger.Log(ctx, level, "answered", about...)
-	return answer(c, a.result, err)
+	e.c.Logger.Log(context.Background(), level, "answered", append([]any{"client", who, "method", c.Method, "outcome", outcome}, about...)...)
 }
 
 // call answers from memory.

@@ -154,7 +154,6 @@ func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []cal
 	for i := range calls {
 		e.note(&calls[i], who, outcome, began)
 	}
-	e.c.Logger.Debug("passed on", "client", who, "method", methods(calls), "outcome", outcome)
 	if err != nil {
 		panic(http.ErrAbortHandler) // else the asker would take what there is for all of it
 	}
@@ -195,11 +194,12 @@ func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
 			e.note(c, who, "error", began)
 			continue
 		}
-		outcome := "ok"
 		if l := slices.IndexFunc(read.lessons, func(l lesson) bool { return l.call == c }); l >= 0 {
-			outcome = e.learnOne(&read.lessons[l], replies[k].Result, read.batch)
+			lesson := &read.lessons[l]
+			e.note(c, who, e.learnOne(lesson, replies[k].Result, read.batch), began, "block", lesson.question().block)
+			continue
 		}
-		e.note(c, who, outcome, began)
+		e.note(c, who, "ok", began)
 	}
 }
 
@@ -211,7 +211,6 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 			return "unreadable"
 		}
 		e.believe(l, e.memory.learnForkchoice(*l.forkchoice, s), s)
-		e.c.Logger.Debug("fork choice", "client", controllerName, "method", l.Method, "block", l.forkchoice.Head, "outcome", s.Status)
 		return s.Status
 	}
 	if decode(result, s.read) != nil {
@@ -230,7 +229,6 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 		}
 	}
 	e.believe(l, e.memory.learnPayload(c, s), s)
-	e.c.Logger.Debug("payload", "client", controllerName, "method", l.Method, "block", c.block, "number", c.number, "outcome", s.Status)
 	return s.Status
 }
 

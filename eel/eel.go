@@ -24,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -248,69 +247,6 @@ func (e *Eel) routes() (err error) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(append(text, '\n')) // the asker is gone
 	})
-	e.http.Health(service.Guarded, func(ctx context.Context) error {
-		if _, reason := e.ready(ctx); reason != "" {
-			return errors.New(reason)
-		}
-		return nil
-	})
+	e.http.Health(service.Guarded, e.notReady)
 	return nil
-}
-
-// serve checks credentials.
-func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
-	who, err := check(r, keys, e.c.Now())
-	if err != nil {
-		e.refuse(w, r, err)
-		return
-	}
-	next(w, r, who)
-}
-
-// unread answers a request whose body could not be read.
-func unread(w http.ResponseWriter, err error) {
-	status := http.StatusBadRequest
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		status = http.StatusRequestEntityTooLarge
-	}
-	http.Error(w, err.Error(), status)
-}
-
-// Failures of one address that are answered and logged one by one; those beyond are turned away shortly.
-const (
-	failureRate  = 2 // a second
-	failureBurst = 20
-)
-
-// refuse answers a request without valid credentials. Who fails often is told to wait; valid requests of the same
-// address are still answered.
-func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	e.refused.WithLabelValues(r.URL.Path).Inc()
-	host := r.RemoteAddr
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	limiter, ok := e.failures.Get(host)
-	if !ok {
-		limiter = rate.NewLimiter(failureRate, failureBurst)
-		e.failures.Add(host, limiter)
-	}
-	if !limiter.Allow() {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many failures", http.StatusTooManyRequests)
-		return
-	}
-	e.c.Logger.Warn("credentials refused", "path", r.URL.Path, "address", r.RemoteAddr, "error", err)
-	w.Header().Set("WWW-Authenticate", "Bearer")
-	http.Error(w, err.Error(), http.StatusUnauthorized)
-}
-
-// note counts an answer. Methods that nobody knows are counted as one: their names are the caller's.
-func (e *Eel) note(c *call, who, outcome string, began time.Time) {
-	method := c.Method
-	if !slices.Contains(served, method) && !slices.Contains(proxied, method) {
-		method = "other"
-	}
-	e.calls.WithLabelValues(method, who, outcome).Inc()
-	e.duration.WithLabelValues(method, who).Observe(time.Since(began).Seconds())
 }

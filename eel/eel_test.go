@@ -419,7 +419,7 @@ func TestLogs(t *testing.T) {
 	client.call("engine_forkchoiceUpdatedV3", state(1, 0, 0))
 	client.call("engine_newPayloadV1", map[string]string{"parentHash": "0x1"})
 	for _, want := range []string{
-		"client=controller method=engine_forkchoiceUpdatedV3 block=" + hashOf(1) + " outcome=VALID",
+		"client=controller method=engine_forkchoiceUpdatedV3 outcome=VALID block=" + hashOf(1),
 		"client=node1 method=engine_forkchoiceUpdatedV3 outcome=VALID block=" + hashOf(1),
 		"level=WARN msg=answered client=node1 method=engine_newPayloadV1 outcome=error",
 	} {

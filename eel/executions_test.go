@@ -307,6 +307,24 @@ func TestSyncing(t *testing.T) {
 	})
 }
 
+// TestSyncsAtStart: before the controller has sent anything, an execution client that says that it syncs comes last.
+func TestSyncsAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSeveral(t, 2, nil)
+		s.xs[0].large["eth_syncing"] = `{"currentBlock":"0x1"}`
+		s.started()
+		if text, _ := s.call(client, "eth_syncing"); text != "false" || s.states() != "syncing, ok" {
+			t.Errorf("%s: %s", text, s.states())
+		}
+		s.xs[0].large["eth_syncing"] = "false"
+		s.reach("ok, ok")
+		time.Sleep(time.Hour) // the controller is silent
+		if text := s.get("/readyz").Body.String(); !strings.Contains(text, "; el0: ok, last answer ") || !strings.Contains(text, "; el1: ok, last answer ") {
+			t.Errorf("/readyz: %s", text)
+		}
+	})
+}
+
 // TestDisagree: INVALID outweighs VALID, whoever says so and whenever, and is not hidden.
 func TestDisagree(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -3,6 +3,7 @@ package eel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -29,7 +30,22 @@ func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	return true, e.asker.dispute()
 }
 
-// status is what /health tells.
+// notReady is why clients cannot be served, with the state of each of several execution clients; nil if they can.
+func (e *Eel) notReady(ctx context.Context) error {
+	_, reason := e.ready(ctx)
+	if reason == "" {
+		return nil
+	}
+	if list := e.executions(); len(list) > 1 {
+		for _, s := range list {
+			_, host, _ := strings.Cut(s.Server, "://") // the service shows no addresses
+			reason += fmt.Sprintf("; %s: %s, last answer %gs ago", host, s.State, s.Age)
+		}
+	}
+	return errors.New(reason)
+}
+
+// status is what /health says.
 func (e *Eel) status(ctx context.Context) ([]byte, error) {
 	out := struct {
 		Status    string `json:"status"`
@@ -64,12 +80,7 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 		}
 	}
 	at, _ := e.asker.heard()
-	out.Answered = moment(at)
-	for _, c := range e.asker.clients() {
-		at, _ := c.heard()
-		state, reason := c.state()
-		out.Executions = append(out.Executions, executionStatus{c.name, state, reason, moment(at)})
-	}
+	out.Answered, out.Executions = moment(at), e.executions()
 	if several, ok := e.asker.engine.(*executionClients); ok {
 		out.Agreed, _ = several.agreement()
 	}
@@ -79,10 +90,24 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 
 // executionStatus is what /health says about one execution client.
 type executionStatus struct {
-	Server   string `json:"server"`
-	State    string `json:"state"`
-	Reason   string `json:"reason,omitempty"`
-	Answered string `json:"answered,omitempty"`
+	Server   string  `json:"server"`
+	State    string  `json:"state"`
+	Reason   string  `json:"reason,omitempty"`
+	Answered string  `json:"answered,omitempty"`
+	Age      float64 `json:"answer_age_seconds"` // -1 before the first answer
+}
+
+func (e *Eel) executions() (out []executionStatus) {
+	for _, c := range e.asker.clients() {
+		at, _ := c.heard()
+		state, reason := c.state()
+		s := executionStatus{c.name, state, reason, moment(at), -1}
+		if !at.IsZero() {
+			s.Age = e.c.Now().Sub(at).Round(time.Millisecond).Seconds()
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // moment writes a time, empty for never.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -202,21 +201,4 @@ func (k *known) keep(c *knownCall) {
 func (k *known) drop(i int) {
 	k.bytes -= k.calls[i].size
 	k.calls = slices.Delete(k.calls, i, i+1)
-}
-
-// read reads a body of that size, -1 if it is not known. If it is a newPayload call that says the same as a known one, it
-// returns the call without its parameters, and the known one; else the body, which release gives back. hold is asked before
-// more than the beginning of a body is stored.
-func (k *known) read(r io.Reader, size int64, hold func() error) (c *call, same *knownCall, body *bytes.Buffer, err error) {
-	t := newTape(r)
-	defer t.release()
-	if c, same = t.recognise(k.all()); same != nil {
-		return c, same, nil, nil
-	}
-	body = bodies.Get().(*bytes.Buffer) //nolint:errcheck // the pool's own
-	if err := t.rest(body, size, hold); err != nil {
-		release(body)
-		return nil, nil, nil, err
-	}
-	return nil, nil, body, nil
 }

@@ -164,6 +164,13 @@ func (c *executionClient) identify(ctx context.Context) (i identity, err error) 
 	return i, err
 }
 
+// askSyncing asks a client whether it syncs, as long as no fork choice has shown that.
+func (c *executionClient) askSyncing(ctx context.Context) {
+	r, err := fetch(ctx, c, "eth_syncing", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_syncing","params":[]}`))
+	behind := err != nil || r.Error == nil && string(r.Result) != "false" && !isNull(r.Result) // not all have the method
+	c.set(func(st *standing) { st.behind = behind })
+}
+
 // check returns an error unless the client is of the right chain, for which it asks after each failure: it may have been
 // started anew, on another one.
 func (s *executionClients) check(ctx context.Context, c *executionClient) error {
@@ -242,7 +249,11 @@ func (s *executionClients) meet(ctx context.Context) {
 	chains, errs := make([]identity, len(s.list)), make([]error, len(s.list))
 	var wg sync.WaitGroup
 	for i, c := range s.list {
-		wg.Go(func() { chains[i], errs[i] = c.identify(ctx) })
+		wg.Go(func() {
+			if chains[i], errs[i] = c.identify(ctx); errs[i] == nil {
+				c.askSyncing(ctx)
+			}
+		})
 	}
 	wg.Wait()
 	for i, c := range s.list {
@@ -293,8 +304,7 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 	head := s.head
 	s.mu.Unlock()
 	if head == nil {
-		r, err := fetch(ctx, c, "eth_syncing", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_syncing","params":[]}`))
-		c.set(func(st *standing) { st.behind = err != nil || string(r.Result) != "false" })
+		c.askSyncing(ctx)
 	} else {
 		done := make(chan struct{})
 		if !c.inTurn(func() {

@@ -11,6 +11,23 @@ import (
 	"github.com/go-faster/jx"
 )
 
+// read reads a body of that size, -1 if it is not known. If it is a newPayload call that says the same as a known one, it
+// returns the call without its parameters, and the known one; else the body, which release gives back. hold is asked before
+// more than the beginning of a body is stored.
+func (k *known) read(r io.Reader, size int64, hold func() error) (c *call, same *knownCall, body *bytes.Buffer, err error) {
+	t := newTape(r)
+	defer t.release()
+	if c, same = t.recognize(k.all()); same != nil {
+		return c, same, nil, nil
+	}
+	body = bodies.Get().(*bytes.Buffer) //nolint:errcheck // the pool's own
+	if err := t.rest(body, size, hold); err != nil {
+		release(body)
+		return nil, nil, nil, err
+	}
+	return nil, nil, body, nil
+}
+
 // bodies are buffers of whole bodies. Very large ones are not kept.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -189,53 +206,54 @@ func (t *tape) narrow(calls []*knownCall, value func(*knownCall) []byte) []*know
 	return slices.DeleteFunc(calls, func(c *knownCall) bool { return !bytes.Equal(value(c), v) })
 }
 
-// recognise reads a call that says the same as one of those, nil if there is none.
-func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
-	if len(calls) == 0 || !t.take('{') {
+// object reads an object, and calls field at the value of each of its fields. No name may be there twice.
+func (t *tape) object(field func(name string) bool) bool {
+	if !t.take('{') {
+		return false
+	}
+	for seen := map[string]bool{}; ; {
+		name, ok := t.name()
+		if !ok || seen[name] || !field(name) {
+			return false
+		}
+		seen[name] = true
+		if t.take('}') {
+			return true
+		}
+		if !t.take(',') {
+			return false
+		}
+	}
+}
+
+// recognize reads a call that says the same as one of those, nil if there is none.
+func (t *tape) recognize(calls []*knownCall) (*call, *knownCall) {
+	if len(calls) == 0 {
 		return nil, nil
 	}
 	out := &call{}
-	seen := map[string]bool{}
 	var same *knownCall
-	for {
-		name, ok := t.name()
-		if !ok || seen[name] {
-			return nil, nil
-		}
-		seen[name] = true
+	whole := t.object(func(name string) bool {
 		if name == "params" {
-			if same = t.params(calls); same == nil {
-				return nil, nil
-			}
-		} else {
-			w, ok := t.word()
-			if !ok {
-				return nil, nil
-			}
-			switch name {
-			case "id":
-				if w[0] == 't' || w[0] == 'f' {
-					return nil, nil
-				}
-				out.ID = w
-			case "method":
-				out.Method = string(bytes.Trim(w, `"`))
-			case "jsonrpc":
-				if string(w) != `"2.0"` {
-					return nil, nil
-				}
-			}
+			same = t.params(calls)
+			return same != nil
 		}
-		if t.take('}') {
-			break
+		w, ok := t.word()
+		switch {
+		case !ok:
+			return false
+		case name == "id":
+			out.ID = w
+			return w[0] != 't' && w[0] != 'f' && jx.Valid(w)
+		case name == "method":
+			out.Method = string(bytes.Trim(w, `"`))
+		case name == "jsonrpc":
+			return string(w) == `"2.0"`
 		}
-		if !t.take(',') {
-			return nil, nil
-		}
-	}
+		return true
+	})
 	t.blank()
-	_, err := t.in.Peek(1)
-	if !errors.Is(err, io.EOF) || same == nil || out.Method != same.method || out.ID != nil && !jx.Valid(out.ID) {
+	if _, err := t.in.Peek(1); !whole || !errors.Is(err, io.EOF) || same == nil || out.Method != same.method {
 		return nil, nil
 	}
 	return out, same
@@ -243,27 +261,14 @@ func (t *tape) recognise(calls []*knownCall) (*call, *knownCall) {
 
 // params reads the parameters of one of the calls.
 func (t *tape) params(calls []*knownCall) *knownCall {
-	if !t.take('[') || !t.take('{') {
+	fields, others := 0, 0
+	if !t.take('[') || !t.object(func(name string) bool {
+		fields++
+		calls = t.narrow(calls, func(c *knownCall) []byte { return c.fields[name] })
+		return calls != nil
+	}) {
 		return nil
 	}
-	seen := map[string]bool{}
-	for {
-		name, ok := t.name()
-		if !ok || seen[name] {
-			return nil
-		}
-		seen[name] = true
-		if calls = t.narrow(calls, func(c *knownCall) []byte { return c.fields[name] }); calls == nil {
-			return nil
-		}
-		if t.take('}') {
-			break
-		}
-		if !t.take(',') {
-			return nil
-		}
-	}
-	others := 0
 	for ; !t.take(']'); others++ {
 		if !t.take(',') {
 			return nil
@@ -278,7 +283,7 @@ func (t *tape) params(calls []*knownCall) *knownCall {
 			return nil
 		}
 	}
-	i := slices.IndexFunc(calls, func(c *knownCall) bool { return len(c.fields) == len(seen) && len(c.others) == others })
+	i := slices.IndexFunc(calls, func(c *knownCall) bool { return len(c.fields) == fields && len(c.others) == others })
 	if i < 0 {
 		return nil
 	}

@@ -3,12 +3,9 @@ package eel
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -124,57 +121,3 @@ func (claims) GetSubject() (string, error) { return "", nil }
 
 // GetAudience implements jwt.Claims.
 func (claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }
-
-// check returns whose token a request carries. A token that names its key is checked by that one, another by all.
-func check(r *http.Request, keys map[string]Secret, now time.Time) (string, error) {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return "", errors.New("missing token: expected Authorization: Bearer and a JWT")
-	}
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(func() time.Time { return now }), jwt.WithLeeway(issuedWithin))
-	unchecked := claims{}
-	if _, _, err := parser.ParseUnverified(token, &unchecked); err != nil {
-		return "", errors.New("the token cannot be read")
-	}
-	named := unchecked.id()
-	names := []string{named}
-	if _, known := keys[named]; !known {
-		names = names[:0] // clients send an id of their own without meaning a key by it
-		for name := range keys {
-			names = append(names, name)
-		}
-		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	}
-	for _, name := range names {
-		secret := keys[name]
-		c := claims{}
-		_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret[:], nil }) // compares in constant time
-		if err != nil {
-			if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
-				continue
-			}
-			return "", fmt.Errorf("the token is refused: %w", err)
-		}
-		return name, fresh(c, now)
-	}
-	return "", errors.New("the token's signature fits no key")
-}
-
-// fresh checks when a token was issued.
-func fresh(c claims, now time.Time) error {
-	iat, err := c.date("iat")
-	switch {
-	case err != nil:
-		return err
-	case iat == nil:
-		return errors.New("the token has no iat")
-	}
-	age := now.Sub(iat.Time)
-	if age <= issuedWithin && age >= -issuedWithin {
-		return nil
-	}
-	if ms := now.Sub(time.UnixMilli(iat.Unix())); ms <= 24*time.Hour && ms >= -24*time.Hour {
-		return fmt.Errorf("stale token: iat is %d, which looks like milliseconds since 1970; it must be seconds", iat.Unix())
-	}
-	return fmt.Errorf("stale token: issued %s away from now, %s are allowed", age.Abs().Round(time.Second), issuedWithin)
-}
