@@ -54,6 +54,7 @@ type House struct {
 	Address string // of the API
 
 	up       *Up
+	local    *label.Local
 	follower *follow.Follower
 	servers  []*server
 	closers  closers
@@ -89,12 +90,12 @@ func (c Up) Open(ctx context.Context) (_ *House, err error) {
 	if err := learnNetwork(ctx, h.Store, c.Model); err != nil {
 		return nil, err
 	}
-	local, err := label.NewLocal(h.Store, c.Model, c.Rules, c.Pace.Stored)
+	h.local, err = label.NewLocal(h.Store, c.Model, c.Rules, c.Pace.Stored)
 	if err != nil {
 		return nil, err
 	}
 	h.Metrics = follow.NewMetrics(registry)
-	h.follower = follow.New(node, local, follow.Options{
+	h.follower = follow.New(node, h.local, follow.Options{
 		Since: c.Since, Extend: c.Extend, Tolerance: c.API.HeadTolerance, HealPause: c.Pace.HealPause, Poll: c.Pace.Poll,
 		Clock: c.Now, Logger: c.Logger, Metrics: h.Metrics,
 	})
@@ -130,8 +131,10 @@ func (c *Up) measure(h *House, node *beacon.Client, registry *prometheus.Registr
 // serve opens the addresses of the API and of the gauge.
 func (c *Up) serve(ctx context.Context, h *House, registry *prometheus.Registry) error {
 	o := c.API
-	o.Version, o.Registry, o.Trust, o.Ready, o.Logger, o.Now = c.Version, registry, h.Trust.Report, h.follower.Ready, c.Logger, c.Now
-	api, err := httpapi.NewLabels(h.Store, c.Model, c.Rules, o)
+	o.Version, o.Registry, o.Logger, o.Now = c.Version, registry, c.Logger, c.Now
+	api, err := httpapi.NewLabels(httpapi.Sources{
+		Store: h.Store, Labeling: h.local, Accuracy: h.Gauge.Reader, Trust: h.Trust.Report, Ready: h.follower.Ready,
+	}, o)
 	if err != nil {
 		return err
 	}

@@ -254,7 +254,8 @@ func (r *trustRig) checkAPI(failed []blockprint.Client) {
 	if _, err := r.store.Apply(r.t.Context(), store.Batch{Blocks: blocks, Covered: []blockprint.Interval{{Start: 0, End: slots.End}}}); err != nil {
 		r.t.Fatal(err)
 	}
-	api, err := httpapi.NewLabels(r.store, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Now: r.w.Clock}}, Trust: r.trust.Report})
+	api, err := httpapi.NewLabels(httpapi.Sources{Store: r.store, Trust: r.trust.Report, Accuracy: gauge.NewReader(r.store, store.NetworkOf(r.store), r.w.Clock)},
+		httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Now: r.w.Clock}}})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func host(name string) func(*http.Request) { return func(r *http.Request) { r.Ho
 func servers(t *testing.T, so service.Options) map[string]http.Handler {
 	t.Helper()
 	o := httpapi.Options{Options: so, Version: "v9"}
-	a := newAPIWith(t, httpapi.LabelsOptions{Options: o})
+	a := newAPIWith(t, nil, httpapi.LabelsOptions{Options: o})
 	a.apply(chain(1, 70))
 	network := func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }
 	g, err := httpapi.NewGauge(gauge.New(a.store, nil, network, gauge.Options{}), noTrust, o)

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"blockprint/httpapi"
-	"blockprint/service"
 	"blockprint/store"
 )
 
@@ -20,10 +19,8 @@ func BenchmarkRoutes(b *testing.B) {
 	if _, err := s.Apply(b.Context(), chain(1, 7200)); err != nil {
 		b.Fatal(err)
 	}
-	api, err := httpapi.NewLabels(s, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{}}})
-	if err != nil {
-		b.Fatal(err)
-	}
+	a := &api{t: b}
+	a.serve(s, nil, nil, httpapi.LabelsOptions{})
 	for name, path := range map[string]string{
 		"counts": "/blocks_per_client/100/200", "shares": "/shares/100/200", "validator": "/validator/0/client", "blocks": "/blocks/1/7200", "health": "/healthz",
 	} {
@@ -33,7 +30,7 @@ func BenchmarkRoutes(b *testing.B) {
 				r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+path, nil)
 				r.RemoteAddr = "127.0.0.1:1234"
 				w := httptest.NewRecorder()
-				if api.ServeHTTP(w, r); w.Code != http.StatusOK {
+				if a.server.ServeHTTP(w, r); w.Code != http.StatusOK {
 					b.Fatalf("%s: %d %s", path, w.Code, w.Body)
 				}
 			}

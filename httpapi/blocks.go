@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -10,6 +11,12 @@ import (
 	"blockprint"
 	"blockprint/store"
 )
+
+// blockStore reads blocks.
+type blockStore interface {
+	Block(ctx context.Context, id store.BlockID) (store.Block, error)
+	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
+}
 
 // BlocksParams choose blocks.
 type BlocksParams struct {
@@ -48,7 +55,7 @@ func (l *Labels) blocks(ctx context.Context, in *BlocksParams, end *uint64) (*hu
 		}
 		last = *end
 	} else {
-		st, err := l.store.Status(ctx)
+		st, err := l.Store.Status(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +67,7 @@ func (l *Labels) blocks(ctx context.Context, in *BlocksParams, end *uint64) (*hu
 	}
 	list := func(func(store.Block, error) bool) {}
 	if last > in.Start {
-		list = l.store.Blocks(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(last - 1)}, store.Query{Orphaned: in.Orphaned})
+		list = l.Store.Blocks(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(last - 1)}, store.Query{Orphaned: in.Orphaned})
 	}
 	return stream(l.gates, h, "[]", list, func(b *store.Block) ([]byte, error) { return json.Marshal(newBlockJSON(b)) }), nil
 }

@@ -6,18 +6,9 @@ import (
 	"net/http"
 
 	"blockprint"
-	"blockprint/classify"
 	"blockprint/rewardfile"
 	"blockprint/store"
 )
-
-// graffitiOnly returns the clients that a model has not learned.
-func graffitiOnly(m *classify.Model) (list []blockprint.Client) {
-	for _, p := range m.Parts {
-		list = append(list, p.GraffitiOnly...)
-	}
-	return list
-}
 
 // errNoModel refuses to label.
 func errNoModel() error {
@@ -50,19 +41,19 @@ type labelled struct {
 
 // classify labels the rewards of a body. A single object gets a single answer.
 func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, error) {
-	if l.labeling == nil {
+	if l.Labeling == nil {
 		return nil, errNoModel()
 	}
 	rewards, err := rewardfile.ReadAll(bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	blocks := l.labeling.Label(rewards)
+	blocks := l.Labeling.Label(rewards)
 	if err := l.pass(ctx, blocks); err != nil {
 		return nil, err
 	}
 	if keep {
-		if _, err := l.store.Apply(ctx, store.Batch{Blocks: blocks}); err != nil {
+		if _, err := l.Store.Apply(ctx, store.Batch{Blocks: blocks}); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +69,7 @@ func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, err
 
 // pass lets blocks through the store's gate, whether they are to be stored or not.
 func (l *Labels) pass(ctx context.Context, blocks []store.Block) error {
-	id, known, err := l.store.Identity(ctx)
+	id, known, err := l.Store.Identity(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,13 @@ import (
 // maxEpoch keeps slot arithmetic far from overflow.
 const maxEpoch = 1 << 40
 
+// clientStore counts blocks by label.
+type clientStore interface {
+	CountByClient(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Client]int64, error)
+	CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Epoch]map[blockprint.Client]int64, error)
+	Tally(ctx context.Context, i blockprint.Interval) ([]store.Tally, error)
+}
+
 // EpochParams choose the epochs from start to before end.
 type EpochParams struct {
 	Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
@@ -54,7 +61,7 @@ func (l *Labels) blocksPerClient(ctx context.Context, in *EpochParams, trusted T
 	if err != nil {
 		return nil, err
 	}
-	counts, err := l.store.CountByClient(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
+	counts, err := l.Store.CountByClient(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +92,7 @@ func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts, err := l.store.CountByClient(ctx, 0, maxEpoch)
+	counts, err := l.Store.CountByClient(ctx, 0, maxEpoch)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +113,7 @@ func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
 
 // recent counts what the blocks of the last two weeks say of themselves.
 func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Named, error) {
-	st, err := l.store.Status(ctx)
+	st, err := l.Store.Status(ctx)
 	if err != nil || st.Empty {
 		return nil, err
 	}
@@ -114,7 +121,7 @@ func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Na
 	if err != nil {
 		return nil, err
 	}
-	list, err := l.store.Tally(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
+	list, err := l.Store.Tally(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
 	return l.census(list).Named(), err
 }
 
@@ -124,10 +131,14 @@ func (l *Labels) census(list []store.Tally) *estimate.Census {
 	for i, t := range list {
 		tallies[i] = estimate.Tally(t)
 	}
-	if l.labeling == nil {
+	if l.Labeling == nil {
 		return estimate.NewCensus(tallies, "", nil)
 	}
-	return estimate.NewCensus(tallies, l.labeling.Model.Name, graffitiOnly(l.labeling.Model))
+	var unlearned []blockprint.Client
+	for _, p := range l.Labeling.Model.Parts {
+		unlearned = append(unlearned, p.GraffitiOnly...)
+	}
+	return estimate.NewCensus(tallies, l.Labeling.Model.Name, unlearned)
 }
 
 type epochCount struct {
@@ -148,7 +159,7 @@ func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*epochsOutput, er
 	if err != nil {
 		return nil, err
 	}
-	counts, err := l.store.CountByEpoch(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
+	counts, err := l.Store.CountByEpoch(ctx, blockprint.Epoch(in.Start), blockprint.Epoch(in.End))
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +209,6 @@ func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *es
 	if err != nil || in.End == in.Start {
 		return h, l.census(nil), err
 	}
-	list, err := l.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
+	list, err := l.Store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
 	return h, l.census(list), err
 }

@@ -17,7 +17,7 @@ type clock struct {
 }
 
 func (l *Labels) clock(ctx context.Context) (clock, error) {
-	id, known, err := l.store.Identity(ctx)
+	id, known, err := l.Store.Identity(ctx)
 	if err != nil || !known {
 		return clock{Network: &blockprint.Network{Spec: blockprint.MainnetSpec()}}, err
 	}

@@ -26,6 +26,13 @@ type PartialParam struct {
 	Partial bool `query:"partial" doc:"Answer although slots are missing; the header Blockprint-Gaps then names them."`
 }
 
+// coverageStore knows which slots a database covers, and of which network.
+type coverageStore interface {
+	Status(ctx context.Context) (store.Status, error)
+	Identity(ctx context.Context) (id store.Identity, ok bool, err error)
+	Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error)
+}
+
 func (l *Labels) coverageRoutes() {
 	register(l.base, public("public", "/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
 		return answered(l.syncStatus(ctx))
@@ -52,7 +59,7 @@ func (l *Labels) syncStatus(ctx context.Context) (out syncStatus, err error) {
 		return out, err
 	}
 	behind, err := l.behind(ctx, st)
-	synced := !st.Empty && len(gaps) == 0 && behind <= l.o.HeadTolerance
+	synced := !st.Empty && len(gaps) == 0 && behind <= l.headTolerance
 	return syncStatus{st.Newest, synced, st.Covered, st.Finalized, st.Floor, length(gaps), behind}, err
 }
 
@@ -66,26 +73,26 @@ func length(gaps blockprint.Intervals) (n uint64) {
 
 // historyGaps returns the gaps between the start of history and the newest covered slot.
 func (l *Labels) historyGaps(ctx context.Context) (store.Status, blockprint.Intervals, error) {
-	st, err := l.store.Status(ctx)
+	st, err := l.Store.Status(ctx)
 	if err != nil || st.Empty || st.Covered < st.Floor {
 		return st, nil, err
 	}
-	gaps, err := l.store.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: st.Covered})
+	gaps, err := l.Store.Gaps(ctx, blockprint.Interval{Start: st.Floor, End: st.Covered})
 	return st, gaps, err
 }
 
 // covered checks that the slots from start to end-1 are covered, and returns the headers of the answer.
 func (l *Labels) covered(ctx context.Context, start, end blockprint.Slot, partial bool) (AnswerHeaders, error) {
-	st, err := l.store.Status(ctx)
+	st, err := l.Store.Status(ctx)
 	if err != nil {
 		return AnswerHeaders{}, err
 	}
 	h := AnswerHeaders{AsOf: strconv.FormatUint(uint64(st.Covered), 10)}
-	if h.Trust, _, err = l.trust(ctx); err != nil {
+	if h.Trust, _, err = l.distrusted(ctx); err != nil {
 		return AnswerHeaders{}, err
 	}
-	if l.labeling != nil {
-		h.Model = l.labeling.Model.Name
+	if l.Labeling != nil {
+		h.Model = l.Labeling.Model.Name
 	}
 	gaps, err := l.gaps(ctx, st, start, end)
 	if err != nil || len(gaps) == 0 {
@@ -135,10 +142,10 @@ func (l *Labels) gaps(ctx context.Context, st store.Status, start, end blockprin
 		present = c.SlotAt(l.Now())
 		end = min(end, max(present, newest)+1)
 	}
-	if end > newest+1 && uint64(present-min(present, newest)) <= l.o.HeadTolerance {
+	if end > newest+1 && uint64(present-min(present, newest)) <= l.headTolerance {
 		end = newest + 1
 	}
-	return l.store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
+	return l.Store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
 }
 
 // behind returns how many slots the newest covered one is behind the clock; 0 if there is no clock.

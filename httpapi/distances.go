@@ -3,9 +3,16 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"iter"
 
 	"blockprint"
+	"blockprint/store"
 )
+
+// distanceStore reads opinions.
+type distanceStore interface {
+	Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[store.Opinion, error]
+}
 
 type opinionJSON struct {
 	Slot      blockprint.Slot    `json:"slot"`
@@ -35,7 +42,7 @@ func (l *Labels) opinions(ctx context.Context, start, end uint64) ([]opinionJSON
 		return nil, blockprint.Errorf(blockprint.Invalid, "slots %d to %d: expected at most %d, and the end not before the start", start, end, most)
 	}
 	out := []opinionJSON{}
-	for o, err := range l.store.Opinions(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end)}) {
+	for o, err := range l.Store.Opinions(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end)}) {
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func (l *Labels) explain(ctx context.Context, slot uint64, root string) (*explan
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.store.Block(ctx, store.BlockID{Slot: blockprint.Slot(slot), Root: r})
+	b, err := l.Store.Block(ctx, store.BlockID{Slot: blockprint.Slot(slot), Root: r})
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +49,10 @@ func (l *Labels) explain(ctx context.Context, slot uint64, root string) (*explan
 	for i, v := range b.Features {
 		out.Features[feature.Names()[i]] = feature.Nullable(v)
 	}
-	if l.labeling == nil || b.Features == nil {
+	if l.Labeling == nil || b.Features == nil {
 		return out, nil
 	}
-	near, used, err := l.labeling.Model.Nearest(b.Slot, feature.Names(), b.Features)
+	near, used, err := l.Labeling.Model.Nearest(b.Slot, feature.Names(), b.Features)
 	if err != nil {
 		return nil, err
 	}

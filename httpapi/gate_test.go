@@ -49,11 +49,7 @@ func newSlow(t *testing.T) (*api, *slowStore) {
 	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 200))
 	slow := &slowStore{Store: a.store, entered: make(chan struct{}, 100), leave: make(chan struct{})}
-	server, err := httpapi.NewLabels(slow, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Logger: slog.New(slog.DiscardHandler)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.server, a.labels = server, server
+	a.serve(slow, nil, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: service.Options{Logger: slog.New(slog.DiscardHandler)}}})
 	return a, slow
 }
 

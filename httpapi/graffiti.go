@@ -55,7 +55,7 @@ func (l *Labels) confusion(ctx context.Context, client string, start, end uint64
 		return &confusionOutput{h, confusionJSON{}}, err
 	}
 	list, err := inTurn(ctx, l.gates, func() ([]store.Tally, error) {
-		return l.store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
+		return l.Store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
 	})
 	if err != nil {
 		return nil, err

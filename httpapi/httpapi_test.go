@@ -13,18 +13,22 @@ import (
 	"time"
 
 	"blockprint"
+	"blockprint/classify"
 	"blockprint/feature"
+	"blockprint/gauge"
 	"blockprint/graffiti"
 	"blockprint/httpapi"
+	"blockprint/label"
 	"blockprint/label/labeltest"
 	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 	"blockprint/store/storetest"
+	"blockprint/trust"
 )
 
 type api struct {
-	t      *testing.T
+	t      testing.TB
 	store  store.Store
 	server http.Handler
 	labels *httpapi.Labels // the same, if it is one
@@ -34,21 +38,36 @@ type api struct {
 
 func newAPI(t *testing.T, o service.Options) *api {
 	t.Helper()
-	return newAPIWith(t, httpapi.LabelsOptions{Options: httpapi.Options{Options: o}})
+	return newAPIWith(t, nil, httpapi.LabelsOptions{Options: httpapi.Options{Options: o}})
 }
 
-func newAPIWith(t *testing.T, o httpapi.LabelsOptions) *api {
+func newAPIWith(t *testing.T, ready func() error, o httpapi.LabelsOptions) *api {
 	t.Helper()
 	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "api.db"), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	server, err := httpapi.NewLabels(s, labeltest.AnyModel(t), graffiti.Default(""), o)
-	if err != nil {
-		t.Fatal(err)
+	a := &api{t: t, store: s, header: http.Header{}, remote: "127.0.0.1:1234"}
+	a.serve(s, labeltest.AnyModel(t), ready, o)
+	return a
+}
+
+// serve lets a database with a model, if not nil, answer the calls.
+func (a *api) serve(s store.Store, m *classify.Model, ready func() error, o httpapi.LabelsOptions) {
+	a.t.Helper()
+	from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), o.Now), Ready: ready}
+	from.Trust = trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: o.Now, Logger: o.Logger}).Report
+	var err error
+	if m != nil {
+		if from.Labeling, err = label.NewLocal(s, m, graffiti.Default(""), nil); err != nil {
+			a.t.Fatal(err)
+		}
 	}
-	return &api{t: t, store: s, server: server, labels: server, header: http.Header{}, remote: "127.0.0.1:1234"}
+	if a.labels, err = httpapi.NewLabels(from, o); err != nil {
+		a.t.Fatal(err)
+	}
+	a.server = a.labels
 }
 
 func (a *api) apply(b store.Batch) {
@@ -383,7 +402,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestService(t *testing.T) {
-	a := newAPIWith(t, httpapi.LabelsOptions{Options: httpapi.Options{Version: "v9"}})
+	a := newAPIWith(t, nil, httpapi.LabelsOptions{Options: httpapi.Options{Version: "v9"}})
 	if w := a.call("OPTIONS", "/blocks_per_client/5", "", nil); w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("CORS pre-flight: %d %v", w.Code, w.Header())
 	}

@@ -51,7 +51,7 @@ func (m *storeMetrics) collect(ctx context.Context, out chan<- prometheus.Metric
 	}
 	gauge(behindDesc, float64(behind))
 	gauge(missingDesc, float64(length(gaps)))
-	counts, err := m.labels.store.CountByClient(ctx, 0, maxEpoch)
+	counts, err := m.labels.Store.CountByClient(ctx, 0, maxEpoch)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (m *storeMetrics) day(ctx context.Context, st store.Status) (counts map[blo
 		return nil, 0, err
 	}
 	end := c.EpochOf(st.Newest) + 1
-	counts, err = m.labels.store.CountByClient(ctx, end-min(end, blockprint.Epoch(c.epochs(day))), end)
+	counts, err = m.labels.Store.CountByClient(ctx, end-min(end, blockprint.Epoch(c.epochs(day))), end)
 	for _, k := range counts {
 		all += k
 	}

@@ -12,7 +12,6 @@ import (
 	"blockprint/classify"
 	"blockprint/dataset"
 	"blockprint/feature"
-	"blockprint/graffiti"
 	"blockprint/httpapi"
 	"blockprint/service"
 	"blockprint/store"
@@ -123,11 +122,7 @@ func teaching(t *testing.T) *classify.Model {
 func TestByGraffiti(t *testing.T) {
 	for _, model := range []string{"teaching", "another"} {
 		a := newAPI(t, service.Options{})
-		server, err := httpapi.NewLabels(a.store, teaching(t), graffiti.Default(""), httpapi.LabelsOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.server = server
+		a.serve(a.store, teaching(t), nil, httpapi.LabelsOptions{})
 		b := store.Batch{}
 		parent := blockprint.Slot(0)
 		for slot := blockprint.Slot(1); slot < 640; slot++ {

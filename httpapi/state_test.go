@@ -89,7 +89,7 @@ func TestNothingThere(t *testing.T) {
 // TestReady: a process that follows is not ready while it cannot, and says why.
 func TestReady(t *testing.T) {
 	var reason error
-	a := newAPIWith(t, httpapi.LabelsOptions{Ready: func() error { return reason }})
+	a := newAPIWith(t, func() error { return reason }, httpapi.LabelsOptions{})
 	if w := a.call("GET", "/readyz", "", nil); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -11,6 +11,15 @@ import (
 	"blockprint/store"
 )
 
+// syncStore is what a follower writes to; coverageStore has the rest.
+type syncStore interface {
+	Identify(ctx context.Context, id store.Identity) error
+	SetFloor(ctx context.Context, floor blockprint.Slot) error
+	Apply(ctx context.Context, b store.Batch) (store.Result, error)
+	Undecided(ctx context.Context, i blockprint.Interval) ([]store.BlockID, error)
+	Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error)
+}
+
 // syncRoutes are how a follower on another machine writes: the methods of follow.Recorder, one route each.
 func (l *Labels) syncRoutes() {
 	op := func(method, path, summary string) huma.Operation {
@@ -18,27 +27,27 @@ func (l *Labels) syncRoutes() {
 	}
 	get, post := http.MethodGet, http.MethodPost
 	register(l.base, op(get, "status", "State of the store"), func(ctx context.Context, _ *struct{}) (*bodyOf[store.Status], error) {
-		return answered(l.store.Status(ctx))
+		return answered(l.Store.Status(ctx))
 	})
 	register(l.base, op(post, "identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
-		if l.labeling != nil { // its model learns of the network, too
-			return nil, l.labeling.Identify(ctx, in.Body)
+		if l.Labeling != nil { // its model learns of the network, too
+			return nil, l.Labeling.Identify(ctx, in.Body)
 		}
-		return nil, l.store.Identify(ctx, in.Body)
+		return nil, l.Store.Identify(ctx, in.Body)
 	})
 	register(l.base, op(post, "floor", "Set the first slot of history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {
-		return nil, l.store.SetFloor(ctx, in.Body)
+		return nil, l.Store.SetFloor(ctx, in.Body)
 	})
 	type span struct {
 		Start uint64 `path:"start" maximum:"9223372036854775807" doc:"First slot."`
 		End   uint64 `path:"end" maximum:"9223372036854775807" doc:"Last slot."`
 	}
 	register(l.base, op(get, "gaps/{start}/{end}", "Missing slots, both ends included"), func(ctx context.Context, in *span) (*bodyOf[[]blockprint.Interval], error) {
-		gaps, err := l.store.Gaps(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
+		gaps, err := l.Store.Gaps(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
 		return answered(append([]blockprint.Interval{}, gaps...), err)
 	})
 	register(l.base, op(get, "undecided/{start}/{end}", "Blocks that are neither final nor orphaned"), func(ctx context.Context, in *span) (*bodyOf[[]store.BlockID], error) {
-		ids, err := l.store.Undecided(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
+		ids, err := l.Store.Undecided(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
 		return answered(append([]store.BlockID{}, ids...), err)
 	})
 	register(l.base, op(get, "ancestors/{slot}/{root}/{down}", "A stored block and those before it by their parents' roots, newest first, none before slot down"), func(ctx context.Context, in *struct {
@@ -51,7 +60,7 @@ func (l *Labels) syncRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		list, next, err := l.store.Ancestors(ctx, store.BlockID{Slot: blockprint.Slot(in.Slot), Root: root}, blockprint.Slot(in.Down))
+		list, next, err := l.Store.Ancestors(ctx, store.BlockID{Slot: blockprint.Slot(in.Slot), Root: root}, blockprint.Slot(in.Down))
 		return answered(label.WireAncestors{Blocks: append([]store.BlockID{}, list...), Next: next}, err)
 	})
 	register(l.base, op(post, "record", "Label and store a batch"), func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{}, error) {
@@ -60,12 +69,12 @@ func (l *Labels) syncRoutes() {
 }
 
 func (l *Labels) record(ctx context.Context, body []byte) error {
-	if l.labeling == nil {
+	if l.Labeling == nil {
 		return errNoModel()
 	}
 	b, err := label.DecodeBatch(body)
 	if err != nil {
 		return err
 	}
-	return l.labeling.Record(ctx, b)
+	return l.Labeling.Record(ctx, b)
 }

@@ -20,8 +20,8 @@ func trustRoutes(b *base, report func(context.Context) (*trust.Report, error)) {
 }
 
 // trust returns the value of the header, and the labels that are greylisted.
-func (l *Labels) trust(ctx context.Context) (string, []blockprint.Client, error) {
-	r, err := l.o.Trust(ctx)
+func (l *Labels) distrusted(ctx context.Context) (string, []blockprint.Client, error) {
+	r, err := l.Trust(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -46,7 +46,7 @@ func (l *Labels) distrust(ctx context.Context, counts map[blockprint.Client]int6
 	if in.Trust != "strict" {
 		return nil
 	}
-	_, list, err := l.trust(ctx)
+	_, list, err := l.distrusted(ctx)
 	for _, c := range list {
 		if n, ok := counts[c]; ok {
 			counts[blockprint.Uncertain] += n

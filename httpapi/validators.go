@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +14,12 @@ import (
 	"blockprint/estimate"
 	"blockprint/store"
 )
+
+// validatorStore reads blocks by their proposers.
+type validatorStore interface {
+	ValidatorBlocks(ctx context.Context, proposer uint64, since blockprint.Slot) ([]store.Block, error)
+	LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
+}
 
 // IndicesBody is a body of validator indices.
 type IndicesBody struct {
@@ -52,7 +59,7 @@ func (l *Labels) validatorRoutes() {
 		return l.blocksOfMany(ctx, in.RawBody, in.Since)
 	})
 	register(l.base, private("private", get, "/validator/blocks/latest", "The newest block of every validator"), func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
-		return stream(l.gates, AnswerHeaders{}, "[]", l.store.LatestBlocks(ctx), func(b *store.Latest) ([]byte, error) {
+		return stream(l.gates, AnswerHeaders{}, "[]", l.Store.LatestBlocks(ctx), func(b *store.Latest) ([]byte, error) {
 			return json.Marshal(map[string]any{"proposer_index": b.Proposer, "slot": b.Slot, "best_guess_single": b.Single})
 		}), nil
 	})
@@ -62,7 +69,7 @@ func (l *Labels) validatorRoutes() {
 }
 
 func (l *Labels) blocksOf(ctx context.Context, validator, since uint64) ([]blockJSON, error) {
-	list, err := l.store.ValidatorBlocks(ctx, validator, blockprint.Slot(since))
+	list, err := l.Store.ValidatorBlocks(ctx, validator, blockprint.Slot(since))
 	out := make([]blockJSON, len(list))
 	for i := range list {
 		out[i] = newBlockJSON(&list[i])
@@ -108,7 +115,7 @@ type validatorClient struct {
 
 // validatorClient takes all blocks of a validator together.
 func (l *Labels) validatorClient(ctx context.Context, index uint64) (validatorClient, error) {
-	blocks, err := l.store.ValidatorBlocks(ctx, index, 0)
+	blocks, err := l.Store.ValidatorBlocks(ctx, index, 0)
 	if err != nil {
 		return validatorClient{}, err
 	}

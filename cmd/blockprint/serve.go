@@ -9,7 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint/classify"
+	"blockprint/gauge"
 	"blockprint/httpapi"
+	"blockprint/label"
+	"blockprint/store"
+	"blockprint/trust"
 )
 
 func newServe() *cobra.Command {
@@ -54,7 +58,15 @@ func newServe() *cobra.Command {
 				return err
 			}
 			o.Version, o.Registry = version, newRegistry()
-			server, err := httpapi.NewLabels(s, model, guess, o)
+			judge := trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{})
+			o.Registry.MustRegister(judge)
+			from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), nil), Trust: judge.Report}
+			if model != nil {
+				if from.Labeling, err = label.NewLocal(s, model, guess, nil); err != nil {
+					return err
+				}
+			}
+			server, err := httpapi.NewLabels(from, o)
 			if err != nil {
 				return err
 			}
