@@ -62,7 +62,7 @@ func (c Gauge) Run(ctx context.Context) (err error) {
 
 func (c *Gauge) rewarder(node *beacon.Client) (gauge.Rewarder, error) {
 	if c.RewardsURL == "" {
-		return &gauge.LocalRewards{Node: node, Log: c.logger()}, nil
+		return gauge.NewLocalRewards(node, c.logger()), nil
 	}
 	r, err := gauge.NewRemoteRewards(c.RewardsURL)
 	if err != nil {

@@ -114,7 +114,7 @@ func (c *Up) measure(h *House, node *beacon.Client, registry *prometheus.Registr
 	if err != nil {
 		return err
 	}
-	m := c.measures(h.Store, c.Measuring, &gauge.LocalRewards{Node: node, Log: c.logger()}, labels, identified(node, h.Store, c.Model), registry)
+	m := c.measures(h.Store, c.Measuring, gauge.NewLocalRewards(node, c.logger()), labels, identified(node, h.Store, c.Model), registry)
 	h.Gauge, h.Trust = m.gauge, m.judge
 	if c.Dream == nil {
 		return nil

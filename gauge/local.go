@@ -15,11 +15,13 @@ import (
 
 // LocalRewards rates blocks itself, on top of a beacon node's chain.
 type LocalRewards struct {
-	Node *beacon.Client
-	Log  *slog.Logger
-
-	mu    sync.Mutex
+	node  *beacon.Client
 	rater *reward.Rater
+}
+
+// NewLocalRewards returns a rewarder on a node's chain. The node is not asked before the first block.
+func NewLocalRewards(node *beacon.Client, log *slog.Logger) *LocalRewards {
+	return &LocalRewards{node, reward.NewRater(node, log)}
 }
 
 // Rewards implements Rewarder.
@@ -39,17 +41,9 @@ func (l *LocalRewards) Rewards(ctx context.Context, blocks []json.RawMessage) ([
 }
 
 func (l *LocalRewards) rate(ctx context.Context, raw json.RawMessage) (*blockprint.BlockReward, error) {
-	b, err := l.Node.ParseBlock(ctx, raw)
+	b, err := l.node.ParseBlock(ctx, raw)
 	if err != nil {
 		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.rater == nil {
-		if l.rater, err = reward.NewRater(ctx, l.Node, l.Log); err != nil {
-			l.rater = nil
-			return nil, err
-		}
 	}
 	return l.rater.Rate(ctx, b)
 }

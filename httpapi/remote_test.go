@@ -285,10 +285,7 @@ func readRewards(t *testing.T, text string) (out []*blockprint.BlockReward) {
 // TestRater: blocks on top of blocks far back, and then of the head, are rated alike.
 func TestRater(t *testing.T) {
 	_, node := world(t, 60)
-	rater, err := reward.NewRater(t.Context(), node, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	rater := reward.NewRater(node, slog.New(slog.DiscardHandler))
 	want := map[blockprint.Root]uint64{}
 	if err := reward.Walk(t.Context(), node, slog.Default(), blockprint.Interval{Start: 1, End: 60}, reward.Walker{Block: func(r reward.Rated) error {
 		want[r.Block.Root] = r.Reward.Exact.Total

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"sync"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -25,7 +24,6 @@ const maxRewardSlots = 8192
 type Rewards struct {
 	*service.Service
 	node  *beacon.Client
-	mu    sync.Mutex
 	rater *reward.Rater
 }
 
@@ -39,7 +37,7 @@ func NewRewards(node *beacon.Client, o service.Options) (*Rewards, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rewards{Service: s, node: node}
+	r := &Rewards{s, node, reward.NewRater(node, s.Logger)}
 	s.Handle(service.Guarded, "GET /lighthouse/analysis/block_rewards", http.HandlerFunc(r.get))
 	s.Handle(service.Guarded, "POST /lighthouse/analysis/block_rewards", http.HandlerFunc(r.post))
 	s.Health(service.Guarded, func(ctx context.Context) error {
@@ -131,23 +129,5 @@ func (s *Rewards) rateOne(r *http.Request, raw json.RawMessage) (*blockprint.Blo
 	if err != nil {
 		return nil, err
 	}
-	rater, err := s.ensureRater(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	return rater.Rate(r.Context(), b)
-}
-
-// ensureRater makes the rater when it is first needed: the node may not be up when the service starts.
-func (s *Rewards) ensureRater(ctx context.Context) (*reward.Rater, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rater != nil {
-		return s.rater, nil
-	}
-	rater, err := reward.NewRater(ctx, s.node, s.Logger)
-	if err == nil {
-		s.rater = rater
-	}
-	return rater, err
+	return s.rater.Rate(r.Context(), b)
 }

@@ -12,20 +12,27 @@ import (
 // Rater values any blocks, on the chain or not, whose parents the node has. It keeps a tracker near the last one
 // asked for, so that blocks on the present head cost nothing but their own work. It is safe for concurrent use.
 type Rater struct {
+	source Source
+	log    *slog.Logger
+
 	mu sync.Mutex
-	t  *Tracker
+	t  *Tracker // nil until a block is rated: the node may not be up when its services start
 }
 
-// NewRater returns a rater on the chain that source serves.
-func NewRater(ctx context.Context, source Source, log *slog.Logger) (*Rater, error) {
-	t, err := NewTracker(ctx, source, log)
-	return &Rater{t: t}, err
-}
+// NewRater returns a rater on the chain that source serves. The source is not asked before the first block.
+func NewRater(source Source, log *slog.Logger) *Rater { return &Rater{source: source, log: log} }
 
 // Rate values a block.
 func (r *Rater) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockReward, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.t == nil {
+		t, err := NewTracker(ctx, r.source, r.log)
+		if err != nil {
+			return nil, err
+		}
+		r.t = t
+	}
 	if _, err := r.t.Reach(ctx, b.ParentRoot); err != nil {
 		return nil, blockprint.Errorf(blockprint.CodeOf(err), "parent of %s: %w", b, err)
 	}

@@ -255,10 +255,7 @@ have their parents, and prints a reward a line. "rewards serve" is a server for 
 				return err
 			}
 			defer node.Close()
-			rater, err := reward.NewRater(ctx, node, slog.Default())
-			if err != nil {
-				return err
-			}
+			rater := reward.NewRater(node, slog.Default())
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			for _, path := range args {
 				blocks, err := readBlocks(path)
