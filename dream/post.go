@@ -33,21 +33,21 @@ func newEndpoint(c EndpointConfig, log *slog.Logger) (*endpoint, error) {
 	return &endpoint{EndpointConfig: c, client: client, log: log}, nil
 }
 
-// Request is what a gauge is asked: blocks with their nodes' names and labels, in lists of the same length.
+// Request is a gauge's input: blocks with the names and labels of their nodes, in lists of the same length.
 type Request struct {
 	Names  []string          `json:"names"`
 	Labels []string          `json:"labels"`
 	Blocks []json.RawMessage `json:"blocks"`
 }
 
-// post sends a slot's blocks, and keeps the rewards that come back. asked is how many nodes were asked.
-func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
-	if e.RequireAll && len(n.Blocks) != asked {
-		return nil // as configured
+// post sends a round's blocks, and uses the rewards that come back as configured. asked is how many nodes were asked.
+func (e *endpoint) post(ctx context.Context, r *Round, asked int) error {
+	if e.RequireAll && len(r.Blocks) != asked {
+		return nil
 	}
 	var q Request
-	for _, b := range n.Blocks {
-		if e.RequireSameParent && b.ParentRoot != n.Blocks[0].ParentRoot {
+	for _, b := range r.Blocks {
+		if e.RequireSameParent && b.ParentRoot != r.Blocks[0].ParentRoot {
 			return nil
 		}
 		q.Names, q.Labels, q.Blocks = append(q.Names, b.Name), append(q.Labels, string(b.Label)), append(q.Blocks, b.JSON)
@@ -67,23 +67,16 @@ func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
 	if err := e.client.Post(ctx, "", body, &list); err != nil {
 		return err
 	}
-	if len(list) != len(n.Blocks) {
-		return fmt.Errorf("%d blocks were posted, but %d rewards came back", len(n.Blocks), len(list))
+	if len(list) != len(r.Blocks) {
+		return fmt.Errorf("%d blocks were posted, but %d rewards came back", len(r.Blocks), len(list))
 	}
 	if e.CompareRewards {
-		if err := e.compare(n, list); err != nil {
+		if err := e.compare(r, list); err != nil {
 			return err
 		}
 	}
-	if e.ResultsDir == "" {
-		return nil
-	}
-	for i, b := range n.Blocks {
-		dir := filepath.Join(e.ResultsDir, string(b.Label))
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("results_dir: %w", err)
-		}
-		if err := file.WriteAtomic(filepath.Join(dir, fmt.Sprintf("%s_%d.json", b.Name, n.Slot)), list[i]); err != nil {
+	if e.ResultsDir != "" {
+		if err := e.write(r, list); err != nil {
 			return fmt.Errorf("results_dir: %w", err)
 		}
 	}
@@ -91,22 +84,36 @@ func (e *endpoint) post(ctx context.Context, n *Round, asked int) error {
 }
 
 // compare logs whose block would earn most.
-func (e *endpoint) compare(n *Round, list []json.RawMessage) error {
+func (e *endpoint) compare(r *Round, list []json.RawMessage) error {
 	var best []string
 	most := blockprint.Gwei(0)
-	for i, b := range n.Blocks {
-		r, err := rewardfile.Decode(list[i])
+	for i, b := range r.Blocks {
+		reward, err := rewardfile.Decode(list[i])
 		if err != nil {
 			return fmt.Errorf("reward of the block of %s: %w", b.Name, err)
 		}
-		switch total := r.Attestations.Total; {
+		switch total := reward.Attestations.Total; {
 		case total > most:
 			best, most = []string{b.Name}, total
 		case total == most:
 			best = append(best, b.Name)
 		}
 	}
-	e.log.Info("most profitable block", "slot", n.Slot, "nodes", best, "gwei", most)
+	e.log.Info("most profitable block", "slot", r.Slot, "nodes", best, "gwei", most)
+	return nil
+}
+
+// write stores rewards in the layout of training data: a folder for each label.
+func (e *endpoint) write(r *Round, list []json.RawMessage) error {
+	for i, b := range r.Blocks {
+		dir := filepath.Join(e.ResultsDir, string(b.Label))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := file.WriteAtomic(filepath.Join(dir, fmt.Sprintf("%s_%d.json", b.Name, r.Slot)), list[i]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"blockprint"
+	"blockprint/dream"
 	"blockprint/estimate"
 	"blockprint/store"
 )
@@ -60,18 +61,11 @@ func New(s Store, c Classifier, network func(context.Context) (*blockprint.Netwo
 	return &Gauge{Reader: NewReader(s, network, o.Now), store: s, classifier: c, o: o}
 }
 
-// Dreamt is a rated block of a node whose client is known.
-type Dreamt struct {
-	Node   string
-	Label  string
-	Reward *blockprint.BlockReward
-}
+// Take is a dream.Sink: it labels the blocks of a round that could be rated, and stores how well that went.
+func (g *Gauge) Take(ctx context.Context, r *dream.Round) error { return g.observe(ctx, r.Blocks) }
 
-// Observe labels dreamt blocks and keeps how well that went.
-func (g *Gauge) Observe(ctx context.Context, blocks []Dreamt) error {
-	if len(blocks) == 0 {
-		return nil
-	}
+// observe needs the name, the label and the reward of each block; those without a reward are left out.
+func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 	network, err := g.network(ctx)
 	if err != nil {
 		return err
@@ -80,16 +74,22 @@ func (g *Gauge) Observe(ctx context.Context, blocks []Dreamt) error {
 	var rewards []*blockprint.BlockReward
 	var list []store.Observation
 	for _, b := range blocks {
-		label, err := blockprint.ParseLabel(b.Label, g.o.Labels)
+		if b.Reward == nil {
+			continue
+		}
+		label, err := blockprint.ParseLabel(string(b.Label), g.o.Labels)
 		if err != nil {
-			return blockprint.Errorf(blockprint.Invalid, "node %q: %w", b.Node, err)
+			return blockprint.Errorf(blockprint.Invalid, "node %q: %w", b.Name, err)
 		}
 		slot := b.Reward.Meta.Slot
 		if slot > newest+1 { // a slot of the future would hold the window for ever
-			return blockprint.Errorf(blockprint.Invalid, "node %q: its block is of slot %d, but the present one is %d", b.Node, slot, newest)
+			return blockprint.Errorf(blockprint.Invalid, "node %q: its block is of slot %d, but the present one is %d", b.Name, slot, newest)
 		}
 		rewards = append(rewards, b.Reward)
-		list = append(list, store.Observation{Slot: slot, Node: b.Node, Label: label, Day: network.TimeOf(slot).UTC().Format(time.DateOnly)})
+		list = append(list, store.Observation{Slot: slot, Node: b.Name, Label: label, Day: network.TimeOf(slot).UTC().Format(time.DateOnly)})
+	}
+	if len(list) == 0 {
+		return nil
 	}
 	guesses, model, err := g.classifier.Guess(ctx, rewards)
 	if err != nil {
@@ -135,34 +135,20 @@ const (
 	maxName  = 200
 )
 
-// Classify rates and labels blocks, keeps how well that went, and returns the rewards: nil where a block is null or
-// cannot be rated, whose errors are in errs. The three lists must be of the same length.
-func (g *Gauge) Classify(ctx context.Context, names, labels []string, blocks []json.RawMessage) (rewards []*blockprint.BlockReward, errs []error, err error) {
-	if len(names) != len(blocks) || len(labels) != len(blocks) {
-		return nil, nil, blockprint.Errorf(blockprint.Invalid, "%d names, %d labels and %d blocks: expected as many of each", len(names), len(labels), len(blocks))
-	}
-	if len(names) > maxNodes {
-		return nil, nil, blockprint.Errorf(blockprint.TooLarge, "%d blocks at once: at most %d", len(names), maxNodes)
-	}
-	for i := range names {
-		if names[i] == "" || len(names[i]) > maxName || strings.ContainsFunc(names[i], unicode.IsControl) {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "name %d of the list is empty, longer than %d bytes, or has control characters", i, maxName)
-		}
-		if slices.Contains(names[:i], names[i]) {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "the name %q is there twice", names[i])
-		}
-		if _, err := blockprint.ParseLabel(labels[i], g.o.Labels); err != nil {
-			return nil, nil, blockprint.Errorf(blockprint.Invalid, "node %q: %w", names[i], err)
-		}
+// Classify rates and labels the blocks of a request, stores how well that went, and returns the rewards: nil where a block
+// is null or cannot be rated. errs says why it cannot.
+func (g *Gauge) Classify(ctx context.Context, q *dream.Request) (rewards []*blockprint.BlockReward, errs []error, err error) {
+	if err := g.check(q); err != nil {
+		return nil, nil, err
 	}
 	var asked []json.RawMessage
 	var places []int
-	for i, b := range blocks {
+	for i, b := range q.Blocks {
 		if len(b) > 0 && string(b) != "null" { // a node that gave no block
 			asked, places = append(asked, b), append(places, i)
 		}
 	}
-	rewards, errs = make([]*blockprint.BlockReward, len(blocks)), make([]error, len(blocks))
+	rewards, errs = make([]*blockprint.BlockReward, len(q.Blocks)), make([]error, len(q.Blocks))
 	if len(asked) == 0 {
 		return rewards, errs, nil
 	}
@@ -170,11 +156,33 @@ func (g *Gauge) Classify(ctx context.Context, names, labels []string, blocks []j
 	if err != nil {
 		return nil, nil, err
 	}
-	var dreamt []Dreamt
+	blocks := make([]dream.Block, len(places))
 	for k, i := range places {
-		if rewards[i], errs[i] = rated[k], failures[k]; rated[k] != nil {
-			dreamt = append(dreamt, Dreamt{names[i], labels[i], rated[k]})
+		rewards[i], errs[i] = rated[k], failures[k]
+		blocks[k] = dream.Block{Name: q.Names[i], Label: blockprint.Client(q.Labels[i]), Reward: rated[k]}
+	}
+	return rewards, errs, g.observe(ctx, blocks)
+}
+
+// check refuses a request whose lists do not fit, or whose names could not be stored or told apart.
+func (g *Gauge) check(q *dream.Request) error {
+	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
+	if len(q.Names) != len(q.Blocks) || len(q.Labels) != len(q.Blocks) {
+		return bad("%d names, %d labels and %d blocks: expected the same number of each", len(q.Names), len(q.Labels), len(q.Blocks))
+	}
+	if len(q.Names) > maxNodes {
+		return blockprint.Errorf(blockprint.TooLarge, "%d blocks at once: at most %d", len(q.Names), maxNodes)
+	}
+	for i, name := range q.Names {
+		if name == "" || len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+			return bad("name %d of the list is empty, longer than %d bytes, or has control characters", i, maxName)
+		}
+		if slices.Contains(q.Names[:i], name) {
+			return bad("the list has the name %q twice", name)
+		}
+		if _, err := blockprint.ParseLabel(q.Labels[i], g.o.Labels); err != nil {
+			return bad("node %q: %w", name, err)
 		}
 	}
-	return rewards, errs, g.Observe(ctx, dreamt)
+	return nil
 }

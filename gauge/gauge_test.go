@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"blockprint"
+	"blockprint/dream"
 	"blockprint/gauge"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -102,7 +103,7 @@ func (r *rig) classify(t *testing.T, slot blockprint.Slot, names, labels string)
 		}
 		blocks = append(blocks, b)
 	}
-	_, _, err := r.Classify(t.Context(), strings.Split(names, ","), strings.Split(labels, ","), blocks)
+	_, _, err := r.Classify(t.Context(), &dream.Request{Names: strings.Split(names, ","), Labels: strings.Split(labels, ","), Blocks: blocks})
 	return err
 }
 
@@ -237,14 +238,16 @@ func TestRefuses(t *testing.T) {
 func TestUnrated(t *testing.T) {
 	r := newRig(t)
 	block := func(name string) json.RawMessage { return json.RawMessage(`{"slot":900,"name":"` + name + `"}`) }
-	rewards, errs, err := r.Classify(t.Context(), []string{"t1", "bad", "p1"}, []string{"Teku", "Teku", "Prysm"}, []json.RawMessage{block("t1"), block("bad"), json.RawMessage("null")})
+	rewards, errs, err := r.Classify(t.Context(), &dream.Request{
+		Names: []string{"t1", "bad", "p1"}, Labels: []string{"Teku", "Teku", "Prysm"}, Blocks: []json.RawMessage{block("t1"), block("bad"), json.RawMessage("null")},
+	})
 	if err != nil || rewards[0] == nil || rewards[1] != nil || rewards[2] != nil || errs[1] == nil || errs[0] != nil || errs[2] != nil {
 		t.Errorf("%v, %v, %v", rewards, errs, err)
 	}
 	if s, err := r.Summarise(t.Context()); err != nil || len(s.Nodes) != 1 || s.Nodes[0].Name != "t1" {
 		t.Errorf("%+v (%v)", s, err)
 	}
-	if _, _, err := r.Classify(t.Context(), nil, nil, nil); err != nil {
+	if _, _, err := r.Classify(t.Context(), &dream.Request{}); err != nil {
 		t.Errorf("nothing at all: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"blockprint"
+	"blockprint/dream"
 	"blockprint/gauge"
 	"blockprint/rewardfile"
 	"blockprint/trust"
@@ -46,18 +47,14 @@ type dreamtOutput struct {
 }
 
 func (g *Gauge) classify(ctx context.Context, body []byte) (*dreamtOutput, error) {
-	var q struct {
-		Names  []string          `json:"names"`
-		Labels []string          `json:"labels"`
-		Blocks []json.RawMessage `json:"blocks"`
-	}
+	var q dream.Request
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, `expected {"names": [...], "labels": [...], "blocks": [...]}: %w`, err)
 	}
 	if q.Names == nil || q.Labels == nil || q.Blocks == nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, `expected {"names": [...], "labels": [...], "blocks": [...]}: a list is missing`)
 	}
-	rewards, errs, err := g.gauge.Classify(ctx, q.Names, q.Labels, q.Blocks)
+	rewards, errs, err := g.gauge.Classify(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
