@@ -157,24 +157,9 @@ func (t *transfer) try(ctx context.Context) *failure {
 	silent := fmt.Errorf("the transfer broke off: the server said nothing for %s", silence)
 	watch := time.AfterFunc(silence, func() { cancel(silent) })
 	defer watch.Stop()
-	q, err := t.f.request(ctx, t.project, t.url)
+	q, have, err := t.request(ctx)
 	if err != nil {
 		return &failure{error: err}
-	}
-	q.Header.Set("Accept-Encoding", "identity") // the file is compressed itself
-	have, conditional := int64(0), false
-	if info, err := os.Stat(t.path); err == nil && t.validator != "" && !t.whole && info.Size() > 0 {
-		have = info.Size()
-		q.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
-		q.Header.Set("If-Range", t.validator)
-	} else if t.known.Total != nil {
-		if t.known.ETag != "" {
-			q.Header.Set("If-None-Match", t.known.ETag)
-		}
-		if t.known.LastModified != "" {
-			q.Header.Set("If-Modified-Since", t.known.LastModified)
-		}
-		conditional = t.known.ETag != "" || t.known.LastModified != ""
 	}
 	res, err := t.f.client.Do(q)
 	if err != nil {
@@ -184,38 +169,9 @@ func (t *transfer) try(ctx context.Context) *failure {
 		return t.errorf(true, "%w", jsonhttp.WithoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read only
-	var start, size int64
-	switch {
-	case res.StatusCode == http.StatusNotModified && conditional:
-		t.unchanged = true
-		return nil
-	case res.StatusCode == http.StatusOK:
-		size = res.ContentLength
-	case res.StatusCode == http.StatusPartialContent:
-		var ok bool
-		if start, size, ok = contentRange(res.Header.Get("Content-Range")); !ok || start > have {
-			t.validator = "" // from the beginning, then
-			return t.errorf(true, "asked for what follows byte %d, it sends the range %.60q", have, res.Header.Get("Content-Range"))
-		}
-		t.resumed = t.resumed || start > 0
-	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
-		if _, size, _ := contentRange(res.Header.Get("Content-Range")); size == have {
-			return nil // all of it was there already
-		}
-		t.validator = ""
-		return t.errorf(true, "status 416 to a request for what follows byte %d", have)
-	default:
-		return t.refused(res)
-	}
-	t.next = state{ETag: res.Header.Get("ETag"), LastModified: res.Header.Get("Last-Modified")}
-	if at, err := http.ParseTime(t.next.LastModified); err == nil {
-		t.next.Modified = at.Unix()
-	}
-	if t.validator = t.next.ETag; strings.HasPrefix(t.validator, "W/") || t.validator == "" {
-		t.validator = t.next.LastModified
-	}
-	if size > t.limit {
-		return t.errorf(false, "%d bytes, more than the %d that are allowed", size, t.limit)
+	start, size, done, failed := t.begin(res, have)
+	if failed != nil || done {
+		return failed
 	}
 	n, err := t.receive(start, &watched{res.Body, watch, silence})
 	end := start + n
@@ -233,6 +189,66 @@ func (t *transfer) try(ctx context.Context) *failure {
 		return failed
 	}
 	return nil
+}
+
+// request asks for what follows the have bytes that are there, or for the file if it has changed.
+func (t *transfer) request(ctx context.Context) (q *http.Request, have int64, err error) {
+	if q, err = t.f.request(ctx, t.project, t.url); err != nil {
+		return nil, 0, err
+	}
+	q.Header.Set("Accept-Encoding", "identity") // the file is compressed itself
+	if info, err := os.Stat(t.path); err == nil && t.validator != "" && !t.whole && info.Size() > 0 {
+		have = info.Size()
+		q.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+		q.Header.Set("If-Range", t.validator)
+	} else if t.known.Total != nil {
+		if t.known.ETag != "" {
+			q.Header.Set("If-None-Match", t.known.ETag)
+		}
+		if t.known.LastModified != "" {
+			q.Header.Set("If-Modified-Since", t.known.LastModified)
+		}
+	}
+	return q, have, nil
+}
+
+// begin reads the status and headers of an answer: at which byte its body starts and the size of the whole file, -1 if it is
+// not known; or that nothing needs to be read.
+func (t *transfer) begin(res *http.Response, have int64) (start, size int64, done bool, failed *failure) {
+	sent := res.Request.Header
+	switch {
+	case res.StatusCode == http.StatusNotModified && (sent.Get("If-None-Match") != "" || sent.Get("If-Modified-Since") != ""):
+		t.unchanged = true
+		return 0, 0, true, nil
+	case res.StatusCode == http.StatusOK:
+		size = res.ContentLength
+	case res.StatusCode == http.StatusPartialContent:
+		var ok bool
+		if start, size, ok = contentRange(res.Header.Get("Content-Range")); !ok || start > have {
+			t.validator = "" // from the beginning, then
+			return 0, 0, false, t.errorf(true, "asked for what follows byte %d, it sends the range %.60q", have, res.Header.Get("Content-Range"))
+		}
+		t.resumed = t.resumed || start > 0
+	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
+		if _, size, _ := contentRange(res.Header.Get("Content-Range")); size == have {
+			return 0, 0, true, nil // all of it was there already
+		}
+		t.validator = ""
+		return 0, 0, false, t.errorf(true, "status 416 to a request for what follows byte %d", have)
+	default:
+		return 0, 0, false, t.refused(res)
+	}
+	t.next = state{ETag: res.Header.Get("ETag"), LastModified: res.Header.Get("Last-Modified")}
+	if at, err := http.ParseTime(t.next.LastModified); err == nil {
+		t.next.Modified = at.Unix()
+	}
+	if t.validator = t.next.ETag; strings.HasPrefix(t.validator, "W/") || t.validator == "" {
+		t.validator = t.next.LastModified
+	}
+	if size > t.limit {
+		return 0, 0, false, t.errorf(false, "%d bytes, more than the %d that are allowed", size, t.limit)
+	}
+	return start, size, false, nil
 }
 
 // refused is a failure by a server's status.
