@@ -185,14 +185,6 @@ type Store interface {
 	Close() error
 }
 
-// Finding is something in a database that cannot be right.
-type Finding struct {
-	Kind     string `json:"kind"`  // a word for each thing that is looked for
-	Count    int64  `json:"count"` // how often it was found
-	Text     string `json:"text"`  // what it is, with an example
-	Repaired bool   `json:"repaired"`
-}
-
 // Label is a new classification of a stored block.
 type Label struct {
 	BlockID

@@ -9,6 +9,24 @@ import (
 	"blockprint/store"
 )
 
+// Undecided implements store.Store.
+func (s *Store) Undecided(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
+	// Placeholders begin with 24 zero bytes. There may be millions of them, so the index alone must tell.
+	err = s.each(ctx, s.read, `SELECT slot, root FROM blocks INDEXED BY blocks_undecided
+		WHERE canonical = 0 AND slot BETWEEN ? AND ? AND root >= x'000000000000000000000000000000000000000000000001' ORDER BY slot`,
+		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
+			var id store.BlockID
+			var root sql.RawBytes
+			if err := rows.Scan(&id.Slot, &root); err != nil {
+				return err
+			}
+			copy(id.Root[:], root)
+			ids = append(ids, id)
+			return nil
+		})
+	return ids, err
+}
+
 // Ancestors implements store.Store.
 func (s *Store) Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error) {
 	if from.Root.IsZero() {

@@ -22,25 +22,19 @@ func mainnetSums(b *testing.B) *Store {
 	b.Cleanup(func() { _ = s.Close() })
 	const epochs, labels, gaps = 468_750, 7, 1000
 	err = s.inTransaction(ctx, "fill", func(tx *transaction) error {
-		for l := range int64(labels) {
-			if _, err := tx.idOf(ctx, "clients", string(blockprint.OriginalKeys()[l])); err != nil {
-				return err
+		var sums []store.Sum
+		for level := range store.TopSum + 1 {
+			for part := range blockprint.Epoch(epochs)>>(store.SumBits*level) + 1 {
+				for l := range int64(labels) {
+					sums = append(sums, store.Sum{Level: level, Part: part, Single: blockprint.OriginalKeys()[l], Blocks: int64(part)%5 + l})
+				}
 			}
 		}
-		changes := map[countKey]int64{}
-		for e := range blockprint.Epoch(epochs) {
-			for l := range int64(labels) {
-				changes[countKey{e, l + 1}] = int64(e)%5 + l
-			}
-			if len(changes) >= 1<<16 || e == epochs-1 {
-				if err := addCounts(ctx, tx, changes); err != nil {
-					return err
-				}
-				clear(changes)
-			}
+		if err := tx.AddSums(ctx, sums); err != nil {
+			return err
 		}
 		for g := range blockprint.Slot(gaps) {
-			if err := cover(ctx, tx, blockprint.Interval{Start: g * 15000, End: g*15000 + 14990}); err != nil {
+			if err := store.Cover(ctx, tx, blockprint.Interval{Start: g * 15000, End: g*15000 + 14990}); err != nil {
 				return err
 			}
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"strconv"
 
 	"blockprint"
 	"blockprint/store"
@@ -13,26 +11,23 @@ import (
 
 // checker looks at a database in one transaction.
 type checker struct {
-	s        *Store
-	q        queryer
+	*transaction
 	repair   bool
 	gate     store.Gate
 	perEpoch uint64
-	final    blockprint.Slot // the mark of finality
-	floor    blockprint.Slot
-	findings []store.Finding
+	store.Findings
 }
 
 // Check implements store.Store.
 func (s *Store) Check(ctx context.Context, repair bool) (findings []store.Finding, err error) {
-	look := func(q queryer) error {
-		c := &checker{s: s, q: q, repair: repair}
+	look := func(tx *transaction) error {
+		c := &checker{transaction: tx, repair: repair}
 		err := c.run(ctx)
-		findings = c.findings
+		findings = c.Findings
 		return err
 	}
 	if repair {
-		err = s.inTransaction(ctx, "repair", func(tx *transaction) error { return look(tx) })
+		err = s.inTransaction(ctx, "repair", look)
 		return findings, err
 	}
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one state of it all
@@ -40,29 +35,18 @@ func (s *Store) Check(ctx context.Context, repair bool) (findings []store.Findin
 		return nil, s.wrap("check", err)
 	}
 	defer func() { _ = tx.Rollback() }() // only read
-	return findings, s.wrap("check", look(tx))
+	return findings, s.wrap("check", look(s.transaction(tx)))
 }
 
 func (c *checker) run(ctx context.Context) (err error) {
-	id, ok, err := readIdentity(ctx, c.q, c.s.path)
-	if err != nil {
+	if c.gate, c.perEpoch, err = store.GateOf(ctx, c, c.s.now()); err != nil {
 		return err
-	}
-	c.gate, c.perEpoch = store.NewGate(nil, c.s.now()), defaultSlotsPerEpoch
-	if ok {
-		c.gate, c.perEpoch = store.NewGate(&id, c.s.now()), id.SlotsPerEpoch
 	}
 	sound, err := c.integrity(ctx)
 	if err != nil || !sound {
 		return err // whatever else was found would mean nothing
 	}
-	if c.final, err = getSlot(ctx, c.q, "finalized"); err != nil {
-		return err
-	}
-	if c.floor, err = getSlot(ctx, c.q, "floor"); err != nil {
-		return err
-	}
-	for _, step := range []func(context.Context) error{c.impossible, c.doubled, c.labels, c.features, c.intervals, c.finality, c.chain, c.sums, c.latest} {
+	for _, step := range []func(context.Context) error{c.impossible, c.doubled, c.labels, c.features, c.chain, c.sums, c.latest} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -70,23 +54,23 @@ func (c *checker) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// found notes a finding.
-func (c *checker) found(kind string, count int64, repaired bool, format string, args ...any) {
-	if count > 0 {
-		c.findings = append(c.findings, store.Finding{Kind: kind, Count: count, Text: fmt.Sprintf(format, args...), Repaired: repaired})
-	}
+// chain leaves to the store what is not SQL.
+func (c *checker) chain(ctx context.Context) error {
+	findings, err := store.CheckChain(ctx, c, &c.gate, c.repair)
+	c.Findings = append(c.Findings, findings...)
+	return err
 }
 
 // integrity asks SQLite whether the file is sound.
 func (c *checker) integrity(ctx context.Context) (sound bool, err error) {
 	var text string
-	if err := c.q.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&text); err != nil {
+	if err := c.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&text); err != nil {
 		return false, err
 	}
 	if text == "ok" {
 		return true, nil
 	}
-	c.found("file", 1, false, "the file is damaged (%s): take a backup of it, or let `sqlite3 FILE .recover` save what can be saved", text)
+	c.Add("file", 1, false, "the file is damaged (%s): take a backup of it, or let `sqlite3 FILE .recover` save what can be saved", text)
 	return false, nil
 }
 
@@ -94,20 +78,23 @@ func (c *checker) integrity(ctx context.Context) (sound bool, err error) {
 func (c *checker) rows(ctx context.Context, kind, what, condition string, args []any, repairs ...string) error {
 	var count int64
 	var slot sql.NullInt64
-	if err := c.q.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM blocks AS b WHERE "+condition, args...).Scan(&count, &slot); err != nil || count == 0 {
+	if err := c.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM blocks AS b WHERE "+condition, args...).Scan(&count, &slot); err != nil || count == 0 {
 		return err
 	}
-	c.found(kind, count, c.repair, "%s: %d, the first of slot %d", what, count, slot.Int64)
+	c.Add(kind, count, c.repair, "%s: %d, the first of slot %d", what, count, slot.Int64)
 	if !c.repair {
 		return nil
 	}
 	for _, r := range repairs {
-		if _, err := c.q.ExecContext(ctx, r+condition, args...); err != nil {
+		if _, err := c.ExecContext(ctx, r+condition, args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// firstReal is greater than the roots of all placeholders and not greater than any other.
+var firstReal = append(append(make([]byte, 23), 1), make([]byte, 8)...)
 
 const deleteBlocks = "DELETE FROM blocks AS b WHERE "
 
@@ -127,10 +114,10 @@ func (c *checker) doubled(ctx context.Context) error {
 // labels finds labels that cannot be read.
 func (c *checker) labels(ctx context.Context) error {
 	if c.repair {
-		if _, err := c.q.ExecContext(ctx, "INSERT INTO clients (name) VALUES (?) ON CONFLICT DO NOTHING", string(blockprint.Uncertain)); err != nil {
+		if _, err := c.ExecContext(ctx, "INSERT INTO clients (name) VALUES (?) ON CONFLICT DO NOTHING", string(blockprint.Uncertain)); err != nil {
 			return err
 		}
-		if _, err := c.q.ExecContext(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", importModel); err != nil {
+		if _, err := c.ExecContext(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", importModel); err != nil {
 			return err
 		}
 	}
@@ -143,14 +130,15 @@ func (c *checker) labels(ctx context.Context) error {
 			return err
 		}
 	}
+	client := func(id int64) (blockprint.Client, error) { return c.s.client(ctx, id) }
 	var bad []store.BlockID
-	err := c.s.each(ctx, c.q, "SELECT slot, root, probabilities FROM blocks", nil, func(rows *sql.Rows) error {
+	err := c.s.each(ctx, c, "SELECT slot, root, probabilities FROM blocks", nil, func(rows *sql.Rows) error {
 		var id store.BlockID
 		var root, probabilities sql.RawBytes
 		if err := rows.Scan(&id.Slot, &root, &probabilities); err != nil {
 			return err
 		}
-		if _, err := c.s.decodeProbabilities(ctx, probabilities); errors.Is(err, errDamaged) {
+		if _, err := store.DecodeProbabilities(probabilities, client); errors.Is(err, store.ErrDamaged) {
 			copy(id.Root[:], root)
 			bad = append(bad, id)
 		}
@@ -159,12 +147,12 @@ func (c *checker) labels(ctx context.Context) error {
 	if err != nil || len(bad) == 0 {
 		return err
 	}
-	c.found("labels", int64(len(bad)), c.repair, "blocks with probabilities that cannot be read: %d, the first of slot %d; `blockprint reclassify` makes them anew", len(bad), bad[0].Slot)
+	c.Add("labels", int64(len(bad)), c.repair, "blocks with probabilities that cannot be read: %d, the first of slot %d; `blockprint reclassify` makes them anew", len(bad), bad[0].Slot)
 	for _, id := range bad {
 		if !c.repair {
 			break
 		}
-		if _, err := c.q.ExecContext(ctx, "UPDATE blocks SET probabilities = x'' WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:]); err != nil {
+		if _, err := c.ExecContext(ctx, "UPDATE blocks SET probabilities = x'' WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:]); err != nil {
 			return err
 		}
 	}
@@ -177,111 +165,42 @@ func (c *checker) features(ctx context.Context) error {
 		OR NOT EXISTS (SELECT 1 FROM feature_sets AS s WHERE s.id = f.feature_set AND length(f.vector) = 8 * json_array_length(s.names))`
 	var count int64
 	var slot sql.NullInt64
-	if err := c.q.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM features AS f WHERE "+condition).Scan(&count, &slot); err != nil || count == 0 {
+	if err := c.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM features AS f WHERE "+condition).Scan(&count, &slot); err != nil || count == 0 {
 		return err
 	}
-	c.found("features", count, c.repair, "feature vectors of the wrong length or without a block: %d, the first of slot %d; the labels stay", count, slot.Int64)
+	c.Add("features", count, c.repair, "feature vectors of the wrong length or without a block: %d, the first of slot %d; the labels stay", count, slot.Int64)
 	if !c.repair {
 		return nil
 	}
-	_, err := c.q.ExecContext(ctx, "DELETE FROM features AS f WHERE "+condition)
-	return err
-}
-
-// intervals finds coverage that has lost its form, or that goes beyond the clock or the newest block.
-func (c *checker) intervals(ctx context.Context) error {
-	var newest sql.NullInt64
-	if err := c.q.QueryRowContext(ctx, "SELECT max(slot) FROM blocks").Scan(&newest); err != nil {
-		return err
-	}
-	// A batch may cover some empty slots after its last block.
-	limit := min(c.gate.Newest, blockprint.Slot(newest.Int64)+blockprint.Slot(c.gate.Unproven))
-	var have, want blockprint.Intervals
-	beyond := false
-	err := c.s.each(ctx, c.q, "SELECT first, last FROM coverage ORDER BY first", nil, func(rows *sql.Rows) error {
-		var first, last int64
-		if err := rows.Scan(&first, &last); err != nil {
-			return err
-		}
-		i := blockprint.Interval{Start: blockprint.Slot(max(first, 0)), End: blockprint.Slot(max(last, 0))}
-		have = append(have, i)
-		if i.End > limit {
-			beyond, i.End = true, limit
-		}
-		want = want.Add(i)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if beyond {
-		c.found("coverage", 1, c.repair, "slots count as covered up to %d, but the newest block is of slot %d, and slots after %d are unknown or in the future", have[len(have)-1].End, newest.Int64, limit)
-	}
-	broken := 0
-	for n := 1; n < len(have); n++ {
-		if have[n].Start <= have[n-1].End+1 {
-			broken++
-		}
-	}
-	c.found("coverage", int64(broken), c.repair, "intervals of covered slots that touch each other: %d", broken)
-	if !c.repair || !beyond && broken == 0 {
-		return nil
-	}
-	if _, err := c.q.ExecContext(ctx, "DELETE FROM coverage"); err != nil {
-		return err
-	}
-	for _, i := range want {
-		if _, err := c.q.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(i.Start), clamp(i.End)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// finality finds a mark that nothing can have reached.
-func (c *checker) finality(ctx context.Context) error {
-	covered, err := newestCovered(ctx, c.q)
-	if err != nil {
-		return err
-	}
-	right := min(covered, c.gate.Final)
-	if c.final <= right {
-		return nil
-	}
-	c.found("finality", 1, c.repair, "all slots up to %d count as final, but covered are slots up to %d, and final can be slots up to %d", c.final, covered, c.gate.Final)
-	c.final = right
-	if !c.repair {
-		return nil
-	}
-	_, err = c.q.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'finalized'", strconv.FormatUint(uint64(right), 10))
+	_, err := c.ExecContext(ctx, "DELETE FROM features AS f WHERE "+condition)
 	return err
 }
 
 // sums compares the sums with the table.
 func (c *checker) sums(ctx context.Context) error {
 	var wrong int64
-	for level := range topLevel + 1 {
+	for level := range store.TopSum + 1 {
 		const table = "SELECT (slot / ?2) >> (4 * ?1), single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 1, 2"
 		const sums = "SELECT part, single, blocks FROM counts WHERE level = ?1 AND blocks <> 0"
 		var n int64
-		err := c.q.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+sums+")) + (SELECT count(*) FROM ("+sums+" EXCEPT "+table+"))", level, int64(c.perEpoch)).Scan(&n)
+		err := c.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+sums+")) + (SELECT count(*) FROM ("+sums+" EXCEPT "+table+"))", level, int64(c.perEpoch)).Scan(&n)
 		if err != nil {
 			return err
 		}
 		wrong += n
 	}
-	c.found("sums", wrong, c.repair, "sums that differ from the table of blocks: %d", wrong)
+	c.Add("sums", wrong, c.repair, "sums that differ from the table of blocks: %d", wrong)
 	if !c.repair || wrong == 0 {
 		return nil
 	}
-	if _, err := c.q.ExecContext(ctx, "DELETE FROM counts"); err != nil {
+	if _, err := c.ExecContext(ctx, "DELETE FROM counts"); err != nil {
 		return err
 	}
-	if _, err := c.q.ExecContext(ctx, "INSERT INTO counts SELECT 0, slot / ?, single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 2, 3", int64(c.perEpoch)); err != nil {
+	if _, err := c.ExecContext(ctx, "INSERT INTO counts SELECT 0, slot / ?, single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 2, 3", int64(c.perEpoch)); err != nil {
 		return err
 	}
-	for level := range topLevel {
-		if _, err := c.q.ExecContext(ctx, "INSERT INTO counts SELECT ?1 + 1, part >> 4, single, sum(blocks) FROM counts WHERE level = ?1 GROUP BY 2, 3", level); err != nil {
+	for level := range store.TopSum {
+		if _, err := c.ExecContext(ctx, "INSERT INTO counts SELECT ?1 + 1, part >> 4, single, sum(blocks) FROM counts WHERE level = ?1 GROUP BY 2, 3", level); err != nil {
 			return err
 		}
 	}
@@ -293,16 +212,16 @@ func (c *checker) latest(ctx context.Context) error {
 	const table = "SELECT proposer, max(slot) FROM blocks WHERE canonical <> 1 GROUP BY proposer"
 	const kept = "SELECT proposer, slot FROM latest"
 	var wrong int64
-	if err := c.q.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+kept+")) + (SELECT count(*) FROM ("+kept+" EXCEPT "+table+"))").Scan(&wrong); err != nil {
+	if err := c.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+kept+")) + (SELECT count(*) FROM ("+kept+" EXCEPT "+table+"))").Scan(&wrong); err != nil {
 		return err
 	}
-	c.found("latest", wrong, c.repair, "newest blocks of validators that differ from the table of blocks: %d", wrong)
+	c.Add("latest", wrong, c.repair, "newest blocks of validators that differ from the table of blocks: %d", wrong)
 	if !c.repair || wrong == 0 {
 		return nil
 	}
-	if _, err := c.q.ExecContext(ctx, "DELETE FROM latest"); err != nil {
+	if _, err := c.ExecContext(ctx, "DELETE FROM latest"); err != nil {
 		return err
 	}
-	_, err := c.q.ExecContext(ctx, "INSERT INTO latest SELECT proposer, max(slot), single FROM blocks WHERE canonical <> 1 GROUP BY proposer")
+	_, err := c.ExecContext(ctx, "INSERT INTO latest SELECT proposer, max(slot), single FROM blocks WHERE canonical <> 1 GROUP BY proposer")
 	return err
 }

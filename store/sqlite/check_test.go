@@ -190,22 +190,24 @@ func TestDoubledRowsAreMendedOnOpening(t *testing.T) {
 // double stores placeholders beside blocks, and counts them, as earlier versions did.
 func double(t *testing.T, s *Store, h *history) {
 	t.Helper()
-	err := s.change(t.Context(), func(c *change) error {
-		model, err := c.tx.idOf(t.Context(), "models", importModel)
+	err := s.inTransaction(t.Context(), "double", func(tx *transaction) error {
+		_, perEpoch, err := store.GateOf(t.Context(), tx, s.now())
 		if err != nil {
 			return err
 		}
 		for _, b := range h.imported().Blocks {
-			single, err := c.tx.idOf(t.Context(), "clients", string(b.Single))
-			if err != nil {
+			if err := tx.Insert(t.Context(), &b); err != nil {
 				return err
 			}
-			if _, err := c.tx.ExecContext(t.Context(), "INSERT INTO blocks VALUES (?, ?, ?, NULL, ?, 0, ?, '', x'', '', NULL, '', '', '', ?)",
-				clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), int64(b.Proposer), single, model); err != nil {
+			for level := range store.TopSum + 1 {
+				part := blockprint.Epoch(uint64(b.Slot)/perEpoch) >> (store.SumBits * level)
+				if err := tx.AddSums(t.Context(), []store.Sum{{Level: level, Part: part, Single: b.Single, Blocks: 1}}); err != nil {
+					return err
+				}
+			}
+			if err := tx.FindLatest(t.Context(), b.Proposer); err != nil {
 				return err
 			}
-			c.counts[countKey{blockprint.Epoch(uint64(b.Slot) / c.slotsPerEpoch), single}]++
-			c.stale[b.Proposer] = true
 		}
 		return nil
 	})

@@ -98,7 +98,7 @@ func (s *Store) LastEvent(ctx context.Context, tenant string) (n int, last []byt
 // Events implements store.Events. The log is read at once, since pages of different moments would not fit together.
 func (s *Store) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		pages(yield, func() (list [][]byte, more bool, err error) {
+		store.Pages(yield, func() (list [][]byte, more bool, err error) {
 			list, err = collect(ctx, s, "SELECT event FROM events WHERE tenant = ? ORDER BY place", []any{tenant}, func(b *[]byte) []any { return []any{b} })
 			return list, false, err
 		})

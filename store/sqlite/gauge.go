@@ -14,7 +14,7 @@ import (
 func (s *Store) Observe(ctx context.Context, list []store.Observation) (added int, err error) {
 	err = s.inTransaction(ctx, "observe in", func(tx *transaction) error {
 		added = 0
-		gate, _, err := s.newGate(ctx, tx)
+		gate, _, err := store.GateOf(ctx, tx, s.now())
 		if err != nil {
 			return err
 		}
@@ -129,20 +129,16 @@ func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) 
 // AddOpinion implements store.Gauge.
 func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 	return s.inTransaction(ctx, "write an opinion to", func(tx *transaction) error {
-		gate, _, err := s.newGate(ctx, tx)
+		gate, _, err := store.GateOf(ctx, tx, s.now())
 		if err != nil {
 			return err
 		}
 		if err := gate.Slot("opinion", o.Slot); err != nil {
 			return err
 		}
-		var likely any
-		if o.Likely != "" {
-			id, err := tx.idOf(ctx, "clients", string(o.Likely))
-			if err != nil {
-				return err
-			}
-			likely = id
+		likely, err := tx.maybe(ctx, o.Likely)
+		if err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET likely = excluded.likely, details = excluded.details`, clamp(o.Slot), o.Root[:], likely, string(o.Details))
@@ -156,9 +152,9 @@ func (s *Store) Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[s
 		WHERE v.slot BETWEEN ?1 AND ?2 AND (v.slot, v.root) > (?1, ?3) ORDER BY v.slot, v.root LIMIT ?4`
 	return func(yield func(store.Opinion, error) bool) {
 		from, after := clamp(i.Start), []byte{}
-		pages(yield, func() (list []store.Opinion, more bool, err error) {
+		store.Pages(yield, func() (list []store.Opinion, more bool, err error) {
 			rows := 0
-			err = s.each(ctx, s.read, query, []any{from, clamp(i.End), after, pageSize}, func(r *sql.Rows) error {
+			err = s.each(ctx, s.read, query, []any{from, clamp(i.End), after, store.PageSize}, func(r *sql.Rows) error {
 				var o store.Opinion
 				rows++
 				if err := r.Scan(&o.Slot, &after, &o.Likely, &o.Details); err != nil {
@@ -169,7 +165,7 @@ func (s *Store) Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[s
 				list = append(list, o)
 				return nil
 			})
-			return list, rows == pageSize, err
+			return list, rows == store.PageSize, err
 		})
 	}
 }

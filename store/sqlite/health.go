@@ -5,67 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"blockprint"
+	"blockprint/store"
 )
 
-// health remembers how the last write ended.
-type health struct {
-	mu      sync.Mutex
-	failure error // of the last write; nil if it succeeded
-	probed  time.Time
-}
-
-// note keeps how a write ended. What the caller did wrong, or called off, says nothing about the database.
-func (h *health) note(err error) {
-	switch blockprint.CodeOf(err) {
-	case blockprint.Unavailable, blockprint.Internal:
-	default:
-		return
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failure = err
-}
-
-// last returns how the last write ended, and whether it is time to try another.
-func (h *health) last(now time.Time) (failure error, probe bool) {
-	const pause = 5 * time.Second
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.failure != nil && now.Sub(h.probed) >= pause {
-		h.probed, probe = now, true
-	}
-	return h.failure, probe
-}
-
-// Ping implements store.Store: it fails if the file is gone or cannot be read, and after a write that failed until one
-// succeeds. So that a database to which nobody writes any more can recover, it tries a write of its own then, now and again.
+// Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.present(); err != nil {
 		return err
 	}
-	if _, err := getMeta(ctx, s.cheap, "identity"); err != nil {
+	if _, err := (reader{s, s.cheap}).Meta(ctx, store.MetaFloor); err != nil {
 		return s.wrap("ask", err)
 	}
-	failure, probe := s.health.last(time.Now())
-	if !probe {
-		return failure
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	if err := s.probe(ctx); err != nil {
-		return failure
-	}
-	return nil
+	return s.health.Ping(ctx, s.probe)
 }
 
 // probe writes as much as a small batch would, and takes it back.

@@ -44,7 +44,7 @@ func init() {
 // Open opens the database at path. A file of another program is refused and left as it is.
 func Open(ctx context.Context, path string, o store.Options) (_ *Store, err error) {
 	o.ReadOnly = o.ReadOnly || o.Immutable
-	s := &Store{path: path, now: o.Now, names: newNames()}
+	s := &Store{path: path, now: o.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}

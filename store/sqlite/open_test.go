@@ -123,7 +123,7 @@ func TestFullDisk(t *testing.T) {
 // TestProbe: a database to which nobody writes any more becomes ready again by itself.
 func TestProbe(t *testing.T) {
 	s := fresh(t)
-	s.health.note(errors.New("as a write that failed leaves it"))
+	s.health.Note(errors.New("as a write that failed leaves it"))
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}

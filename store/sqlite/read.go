@@ -3,14 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"math"
-	"slices"
 
 	"modernc.org/sqlite"
 
@@ -19,19 +15,29 @@ import (
 	"blockprint/store"
 )
 
+// Identity implements store.Store.
+func (s *Store) Identity(ctx context.Context) (id store.Identity, ok bool, err error) {
+	id, ok, err = store.ReadIdentity(ctx, reader{s, s.cheap})
+	return id, ok, s.wrap("read the identity of", err)
+}
+
 // Status implements store.Store.
 func (s *Store) Status(ctx context.Context) (st store.Status, err error) {
-	var newest, covered sql.NullInt64
-	err = s.cheap.QueryRowContext(ctx, "SELECT (SELECT max(slot) FROM blocks), (SELECT max(last) FROM coverage)").Scan(&newest, &covered)
-	if err != nil {
-		return st, s.wrap("read the status of", err)
+	r := reader{s, s.cheap}
+	if err = s.cheap.QueryRowContext(ctx, "SELECT NOT EXISTS (SELECT 1 FROM blocks)").Scan(&st.Empty); err == nil {
+		if st.Newest, st.Covered, err = r.Newest(ctx); err == nil {
+			if st.Floor, err = store.GetSlot(ctx, r, store.MetaFloor); err == nil {
+				st.Finalized, err = store.GetSlot(ctx, r, store.MetaFinalized)
+			}
+		}
 	}
-	st.Newest, st.Covered, st.Empty = blockprint.Slot(newest.Int64), blockprint.Slot(covered.Int64), !newest.Valid
-	if st.Floor, err = getSlot(ctx, s.cheap, "floor"); err != nil {
-		return st, s.wrap("read the status of", err)
-	}
-	st.Finalized, err = getSlot(ctx, s.cheap, "finalized")
 	return st, s.wrap("read the status of", err)
+}
+
+// Gaps implements store.Store.
+func (s *Store) Gaps(ctx context.Context, i blockprint.Interval) (blockprint.Intervals, error) {
+	covered, err := reader{s, s.cheap}.Covered(ctx, i)
+	return covered.Gaps(i), s.wrap("read coverage of", err)
 }
 
 const blockColumns = `b.slot, b.root, b.parent_slot, b.parent_root, b.proposer, b.canonical, b.single, b.multi, b.probabilities,
@@ -50,17 +56,17 @@ func (s *Store) Blocks(ctx context.Context, i blockprint.Interval, q store.Query
 	if q.NotModel != "" {
 		query += " AND b.model <> coalesce((SELECT id FROM models WHERE name = ?4), -1)"
 	}
-	query += fmt.Sprintf(" ORDER BY b.slot, b.root LIMIT %d", pageSize)
+	query += fmt.Sprintf(" ORDER BY b.slot, b.root LIMIT %d", store.PageSize)
 	return func(yield func(store.Block, error) bool) {
 		from, after := clamp(i.Start), []byte{}
-		pages(yield, func() (list []store.Block, more bool, err error) {
+		store.Pages(yield, func() (list []store.Block, more bool, err error) {
 			args := []any{from, clamp(i.End), after}
 			if q.NotModel != "" {
 				args = append(args, q.NotModel)
 			}
 			list, last, rows, err := s.blocks(ctx, query, args...)
 			from, after = clamp(last.Slot), last.Root[:]
-			return list, rows == pageSize, err
+			return list, rows == store.PageSize, err
 		})
 	}
 }
@@ -95,9 +101,9 @@ func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
 	const query = "SELECT proposer, slot, single FROM latest WHERE proposer > ? ORDER BY proposer LIMIT ?"
 	return func(yield func(store.Latest, error) bool) {
 		after := int64(-1)
-		pages(yield, func() (list []store.Latest, more bool, err error) {
+		store.Pages(yield, func() (list []store.Latest, more bool, err error) {
 			rows := 0
-			err = s.each(ctx, s.read, query, []any{after, pageSize}, func(r *sql.Rows) (err error) {
+			err = s.each(ctx, s.read, query, []any{after, store.PageSize}, func(r *sql.Rows) (err error) {
 				var l store.Latest
 				var single int64
 				rows++
@@ -110,7 +116,7 @@ func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
 				}
 				return err
 			})
-			return list, rows == pageSize, err
+			return list, rows == store.PageSize, err
 		})
 	}
 }
@@ -144,29 +150,6 @@ func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.T
 	return out, err
 }
 
-// pageSize is how many rows an iterator reads at once.
-const pageSize = 512
-
-// pages gives yield what next returns, page by page, without holding a connection in between.
-func pages[T any](yield func(T, error) bool, next func() (list []T, more bool, err error)) {
-	for {
-		list, more, err := next()
-		for _, t := range list {
-			if !yield(t, nil) {
-				return
-			}
-		}
-		if err != nil {
-			var none T
-			yield(none, err)
-			return
-		}
-		if !more {
-			return
-		}
-	}
-}
-
 // each calls scan for every row of a query. A row of which scan says that it is damaged is left out and counted.
 func (s *Store) each(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) (err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
@@ -180,17 +163,10 @@ func (s *Store) each(ctx context.Context, q queryer, query string, args []any, s
 			if errors.As(err, &own) || ctx.Err() != nil { // not the row, but the database or the caller
 				return s.wrap("read", err)
 			}
-			s.skip(err)
+			s.skipped.Skip(s.path, err)
 		}
 	}
 	return s.wrap("read", rows.Err())
-}
-
-// skip counts a row that could not be read, and warns of the first one, the second, the fourth and so on.
-func (s *Store) skip(err error) {
-	if n := s.skipped.Add(1); n&(n-1) == 0 {
-		slog.Warn("rows of the database cannot be read and are left out: `blockprint db check` lists them", "database", s.path, "rows", n, "error", err)
-	}
 }
 
 // blocks reads the rows of a query for blockColumns, feature set and vector. It also returns the number of rows and the
@@ -232,81 +208,16 @@ func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, e
 	if b.Model, err = s.textOf(ctx, "models", model); err != nil {
 		return b, err
 	}
-	if b.Probabilities, err = s.decodeProbabilities(ctx, probabilities); err != nil {
+	if b.Probabilities, err = store.DecodeProbabilities(probabilities, func(id int64) (blockprint.Client, error) { return s.client(ctx, id) }); err != nil {
 		return b, err
 	}
-	if set.Valid {
-		b.Features, err = s.decodeVector(ctx, set.Int64, vector)
+	if !set.Valid {
+		return b, nil
 	}
-	return b, err
-}
-
-func encodeProbabilities(ctx context.Context, tx *transaction, list []blockprint.Probability) ([]byte, error) {
-	out := []byte{}
-	for _, p := range list {
-		if p.P == 0 {
-			continue
-		}
-		id, err := tx.idOf(ctx, "clients", string(p.Client))
-		if err != nil {
-			return nil, err
-		}
-		out = binary.AppendUvarint(out, uint64(id))
-		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(p.P))
-	}
-	return out, nil
-}
-
-func (s *Store) decodeProbabilities(ctx context.Context, b []byte) ([]blockprint.Probability, error) {
-	var out []blockprint.Probability
-	for len(b) > 0 {
-		id, n := binary.Uvarint(b)
-		if n <= 0 || len(b) < n+8 {
-			return nil, fmt.Errorf("%w probabilities", errDamaged)
-		}
-		c, err := s.client(ctx, int64(id))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, blockprint.Probability{Client: c, P: math.Float64frombits(binary.LittleEndian.Uint64(b[n:]))})
-		b = b[n+8:]
-	}
-	return out, nil
-}
-
-func encodeVector(v []float64) []byte {
-	out := make([]byte, 0, 8*len(v))
-	for _, x := range v {
-		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
-	}
-	return out
-}
-
-// decodeVector brings a stored vector into today's order of features; those that it lacks are NaN.
-func (s *Store) decodeVector(ctx context.Context, set int64, b []byte) ([]float64, error) {
-	text, err := s.textOf(ctx, "feature_sets", set)
+	names, err := s.featureNames(ctx, set.Int64)
 	if err != nil {
-		return nil, err
+		return b, err
 	}
-	var names []string
-	if err := json.Unmarshal([]byte(text), &names); err != nil {
-		return nil, err
-	}
-	if len(b) != 8*len(names) {
-		return nil, fmt.Errorf("a vector of %d bytes for %d features", len(b), len(names))
-	}
-	today := feature.Names()
-	out := make([]float64, len(today))
-	for i, name := range today {
-		at := i
-		if at >= len(names) || names[at] != name {
-			at = slices.Index(names, name)
-		}
-		if at < 0 {
-			out[i] = math.NaN()
-			continue
-		}
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*at:]))
-	}
-	return out, nil
+	b.Features, err = store.DecodeVector(vector, names, feature.Names())
+	return b, err
 }

@@ -31,7 +31,7 @@ func TestUnreadableRows(t *testing.T) {
 		"UPDATE features SET feature_set = 99 WHERE slot = ?",
 	}
 	mustExec(t, s, "PRAGMA foreign_keys = 0")
-	const first = pageSize - 4 // on both sides of the end of a page
+	const first = store.PageSize - 4 // on both sides of the end of a page
 	for i, damage := range damages {
 		mustExec(t, s, damage, first+i)
 	}
@@ -74,7 +74,7 @@ func TestWrongVectorIsRefused(t *testing.T) {
 
 // TestBrokenDiskIsUnavailable: errors of the disk can be tried again, whichever method meets them.
 func TestBrokenDiskIsUnavailable(t *testing.T) {
-	s := &Store{path: filepath.Join(t.TempDir(), "nowhere", "x.db"), names: newNames()}
+	s := &Store{path: filepath.Join(t.TempDir(), "nowhere", "x.db")}
 	var err error
 	if s.read, err = connect(s.path, "", 1); err != nil {
 		t.Fatal(err)

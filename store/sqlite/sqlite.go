@@ -20,7 +20,6 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
-	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -41,9 +40,9 @@ type Store struct {
 	// cheap is for short queries whose rows are all read at once, so that its connections are given back at once.
 	cheap *sql.DB
 
-	names   *names
-	health  health
-	skipped atomic.Int64 // rows that could not be read
+	names   store.Names
+	health  store.Health
+	skipped store.Skipped
 }
 
 var _ store.Store = (*Store)(nil)
@@ -71,7 +70,7 @@ func (s *Store) inTransaction(ctx context.Context, doing string, f func(tx *tran
 	if s.write == nil {
 		return blockprint.Errorf(blockprint.Unavailable, "%s database %s: it was opened for reading only", doing, s.path)
 	}
-	defer func() { s.health.note(err) }()
+	defer func() { s.health.Note(err) }()
 	if err := s.present(); err != nil {
 		return err
 	}
@@ -79,17 +78,21 @@ func (s *Store) inTransaction(ctx context.Context, doing string, f func(tx *tran
 	if err != nil {
 		return s.wrap(doing, err)
 	}
-	tx := &transaction{Tx: plain, s: s, made: map[string]map[string]int64{}}
+	tx := s.transaction(plain)
 	if err := f(tx); err != nil {
 		return errors.Join(s.wrap(doing, err), s.wrap(doing, ignoreDone(tx.Rollback())))
 	}
 	if err := tx.Commit(); err != nil {
 		return s.wrap(doing, err)
 	}
-	for table, rows := range tx.made {
-		s.names.add(table, rows)
+	for key, id := range tx.made {
+		s.names.Add(key.table, key.name, id)
 	}
 	return nil
+}
+
+func (s *Store) transaction(tx *sql.Tx) *transaction {
+	return &transaction{Tx: tx, reader: reader{s, tx}, made: map[nameKey]int64{}}
 }
 
 // ignoreDone drops the error of a rollback that came too late: a context that ended, or SQLite itself, on a full disk for

@@ -1,0 +1,284 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"blockprint"
+	"blockprint/feature"
+	"blockprint/store"
+)
+
+// reader reads settings and coverage, in a transaction or without.
+type reader struct {
+	s *Store
+	q queryer
+}
+
+// transaction is a store.Tx.
+type transaction struct {
+	*sql.Tx
+	reader
+	made map[nameKey]int64 // names that it has added; they are cached once it is committed
+}
+
+var _ store.Tx = (*transaction)(nil)
+
+// Name implements store.Tx.
+func (r reader) Name() string { return r.s.path }
+
+// Meta implements store.Tx.
+func (r reader) Meta(ctx context.Context, key string) (value string, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", key).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, err
+}
+
+// SetMeta implements store.Tx.
+func (tx *transaction) SetMeta(ctx context.Context, key, value string) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+	return err
+}
+
+// clamp keeps slots inside SQLite's signed integers.
+func clamp(s blockprint.Slot) int64 {
+	const most = 1<<63 - 1
+	return int64(min(s, most))
+}
+
+// Covered implements store.Tx.
+func (r reader) Covered(ctx context.Context, i blockprint.Interval) (out blockprint.Intervals, err error) {
+	// The interval that begins last before i may reach into it; all others that matter begin inside.
+	rows, err := r.q.QueryContext(ctx, `SELECT first, last FROM coverage
+		WHERE first >= coalesce((SELECT max(first) FROM coverage WHERE first <= ?1), ?1) AND first <= ?2 ORDER BY first`,
+		clamp(i.Start), clamp(i.End))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var first, last int64
+		if err := rows.Scan(&first, &last); err != nil {
+			return nil, err
+		}
+		if c := (blockprint.Interval{Start: blockprint.Slot(max(first, 0)), End: blockprint.Slot(max(last, 0))}); c.End >= i.Start {
+			out = append(out, c)
+		}
+	}
+	return out, rows.Err()
+}
+
+// Newest implements store.Tx.
+func (r reader) Newest(ctx context.Context) (block, covered blockprint.Slot, err error) {
+	err = r.q.QueryRowContext(ctx, "SELECT coalesce((SELECT max(slot) FROM blocks), 0), coalesce((SELECT max(last) FROM coverage), 0)").Scan(&block, &covered)
+	return block, covered, err
+}
+
+// ReplaceCovered implements store.Tx.
+func (tx *transaction) ReplaceCovered(ctx context.Context, i blockprint.Interval, list blockprint.Intervals) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE first BETWEEN ? AND ?", clamp(i.Start), clamp(i.End)); err != nil {
+		return err
+	}
+	for _, c := range list {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(c.Start), clamp(c.End)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Rows implements store.Tx. A label that cannot be read counts as Uncertain, as after a repair.
+func (tx *transaction) Rows(ctx context.Context, i blockprint.Interval) (list []store.Row, err error) {
+	err = tx.s.each(ctx, tx, `SELECT slot, root, parent_slot, parent_root, proposer, canonical, coalesce(c.name, 'Uncertain')
+		FROM blocks LEFT JOIN clients c ON c.id = single WHERE slot BETWEEN ? AND ? ORDER BY slot, root`,
+		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
+			r, err := scanRow(rows, true)
+			if err == nil {
+				list = append(list, r)
+			}
+			return err
+		})
+	return list, err
+}
+
+// Walk implements store.Tx.
+func (tx *transaction) Walk(ctx context.Context, each func(store.Row)) error {
+	return tx.s.each(ctx, tx, "SELECT slot, root, parent_slot, parent_root, proposer, canonical FROM blocks ORDER BY slot DESC", nil, func(rows *sql.Rows) error {
+		r, err := scanRow(rows, false)
+		if err == nil {
+			each(r)
+		}
+		return err
+	})
+}
+
+// First implements store.Tx.
+func (tx *transaction) First(ctx context.Context, i blockprint.Interval, final bool) (first *store.Row, err error) {
+	query := "SELECT slot, root, parent_slot, parent_root, proposer, canonical FROM blocks WHERE slot BETWEEN ? AND ?"
+	if final {
+		query += " AND canonical = 2"
+	}
+	err = tx.s.each(ctx, tx, query+" ORDER BY slot LIMIT 1", []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
+		r, err := scanRow(rows, false)
+		if err == nil {
+			first = &r
+		}
+		return err
+	})
+	return first, err
+}
+
+func scanRow(rows *sql.Rows, labeled bool) (r store.Row, err error) {
+	var root, parent sql.RawBytes
+	into := []any{&r.Slot, &root, &r.ParentSlot, &parent, &r.Proposer, &r.Canonical}
+	if labeled {
+		into = append(into, &r.Single)
+	}
+	err = rows.Scan(into...)
+	copy(r.Root[:], root)
+	copy(r.ParentRoot[:], parent)
+	return r, err
+}
+
+// label is a classification as it is stored.
+type label struct {
+	single, model int64
+	graffiti      any // number of a client, or NULL
+	probabilities []byte
+}
+
+func (tx *transaction) label(ctx context.Context, c *blockprint.Classification, model string) (l label, err error) {
+	if l.single, err = tx.idOf(ctx, "clients", string(c.Single)); err != nil {
+		return l, err
+	}
+	if l.graffiti, err = tx.maybe(ctx, c.Graffiti.Client); err != nil {
+		return l, err
+	}
+	if l.model, err = tx.idOf(ctx, "models", model); err != nil {
+		return l, err
+	}
+	l.probabilities, err = store.EncodeProbabilities(c.Probabilities, func(c blockprint.Client) (int64, error) { return tx.idOf(ctx, "clients", string(c)) })
+	return l, err
+}
+
+// maybe returns the number of a client, or NULL for none.
+func (tx *transaction) maybe(ctx context.Context, c blockprint.Client) (any, error) {
+	if c == "" {
+		return nil, nil
+	}
+	return tx.idOf(ctx, "clients", string(c))
+}
+
+// Insert implements store.Tx.
+func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
+	l, err := tx.label(ctx, &b.Classification, b.Model)
+	if err != nil {
+		return err
+	}
+	var parent any
+	if !b.ParentRoot.IsZero() {
+		parent = b.ParentRoot[:]
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
+		probabilities, graffiti, graffiti_client, execution, version, reason, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(b.Canonical), l.single, b.Multi,
+		l.probabilities, b.Graffiti, l.graffiti, b.Classification.Graffiti.Execution, b.Classification.Graffiti.Version, b.Reason, l.model)
+	if err != nil || b.Features == nil {
+		return err
+	}
+	names := feature.Names()
+	if len(b.Features) != len(names) {
+		return blockprint.Errorf(blockprint.Internal, "block %s of slot %d comes with %d features, not with the %d that this version knows", b.Root.Short(), b.Slot, len(b.Features), len(names))
+	}
+	set, err := tx.featureSet(ctx, names)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, store.EncodeVector(b.Features))
+	return err
+}
+
+// featureSet returns the number of a list of feature names.
+func (tx *transaction) featureSet(ctx context.Context, features []string) (int64, error) {
+	text, err := json.Marshal(features)
+	if err != nil {
+		return 0, err
+	}
+	return tx.idOf(ctx, "feature_sets", string(text))
+}
+
+// Delete implements store.Tx.
+func (tx *transaction) Delete(ctx context.Context, id store.BlockID) error {
+	_, err := tx.ExecContext(ctx, "DELETE FROM blocks WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:])
+	return err
+}
+
+// SetParentRoot implements store.Tx.
+func (tx *transaction) SetParentRoot(ctx context.Context, id store.BlockID, parent blockprint.Root) error {
+	_, err := tx.ExecContext(ctx, "UPDATE blocks SET parent_root = ? WHERE slot = ? AND root = ?", parent[:], clamp(id.Slot), id.Root[:])
+	return err
+}
+
+// SetCanonical implements store.Tx.
+func (tx *transaction) SetCanonical(ctx context.Context, id store.BlockID, to store.Canonical) error {
+	_, err := tx.ExecContext(ctx, "UPDATE blocks SET canonical = ? WHERE slot = ? AND root = ?", int(to), clamp(id.Slot), id.Root[:])
+	return err
+}
+
+// SetLabel implements store.Tx.
+func (tx *transaction) SetLabel(ctx context.Context, n *store.Label) error {
+	l, err := tx.label(ctx, &n.Classification, n.Model)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE blocks SET single = ?, multi = ?, probabilities = ?, graffiti_client = ?, execution = ?, version = ?,
+		reason = ?, model = ? WHERE slot = ? AND root = ?`, l.single, n.Multi, l.probabilities, l.graffiti, n.Classification.Graffiti.Execution,
+		n.Classification.Graffiti.Version, n.Reason, l.model, clamp(n.Slot), n.Root[:])
+	return err
+}
+
+// AddSums implements store.Tx.
+func (tx *transaction) AddSums(ctx context.Context, changes []store.Sum) error {
+	stmt, err := tx.PrepareContext(ctx, `INSERT INTO counts (level, part, single, blocks) VALUES (?, ?, ?, ?)
+		ON CONFLICT (level, part, single) DO UPDATE SET blocks = blocks + excluded.blocks`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stmt.Close() }() // the transaction's end closes it too
+	for _, c := range changes {
+		single, err := tx.idOf(ctx, "clients", string(c.Single))
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(ctx, c.Level, int64(c.Part), single, c.Blocks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KeepLatest implements store.Tx.
+func (tx *transaction) KeepLatest(ctx context.Context, r *store.Row) error {
+	single, err := tx.idOf(ctx, "clients", string(r.Single))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single) VALUES (?, ?, ?)
+		ON CONFLICT (proposer) DO UPDATE SET slot = excluded.slot, single = excluded.single WHERE excluded.slot >= slot`,
+		int64(r.Proposer), clamp(r.Slot), single)
+	return err
+}
+
+// FindLatest implements store.Tx.
+func (tx *transaction) FindLatest(ctx context.Context, proposer uint64) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM latest WHERE proposer = ?", int64(proposer)); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single)
+		SELECT proposer, slot, single FROM blocks WHERE proposer = ? AND canonical <> 1 ORDER BY slot DESC LIMIT 1`, int64(proposer))
+	return err
+}
