@@ -412,7 +412,7 @@ func (s *executionClients) decide(l *lesson, cast map[*executionClient]ballot) (
 		if verdict.Status == best.status.Status {
 			s.agreed++
 		} else if best.status.Status == statusInvalid {
-			s.disputed = fmt.Sprintf("the execution clients disagree about block %s: it is VALID for %s, INVALID for %s", l.question().block, c.name, best.from.name)
+			s.disputed = fmt.Sprintf("the execution clients disagree about block %s: it is VALID for %s, INVALID for %s", l.question().block, c.host(), best.from.host())
 		}
 	}
 	return best.from.ready(best.text), nil

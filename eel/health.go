@@ -37,9 +37,8 @@ func (e *Eel) notReady(ctx context.Context) error {
 		return nil
 	}
 	if list := e.executions(); len(list) > 1 {
-		for _, s := range list {
-			_, host, _ := strings.Cut(s.Server, "://") // the service shows no addresses
-			reason += fmt.Sprintf("; %s: %s, last answer %gs ago", host, s.State, s.Age)
+		for i, s := range list {
+			reason += fmt.Sprintf("; %s: %s, last answer %gs ago", e.asker.clients()[i].host(), s.State, s.Age)
 		}
 	}
 	return errors.New(reason)

@@ -61,42 +61,55 @@ var (
 	blobsPrague = blobSchedule{Target: 6, Max: 9, Fraction: 5007716}
 	blobsBPO1   = blobSchedule{Target: 10, Max: 15, Fraction: 8346193}
 	blobsBPO2   = blobSchedule{Target: 14, Max: 21, Fraction: 11684671}
+	blobsGnosis = blobSchedule{Target: 1, Max: 2, Fraction: 1112826}
 )
 
-func (b blobSchedule) from(at uint64) BlobParameters { return BlobParameters{at, b} }
+// public are the networks that are built in, whose forks are the root's: what the execution layer needs beside them. Sources:
+// the chain specifications of go-ethereum 1.17.10 (Holesky: of 1.16.9) and, for Gnosis, gnosischain/configs. A fork that
+// they do not schedule is learned from the execution client when it comes.
+var public = []struct {
+	name                     string
+	chain, genesis, slotTime uint64
+	amsterdam                blockprint.Epoch   // 0 if it is not scheduled
+	bpo                      []blockprint.Epoch // of BPO1 and BPO2
+}{
+	{"mainnet", 1, 1606824023, 12, 0, []blockprint.Epoch{412672, 419072}},
+	{"sepolia", 11155111, 1655733600, 12, 353024, []blockprint.Epoch{274176, 275712}},
+	{"holesky", 17000, 1695902400, 12, 0, []blockprint.Epoch{166400, 167936}},
+	{"hoodi", 560048, 1742213400, 12, 0, []blockprint.Epoch{52480, 54016}},
+	{"gnosis", 100, 1638993340, 5, 0, nil},
+}
 
-// Networks returns the networks that are built in. Sources: the chain specifications of go-ethereum 1.17.10 (Holesky: of
-// 1.16.9) and, for Gnosis, the epochs of gnosischain/configs. A fork that they do not schedule is learned from the
-// execution client when it comes.
-func Networks() []*Network {
-	const u = Unscheduled
-	return []*Network{
-		{
-			"mainnet", 1, 1606824023,
-			[numForks]uint64{0, 1681338455, 1710338135, 1746612311, 1764798551, u},
-			[]BlobParameters{blobsCancun.from(1710338135), blobsPrague.from(1746612311), blobsBPO1.from(1765290071), blobsBPO2.from(1767747671)},
-		},
-		{
-			"sepolia", 11155111, 1655733600,
-			[numForks]uint64{0, 1677557088, 1706655072, 1741159776, 1760427360, 1791294816},
-			[]BlobParameters{blobsCancun.from(1706655072), blobsPrague.from(1741159776), blobsBPO1.from(1761017184), blobsBPO2.from(1761607008)},
-		},
-		{
-			"holesky", 17000, 1695902400,
-			[numForks]uint64{0, 1696000704, 1707305664, 1740434112, 1759308480, u},
-			[]BlobParameters{blobsCancun.from(1707305664), blobsPrague.from(1740434112), blobsBPO1.from(1759800000), blobsBPO2.from(1760389824)},
-		},
-		{
-			"hoodi", 560048, 1742213400,
-			[numForks]uint64{0, 0, 0, 1742999832, 1761677592, u},
-			[]BlobParameters{blobsCancun.from(0), blobsPrague.from(1742999832), blobsBPO1.from(1762365720), blobsBPO2.from(1762955544)},
-		},
-		{
-			"gnosis", 100, 1638993340,
-			[numForks]uint64{0, 1690889660, 1710181820, 1746021820, 1776168380, u},
-			[]BlobParameters{{1710181820, blobSchedule{1, 2, 1112826}}},
-		},
+// Networks returns the networks that are built in.
+func Networks() (out []*Network) {
+	for _, p := range public {
+		schedule, _ := blockprint.PublicSchedule(p.name)
+		at := func(e blockprint.Epoch) uint64 {
+			switch e {
+			case 0:
+				return 0
+			case blockprint.FarFuture:
+				return Unscheduled
+			}
+			return p.genesis + uint64(e)*schedule.SlotsPerEpoch*p.slotTime
+		}
+		n := &Network{Name: p.name, ChainID: p.chain, Genesis: p.genesis}
+		for f, name := range consensusForks {
+			if fork, err := blockprint.ParseFork(name); err == nil {
+				n.Forks[f] = at(schedule.Epochs[fork])
+			}
+		}
+		if n.Forks[Amsterdam] = Unscheduled; p.amsterdam > 0 {
+			n.Forks[Amsterdam] = at(p.amsterdam)
+		}
+		if p.name == "gnosis" {
+			n.Blobs = []BlobParameters{{n.Forks[Cancun], blobsGnosis}}
+		} else {
+			n.Blobs = []BlobParameters{{n.Forks[Cancun], blobsCancun}, {n.Forks[Prague], blobsPrague}, {at(p.bpo[0]), blobsBPO1}, {at(p.bpo[1]), blobsBPO2}}
+		}
+		out = append(out, n)
 	}
+	return out
 }
 
 // NetworkNamed returns a network that is built in, whose name may be in any case.

@@ -39,6 +39,11 @@ func TestNetworks(t *testing.T) {
 			}
 		}
 	}
+	for name, want := range map[string]uint64{"mainnet": 1764798551, "sepolia": 1760427360, "holesky": 1759308480, "hoodi": 1761677592, "gnosis": 1776168380} {
+		if n, err := NetworkNamed(name); err != nil || n.Forks[Osaka] != want { // of the execution clients' own specifications
+			t.Errorf("%s: Osaka at %d, want %d (%v)", name, n.Forks[Osaka], want, err)
+		}
+	}
 	if b := Networks()[0].blobsAt(1766000000); b == nil || b.Max != 15 {
 		t.Errorf("blobs of mainnet after its first change: %+v", b)
 	}

@@ -49,6 +49,12 @@ func (c *executionClient) state() (state, reason string) {
 	return stateOK, ""
 }
 
+// host names the client where addresses are not shown.
+func (c *executionClient) host() string {
+	_, host, _ := strings.Cut(c.name, "://")
+	return host
+}
+
 // set changes where the client stands.
 func (c *executionClient) set(change func(*standing)) {
 	c.mu.Lock()
