@@ -152,7 +152,7 @@ func (e *Eel) newEngine() (engine, error) {
 			return nil, err
 		}
 		if slices.ContainsFunc(list, func(o *executionClient) bool { return o.URL == x.URL }) {
-			return nil, blockprint.Errorf(blockprint.Invalid, "execution client %s is there twice", client.name)
+			return nil, blockprint.Errorf(blockprint.Invalid, "execution client %s is listed twice", client.name)
 		}
 		if slices.ContainsFunc(list, func(o *executionClient) bool { return o.name == client.name }) { // behind one server
 			client.name = fmt.Sprintf("%s (%d)", client.name, i+1)

@@ -609,7 +609,7 @@ func TestSeveralSecrets(t *testing.T) {
 	})
 	c := DefaultConfig()
 	c.Executions = []Execution{{URL: "http://a"}, {URL: "http://a"}}
-	if _, err := New(c); err == nil || !strings.Contains(err.Error(), "http://a is there twice") {
+	if _, err := New(c); err == nil || !strings.Contains(err.Error(), "http://a is listed twice") {
 		t.Error(err)
 	}
 }

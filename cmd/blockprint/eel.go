@@ -118,7 +118,7 @@ func executionClients(urls, files []string) (out []eel.Execution, err error) {
 	case len(files) == 0:
 		return nil, usagef("--ee-jwt-secret is missing")
 	case len(files) != 1 && len(files) != len(urls):
-		return nil, usagef("%d times --ee-jwt-secret for %d times --ee-url: give one for all, or one for each in the same order", len(files), len(urls))
+		return nil, usagef("%d --ee-jwt-secret for %d --ee-url: give one secret for all, or one for each URL, in the same order", len(files), len(urls))
 	}
 	for i, address := range urls {
 		x := eel.Execution{URL: address}
