@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"blockprint"
+	"blockprint/label"
 	"blockprint/rewardfile"
 	"blockprint/store"
 )
@@ -27,18 +28,6 @@ func (l *Labels) classifyRoutes() {
 	})
 }
 
-// labelled is the answer of /classify for one block.
-type labelled struct {
-	Slot          blockprint.Slot               `json:"slot"`
-	Root          blockprint.Root               `json:"block_root"`
-	Single        blockprint.Client             `json:"best_guess_single"`
-	Multi         string                        `json:"best_guess_multi"`
-	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
-	Graffiti      *blockprint.Client            `json:"graffiti_guess"`
-	Model         string                        `json:"model"`
-	Reason        string                        `json:"reason,omitempty" doc:"Why a block is Uncertain without an answer of the model."`
-}
-
 // classify labels the rewards of a body. A single object gets a single answer.
 func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, error) {
 	if l.Labeling == nil {
@@ -57,9 +46,9 @@ func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, err
 			return nil, err
 		}
 	}
-	out := make([]labelled, len(blocks))
+	out := make([]label.JSON, len(blocks))
 	for i, b := range blocks {
-		out[i] = labelled{b.Slot, b.Root, b.Single, b.Multi, b.ProbabilityMap(), nullable(b.Classification.Graffiti.Client), b.Model, b.Reason}
+		out[i] = label.NewJSON(b.Slot, b.Root, b.Classification, b.Model)
 	}
 	if len(out) == 1 && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return out[0], nil

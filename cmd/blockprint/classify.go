@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"blockprint"
+	"blockprint/label"
 	"blockprint/rewardfile"
 )
 
@@ -56,7 +56,7 @@ func newClassify() *cobra.Command {
 					if !asJSON {
 						continue
 					}
-					if err := enc.Encode(newClassified(r, c)); err != nil {
+					if err := enc.Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c, "")); err != nil {
 						return err
 					}
 				}
@@ -73,21 +73,6 @@ func newClassify() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block instead of the table of shares")
 	rules.add(cmd)
 	return cmd
-}
-
-// classified is the JSON of a labelled block.
-type classified struct {
-	Slot          blockprint.Slot               `json:"slot"`
-	BlockRoot     blockprint.Root               `json:"block_root"`
-	Single        blockprint.Client             `json:"best_guess_single"`
-	Multi         string                        `json:"best_guess_multi"`
-	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
-	Graffiti      *blockprint.Client            `json:"graffiti_guess"`
-	Reason        string                        `json:"reason,omitempty"`
-}
-
-func newClassified(r *blockprint.BlockReward, c blockprint.Classification) classified {
-	return classified{r.Meta.Slot, r.BlockRoot, c.Single, c.Multi, c.ProbabilityMap(), nullableClient(c.Graffiti.Client), c.Reason}
 }
 
 // printShares prints how many blocks have each name, the most frequent first.

@@ -184,7 +184,7 @@ func (w *watcher) print(_ context.Context, b label.Batch) error {
 	for _, r := range b.Rewards {
 		c, _ := w.labeler.Label(r)
 		if w.asJSON {
-			if err := lines.Encode(newClassified(r, c)); err != nil {
+			if err := lines.Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c, "")); err != nil {
 				return err
 			}
 			continue
