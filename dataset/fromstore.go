@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"iter"
 
 	"blockprint"
 	"blockprint/feature"
@@ -9,9 +10,14 @@ import (
 	"blockprint/store"
 )
 
+// Blocks is a store whose blocks are read.
+type Blocks interface {
+	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
+}
+
 // FromStore makes training data of a store's blocks whose graffiti says who built them, the network's own history.
 // rules read the graffiti anew, so that better ones serve old blocks. Orphaned blocks are blocks too.
-func FromStore(ctx context.Context, s store.Store, rules *graffiti.Rules, slots blockprint.Interval, features []string) (*Set, error) {
+func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots blockprint.Interval, features []string) (*Set, error) {
 	if len(features) == 0 {
 		features = feature.Names()
 	}

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -38,22 +36,6 @@ func SetSlot(ctx context.Context, tx Tx, key string, slot blockprint.Slot) error
 	return tx.SetMeta(ctx, key, strconv.FormatUint(uint64(slot), 10))
 }
 
-// ReadIdentity reads what Identify has written. One that lacks something is an error: to guess would sum blocks in epochs of
-// the wrong length.
-func ReadIdentity(ctx context.Context, s Settings) (id Identity, ok bool, err error) {
-	text, err := s.Meta(ctx, metaIdentity)
-	if err != nil || text == "" {
-		return id, false, err
-	}
-	if err = json.Unmarshal([]byte(text), &id); err == nil {
-		err = id.Check()
-	}
-	if err != nil {
-		return id, false, blockprint.Errorf(blockprint.Internal, "the identity of database %s is damaged: %w", s.Name(), err)
-	}
-	return id, true, nil
-}
-
 // GateOf returns a database's gate of the present moment, and the length of the epochs that its blocks are summed in.
 func GateOf(ctx context.Context, s Settings, now time.Time) (g Gate, slotsPerEpoch uint64, err error) {
 	id, ok, err := ReadIdentity(ctx, s)
@@ -73,45 +55,4 @@ func SetFloor(ctx context.Context, tx Tx, now time.Time, floor blockprint.Slot) 
 		return err
 	}
 	return SetSlot(ctx, tx, MetaFloor, floor)
-}
-
-// Identify ties a database to a network, in a backend's transaction. The genesis says which network it is; all else that is
-// kept about it (its name, clock and forks) follows the newest word.
-func Identify(ctx context.Context, tx Tx, id Identity) error {
-	if err := id.Check(); err != nil {
-		return err
-	}
-	have, ok, err := ReadIdentity(ctx, tx)
-	if err != nil {
-		return err
-	}
-	if ok && (have.GenesisValidatorsRoot != id.GenesisValidatorsRoot || have.GenesisTime != id.GenesisTime) {
-		return blockprint.Errorf(blockprint.Conflict, "database %s holds blocks of %s (genesis validators root %s, %s), but the node is of %s (%s, %s): use another --db",
-			tx.Name(), have.ConfigName, have.GenesisValidatorsRoot.Short(), time.Unix(have.GenesisTime, 0).UTC().Format(time.DateTime),
-			id.ConfigName, id.GenesisValidatorsRoot.Short(), time.Unix(id.GenesisTime, 0).UTC().Format(time.DateTime))
-	}
-	counted := uint64(defaultSlotsPerEpoch)
-	if ok {
-		counted = have.SlotsPerEpoch
-	}
-	if counted != id.SlotsPerEpoch {
-		block, err := tx.First(ctx, blockprint.Interval{End: newestSlot}, false)
-		if err != nil {
-			return err
-		}
-		if block != nil {
-			return blockprint.Errorf(blockprint.Conflict, "database %s already counts its blocks in epochs of %d slots, but %s has %d: use another --db", tx.Name(), counted, id.ConfigName, id.SlotsPerEpoch)
-		}
-	}
-	if ok && have.SlotSeconds != id.SlotSeconds {
-		slog.Warn("the database's slot time is corrected", "database", tx.Name(), "seconds", have.SlotSeconds, "now", id.SlotSeconds)
-	}
-	if id.ForkEpochs == nil { // a follower of an earlier version does not know them
-		id.ForkEpochs = have.ForkEpochs
-	}
-	text, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
-	return tx.SetMeta(ctx, metaIdentity, string(text))
 }
