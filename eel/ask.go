@@ -160,7 +160,7 @@ func (a *asker) ask(ctx context.Context, method string, read reader, params ...a
 // probe is the cheapest question.
 const probe = `{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}`
 
-// answers tells whether the execution client answers: a reply has come within the last second and no call waits, or one
+// answers reports whether the execution client answers: a reply has come within the last second and no call waits, or one
 // comes now to a question of our own. A page is no answer.
 func (a *asker) answers(ctx context.Context) bool {
 	if well, known := a.well(a.now()); known {

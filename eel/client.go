@@ -114,7 +114,7 @@ func write(w http.ResponseWriter, answer any) {
 	_ = json.NewEncoder(w).Encode(answer) // the asker is gone
 }
 
-// serveBody answers a call or a batch, and tells whether the body is still used.
+// serveBody answers a call or a batch, and reports whether the body is still used.
 func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte, who string) (kept bool) {
 	calls, batch, err := parseCalls(body)
 	switch {

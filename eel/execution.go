@@ -27,7 +27,7 @@ type engine interface {
 	drive(ctx context.Context, q *request) (*incoming, error)
 	// read passes on a question that changes nothing.
 	read(ctx context.Context, method string, body []byte) (*incoming, error)
-	// well tells whether it answers, if that is known without asking.
+	// well reports whether it answers, if that is known without asking.
 	well(now time.Time) (well, known bool)
 	// heard returns when the last answer came, and why none comes now: empty if one does.
 	heard() (at time.Time, reason string)
@@ -88,7 +88,7 @@ func (c *executionClient) ready(text []byte) *incoming {
 	return &incoming{bufio.NewReader(bytes.NewReader(text)), io.NopCloser(nil), http.StatusOK, c}
 }
 
-// empty tells whether there is no answer.
+// empty reports whether there is no answer.
 func (in *incoming) empty() bool {
 	_, err := in.Peek(1)
 	return err != nil
@@ -110,7 +110,7 @@ func (in *incoming) all(ctx context.Context, limit int64) ([]byte, error) {
 // beginning is how much of an answer is looked at before it is passed on.
 const beginning = 4 << 10
 
-// isReply tells whether an answer that begins so is a JSON-RPC reply, or a batch of them.
+// isReply reports whether an answer that begins so is a JSON-RPC reply, or a batch of them.
 func isReply(start []byte, status int) (yes bool) {
 	d := jx.DecodeBytes(start)
 	object := func(d *jx.Decoder) error {

@@ -18,8 +18,8 @@ import (
 // Several execution clients are taken for one, in an order of preference:
 //
 //   - The controller's newPayload and forkchoiceUpdated go to all of them. The answer is INVALID if one has found the block
-//     INVALID, whatever the others say; else VALID, else what the first in order says. A verdict waits half a second for the
-//     clients that kept pace so far, and for nobody else.
+//     INVALID, whatever the others say; else VALID if one has; else what the first in order says. After the first verdict,
+//     only the clients that kept pace so far are waited for, and only half a second.
 //   - engine_getPayload goes to the client that issued the payload's id, and everything else to the first that answers and is
 //     not syncing; if that takes long, to the next as well.
 //   - A client of another chain is never used. One that failed gets what it missed and the last fork choice, and is used
@@ -32,8 +32,8 @@ const (
 	driveLimit = time.Minute
 	// mostQueued is how many of the controller's calls wait for one client.
 	mostQueued = 16
-	// remembered is of how many blocks the clients' verdicts are known, and of how many payload ids the client that issued them.
-	remembered = 128
+	// mostRecords is how many blocks' verdicts, and how many payload ids' issuers, are remembered.
+	mostRecords = 128
 )
 
 // executionClients are several execution clients, the preferred one first.
@@ -44,7 +44,7 @@ type executionClients struct {
 	configured uint64
 	// missed returns calls of newPayload that were found VALID, of blocks above a number, the lowest first.
 	missed func(above uint64) iter.Seq[[]byte]
-	// overrule is told when a block that was VALID for the controller turns out to be INVALID for one of the clients.
+	// overrule is called when a client refuses a block after the controller's answer was VALID.
 	overrule func(block hash32, s payloadStatus)
 
 	mu       sync.Mutex
@@ -57,11 +57,11 @@ type executionClients struct {
 	disputed string                                   // what the last verdict overruled; empty if nothing
 }
 
-// record is what the clients have found a block to be.
+// record holds the clients' verdicts about a block.
 type record struct {
 	by       map[*executionClient]payloadStatus // VALID and INVALID ones
-	answered string                             // what the controller was told
-	reported bool                               // the disagreement
+	answered string                             // the controller's last answer
+	reported bool                               // the disagreement has been logged
 }
 
 func (r *record) invalid(order []*executionClient) (*executionClient, *payloadStatus) {
@@ -78,8 +78,8 @@ func newExecutionClients(list []*executionClient, network *Network, logger *slog
 	if network != nil {
 		s.configured = network.ChainID
 	}
-	s.records, _ = simplelru.NewLRU[hash32, *record](remembered, nil) // the size is above 0
-	s.issuers, _ = simplelru.NewLRU[string, *executionClient](remembered, nil)
+	s.records, _ = simplelru.NewLRU[hash32, *record](mostRecords, nil) // the size is above 0
+	s.issuers, _ = simplelru.NewLRU[string, *executionClient](mostRecords, nil)
 	for _, c := range list {
 		c.among = s
 	}
@@ -91,7 +91,7 @@ func (s *executionClients) clients() []*executionClient { return s.list }
 // drive passes on the controller's request: each call of a batch by itself.
 func (s *executionClients) drive(ctx context.Context, q *request) (*incoming, error) {
 	r := q.parsed()
-	if len(r.calls) == 0 { // whoever gets it says what is wrong
+	if len(r.calls) == 0 { // it cannot be read, and any client says why
 		return s.first(ctx, "", q.body, true)
 	}
 	if !r.batch {
@@ -134,15 +134,13 @@ func (s *executionClients) driveOne(ctx context.Context, r *reading, c *call, bo
 	if i := slices.IndexFunc(r.lessons, func(l lesson) bool { return l.call == c }); i >= 0 {
 		return s.poll(ctx, &r.lessons[i], body)
 	}
-	if name, _ := versioned(c.Method); name == "engine_getPayload" {
-		var id string
-		if len(c.Params) == 1 && decode(c.Params[0], str(&id)) == nil {
-			s.mu.Lock()
-			issuer, ok := s.issuers.Get(id)
-			s.mu.Unlock()
-			if ok {
-				return issuer.forward(ctx, body, false)
-			}
+	var id string
+	if name, _ := versioned(c.Method); name == "engine_getPayload" && len(c.Params) == 1 && decode(c.Params[0], str(&id)) == nil {
+		s.mu.Lock()
+		issuer, ok := s.issuers.Get(id)
+		s.mu.Unlock()
+		if ok {
+			return issuer.forward(ctx, body, false)
 		}
 	}
 	return s.first(ctx, c.Method, body, c.silent())
@@ -157,14 +155,18 @@ type ballot struct {
 	err       error
 }
 
-// rank orders answers: INVALID outweighs VALID, any verdict outweighs none, and any answer a failure.
+func (b *ballot) verdict() bool {
+	return b.status.Status == statusValid || b.status.Status == statusInvalid
+}
+
+// rank orders answers: INVALID outweighs VALID, a verdict outweighs none, and any answer outweighs a failure.
 func (b *ballot) rank() int {
 	switch {
 	case b.status.Status == statusInvalid:
 		return 5
-	case b.status.Status == statusValid && b.payloadID != "":
+	case b.verdict() && b.payloadID != "":
 		return 4
-	case b.status.Status == statusValid:
+	case b.verdict():
 		return 3
 	case b.status.Status != "":
 		return 2
@@ -184,7 +186,7 @@ type round struct {
 	decided time.Time // when the first verdict came
 }
 
-// late tells whether more than the grace has passed since the first verdict; a verdict may be the first.
+// late reports whether more than the grace has passed since the first verdict; a verdict may be the first.
 func (r *round) late(verdict bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,39 +214,41 @@ func (s *executionClients) poll(ctx context.Context, l *lesson, body []byte) (*i
 	}
 	s.note(l)
 	ballots := make(chan ballot, len(voters))
-	punctual := map[*executionClient]bool{}
+	punctual := map[*executionClient]bool{} // kept pace so far, and have not voted
 	for _, c := range voters {
-		c.set(func(st *standing) { punctual[c] = !st.late })
+		c.set(func(st *standing) {
+			if !st.late {
+				punctual[c] = true
+			}
+		})
 		if !c.inTurn(func() { ballots <- s.vote(context.WithoutCancel(ctx), c, r) }) {
 			ballots <- ballot{from: c, err: fmt.Errorf("execution client %s: %d calls wait for it", c.name, mostQueued)}
 		}
 	}
 	cast := map[*executionClient]ballot{}
-	decided := false
-	var over <-chan time.Time
-	for len(cast) < len(voters) && !(decided && !slices.ContainsFunc(voters, func(c *executionClient) bool { _, voted := cast[c]; return punctual[c] && !voted })) {
+	var over <-chan time.Time // not nil once there is a verdict
+	for len(cast) < len(voters) && (over == nil || len(punctual) > 0) {
 		select {
 		case b := <-ballots:
 			cast[b.from] = b
-			if !decided && b.rank() >= 3 {
-				decided, over = true, time.After(grace)
+			delete(punctual, b.from)
+			if over == nil && b.verdict() {
+				over = time.After(grace)
 			}
-			continue
 		case <-over:
+			for c := range punctual {
+				c.set(func(st *standing) { st.late = true })
+			}
+			clear(punctual)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		}
-		break
-	}
-	for _, c := range voters {
-		if _, voted := cast[c]; !voted {
-			c.set(func(st *standing) { st.late = true })
 		}
 	}
 	return s.decide(l, cast)
 }
 
-// note takes down the last fork choice, and that who refuses a payload's parent refuses the payload.
+// note keeps the last fork choice. A client that has refused a payload's parent refuses the payload, unless it says
+// otherwise.
 func (s *executionClients) note(l *lesson) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +259,7 @@ func (s *executionClients) note(l *lesson) {
 	if parent, ok := s.records.Peek(l.claim.parent); ok {
 		r := s.recordOf(l.claim.block)
 		for c, verdict := range parent.by {
-			if _, known := r.by[c]; !known && verdict.Status == statusInvalid { // unless it says otherwise
+			if _, known := r.by[c]; !known && verdict.Status == statusInvalid {
 				r.by[c] = verdict
 			}
 		}
@@ -288,7 +292,7 @@ func (s *executionClients) vote(ctx context.Context, c *executionClient, r *roun
 		return b
 	}
 	b.read(r.forkchoice != nil)
-	late := r.late(b.rank() >= 3)
+	late := r.late(b.verdict())
 	c.set(func(st *standing) { st.late = late })
 	s.count(&b, r.lesson)
 	return b
@@ -307,8 +311,8 @@ func (b *ballot) read(forkchoice bool) {
 	b.err = decode(r.Result, read)
 }
 
-// execute sends one of the controller's calls. A client that answers no other question meanwhile hangs: it is not waited
-// for.
+// execute sends one of the controller's calls. A client that answers no other question in the meantime hangs, and its call
+// is given up.
 func (c *executionClient) execute(ctx context.Context, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -338,7 +342,7 @@ func (c *executionClient) execute(ctx context.Context, body []byte) ([]byte, err
 	return text, err
 }
 
-// count keeps a client's verdict. One that comes after the controller was answered may still overrule the answer.
+// count records a client's verdict, which may still overrule the answer that the controller has got.
 func (s *executionClients) count(b *ballot, l *lesson) {
 	block, c := l.question().block, b.from
 	if l.forkchoice != nil && b.status.Status != "" {
@@ -346,7 +350,7 @@ func (s *executionClients) count(b *ballot, l *lesson) {
 	}
 	s.mu.Lock()
 	r := s.recordOf(block)
-	if b.rank() >= 3 && (l.forkchoice == nil || r.by[c].Status != statusInvalid) { // only a payload is judged anew
+	if b.verdict() && (l.forkchoice == nil || r.by[c].Status != statusInvalid) { // only a payload is judged anew
 		r.by[c] = b.status
 	}
 	if b.payloadID != "" {

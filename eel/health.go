@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ready tells whether clients can be served, and why not: the execution client has to answer, and the controller to call.
+// ready reports whether clients can be served, and why not: the execution client has to answer, and the controller to call.
 func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	if answers = e.asker.answers(ctx); !answers {
 		if _, reason = e.asker.heard(); reason == "" {

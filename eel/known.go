@@ -102,7 +102,7 @@ func (c *knownCall) wait(ctx context.Context) (checked, error) {
 	}
 }
 
-// same tells whether two calls say the same.
+// same reports whether two calls say the same.
 func (c *knownCall) same(o *knownCall) bool {
 	return c.method == o.method && maps.EqualFunc(c.fields, o.fields, bytes.Equal) && slices.EqualFunc(c.others, o.others, bytes.Equal)
 }

@@ -139,7 +139,7 @@ func (m *memory) end(q question) {
 	m.wake()
 }
 
-// underWay tells whether the controller is waiting for an answer to the same question.
+// underWay reports whether the controller is waiting for an answer to the same question.
 func (m *memory) underWay(q question) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,7 +218,7 @@ func (m *memory) outvote(block hash32, s payloadStatus) {
 	m.wake()
 }
 
-// old tells whether a block lies so far back that the controller will not ask for it any more.
+// old reports whether a block lies so far back that the controller will not ask for it any more.
 func (m *memory) old(number, cutoff uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -43,7 +43,7 @@ type call struct {
 	refused *rpcError // why the envelope cannot be a request of a result; nil if it can
 }
 
-// silent tells whether nobody expects an answer: a notification has no id. What is no request at all is answered.
+// silent reports whether nobody expects an answer: a notification has no id. What is no request at all is answered.
 func (c *call) silent() bool {
 	return c.ID == nil && (c.refused == nil || c.refused.Code != codeInvalidRequest)
 }

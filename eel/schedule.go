@@ -62,7 +62,7 @@ func (s *schedule) begins(f Fork) uint64 {
 	return s.network.Forks[f]
 }
 
-// check tells whether a version of a method may carry a payload of a time. What is not known is not refused.
+// check reports whether a version of a method may carry a payload of a time. What is not known is not refused.
 func (s *schedule) check(name string, version int, at uint64) error {
 	span := versionForks[name][version-1]
 	s.mu.Lock()

@@ -289,7 +289,7 @@ func (s *executionClients) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// rejoin tells whether a client can be used. If it cannot, it is asked for its chain, and given what it missed as the
+// rejoin reports whether a client can be used. If it cannot, it is asked for its chain, and given what it missed as the
 // controller would do it: the payloads that it lacks, as far as they are still known, and the last fork choice.
 func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool {
 	state, _ := c.state()
