@@ -114,7 +114,7 @@ func (d *demo) measure(ctx context.Context, slot blockprint.Slot, truth blockpri
 			g.Opinions++
 		}
 	}
-	s, err := d.house.Gauge.Summarise(ctx)
+	s, err := d.house.Gauge.Summarize(ctx)
 	if err != nil {
 		return err
 	}

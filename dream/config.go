@@ -11,17 +11,17 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Config is blockdreamer's configuration file, unchanged: TOML, unknown keys are errors.
+// Config is blockdreamer's configuration file, unchanged: TOML, in which unknown keys are errors.
 type Config struct {
-	// Network is the network's name, which the nodes must be of; NetworkDir was the original's other way to say so.
-	// The nodes are asked for everything else, so both may be left out.
+	// Network is the name of the network that the nodes must belong to; NetworkDir was the original's other way to say so.
+	// Both are optional, since the nodes are asked for everything else.
 	Network       string           `toml:"network"`
 	NetworkDir    string           `toml:"network_dir"`
 	CanonicalBN   string           `toml:"canonical_bn"`
 	PostEndpoints []EndpointConfig `toml:"post_endpoints"`
 	Nodes         []NodeConfig     `toml:"nodes"`
 
-	// The single endpoint of old files.
+	// The single endpoint of older files.
 	PostEndpoint          *string `toml:"post_endpoint"`
 	PostResultsDir        string  `toml:"post_results_dir"`
 	PostExtraData         *bool   `toml:"post_extra_data"`
@@ -30,7 +30,7 @@ type Config struct {
 	PostRequireSameParent bool    `toml:"post_require_same_parent"`
 }
 
-// NodeConfig is a node that is asked for blocks.
+// NodeConfig is one node that is asked for blocks.
 type NodeConfig struct {
 	Name               string  `toml:"name"`
 	Label              string  `toml:"label"`
@@ -42,23 +42,23 @@ type NodeConfig struct {
 	BuilderBoostFactor *uint64 `toml:"builder_boost_factor"`
 
 	UseBuilder   *bool `toml:"use_builder"`   // deprecated
-	VerifyRandao *bool `toml:"verify_randao"` // deprecated: skip_randao_verification the other way round
+	VerifyRandao *bool `toml:"verify_randao"` // deprecated: the opposite of skip_randao_verification
 }
 
-// EndpointConfig is where dreamt blocks are posted: a gauge, or Lighthouse's block_rewards.
+// EndpointConfig is a service that dreamt blocks are posted to: a gauge, or Lighthouse's block_rewards.
 type EndpointConfig struct {
 	Name string `toml:"name"`
 	// URL may carry a name and password for basic authentication.
 	URL        string `toml:"url"`
-	ResultsDir string `toml:"results_dir"` // keeps the answers, in the layout of training data
+	ResultsDir string `toml:"results_dir"` // where answers are stored, in the layout of training data
 	ExtraData  *bool  `toml:"extra_data"`  // default true: names and labels beside the blocks
-	// CompareRewards logs which node's block would earn most.
+	// CompareRewards logs which node's block would earn the most.
 	CompareRewards    bool `toml:"compare_rewards"`
-	RequireAll        bool `toml:"require_all"`         // post only if every node gave a block
-	RequireSameParent bool `toml:"require_same_parent"` // post only if all blocks build on the same parent
+	RequireAll        bool `toml:"require_all"`         // post only if every node returned a block
+	RequireSameParent bool `toml:"require_same_parent"` // post only if all blocks have the same parent
 }
 
-// ReadConfig reads a configuration. warnings name deprecated keys.
+// ReadConfig reads a configuration file. The warnings name deprecated keys.
 func ReadConfig(path string) (c *Config, warnings []string, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -70,18 +70,18 @@ func ReadConfig(path string) (c *Config, warnings []string, err error) {
 	return c, warnings, nil
 }
 
-// ParseConfig reads a configuration's text.
+// ParseConfig parses the text of a configuration file.
 func ParseConfig(data []byte) (*Config, []string, error) {
 	c := &Config{}
 	if err := file.DecodeTOML(data, c); err != nil {
 		return nil, nil, err
 	}
-	warnings := c.modernise()
+	warnings := c.modernize()
 	return c, warnings, c.check()
 }
 
-// modernise translates deprecated keys.
-func (c *Config) modernise() (warnings []string) {
+// modernize translates deprecated keys.
+func (c *Config) modernize() (warnings []string) {
 	if c.PostEndpoint != nil {
 		warnings = append(warnings, "post_endpoint and the keys beside it are deprecated: use [[post_endpoints]]")
 		c.PostEndpoints = append(c.PostEndpoints, EndpointConfig{
@@ -105,7 +105,7 @@ func (c *Config) modernise() (warnings []string) {
 	return warnings
 }
 
-// Addresses that errors show.
+// Examples of addresses for error messages.
 const (
 	exampleNode     = "http://localhost:5052"
 	exampleEndpoint = "http://localhost:8002/classify"
@@ -122,10 +122,10 @@ func (c *Config) check() error {
 	var names []string
 	for i, n := range c.Nodes {
 		if n.Name == "" || n.Label == "" {
-			return bad("node %d of the file: name and label are needed", i+1)
+			return bad("node %d of the file: it needs a name and a label", i+1)
 		}
 		if strings.ContainsAny(n.Name, "/\\") || strings.HasPrefix(n.Name, ".") {
-			return bad("node %q: a name is part of file names, so it must have no slash and not begin with a dot", n.Name)
+			return bad("node %q: a name becomes part of file names, so it must not contain a slash or begin with a dot", n.Name)
 		}
 		if slices.Contains(names, n.Name) {
 			return bad("two nodes are called %q", n.Name)
@@ -146,8 +146,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// CheckLabels makes sure that the nodes' labels are clients, in any case, or among those that are allowed besides, and
-// spells them as the clients do.
+// CheckLabels makes sure that the label of each enabled node is a client's name, in any case, or one of the additional
+// labels, and gives it its usual spelling.
 func (c *Config) CheckLabels(also []string) error {
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
@@ -163,7 +163,7 @@ func (c *Config) CheckLabels(also []string) error {
 	return nil
 }
 
-// Enabled returns the nodes that are asked.
+// Enabled returns the nodes that are asked for blocks.
 func (c *Config) Enabled() []NodeConfig {
 	var out []NodeConfig
 	for _, n := range c.Nodes {

@@ -9,28 +9,28 @@ import (
 	"blockprint/beacon"
 )
 
-// indel is what an attestation costs that only one of two blocks has, beside its voters: as much as the largest
-// difference in place that there was before Electra.
+// indel is the cost of an attestation that only one of two blocks has, in addition to its number of voters. It equals the
+// largest possible difference in position before Electra.
 const indel = 128
 
-// committeeBits are the votes of one committee in an attestation.
+// committeeBits are one committee's votes in an attestation.
 type committeeBits struct {
 	index uint64
 	size  int
 	bits  []byte
 }
 
-// attestation is one as distances see it.
+// attestation is what the distance needs to know about an attestation.
 type attestation struct {
 	data       blockprint.AttestationData
 	committees []committeeBits
 	voters     int
 }
 
-// Packing is how a block packs its attestations, ready to be compared.
+// Packing is the way a block packs its attestations, in a form that can be compared.
 type Packing []attestation
 
-// NewPacking takes a block's attestations apart by committee. The committees' sizes come from the block's reward.
+// NewPacking splits a block's attestations by committee. The sizes of the committees come from the block's reward.
 func NewPacking(b *beacon.Block, r *blockprint.BlockReward) (Packing, error) {
 	if len(r.Attestations.Committees) != len(b.Attestations) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "%s has %d attestations, its reward %d", b, len(b.Attestations), len(r.Attestations.Committees))
@@ -59,7 +59,7 @@ func NewPacking(b *beacon.Block, r *blockprint.BlockReward) (Packing, error) {
 	return out, nil
 }
 
-// difference counts the voters whom only one of two attestations of the same data has. Both list their committees in
+// difference counts the voters that only one of two attestations with the same data has. Both list their committees in
 // ascending order.
 func difference(a, b *attestation) int {
 	n := 0
@@ -88,8 +88,9 @@ func difference(a, b *attestation) int {
 	return n
 }
 
-// Distance tells how far two blocks' packings are apart: attestations of the same data are matched so that their
-// differences in place and in voters are least in sum; one without a match costs its voters and 128.
+// Distance measures how far apart the packings of two blocks are. Attestations with the same data are paired so that the
+// total difference in position and in voters is as small as possible. An attestation without a partner costs 128 plus its
+// number of voters.
 func Distance(a, b Packing) int {
 	byData := map[blockprint.AttestationData][2][]int{}
 	var order []blockprint.AttestationData
@@ -127,13 +128,13 @@ func Distance(a, b Packing) int {
 	return total
 }
 
-// assignment returns the least total cost of giving each row a column of its own, for a square matrix: the Hungarian
-// method with potentials, in time cubic in the size.
+// assignment returns the lowest total cost of assigning each row of a square matrix a column of its own. It is the Hungarian
+// method with potentials, whose time is cubic in the size. Gonum has no such function.
 func assignment(cost [][]int) int {
 	n := len(cost)
-	rows, columns := make([]int, n+1), make([]int, n+1) // potentials; place 0 is a helper
+	rows, columns := make([]int, n+1), make([]int, n+1) // potentials; index 0 is a sentinel
 	match := make([]int, n+1)                           // row of each column, 0 for none
-	from := make([]int, n+1)                            // column before on the path
+	from := make([]int, n+1)                            // previous column on the path
 	for row := 1; row <= n; row++ {
 		match[0] = row
 		least := slices.Repeat([]int{math.MaxInt}, n+1)

@@ -1,9 +1,9 @@
-// Package dream asks nodes of known clients to build a block in every slot, and tells how far their blocks are from the
-// chain's.
+// Package dream asks nodes whose client is known to build a block in every slot, and measures how far their blocks are from
+// the chain's.
 //
-// A Dreamer asks all nodes of a Config at once (Ask), gives what they built to its sinks (a gauge, training data), and
-// compares it with the slot's canonical block when that is there (Compare). Run does so slot after slot, from the
-// start of each; a node that fails is left out of the slot and does not hold up the others.
+// A Dreamer asks all nodes of a Config at once (Ask), gives their blocks to its sinks, such as a gauge or training data
+// (Hand), and compares them with the slot's canonical block once that exists (Compare). Run does all of this slot after slot.
+// A node that fails is left out of the slot and does not hold up the others.
 package dream
 
 import (
@@ -22,24 +22,24 @@ import (
 	"blockprint/reward"
 )
 
-// Sink takes what nodes dreamt. It must not change it.
+// Sink takes a round, which it must not change.
 type Sink func(ctx context.Context, r *Round) error
 
 // Options change how a Dreamer works.
 type Options struct {
-	Timeout time.Duration // of a node; 0 for 6 s
-	// Labels are allowed besides those of the clients.
+	Timeout time.Duration // for each node; 0 means 6 s
+	// Labels are allowed in addition to the clients' names.
 	Labels []string
-	// Sinks get every slot's blocks, one after another, in order.
+	// Sinks get every round, one after another, in order.
 	Sinks []Sink
-	// Opinions, if not nil, gets each canonical block's distances.
+	// Opinions, if not nil, gets the opinion about each canonical block.
 	Opinions func(ctx context.Context, o Opinion) error
 	Logger   *slog.Logger
-	Registry prometheus.Registerer // nil keeps the metrics to itself
+	Registry prometheus.Registerer // nil if nobody collects the metrics
 	Now      func() time.Time
 }
 
-// Dreamer asks nodes for blocks.
+// Dreamer asks nodes for blocks. It is not safe for concurrent use, except that Hand may run beside Ask and Compare.
 type Dreamer struct {
 	config    *Config
 	o         Options
@@ -56,10 +56,10 @@ type Dreamer struct {
 	missed prometheus.Counter
 }
 
-// keepRounds is how many slots' blocks wait for the canonical one.
+// keepRounds is for how many slots a round waits for the canonical block.
 const keepRounds = 8
 
-// New returns a dreamer of a configuration. No node is asked yet.
+// New returns a dreamer for a configuration. It does not contact any node yet.
 func New(c *Config, o Options) (*Dreamer, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 6 * time.Second
@@ -74,7 +74,7 @@ func New(c *Config, o Options) (*Dreamer, error) {
 		return nil, err
 	}
 	d := &Dreamer{config: c, o: o, log: o.Logger, rounds: map[blockprint.Slot]*Round{}}
-	quiet := slog.New(slog.DiscardHandler) // a node's state is told here, once, with its name
+	quiet := slog.New(slog.DiscardHandler) // a Dreamer logs the state of its nodes itself, by name
 	var err error
 	if d.canonical, err = beacon.New([]string{c.CanonicalBN}, beacon.Options{Timeout: o.Timeout, Tries: 2, Logger: o.Logger}); err != nil {
 		return nil, err
@@ -95,15 +95,15 @@ func New(c *Config, o Options) (*Dreamer, error) {
 		d.posts = append(d.posts, post)
 	}
 	const ns = "blockprint_dream"
-	d.blocks = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Answers of nodes by outcome: block or failure."}, []string{"node", "outcome"})
-	d.missed = prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "missed_slots_total", Help: "Slots in which no node was asked, because the one before took too long."})
+	d.blocks = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Answers of nodes, by outcome: block or failure."}, []string{"node", "outcome"})
+	d.missed = prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "missed_slots_total", Help: "Slots in which no node was asked because the slot before took too long."})
 	if o.Registry != nil {
 		o.Registry.MustRegister(d.blocks, d.missed)
 	}
 	return d, nil
 }
 
-// Close frees connections.
+// Close closes all connections.
 func (d *Dreamer) Close() {
 	d.canonical.Close()
 	for _, n := range d.nodes {
@@ -111,7 +111,7 @@ func (d *Dreamer) Close() {
 	}
 }
 
-// Network returns the canonical node's network, and makes sure that it is the configured one.
+// Network returns the canonical node's network and makes sure that it is the configured one.
 func (d *Dreamer) Network(ctx context.Context) (*blockprint.Network, error) {
 	n, err := d.canonical.Network(ctx)
 	if err != nil {
@@ -123,7 +123,7 @@ func (d *Dreamer) Network(ctx context.Context) (*blockprint.Network, error) {
 	return n, nil
 }
 
-// Run dreams in every slot until ctx ends. What was dreamt by then is handed on.
+// Run dreams in every slot until ctx ends. It hands on all rounds before it returns.
 func (d *Dreamer) Run(ctx context.Context) error {
 	network, err := d.waitForNetwork(ctx)
 	if err != nil {
@@ -137,7 +137,7 @@ func (d *Dreamer) Run(ctx context.Context) error {
 			d.Hand(context.WithoutCancel(ctx), r)
 		}
 	}()
-	defer func() { // drain, then stop
+	defer func() {
 		close(rounds)
 		<-handed
 	}()
@@ -149,7 +149,7 @@ func (d *Dreamer) Run(ctx context.Context) error {
 		}
 		if skipped := slot - last - 1; skipped > 0 {
 			d.missed.Add(float64(skipped))
-			d.log.Warn("slots passed without dreaming: the one before took too long", "slots", skipped, "now", slot)
+			d.log.Warn("no node was asked in some slots because the slot before took too long", "slots", skipped, "now", slot)
 		}
 		last = slot
 		if r := d.Ask(ctx, slot); len(r.Blocks) > 0 {
@@ -163,7 +163,7 @@ func (d *Dreamer) Run(ctx context.Context) error {
 	}
 }
 
-// waitForNetwork asks until the canonical node answers.
+// waitForNetwork asks the canonical node until it answers.
 func (d *Dreamer) waitForNetwork(ctx context.Context) (*blockprint.Network, error) {
 	pause := &backoff.ExponentialBackOff{InitialInterval: time.Second, Multiplier: 2, MaxInterval: 30 * time.Second}
 	return backoff.Retry(ctx, func() (*blockprint.Network, error) {
@@ -188,8 +188,7 @@ func sleep(ctx context.Context, t time.Duration) bool {
 	}
 }
 
-// Hand gives a slot's blocks to the sinks and endpoints. Their errors are logged: what one cannot take, the others
-// still get.
+// Hand gives a round to the sinks and endpoints. Errors are logged: what one of them cannot take, the others still get.
 func (d *Dreamer) Hand(ctx context.Context, r *Round) {
 	for _, sink := range d.o.Sinks {
 		if err := sink(ctx, r); err != nil {

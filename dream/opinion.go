@@ -8,36 +8,36 @@ import (
 	"blockprint/beacon"
 )
 
-// NodeDistance is a dreaming node's distance to the canonical block.
+// NodeDistance is the distance of one node's block to the canonical block.
 type NodeDistance struct {
 	Name     string            `json:"name"`
 	Label    blockprint.Client `json:"label"`
 	Distance int               `json:"distance"`
 }
 
-// significance is how many times as far the second nearest label must be for the nearest to be likely.
+// significance is how many times farther than the nearest label the second nearest must be for the nearest to be likely.
 const significance = 2
 
-// Opinion is what the distances say of a canonical block's builder: a second opinion beside the classifier's label.
+// Opinion is what the distances say about the builder of a canonical block: a second opinion besides the classifier's label.
 type Opinion struct {
 	Slot blockprint.Slot `json:"slot"`
 	Root blockprint.Root `json:"block_root"`
-	// Likely is the client whose node is clearly nearest; empty if it is too close to call.
+	// Likely is the client whose node is clearly the nearest; empty if it is too close to call.
 	Likely  blockprint.Client `json:"likely"`
 	Nearest []NodeDistance    `json:"distances"` // nearest first
-	// Between holds the distances between the dreamt blocks themselves, by the names of their nodes.
+	// Between has the distances between the dreamt blocks themselves.
 	Between []PairDistance `json:"between,omitempty"`
 }
 
-// PairDistance is how far two dreamt blocks are apart.
+// PairDistance is how far apart the blocks of nodes A and B are.
 type PairDistance struct {
 	A        string `json:"a"`
 	B        string `json:"b"`
 	Distance int    `json:"distance"`
 }
 
-// judge names the client whose nodes are nearest, if the nearest node of another client is significantly farther, or
-// if the two nearest nodes are both of it. nearest is sorted.
+// judge names the client of the nearest node, if the second nearest node is of the same client or significantly farther away.
+// nearest is sorted.
 func judge(nearest []NodeDistance) blockprint.Client {
 	if len(nearest) == 0 {
 		return ""

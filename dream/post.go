@@ -14,7 +14,7 @@ import (
 	"blockprint/rewardfile"
 )
 
-// endpoint posts dreamt blocks.
+// endpoint is a service that rounds are posted to.
 type endpoint struct {
 	EndpointConfig
 	client *jsonhttp.Client
@@ -40,7 +40,8 @@ type Request struct {
 	Blocks []json.RawMessage `json:"blocks"`
 }
 
-// post sends a round's blocks, and uses the rewards that come back as configured. asked is how many nodes were asked.
+// post sends the blocks of a round, and compares and stores the rewards in the answer if the configuration says so. asked is
+// the number of nodes that were asked.
 func (e *endpoint) post(ctx context.Context, r *Round, asked int) error {
 	if e.RequireAll && len(r.Blocks) != asked {
 		return nil
@@ -68,7 +69,7 @@ func (e *endpoint) post(ctx context.Context, r *Round, asked int) error {
 		return err
 	}
 	if len(list) != len(r.Blocks) {
-		return fmt.Errorf("%d blocks were posted, but %d rewards came back", len(r.Blocks), len(list))
+		return fmt.Errorf("%d blocks were posted, but the answer has %d rewards", len(r.Blocks), len(list))
 	}
 	if e.CompareRewards {
 		if err := e.compare(r, list); err != nil {
@@ -83,14 +84,14 @@ func (e *endpoint) post(ctx context.Context, r *Round, asked int) error {
 	return nil
 }
 
-// compare logs whose block would earn most.
+// compare logs which node's block would earn the most.
 func (e *endpoint) compare(r *Round, list []json.RawMessage) error {
 	var best []string
 	most := blockprint.Gwei(0)
 	for i, b := range r.Blocks {
 		reward, err := rewardfile.Decode(list[i])
 		if err != nil {
-			return fmt.Errorf("reward of the block of %s: %w", b.Name, err)
+			return fmt.Errorf("reward of the block by %s: %w", b.Name, err)
 		}
 		switch total := reward.Attestations.Total; {
 		case total > most:
@@ -103,7 +104,7 @@ func (e *endpoint) compare(r *Round, list []json.RawMessage) error {
 	return nil
 }
 
-// write stores rewards in the layout of training data: a folder for each label.
+// write stores rewards in the layout of training data, which has a folder for each label.
 func (e *endpoint) write(r *Round, list []json.RawMessage) error {
 	for i, b := range r.Blocks {
 		dir := filepath.Join(e.ResultsDir, string(b.Label))
@@ -117,7 +118,7 @@ func (e *endpoint) write(r *Round, list []json.RawMessage) error {
 	return nil
 }
 
-// note logs a change of the endpoint's state once.
+// note logs the endpoint's state when that changes.
 func (e *endpoint) note(err error) {
 	switch failed := err != nil; {
 	case failed && !e.failed:

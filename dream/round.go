@@ -9,24 +9,24 @@ import (
 	"blockprint/beacon"
 )
 
-// Block is a block that a node built when asked.
+// Block is a block that a node built when it was asked to.
 type Block struct {
 	Name  string // of the node
 	Label blockprint.Client
 	*beacon.Produced
-	// Reward is what the block would earn on top of the chain; nil if it could not be rated.
+	// Reward is what the block would earn on top of the canonical chain; nil if it could not be rated.
 	Reward *blockprint.BlockReward
 
 	packing Packing // nil if the block could not be rated
 }
 
-// Failure is a node that gave no block.
+// Failure is a node that returned no block.
 type Failure struct {
 	Name string
 	Err  error
 }
 
-// Round is what the nodes answered when all of them were asked for a block of one slot.
+// Round is what all nodes answered when they were asked for a block in one slot.
 type Round struct {
 	Slot     blockprint.Slot
 	Blocks   []Block // in the order of the configuration
@@ -38,11 +38,11 @@ type node struct {
 	NodeConfig
 	label  blockprint.Client
 	client *beacon.Client
-	known  bool // to be of the canonical node's network
-	failed bool // at the last attempt, so that a change is logged once
+	known  bool // to belong to the canonical node's network
+	failed bool // in the last round, so that a change is logged once
 }
 
-// Ask asks all nodes for a block of a slot, at once, and waits for them, or for their time-out.
+// Ask asks all nodes at once for a block in a slot, and waits until each has answered or its time is up.
 func (d *Dreamer) Ask(ctx context.Context, slot blockprint.Slot) *Round {
 	blocks, errs := make([]*beacon.Produced, len(d.nodes)), make([]error, len(d.nodes))
 	var wg sync.WaitGroup
@@ -57,7 +57,7 @@ func (d *Dreamer) Ask(ctx context.Context, slot blockprint.Slot) *Round {
 	round := &Round{Slot: slot}
 	for i, n := range d.nodes {
 		if errs[i] != nil && ctx.Err() != nil {
-			continue // the program stops: not the node's fault
+			continue // the program is stopping: not the node's fault
 		}
 		d.note(n, slot, errs[i])
 		if errs[i] != nil {
@@ -92,7 +92,7 @@ func (d *Dreamer) ask(ctx context.Context, n *node, slot blockprint.Slot) (*beac
 			return nil, err
 		}
 		if theirs.GenesisValidatorsRoot != ours.GenesisValidatorsRoot {
-			return nil, blockprint.Errorf(blockprint.Conflict, "it is of another network: its genesis validators root is %s, that of canonical_bn %s",
+			return nil, blockprint.Errorf(blockprint.Conflict, "it belongs to another network: its genesis validators root is %s, but canonical_bn has %s",
 				theirs.GenesisValidatorsRoot.Short(), ours.GenesisValidatorsRoot.Short())
 		}
 		n.known = true
@@ -106,7 +106,7 @@ func (d *Dreamer) ask(ctx context.Context, n *node, slot blockprint.Slot) (*beac
 	return p, err
 }
 
-// note counts a node's answer and logs a change of its state once.
+// note counts a node's answer, and logs its state when that changes.
 func (d *Dreamer) note(n *node, slot blockprint.Slot, err error) {
 	outcome := "block"
 	if err != nil {
@@ -115,15 +115,14 @@ func (d *Dreamer) note(n *node, slot blockprint.Slot, err error) {
 	d.blocks.WithLabelValues(n.Name, outcome).Inc()
 	switch failed := err != nil; {
 	case failed && !n.failed:
-		d.log.Warn("node builds no block", "node", n.Name, "slot", slot, "error", err)
+		d.log.Warn("node returns no block", "node", n.Name, "slot", slot, "error", err)
 	case !failed && n.failed:
-		d.log.Info("node builds blocks again", "node", n.Name, "slot", slot)
+		d.log.Info("node returns blocks again", "node", n.Name, "slot", slot)
 	}
 	n.failed = err != nil
 }
 
-// rate computes what a block would earn, and takes its attestations apart. A block whose parent the canonical node does not
-// know stays unrated.
+// rate sets a block's reward and packing. A block whose parent the canonical node does not know cannot be rated.
 func (d *Dreamer) rate(ctx context.Context, b *Block) (err error) {
 	if b.Reward, err = d.rater.Rate(ctx, b.Block); err != nil {
 		return err

@@ -1,9 +1,9 @@
-// Package gauge measures the classifier: nodes of known clients dream blocks, the blocks are rated and labelled, and
-// what they were labelled is compared with what built them.
+// Package gauge measures the classifier: nodes whose client is known build blocks, the blocks are rated and labeled, and the
+// labels are compared with the clients that built the blocks.
 //
-// A Gauge takes blocks (Classify), or blocks that are rated already (Observe), and keeps each observation in its store,
-// so that a restart forgets nothing. Summarise gives the accuracy of a window of time in the shape of the original's
-// GET /accuracy, with intervals and silent nodes; Days gives it day by day and model by model.
+// A Gauge takes blocks that it rates itself (Classify), or the rounds of a dreamer, whose blocks are rated already (Take). It
+// stores every observation, so a restart loses nothing. A Reader computes the accuracy from them: Summarize over the last two
+// weeks, in the shape of the original's GET /accuracy with intervals and silent nodes added, and Days by day and model.
 package gauge
 
 import (
@@ -21,18 +21,18 @@ import (
 	"blockprint/store"
 )
 
-// Rewarder says what blocks (JSON, as tools give them) would earn. An entry is nil, with its error, if its block cannot be
-// rated; err is set if none can.
+// Rewarder computes what blocks would earn. The blocks are JSON as tools write it. A block that cannot be rated has an error
+// in place of a reward; err is set if no block can be rated.
 type Rewarder interface {
 	Rewards(ctx context.Context, blocks []json.RawMessage) (rewards []*blockprint.BlockReward, errs []error, err error)
 }
 
-// Classifier labels rated blocks. model names what labelled them.
+// Classifier labels rated blocks. model is the name of the model that labels them.
 type Classifier interface {
 	Guess(ctx context.Context, rewards []*blockprint.BlockReward) (guesses []blockprint.Client, model string, err error)
 }
 
-// Store is what keeps observations.
+// Store keeps observations.
 type Store interface {
 	store.Gauge
 	Ping(ctx context.Context) error
@@ -40,20 +40,20 @@ type Store interface {
 
 // Options change how a Gauge works.
 type Options struct {
-	// Labels are allowed besides those of the clients.
+	// Labels are allowed in addition to the clients' names.
 	Labels []string
-	// Rewarder rates the blocks of Classify. A gauge that is given rated blocks only needs none.
+	// Rewarder rates the blocks for Classify. A gauge that only takes rounds needs none.
 	Rewarder Rewarder
-	Now      func() time.Time // nil for time.Now
+	Now      func() time.Time // nil means time.Now
 }
 
-// Gauge measures accuracy, and reads what it measured. It is safe for concurrent use.
+// Gauge measures the accuracy, and reads it. It is safe for concurrent use.
 type Gauge struct {
 	*Reader
 	store      Store
 	classifier Classifier
 	o          Options
-	forgotten  atomic.Uint64 // part before which observations were last forgotten
+	forgotten  atomic.Uint64 // the part up to which observations were last forgotten
 }
 
 // New returns a gauge. network returns the chain's clock.
@@ -61,10 +61,10 @@ func New(s Store, c Classifier, network func(context.Context) (*blockprint.Netwo
 	return &Gauge{Reader: NewReader(s, network, o.Now), store: s, classifier: c, o: o}
 }
 
-// Take is a dream.Sink: it labels the blocks of a round that could be rated, and stores how well that went.
+// Take is a dream.Sink: it labels the rated blocks of a round and stores whether the labels are right.
 func (g *Gauge) Take(ctx context.Context, r *dream.Round) error { return g.observe(ctx, r.Blocks) }
 
-// observe needs the name, the label and the reward of each block; those without a reward are left out.
+// observe uses the name, the label and the reward of each block; it skips blocks without a reward.
 func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 	network, err := g.network(ctx)
 	if err != nil {
@@ -82,8 +82,8 @@ func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 			return blockprint.Errorf(blockprint.Invalid, "node %q: %w", b.Name, err)
 		}
 		slot := b.Reward.Meta.Slot
-		if slot > newest+1 { // a slot of the future would hold the window for ever
-			return blockprint.Errorf(blockprint.Invalid, "node %q: its block is of slot %d, but the present one is %d", b.Name, slot, newest)
+		if slot > newest+1 { // a slot in the future would hold the window forever
+			return blockprint.Errorf(blockprint.Invalid, "node %q: its block is for slot %d, but the current slot is %d", b.Name, slot, newest)
 		}
 		rewards = append(rewards, b.Reward)
 		list = append(list, store.Observation{Slot: slot, Node: b.Name, Label: label, Day: network.TimeOf(slot).UTC().Format(time.DateOnly)})
@@ -96,7 +96,7 @@ func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 		return err
 	}
 	if len(guesses) != len(list) {
-		return blockprint.Errorf(blockprint.Internal, "%d blocks were to be labelled, %d labels came back", len(list), len(guesses))
+		return blockprint.Errorf(blockprint.Internal, "the classifier returned %d labels for %d blocks", len(guesses), len(list))
 	}
 	for i := range list {
 		list[i].Guess, list[i].Model = guesses[i], model
@@ -107,8 +107,8 @@ func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 	return g.forget(ctx, newest, slots(network, estimate.Window))
 }
 
-// forget drops single observations when another part of the window has passed. They are kept for two windows, so that a
-// repeat is known as one.
+// forget drops single observations once another part of the window has passed. They are kept for two windows, so that
+// repeated requests are recognized; what was counted stays.
 func (g *Gauge) forget(ctx context.Context, newest, window blockprint.Slot) error {
 	if newest <= 2*window {
 		return nil
@@ -121,7 +121,7 @@ func (g *Gauge) forget(ctx context.Context, newest, window blockprint.Slot) erro
 	return g.store.ForgetObservations(ctx, before)
 }
 
-// Ready fails as long as nothing can be measured: the chain's clock is not known, or the store does not answer.
+// Ready returns an error while nothing can be measured: the chain's clock is unknown, or the store does not answer.
 func (g *Gauge) Ready(ctx context.Context) error {
 	if _, err := g.network(ctx); err != nil {
 		return err
@@ -129,14 +129,14 @@ func (g *Gauge) Ready(ctx context.Context) error {
 	return g.store.Ping(ctx)
 }
 
-// A request may have the blocks of so many nodes, whose names are kept for ever.
+// Limits for a request. The names of nodes are stored forever.
 const (
 	maxNodes = 1000
-	maxName  = 200
+	maxName  = 200 // bytes
 )
 
-// Classify rates and labels the blocks of a request, stores how well that went, and returns the rewards: nil where a block
-// is null or cannot be rated. errs says why it cannot.
+// Classify rates and labels the blocks of a request, stores whether the labels are right, and returns the rewards. A reward
+// is nil if the block is null or cannot be rated; errs says why it cannot.
 func (g *Gauge) Classify(ctx context.Context, q *dream.Request) (rewards []*blockprint.BlockReward, errs []error, err error) {
 	if err := g.check(q); err != nil {
 		return nil, nil, err
@@ -144,7 +144,7 @@ func (g *Gauge) Classify(ctx context.Context, q *dream.Request) (rewards []*bloc
 	var asked []json.RawMessage
 	var places []int
 	for i, b := range q.Blocks {
-		if len(b) > 0 && string(b) != "null" { // a node that gave no block
+		if len(b) > 0 && string(b) != "null" { // null stands for a node that returned no block
 			asked, places = append(asked, b), append(places, i)
 		}
 	}
@@ -164,7 +164,7 @@ func (g *Gauge) Classify(ctx context.Context, q *dream.Request) (rewards []*bloc
 	return rewards, errs, g.observe(ctx, blocks)
 }
 
-// check refuses a request whose lists do not fit, or whose names could not be stored or told apart.
+// check refuses a request whose lists have different lengths, or whose names or labels are not acceptable.
 func (g *Gauge) check(q *dream.Request) error {
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
 	if len(q.Names) != len(q.Blocks) || len(q.Labels) != len(q.Blocks) {

@@ -122,7 +122,7 @@ func TestAccuracy(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.open(t)
-	s, err := r.Summarise(t.Context())
+	s, err := r.Summarize(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestTime(t *testing.T) {
 	if err := r.classify(t, 1199, "p1", "Prysm"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := r.Summarise(t.Context())
+	s, err := r.Summarize(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,11 +170,11 @@ func TestTime(t *testing.T) {
 		}
 	}
 	r.at(1200 + 14*7200)
-	if s, err = r.Summarise(t.Context()); err != nil || s.Clients["Teku"] != nil || s.Clients["Prysm"].TruePositives != 1 {
+	if s, err = r.Summarize(t.Context()); err != nil || s.Clients["Teku"] != nil || s.Clients["Prysm"].TruePositives != 1 {
 		t.Errorf("two weeks later: %+v (%v)", s.Clients, err)
 	}
 	r.at(2000 + 14*7200)
-	if s, err = r.Summarise(t.Context()); err != nil || len(s.Clients) != 0 || s.BalancedAccuracy != nil {
+	if s, err = r.Summarize(t.Context()); err != nil || len(s.Clients) != 0 || s.BalancedAccuracy != nil {
 		t.Errorf("later still: %+v (%v)", s, err)
 	}
 }
@@ -225,7 +225,7 @@ func TestRefuses(t *testing.T) {
 		t.Error("a failing classifier was not noticed")
 	}
 	r.c.err = nil
-	if s, err := r.Summarise(t.Context()); err != nil || len(s.Nodes) != 0 {
+	if s, err := r.Summarize(t.Context()); err != nil || len(s.Nodes) != 0 {
 		t.Errorf("something was kept: %+v (%v)", s, err)
 	}
 	r.open(t, "teku-fork")
@@ -244,7 +244,7 @@ func TestUnrated(t *testing.T) {
 	if err != nil || rewards[0] == nil || rewards[1] != nil || rewards[2] != nil || errs[1] == nil || errs[0] != nil || errs[2] != nil {
 		t.Errorf("%v, %v, %v", rewards, errs, err)
 	}
-	if s, err := r.Summarise(t.Context()); err != nil || len(s.Nodes) != 1 || s.Nodes[0].Name != "t1" {
+	if s, err := r.Summarize(t.Context()); err != nil || len(s.Nodes) != 1 || s.Nodes[0].Name != "t1" {
 		t.Errorf("%+v (%v)", s, err)
 	}
 	if _, _, err := r.Classify(t.Context(), &dream.Request{}); err != nil {
@@ -259,12 +259,12 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `
-# HELP blockprint_gauge_precision Share of the dreamt blocks with a label that are that client's.
+# HELP blockprint_gauge_precision Share of the dreamt blocks with a client's label that the client built.
 # TYPE blockprint_gauge_precision gauge
 blockprint_gauge_precision{client="Lodestar"} 0
 blockprint_gauge_precision{client="Prysm"} 1
 blockprint_gauge_precision{client="Teku"} 1
-# HELP blockprint_gauge_true_positive_rate Share of a client's dreamt blocks of the window that are labelled rightly.
+# HELP blockprint_gauge_true_positive_rate Share of a client's dreamt blocks in the window that have the right label.
 # TYPE blockprint_gauge_true_positive_rate gauge
 blockprint_gauge_true_positive_rate{client="Prysm"} 1
 blockprint_gauge_true_positive_rate{client="Teku"} 0.5

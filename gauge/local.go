@@ -13,13 +13,13 @@ import (
 	"blockprint/reward"
 )
 
-// LocalRewards rates blocks itself, on top of a beacon node's chain.
+// LocalRewards rates blocks in this process, on top of a beacon node's chain.
 type LocalRewards struct {
 	node  *beacon.Client
 	rater *reward.Rater
 }
 
-// NewLocalRewards returns a rewarder on a node's chain. The node is not asked before the first block.
+// NewLocalRewards returns a rewarder for a node's chain. It does not ask the node before the first block.
 func NewLocalRewards(node *beacon.Client, log *slog.Logger) *LocalRewards {
 	return &LocalRewards{node, reward.NewRater(node, log)}
 }
@@ -35,7 +35,7 @@ func (l *LocalRewards) Rewards(ctx context.Context, blocks []json.RawMessage) ([
 		}
 	}
 	if rated == 0 {
-		return nil, nil, blockprint.Errorf(blockprint.CodeOf(errs[0]), "no block can be rated: block 0 of the list: %w", errs[0])
+		return nil, nil, blockprint.Errorf(blockprint.CodeOf(errs[0]), "no block can be rated: the first one of the list: %w", errs[0])
 	}
 	return rewards, errs, nil
 }
@@ -48,13 +48,13 @@ func (l *LocalRewards) rate(ctx context.Context, raw json.RawMessage) (*blockpri
 	return l.rater.Rate(ctx, b)
 }
 
-// LocalClassifier labels by a model, without looking at the graffiti: a dreamt block has none of an operator's.
+// LocalClassifier labels blocks with a model. It ignores the graffiti, which no operator has chosen for a dreamt block.
 type LocalClassifier struct {
 	model    *classify.Model
 	labelers sync.Pool
 }
 
-// NewLocalClassifier returns a classifier by a model.
+// NewLocalClassifier returns a classifier that uses a model.
 func NewLocalClassifier(m *classify.Model, rules *graffiti.Rules) (*LocalClassifier, error) {
 	if _, err := m.NewLabeler(rules, m.Features()...); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func NewLocalClassifier(m *classify.Model, rules *graffiti.Rules) (*LocalClassif
 	c.labelers.New = func() any {
 		l, err := m.NewLabeler(rules, m.Features()...)
 		if err != nil {
-			panic(err) // one just like it has been made
+			panic(err) // it has succeeded above
 		}
 		return l
 	}

@@ -7,13 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Collector gives the accuracy to Prometheus, computed when it is asked for.
+// Collector is a Prometheus collector that computes the accuracy when it is collected.
 type Collector struct {
 	reader                                        *Reader
-	recognised, precision, blocks, silent, failed *prometheus.Desc
+	recognized, precision, blocks, silent, failed *prometheus.Desc
 }
 
-// NewCollector returns a collector of what a reader reads.
+// NewCollector returns a collector for what a reader computes.
 func NewCollector(r *Reader) *Collector {
 	desc := func(name, help, label string) *prometheus.Desc {
 		var labels []string
@@ -24,17 +24,17 @@ func NewCollector(r *Reader) *Collector {
 	}
 	return &Collector{
 		reader:     r,
-		recognised: desc("true_positive_rate", "Share of a client's dreamt blocks of the window that are labelled rightly.", "client"),
-		precision:  desc("precision", "Share of the dreamt blocks with a label that are that client's.", "client"),
-		blocks:     desc("blocks", "Dreamt blocks of a client in the window.", "client"),
-		silent:     desc("node_silent", "1 if a node has given no block for some time.", "node"),
-		failed:     desc("up", "1 if the accuracy can be told.", ""),
+		recognized: desc("true_positive_rate", "Share of a client's dreamt blocks in the window that have the right label.", "client"),
+		precision:  desc("precision", "Share of the dreamt blocks with a client's label that the client built.", "client"),
+		blocks:     desc("blocks", "A client's dreamt blocks in the window.", "client"),
+		silent:     desc("node_silent", "1 if a node has returned no block for half an hour.", "node"),
+		failed:     desc("up", "1 if the last computation of the accuracy succeeded.", ""),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.recognised, c.precision, c.blocks, c.silent, c.failed} {
+	for _, d := range []*prometheus.Desc{c.recognized, c.precision, c.blocks, c.silent, c.failed} {
 		out <- d
 	}
 }
@@ -43,28 +43,28 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	tell := func(d *prometheus.Desc, v float64, labels ...string) {
+	send := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	s, err := c.reader.Summarise(ctx)
+	s, err := c.reader.Summarize(ctx)
 	if err != nil {
-		tell(c.failed, 0)
+		send(c.failed, 0)
 		return
 	}
-	tell(c.failed, 1)
+	send(c.failed, 1)
 	for name, a := range s.Clients {
-		tell(c.blocks, float64(a.TruePositives+a.FalseNegatives), string(name))
+		send(c.blocks, float64(a.TruePositives+a.FalseNegatives), string(name))
 		if a.TruePositiveRate != nil {
-			tell(c.recognised, a.TruePositiveRate.Share, string(name))
+			send(c.recognized, a.TruePositiveRate.Share, string(name))
 		}
 		if a.Precision != nil {
-			tell(c.precision, a.Precision.Share, string(name))
+			send(c.precision, a.Precision.Share, string(name))
 		}
 	}
 	seen := map[string]bool{}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
-		if seen[n.Name] { // with another label before
+		if seen[n.Name] { // it had another label before
 			continue
 		}
 		seen[n.Name] = true
@@ -72,6 +72,6 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		if n.Silent {
 			v = 1
 		}
-		tell(c.silent, v, n.Name)
+		send(c.silent, v, n.Name)
 	}
 }

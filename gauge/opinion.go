@@ -8,7 +8,7 @@ import (
 	"blockprint/store"
 )
 
-// KeepOpinions returns what keeps a dreamer's opinions in a store.
+// KeepOpinions returns a function that stores a dreamer's opinions.
 func KeepOpinions(s store.Gauge) func(context.Context, dream.Opinion) error {
 	return func(ctx context.Context, o dream.Opinion) error {
 		details, err := json.Marshal(struct {

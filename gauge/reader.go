@@ -12,17 +12,17 @@ import (
 	"blockprint/store"
 )
 
-// silentAfter is how long a node may be without a block before it is called silent.
+// silentAfter is how long a node may return no block before it counts as silent.
 const silentAfter = 30 * time.Minute
 
-// Reader reads the accuracy from what was observed, here or by another process. It is safe for concurrent use.
+// Reader computes the accuracy from stored observations, whichever process made them. It is safe for concurrent use.
 type Reader struct {
 	store   store.Gauge
 	network func(context.Context) (*blockprint.Network, error)
 	now     func() time.Time
 }
 
-// NewReader returns a reader. network returns the chain's clock; now is nil for time.Now.
+// NewReader returns a reader. network returns the chain's clock; now may be nil, which means time.Now.
 func NewReader(s store.Gauge, network func(context.Context) (*blockprint.Network, error), now func() time.Time) *Reader {
 	if now == nil {
 		now = time.Now
@@ -34,7 +34,7 @@ func slots(n *blockprint.Network, t time.Duration) blockprint.Slot {
 	return blockprint.Slot(t / n.SlotDuration)
 }
 
-// Rate is a share with its 95 % interval (Wilson).
+// Rate is a share with its 95 % confidence interval (Wilson).
 type Rate struct {
 	Share float64 `json:"share"`
 	Low   float64 `json:"low"`
@@ -49,41 +49,41 @@ func newRate(right, all int64) *Rate {
 	return &Rate{float64(right) / float64(all), low, high}
 }
 
-// ClientAccuracy is how blocks of a client are labelled.
+// ClientAccuracy says how the blocks of a client are labeled.
 type ClientAccuracy struct {
 	estimate.GaugeLabel
-	// TruePositiveRate is the share of the client's blocks that are recognised, Precision the share of the blocks
-	// with its label that are its own; nil without blocks.
+	// TruePositiveRate is the share of the client's blocks that have its label, Precision the share of the blocks with its
+	// label that it built. Both are nil if there are no such blocks.
 	TruePositiveRate *Rate `json:"true_positive_rate,omitempty"`
 	Precision        *Rate `json:"precision,omitempty"`
 }
 
-// NodeAccuracy is how blocks of a node are labelled.
+// NodeAccuracy says how the blocks of a node are labeled.
 type NodeAccuracy struct {
 	estimate.GaugeNode
-	// Silent tells that the node has given no block for some time, SilentSlots for how many.
+	// Silent means that the node has returned no block for half an hour. SilentSlots counts the slots since its last one.
 	Silent      bool            `json:"silent"`
 	SilentSlots blockprint.Slot `json:"silent_slots"`
 }
 
-// Summary is the accuracy of a window, in the original's shape with additions.
+// Summary is the accuracy over a window, in the original's shape with additions.
 type Summary struct {
 	Clients map[blockprint.Client]*ClientAccuracy `json:"clients"`
 	Nodes   []NodeAccuracy                        `json:"nodes"`
-	// BalancedAccuracy is the mean true-positive rate of the clients that have nodes.
+	// BalancedAccuracy is the mean true-positive rate over the clients that have nodes.
 	BalancedAccuracy *float64                `json:"balanced_accuracy,omitempty"`
 	Window           blockprint.Interval     `json:"window"` // slots
 	Models           map[string]*ModelCounts `json:"models"`
 }
 
-// ModelCounts is how many blocks a model labelled, and how many of them rightly.
+// ModelCounts is how many blocks a model labeled, and how many of these labels are right.
 type ModelCounts struct {
 	Blocks int64 `json:"blocks"`
 	Right  int64 `json:"right"`
 }
 
-// Summarise sums up the window that ends now.
-func (r *Reader) Summarise(ctx context.Context) (*Summary, error) {
+// Summarize returns the accuracy over the window that ends now.
+func (r *Reader) Summarize(ctx context.Context) (*Summary, error) {
 	network, err := r.network(ctx)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (r *Reader) Summarise(ctx context.Context) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := summarise(counts)
+	s := summarize(counts)
 	s.Window = blockprint.Interval{Start: now - min(now, window), End: now}
 	limit := max(slots(network, silentAfter), 1)
 	for i := range s.Nodes {
@@ -105,7 +105,7 @@ func (r *Reader) Summarise(ctx context.Context) (*Summary, error) {
 	return s, nil
 }
 
-func summarise(counts []store.NodeCount) *Summary {
+func summarize(counts []store.NodeCount) *Summary {
 	s := &Summary{Clients: map[blockprint.Client]*ClientAccuracy{}, Nodes: []NodeAccuracy{}, Models: map[string]*ModelCounts{}}
 	client := func(c blockprint.Client) *ClientAccuracy {
 		if s.Clients[c] == nil {
@@ -162,18 +162,18 @@ func summarise(counts []store.NodeCount) *Summary {
 	return s
 }
 
-// Day is the accuracy of a day by one model.
+// Day is the accuracy of one model on one day (UTC).
 type Day struct {
 	Day     string                                `json:"day"`
 	Model   string                                `json:"model"`
 	Blocks  int64                                 `json:"blocks"`
 	Clients map[blockprint.Client]*ClientAccuracy `json:"clients"`
 	Nodes   []NodeDay                             `json:"nodes"`
-	// BalancedAccuracy is the mean true-positive rate of the clients that have nodes.
+	// BalancedAccuracy is the mean true-positive rate over the clients that have nodes.
 	BalancedAccuracy *float64 `json:"balanced_accuracy,omitempty"`
 }
 
-// NodeDay is how a node's blocks of a day were labelled.
+// NodeDay says how a node's blocks of one day were labeled.
 type NodeDay struct {
 	Name           string                      `json:"name"`
 	Label          blockprint.Client           `json:"label"`
@@ -181,7 +181,7 @@ type NodeDay struct {
 	FalseNegatives map[blockprint.Client]int64 `json:"false_negatives"`
 }
 
-// Days gives the accuracy of each of the days first to last, both included, and of each model, oldest first.
+// Days returns the accuracy for each day from first to last (YYYY-MM-DD, both included) and for each model, oldest first.
 func (r *Reader) Days(ctx context.Context, first, last string) ([]Day, error) {
 	counts, err := r.store.ObservedDays(ctx, first, last)
 	if err != nil {
@@ -195,7 +195,7 @@ func (r *Reader) Days(ctx context.Context, first, last string) ([]Day, error) {
 	}
 	out := []Day{}
 	for _, k := range slices.SortedFunc(maps.Keys(groups), func(a, b key) int { return cmp.Or(cmp.Compare(a.day, b.day), cmp.Compare(a.model, b.model)) }) {
-		s := summarise(groups[k])
+		s := summarize(groups[k])
 		d := Day{Day: k.day, Model: k.model, Blocks: s.Models[k.model].Blocks, Clients: s.Clients, BalancedAccuracy: s.BalancedAccuracy}
 		for _, n := range s.Nodes {
 			d.Nodes = append(d.Nodes, NodeDay{n.Name, n.Label, n.TruePositives, n.FalseNegatives})

@@ -10,8 +10,7 @@ import (
 	"blockprint/rewardfile"
 )
 
-// newRemote returns a client of a service that rates or labels blocks, whose answers may be as large as those of a whole
-// slot's blocks.
+// newRemote returns a client for a service that rates or labels blocks. The rewards of all nodes' blocks may be large.
 func newRemote(base string) (*jsonhttp.Client, error) {
 	return jsonhttp.New("", base, "http://localhost:8000", jsonhttp.Options{Timeout: time.Minute, Limit: 256 << 20})
 }
@@ -36,7 +35,7 @@ func (r *RemoteRewards) Rewards(ctx context.Context, blocks []json.RawMessage) (
 		return nil, nil, err
 	}
 	if len(list) != len(blocks) {
-		return nil, nil, blockprint.Errorf(blockprint.Unavailable, "%d blocks were to be rated, %d rewards came back", len(blocks), len(list))
+		return nil, nil, blockprint.Errorf(blockprint.Unavailable, "the service returned %d rewards for %d blocks", len(list), len(blocks))
 	}
 	rewards, errs := make([]*blockprint.BlockReward, len(list)), make([]error, len(list))
 	for i := range list {
@@ -59,7 +58,7 @@ func (c *RemoteClassifier) Guess(ctx context.Context, rewards []*blockprint.Bloc
 	plain := make([]*blockprint.BlockReward, len(rewards))
 	for i, r := range rewards {
 		silent := *r
-		silent.Meta.Graffiti = "" // a label by graffiti would be the node's word, not the classifier's
+		silent.Meta.Graffiti = "" // a label by graffiti would say nothing about the classifier
 		plain[i] = &silent
 	}
 	var list []struct {

@@ -12,7 +12,7 @@ import (
 func accuracyRoutes(g *gates, r *gauge.Reader) {
 	for _, path := range []string{"/accuracy", "/confusion"} {
 		registerExpensive(g, public("accuracy", path, "How dreamt blocks of the last two weeks were labelled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
-			return answered(r.Summarise(ctx))
+			return answered(r.Summarize(ctx))
 		})
 	}
 	registerExpensive(g, public("accuracy", "/accuracy/days/{first}/{last}", "The same day by day (YYYY-MM-DD, both included) and model by model"), func(ctx context.Context, in *struct {

@@ -111,7 +111,7 @@ func (d *dreamed) check(t *testing.T, ctx context.Context, c *beacon.Client, las
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.gauge.Summarise(ctx)
+	s, err := d.gauge.Summarize(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
