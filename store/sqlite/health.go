@@ -56,7 +56,12 @@ func (s *Store) present() error {
 }
 
 // wrap says which database an error is about, in plain words.
-func (s *Store) wrap(doing string, err error) error { return wrap(doing, s.path, err) }
+func (s *Store) wrap(doing string, err error) error {
+	if err != nil && s.closed.Load() {
+		return blockprint.Errorf(blockprint.Unavailable, "%s database %s: it is closed", doing, s.path)
+	}
+	return wrap(doing, s.path, err)
+}
 
 func wrap(doing, path string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {

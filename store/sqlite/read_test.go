@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"iter"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -9,6 +8,7 @@ import (
 	"blockprint"
 	"blockprint/feature"
 	"blockprint/store"
+	"blockprint/store/storetest"
 )
 
 // TestUnreadableRows: a row that cannot be read is left out and counted, whatever is wrong with it; the rest is there.
@@ -82,36 +82,9 @@ func TestBrokenDiskIsUnavailable(t *testing.T) {
 	s.cheap = s.read
 	defer func() { _ = s.read.Close() }() // nothing was opened
 	ctx := t.Context()
-	for name, ask := range map[string]func() error{
-		"status":     func() error { _, err := s.Status(ctx); return err },
-		"gaps":       func() error { _, err := s.Gaps(ctx, blockprint.Interval{End: 5}); return err },
-		"identity":   func() error { _, _, err := s.Identity(ctx); return err },
-		"ping":       func() error { return s.Ping(ctx) },
-		"counts":     func() error { _, err := s.CountByClient(ctx, 0, 5); return err },
-		"undecided":  func() error { _, err := s.Undecided(ctx, blockprint.Interval{End: 5}); return err },
-		"validator":  func() error { _, err := s.ValidatorBlocks(ctx, 1, 0); return err },
-		"tally":      func() error { _, err := s.Tally(ctx, blockprint.Interval{End: 5}); return err },
-		"observed":   func() error { _, err := s.Observed(ctx, 0); return err },
-		"days":       func() error { _, err := s.ObservedDays(ctx, "", "z"); return err },
-		"notices":    func() error { _, _, err := s.Notices(ctx, "a", 0, 5, false); return err },
-		"deliveries": func() error { _, err := s.Deliveries(ctx, "a", 5); return err },
-		"told":       func() error { _, err := s.Delivered(ctx, "a", "b"); return err },
-		"blocks":     func() error { return firstError(s.Blocks(ctx, blockprint.Interval{End: 5}, store.Query{})) },
-		"latest":     func() error { return firstError(s.LatestBlocks(ctx)) },
-		"opinions":   func() error { return firstError(s.Opinions(ctx, blockprint.Interval{End: 5})) },
-		"events":     func() error { return firstError(s.Events(ctx, "a")) },
-	} {
+	for name, ask := range storetest.Questions(ctx, s) {
 		if err := ask(); blockprint.CodeOf(err) != blockprint.Unavailable || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-func firstError[T any](seq iter.Seq2[T, error]) (first error) {
-	for _, err := range seq {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -43,12 +44,14 @@ type Store struct {
 	names   store.Names
 	health  store.Health
 	skipped store.Skipped
+	closed  atomic.Bool
 }
 
 var _ store.Store = (*Store)(nil)
 
 // Close implements store.Store.
 func (s *Store) Close() error {
+	s.closed.Store(true)
 	var errs []error
 	for _, db := range []*sql.DB{s.read, s.cheap, s.write} { // the writer last: it tidies up the write-ahead log
 		if db != nil {

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 	}{
 		{"readers of a store just opened", coldReaders},
 		{"readers that stand still", slowReaders},
+		{"a store that is closed", closedUnderneath},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
