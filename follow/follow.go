@@ -28,6 +28,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/label"
@@ -195,17 +197,18 @@ func (f *Follower) warnOfForks() {
 
 // insist repeats what may work later, with growing pauses. Before genesis is known, nodes say "not found".
 func (f *Follower) insist(ctx context.Context, what string, try func() error) error {
-	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
-		err := try()
-		if code := blockprint.CodeOf(err); err == nil || code != blockprint.Unavailable && code != blockprint.NotFound || ctx.Err() != nil {
-			return err
+	pause := &backoff.ExponentialBackOff{InitialInterval: time.Second, Multiplier: 2, MaxInterval: 30 * time.Second}
+	_, err := backoff.Retry(ctx, func() (none struct{}, err error) {
+		err = try()
+		if code := blockprint.CodeOf(err); err != nil && code != blockprint.Unavailable && code != blockprint.NotFound {
+			err = backoff.Permanent(err)
 		}
+		return none, err
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
 		f.health.fail(err)
-		f.log.Warn("cannot "+what+" yet", "error", err)
-		if !sleep(ctx, pause) {
-			return ctx.Err()
-		}
-	}
+		f.log.Warn("cannot "+what+" yet", "error", err, "again_in", next)
+	}))
+	return err
 }
 
 func (f *Follower) setFloor(ctx context.Context) error {
@@ -293,7 +296,8 @@ func (f *Follower) status(ctx context.Context) (store.Status, error) {
 	return st, err
 }
 
-// retry says when something that failed is tried again: after pauses that grow to an hour.
+// retry says when something that failed is tried again: after pauses that grow to an hour. Nothing waits in these pauses, so
+// they are a time of ours rather than a backoff.Retry.
 type retry struct {
 	tries int
 	next  time.Time
