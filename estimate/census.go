@@ -16,16 +16,16 @@ type Tally struct {
 	Blocks   int64
 }
 
-// Census compares what the blocks of a range say of themselves with how classifiers labeled them.
+// Census compares the clients that the blocks of a range name in their graffiti with the labels that classifiers gave them.
 //
 // A classifier gives some labels by graffiti alone: those of clients that it has not learned. Such a label does not show
 // that it recognized the block, so these blocks count neither as recognized nor as missed.
 type Census struct {
 	tallies []Tally
-	// own names a model whose unlearned clients are known.
+	// own names the model whose unlearned clients are known.
 	own       string
 	unlearned []blockprint.Client
-	// copied holds labels of other models that, in this range, only blocks have that name the client themselves.
+	// copied holds the labels of other models that only blocks have that name this client.
 	copied map[modelLabel]bool
 }
 
@@ -38,8 +38,8 @@ type modelLabel struct {
 // the model gives this client's label by graffiti alone.
 const leastOthers = 100
 
-// NewCensus returns the census of some blocks. unlearned lists the clients that the model of the name own labels by
-// graffiti alone; for other models the census finds them out.
+// NewCensus returns the census of some blocks. unlearned lists the clients that the model named own labels by graffiti
+// alone; for other models the census finds out.
 func NewCensus(tallies []Tally, own string, unlearned []blockprint.Client) *Census {
 	c := &Census{tallies: tallies, own: own, unlearned: unlearned, copied: map[modelLabel]bool{}}
 	all := map[string]int64{}           // blocks by model
@@ -72,8 +72,8 @@ func (c *Census) byGraffiti(t *Tally) bool {
 // SharesReport says what share of a range's blocks each client built.
 type SharesReport struct {
 	Blocks   int64   `json:"blocks" doc:"Canonical blocks in the range."`
-	Labelled int64   `json:"labelled_by_graffiti" doc:"Blocks that say themselves who built them; they count as they are."`
-	Shares   []Share `json:"shares" doc:"All blocks: those that say who built them, and the others corrected for how the classifier labels those that do."`
+	Labelled int64   `json:"labelled_by_graffiti" doc:"Blocks that name their client; they count as they are."`
+	Shares   []Share `json:"shares" doc:"Shares of all blocks: those that name their client, and the others, corrected for how the classifier labels those that do."`
 	Note     string  `json:"note"`
 }
 
@@ -114,35 +114,35 @@ func (c *Census) Shares() SharesReport {
 	return out
 }
 
-// sharesNote says when the shares are right.
+// sharesNote says under which conditions the shares are right.
 func sharesNote(measured bool, unlearned []string) string {
-	note := "No block of the range says who built it, so no mistake is known: the shares are the raw ones."
+	note := "No block of the range names its client, so no mistake is known and the shares are the raw ones."
 	if measured {
-		note = "Right if blocks without a client in their graffiti are labelled as those with one. A model that was trained on these very blocks makes the correction too small."
+		note = "The shares are right if blocks that name no client are labeled like those that do. If the model was trained on these very blocks, the correction is too small."
 	}
 	if len(unlearned) > 0 {
 		slices.Sort(unlearned)
-		note += " The model has not learned " + strings.Join(unlearned, ", ") + ": it knows such a block only by its graffiti, calls the others something else, and so makes the other clients' shares too large."
+		note += " The model has not learned " + strings.Join(unlearned, ", ") + ": it recognizes such blocks only by their graffiti and gives the others other labels, so the other clients' shares are too large."
 	}
 	return note
 }
 
-// GraffitiReport says what blocks say of themselves, and how these blocks were labeled.
+// GraffitiReport counts the blocks that name a client, and how they were labeled.
 type GraffitiReport struct {
 	Blocks    int64                                  `json:"blocks"`
 	Labelled  int64                                  `json:"labelled_by_graffiti"`
-	Clients   map[blockprint.Client]*Recognition     `json:"clients" doc:"Of each client that blocks name: how the classifier labelled them, without seeing the graffiti."`
-	Releases  []Release                              `json:"releases" doc:"The same for each release that the graffiti names."`
-	Execution map[string]int64                       `json:"execution" doc:"Blocks by execution client, of those that name it."`
-	Pairs     map[blockprint.Client]map[string]int64 `json:"pairs" doc:"Blocks by consensus and execution client."`
+	Clients   map[blockprint.Client]*Recognition     `json:"clients" doc:"For each client that blocks name: how the classifier labeled these blocks without seeing the graffiti."`
+	Releases  []Release                              `json:"releases" doc:"The same for each release that blocks name."`
+	Execution map[string]int64                       `json:"execution" doc:"The blocks that name an execution client, by that client."`
+	Pairs     map[blockprint.Client]map[string]int64 `json:"pairs" doc:"The same blocks by consensus client and execution client."`
 }
 
 // Recognition is how blocks that name a client were labeled.
 type Recognition struct {
 	Blocks     int64                       `json:"blocks"`
 	Recognised int64                       `json:"recognised"`
-	ByGraffiti int64                       `json:"by_graffiti" doc:"Blocks that have the label only because they name the client, which the model has not learned: neither recognised nor missed."`
-	Low        float64                     `json:"low" doc:"Lower bound of the share that is recognised of those not by graffiti (Wilson, 95 %)."`
+	ByGraffiti int64                       `json:"by_graffiti" doc:"Blocks that have the label only because they name a client that the model has not learned: neither recognized nor missed."`
+	Low        float64                     `json:"low" doc:"Lower bound of the share recognized, by_graffiti left out (Wilson, 95 %)."`
 	High       float64                     `json:"high"`
 	Called     map[blockprint.Client]int64 `json:"called"`
 }
@@ -218,7 +218,7 @@ func (c *Census) Against(client blockprint.Client) Hits {
 	return out
 }
 
-// Hits counts blocks by whether they are a client's and whether they are called so.
+// Hits counts blocks by whether they are a client's and whether they have its label.
 type Hits struct {
 	TruePos  int64 `json:"true_pos"`
 	TrueNeg  int64 `json:"true_neg"`
@@ -243,11 +243,11 @@ func (h *Hits) Add(is, called bool, n int64) {
 // Named counts the blocks that name one client.
 type Named struct {
 	Blocks    int64            `json:"blocks"`
-	Execution map[string]int64 `json:"execution" doc:"By execution client, of those that name it."`
-	Releases  map[string]int64 `json:"releases" doc:"By release or commit, of those that name it."`
+	Execution map[string]int64 `json:"execution" doc:"Blocks that name an execution client, by that client."`
+	Releases  map[string]int64 `json:"releases" doc:"Blocks that name a release or commit, by that name."`
 }
 
-// Named counts what blocks say of themselves, by client.
+// Named counts the blocks that name a client, by that client.
 func (c *Census) Named() map[blockprint.Client]*Named {
 	out := map[blockprint.Client]*Named{}
 	for _, t := range c.tallies {

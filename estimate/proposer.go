@@ -6,7 +6,7 @@ import (
 	"blockprint"
 )
 
-// Proposal is what one block says of the client that its proposer runs.
+// Proposal is what one block says about the client that its proposer runs.
 type Proposal struct {
 	Slot          blockprint.Slot
 	Graffiti      blockprint.Client        // the client that the graffiti names, or ""
@@ -15,11 +15,11 @@ type Proposal struct {
 
 // ProposerReport says which client a validator runs.
 type ProposerReport struct {
-	Blocks        int                           `json:"blocks" doc:"Blocks whose packing says something."`
+	Blocks        int                           `json:"blocks" doc:"Blocks that say something about their client."`
 	Client        blockprint.Client             `json:"client"`
 	Probability   float64                       `json:"probability"`
 	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
-	Switches      []Switch                      `json:"switches" doc:"Where the client has probably changed."`
+	Switches      []Switch                      `json:"switches" doc:"Where the client probably changed."`
 	Note          string                        `json:"note,omitempty"`
 }
 
@@ -49,7 +49,7 @@ func Proposer(blocks []Proposal) ProposerReport {
 		evidence = append(evidence, e)
 	}
 	if out.Blocks = len(evidence); out.Blocks == 0 {
-		out.Note = "no block of this validator says anything"
+		out.Note = "No block of this validator says anything about its client."
 		return out
 	}
 	model := ValidatorModel{Classes: classes, Switch: DefaultSwitch}

@@ -22,22 +22,22 @@ type blockStore interface {
 type BlocksParams struct {
 	Start uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
 	PartialParam
-	Orphaned bool `query:"orphaned" doc:"Orphaned blocks too."`
+	Orphaned bool `query:"orphaned" doc:"Include orphaned blocks."`
 }
 
 func (l *Labels) blockRoutes() {
 	get := http.MethodGet
-	register(l.base, private("private", get, "/blocks/{start_slot}", "Blocks from a slot up to the head"), func(ctx context.Context, in *BlocksParams) (*huma.StreamResponse, error) {
+	register(l.base, private("private", get, "/blocks/{start_slot}", "The blocks from a slot up to the head"), func(ctx context.Context, in *BlocksParams) (*huma.StreamResponse, error) {
 		return l.blocks(ctx, in, nil)
 	})
-	register(l.base, private("private", get, "/blocks/{start_slot}/{end_slot}", "Blocks of the slots from start to before end"), func(ctx context.Context, in *struct {
+	register(l.base, private("private", get, "/blocks/{start_slot}/{end_slot}", "The blocks of the slots from start to before end"), func(ctx context.Context, in *struct {
 		BlocksParams
 		End uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`
 	},
 	) (*huma.StreamResponse, error) {
 		return l.blocks(ctx, &in.BlocksParams, &in.End)
 	})
-	register(l.base, private("private", get, "/blocks/{slot}/{root}/explain", "Why a block has its label: features and nearest training blocks"), func(ctx context.Context, in *struct {
+	register(l.base, private("private", get, "/blocks/{slot}/{root}/explain", "Why a block has its label: its features and the nearest training blocks"), func(ctx context.Context, in *struct {
 		Slot uint64 `path:"slot" maximum:"9223372036854775807" doc:"Slot of the block."`
 		Root string `path:"root" doc:"Root of the block, 0x and 64 digits."`
 	},
@@ -46,7 +46,7 @@ func (l *Labels) blockRoutes() {
 	})
 }
 
-// blocks streams the blocks of a range; without an end, of what there is.
+// blocks streams the blocks of a range; without an end, the range goes up to the head.
 func (l *Labels) blocks(ctx context.Context, in *BlocksParams, end *uint64) (*huma.StreamResponse, error) {
 	var last uint64
 	if end != nil {
@@ -72,7 +72,7 @@ func (l *Labels) blocks(ctx context.Context, in *BlocksParams, end *uint64) (*hu
 	return stream(l.gates, h, "[]", list, func(b *store.Block) ([]byte, error) { return json.Marshal(newBlockJSON(b)) }), nil
 }
 
-// blockJSON is a stored block as the original shows it, with more.
+// blockJSON is a stored block in the original's form, with some more fields.
 type blockJSON struct {
 	Slot          blockprint.Slot               `json:"slot"`
 	Proposer      uint64                        `json:"proposer_index"`
@@ -80,8 +80,8 @@ type blockJSON struct {
 	Multi         string                        `json:"best_guess_multi"`
 	Probabilities map[blockprint.Client]float64 `json:"probability_map"`
 	Graffiti      *blockprint.Client            `json:"graffiti_guess"`
-	Root          *blockprint.Root              `json:"block_root" doc:"null for blocks imported from a database without roots"`
-	Canonical     *bool                         `json:"canonical" doc:"null while it can still change"`
+	Root          *blockprint.Root              `json:"block_root" doc:"null for blocks from a database without roots"`
+	Canonical     *bool                         `json:"canonical" doc:"null while this can still change"`
 }
 
 func newBlockJSON(b *store.Block) blockJSON {
@@ -89,7 +89,7 @@ func newBlockJSON(b *store.Block) blockJSON {
 		Slot: b.Slot, Proposer: b.Proposer, Single: b.Single, Multi: b.Multi, Probabilities: b.ProbabilityMap(),
 		Graffiti: nullable(b.Classification.Graffiti.Client),
 	}
-	for _, client := range blockprint.OriginalKeys() { // which the original's callers expect
+	for _, client := range blockprint.OriginalKeys() { // the original's callers expect all of them
 		if client != blockprint.Uncertain && client != blockprint.Other {
 			out.Probabilities[client] += 0
 		}
@@ -104,7 +104,7 @@ func newBlockJSON(b *store.Block) blockJSON {
 	return out
 }
 
-// nullable is a client as JSON has it: null if there is none.
+// nullable returns a client for JSON: null instead of an empty one.
 func nullable(c blockprint.Client) *blockprint.Client {
 	if c == "" {
 		return nil

@@ -11,19 +11,19 @@ import (
 	"blockprint/store"
 )
 
-// errNoModel refuses to label.
+// errNoModel is the answer to requests for labels if there is no model.
 func errNoModel() error {
 	return blockprint.Errorf(blockprint.Unavailable, "this server has no model: start it with --model")
 }
 
 func (l *Labels) classifyRoutes() {
 	type rewards struct {
-		RawBody []byte `contentType:"application/json" doc:"A block reward or a list of them, in Lighthouse's form."`
+		RawBody []byte `contentType:"application/json" doc:"A block reward or a list of block rewards, in Lighthouse's format."`
 	}
 	register(l.base, private("private", http.MethodPost, "/classify", "Label blocks and store them"), func(ctx context.Context, in *rewards) (*bodyOf[any], error) {
 		return answered(l.classify(ctx, in.RawBody, true))
 	})
-	register(l.base, private("private", http.MethodPost, "/classify/no_store", "Label blocks"), func(ctx context.Context, in *rewards) (*bodyOf[any], error) {
+	register(l.base, private("private", http.MethodPost, "/classify/no_store", "Label blocks without storing them"), func(ctx context.Context, in *rewards) (*bodyOf[any], error) {
 		return answered(l.classify(ctx, in.RawBody, false))
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"blockprint/store"
 )
 
-// maxEpoch keeps slot arithmetic far from overflow.
+// maxEpoch is later than every real epoch, but small enough that slot arithmetic does not overflow.
 const maxEpoch = 1 << 40
 
 // clientStore counts blocks by label.
@@ -28,7 +28,7 @@ type EpochParams struct {
 }
 
 func (l *Labels) clientRoutes() {
-	register(l.base, public("public", "/blocks_per_client/{start_epoch}", "Blocks of one epoch by label"), func(ctx context.Context, in *struct {
+	register(l.base, public("public", "/blocks_per_client/{start_epoch}", "The blocks of one epoch by label"), func(ctx context.Context, in *struct {
 		Start uint64 `path:"start_epoch" maximum:"1099511627776" doc:"First epoch."`
 		PartialParam
 		TrustParam
@@ -36,24 +36,24 @@ func (l *Labels) clientRoutes() {
 	) (*countsOutput, error) {
 		return l.blocksPerClient(ctx, &EpochParams{in.Start, in.Start + 1, in.PartialParam}, in.TrustParam)
 	})
-	register(l.base, public("public", "/blocks_per_client/{start_epoch}/{end_epoch}", "Blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
+	register(l.base, public("public", "/blocks_per_client/{start_epoch}/{end_epoch}", "The blocks of the epochs from start to before end, by label"), func(ctx context.Context, in *struct {
 		EpochParams
 		TrustParam
 	},
 	) (*countsOutput, error) {
 		return l.blocksPerClient(ctx, &in.EpochParams, in.TrustParam)
 	})
-	registerExpensive(l.gates, public("public", "/clients", "All labels, with their blocks in the whole database"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
+	registerExpensive(l.gates, public("public", "/clients", "All labels and how many blocks of the database have them"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
 		return l.clients(ctx)
 	})
-	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "Blocks by label for each epoch from start to before end"), func(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
+	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "The blocks of each epoch from start to before end, by label"), func(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
 		return l.epochs(ctx, in)
 	})
 }
 
 type countsOutput struct {
 	AnswerHeaders
-	Body map[blockprint.Client]int64 `doc:"The original's eight labels are always there; further ones when they have blocks."`
+	Body map[blockprint.Client]int64 `doc:"The original's eight labels are always present, others if they have blocks."`
 }
 
 func (l *Labels) blocksPerClient(ctx context.Context, in *EpochParams, trusted TrustParam) (*countsOutput, error) {
@@ -111,7 +111,7 @@ func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
 	return out, nil
 }
 
-// recent counts what the blocks of the last two weeks say of themselves.
+// recent counts the blocks of the last two weeks that name a client, by that client.
 func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Named, error) {
 	st, err := l.Store.Status(ctx)
 	if err != nil || st.Empty {
@@ -172,7 +172,7 @@ func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*epochsOutput, er
 	return out, nil
 }
 
-// atMost rejects a range of epochs that is longer than a time.
+// atMost rejects a range of epochs that takes longer than a given time.
 func (l *Labels) atMost(ctx context.Context, in *EpochParams, longest time.Duration) error {
 	c, err := l.clock(ctx)
 	if err != nil {
@@ -196,7 +196,7 @@ func (l *Labels) epochsCovered(ctx context.Context, in *EpochParams) (AnswerHead
 	return l.covered(ctx, blockprint.Slot(in.Start*c.SlotsPerEpoch), blockprint.Slot(in.End*c.SlotsPerEpoch), in.Partial)
 }
 
-// tally counts the blocks of at most 31 days by what they say and what they are labeled.
+// tally counts the blocks of at most 31 days by their graffiti and their labels.
 func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *estimate.Census, error) {
 	if err := l.atMost(ctx, in, 31*day); err != nil {
 		return AnswerHeaders{}, nil, err

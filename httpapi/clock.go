@@ -9,11 +9,11 @@ import (
 
 const day = 24 * time.Hour
 
-// clock counts slots and epochs as the database's network does; a database that is tied to no network has mainnet's
-// lengths, and no present slot.
+// clock counts slots and epochs as the database's network does. If the database is tied to no network, it uses mainnet's
+// lengths and there is no present slot.
 type clock struct {
 	*blockprint.Network
-	known bool
+	known bool // whether the database is tied to a network
 }
 
 func (l *Labels) clock(ctx context.Context) (clock, error) {
@@ -24,8 +24,8 @@ func (l *Labels) clock(ctx context.Context) (clock, error) {
 	return clock{id.Network(), true}, nil
 }
 
-// slots returns how many slots a time has, at least one.
+// slots returns how many slots a duration has, at least one.
 func (c clock) slots(d time.Duration) uint64 { return max(1, uint64(d/c.SlotDuration)) }
 
-// epochs returns how many epochs a time has, at least one.
+// epochs returns how many epochs a duration has, at least one.
 func (c clock) epochs(d time.Duration) uint64 { return max(1, c.slots(d)/c.SlotsPerEpoch) }

@@ -12,21 +12,21 @@ import (
 	"blockprint/store"
 )
 
-// AnswerHeaders come with every counted answer. (It is exported because the OpenAPI library passes over embedded
-// types that are not.)
+// AnswerHeaders come with every answer that counts or lists blocks. (The type is exported because the OpenAPI library
+// ignores embedded types that are not.)
 type AnswerHeaders struct {
 	AsOf  string `header:"Blockprint-As-Of-Slot" doc:"The newest covered slot."`
 	Model string `header:"Blockprint-Model" doc:"The model that labels new blocks."`
-	Trust string `header:"Blockprint-Trust" doc:"ok, unmeasured, or which labels are greylisted, by comma."`
-	Gaps  string `header:"Blockprint-Gaps" doc:"With ?partial=true: the missing slots, as start-end, by comma."`
+	Trust string `header:"Blockprint-Trust" doc:"ok, unmeasured, or the greylisted labels, separated by commas."`
+	Gaps  string `header:"Blockprint-Gaps" doc:"With ?partial=true, the missing slots as start-end, separated by commas."`
 }
 
-// PartialParam lets a caller take what there is.
+// PartialParam lets a caller ask for a range with gaps.
 type PartialParam struct {
-	Partial bool `query:"partial" doc:"Answer although slots are missing; the header Blockprint-Gaps then names them."`
+	Partial bool `query:"partial" doc:"Answer even if slots are missing; the header Blockprint-Gaps names them."`
 }
 
-// coverageStore knows which slots a database covers, and of which network.
+// coverageStore knows which network a database is tied to and which of its slots are covered.
 type coverageStore interface {
 	Status(ctx context.Context) (store.Status, error)
 	Identity(ctx context.Context) (id store.Identity, ok bool, err error)
@@ -34,10 +34,10 @@ type coverageStore interface {
 }
 
 func (l *Labels) coverageRoutes() {
-	register(l.base, public("public", "/sync/status", "How far the database is in step with the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
+	register(l.base, public("public", "/sync/status", "How closely the database follows the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
 		return answered(l.syncStatus(ctx))
 	})
-	register(l.base, public("public", "/sync/gaps", "Missing slots of history"), func(ctx context.Context, _ *struct{}) (*bodyOf[[]blockprint.Interval], error) {
+	register(l.base, public("public", "/sync/gaps", "The slots that are missing from the history"), func(ctx context.Context, _ *struct{}) (*bodyOf[[]blockprint.Interval], error) {
 		_, gaps, err := l.historyGaps(ctx)
 		return answered(append([]blockprint.Interval{}, gaps...), err)
 	})
@@ -45,12 +45,12 @@ func (l *Labels) coverageRoutes() {
 
 type syncStatus struct {
 	GreatestBlockSlot blockprint.Slot `json:"greatest_block_slot"`
-	Synced            bool            `json:"synced" doc:"There are blocks, no gaps in history, and the newest covered slot is within the tolerance of the clock's."`
-	CoveredSlot       blockprint.Slot `json:"covered_slot" doc:"The newest slot that is known, with or without a block."`
-	FinalizedSlot     blockprint.Slot `json:"finalized_slot" doc:"Everything up to this slot is settled."`
+	Synced            bool            `json:"synced" doc:"The database holds blocks, its history has no gaps, and its newest covered slot is close enough to the present one."`
+	CoveredSlot       blockprint.Slot `json:"covered_slot" doc:"The newest covered slot: one known to have a block, or to have none."`
+	FinalizedSlot     blockprint.Slot `json:"finalized_slot" doc:"Nothing up to this slot can change any more."`
 	HistoryStart      blockprint.Slot `json:"history_start"`
 	MissingSlots      uint64          `json:"missing_slots"`
-	SlotsBehind       uint64          `json:"slots_behind" doc:"How far the newest covered slot is behind the clock's; 0 for a database without a network, which has no clock."`
+	SlotsBehind       uint64          `json:"slots_behind" doc:"How far the newest covered slot is behind the present one; 0 if the database is tied to no network and so has no clock."`
 }
 
 func (l *Labels) syncStatus(ctx context.Context) (out syncStatus, err error) {
@@ -63,7 +63,7 @@ func (l *Labels) syncStatus(ctx context.Context) (out syncStatus, err error) {
 	return syncStatus{st.Newest, synced, st.Covered, st.Finalized, st.Floor, length(gaps), behind}, err
 }
 
-// length returns how many slots gaps have.
+// length returns the number of slots in gaps.
 func length(gaps blockprint.Intervals) (n uint64) {
 	for _, g := range gaps {
 		n += g.Len()
@@ -105,7 +105,7 @@ func (l *Labels) covered(ctx context.Context, start, end blockprint.Slot, partia
 	return h, nil
 }
 
-// notCovered says which slots are missing, and what there is instead.
+// notCovered says which slots are missing and which ones the database has.
 func (l *Labels) notCovered(ctx context.Context, st store.Status, gaps blockprint.Intervals) error {
 	text := (&blockprint.NotCoveredError{Gaps: gaps}).Error()
 	c, err := l.clock(ctx)
@@ -115,16 +115,16 @@ func (l *Labels) notCovered(ctx context.Context, st store.Status, gaps blockprin
 	case st.Empty || st.Covered < st.Floor:
 		text += ": the database has no blocks yet"
 	default:
-		text += fmt.Sprintf(": history here is of slots %d to %d (epochs %d to %d)", st.Floor, st.Covered, c.EpochOf(st.Floor), c.EpochOf(st.Covered))
+		text += fmt.Sprintf(": the database has slots %d to %d (epochs %d to %d)", st.Floor, st.Covered, c.EpochOf(st.Floor), c.EpochOf(st.Covered))
 	}
 	return &service.StatusError{
-		Status: http.StatusNotFound, Text: text + "; ?partial=true answers with what there is", Code: string(blockprint.NotCovered), Gaps: gaps,
+		Status: http.StatusNotFound, Text: text + "; add ?partial=true for an answer without them", Code: string(blockprint.NotCovered), Gaps: gaps,
 	}
 }
 
-// gaps returns the missing slots from start to end-1. Future slots are not missing, and those between the newest
-// covered one and the clock's only when they are more than the tolerance; but a range that begins after the newest
-// covered slot is missing as a whole: there is nothing to count in it.
+// gaps returns the missing slots from start to end-1. Future slots are never missing, and slots between the newest
+// covered one and the present one are missing only if they exceed the tolerance. But a range that begins after the newest
+// covered slot is missing as a whole: nothing in it can be counted.
 func (l *Labels) gaps(ctx context.Context, st store.Status, start, end blockprint.Slot) (blockprint.Intervals, error) {
 	if end <= start {
 		return nil, nil
@@ -137,7 +137,7 @@ func (l *Labels) gaps(ctx context.Context, st store.Status, start, end blockprin
 	if err != nil {
 		return nil, err
 	}
-	present := end - 1 // without a network there is no clock: every slot may have been
+	present := end - 1 // without a network there is no clock, so no slot is known to be in the future
 	if c.known {
 		present = c.SlotAt(l.Now())
 		end = min(end, max(present, newest)+1)
@@ -148,7 +148,7 @@ func (l *Labels) gaps(ctx context.Context, st store.Status, start, end blockprin
 	return l.Store.Gaps(ctx, blockprint.Interval{Start: start, End: end - 1})
 }
 
-// behind returns how many slots the newest covered one is behind the clock; 0 if there is no clock.
+// behind returns by how many slots the newest covered one is behind the present one; 0 without a clock.
 func (l *Labels) behind(ctx context.Context, st store.Status) (uint64, error) {
 	c, err := l.clock(ctx)
 	if err != nil || !c.known {
@@ -158,7 +158,7 @@ func (l *Labels) behind(ctx context.Context, st store.Status) (uint64, error) {
 	return uint64(now - min(now, st.Covered)), nil
 }
 
-// formatGaps writes gaps for a header, at most as many as fit there.
+// formatGaps writes gaps for a header, only as many as fit there.
 func formatGaps(gaps blockprint.Intervals) string {
 	const most = 100
 	var parts []string

@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// docsPage lists the routes from the OpenAPI document, without scripts from elsewhere.
+// docsPage lists the routes of the OpenAPI document. It needs no scripts from other sites.
 var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>blockprint API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -24,17 +24,17 @@ code{font-size:.95em}.m{font-weight:600}
 </style>
 <h1>blockprint API</h1>
 <p>{{.Description}} The machine-readable description is at
-<a href="/openapi.json">/openapi.json</a>. Errors are <code>{"error": text, "code": word}</code>; a range that touches
-slots which are not covered is 404 with <code>"code": "not_covered"</code> and the gaps, unless <code>?partial=true</code>.
-Private and sync routes need credentials, or come from this machine when none are configured; pages of other sites
-never get them. They take bodies of <code>Content-Type: application/json</code> only.</p>
+<a href="/openapi.json">/openapi.json</a>. Errors are <code>{"error": text, "code": word}</code>. A range with slots
+that are not covered gets 404 with <code>"code": "not_covered"</code> and the gaps, unless you add <code>?partial=true</code>.
+Private and sync routes need credentials; if none are configured, they are served to this machine only. They are never served
+to pages of other sites, and they accept only bodies with <code>Content-Type: application/json</code>.</p>
 {{range .Groups}}<h2>{{.Tag}}</h2><table>
 {{range .Routes}}<tr><td class="m">{{.Method}}</td><td><code>{{.Path}}</code></td><td>{{.Summary}}</td></tr>
 {{end}}</table>{{end}}
 </html>
 `))
 
-// serveHome says what this is to somebody who looks at the root with a browser or curl.
+// serveHome says what this service is, for somebody who opens the root with a browser or curl.
 func (b *base) serveHome(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprintf(w, "blockprint %s: %s\n\n", b.version, b.api.OpenAPI().Info.Description) // the client is gone

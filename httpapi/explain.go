@@ -11,10 +11,10 @@ import (
 // explanation says why a block has its label.
 type explanation struct {
 	Block      blockJSON           `json:"block"`
-	Model      string              `json:"model" doc:"The model that labelled the block."`
-	Features   map[string]*float64 `json:"features" doc:"null where the block does not define the feature"`
-	Used       []string            `json:"used_features" doc:"The features that the present model looks at."`
-	Neighbours []neighbour         `json:"neighbours" doc:"The nearest training blocks of the present model."`
+	Model      string              `json:"model" doc:"The model that labeled the block."`
+	Features   map[string]*float64 `json:"features" doc:"null if the block does not define the feature"`
+	Used       []string            `json:"used_features" doc:"The features that the present model uses."`
+	Neighbours []neighbour         `json:"neighbours" doc:"The present model's nearest training blocks."`
 	Reason     string              `json:"reason,omitempty" doc:"Why a block is Uncertain."`
 	Graffiti   Graffiti            `json:"graffiti"`
 }
@@ -24,7 +24,7 @@ type neighbour struct {
 	Distance float64           `json:"distance"`
 }
 
-// Graffiti is what a block says of itself.
+// Graffiti is a block's graffiti and what they say about its clients.
 type Graffiti struct {
 	Text      string             `json:"text"`
 	Client    *blockprint.Client `json:"client"`

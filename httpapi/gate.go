@@ -26,34 +26,34 @@ const (
 	maxStreams       = 8
 	// patience is how long a request waits for its turn.
 	patience = 2 * time.Second
-	// keptAnswers of at most keptBytes each are kept until the next block, but no longer than keptFor, since old blocks
+	// cachedAnswers of at most cachedBytes each are reused until the next block, but no longer than cachedFor, since old blocks
 	// may be filled in or labeled anew.
-	keptAnswers = 64
-	keptBytes   = 1 << 20
-	keptFor     = 12 * time.Second
-	// expensiveTime bounds the work on an answer that perhaps nobody waits for any more.
+	cachedAnswers = 64
+	cachedBytes   = 1 << 20
+	cachedFor     = 12 * time.Second
+	// expensiveTime bounds the work on an answer that perhaps nobody is waiting for any more.
 	expensiveTime = time.Minute
 )
 
-// gates bound what an API works on at once.
+// gates bound how much an API works on at once.
 type gates struct {
 	base                     *base
 	state                    func(context.Context) (string, error) // names the state of the data that answers depend on
 	public, private, streams *semaphore.Weighted
 	patience                 time.Duration
 	flight                   singleflight.Group
-	kept                     *lru.Cache[string, keptAnswer]
+	cache                    *lru.Cache[string, cachedAnswer]
 }
 
 func newGates(b *base, state func(context.Context) (string, error)) (*gates, error) {
-	kept, err := lru.New[string, keptAnswer](keptAnswers)
+	cache, err := lru.New[string, cachedAnswer](cachedAnswers)
 	return &gates{
-		base: b, state: state, patience: patience, kept: kept,
+		base: b, state: state, patience: patience, cache: cache,
 		public: semaphore.NewWeighted(expensivePublic), private: semaphore.NewWeighted(expensivePrivate), streams: semaphore.NewWeighted(maxStreams),
 	}, err
 }
 
-// enter waits for a turn, and returns what ends it.
+// enter waits for a turn. Call leave to end it.
 func (g *gates) enter(ctx context.Context, gate *semaphore.Weighted) (leave func(), err error) {
 	wait, cancel := context.WithTimeout(ctx, g.patience)
 	defer cancel()
@@ -83,14 +83,14 @@ func registerExpensive[I, O any](g *gates, op huma.Operation, handler func(conte
 	registerIn(g.base, op, g.once, handler)
 }
 
-// keptAnswer is the answer of an expensive route.
-type keptAnswer struct {
+// cachedAnswer is the answer of an expensive route, with the state that it was true for.
+type cachedAnswer struct {
 	state string
 	at    time.Time
 	*answer
 }
 
-// once answers the same question once for everybody who asks it.
+// once makes a route answer the same question only once for everybody who asks it.
 func (g *gates) once(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		state, err := g.state(r.Context())
@@ -99,8 +99,8 @@ func (g *gates) once(h http.Handler) http.Handler {
 			return
 		}
 		question := r.URL.Path + "?" + r.URL.RawQuery
-		if k, ok := g.kept.Get(question); ok && k.state == state {
-			if age := g.base.Now().Sub(k.at); age >= 0 && age < keptFor {
+		if k, ok := g.cache.Get(question); ok && k.state == state {
+			if age := g.base.Now().Sub(k.at); age >= 0 && age < cachedFor {
 				k.writeTo(w)
 				return
 			}
@@ -118,7 +118,7 @@ func (g *gates) once(h http.Handler) http.Handler {
 	})
 }
 
-// answer asks a route in its turn, and keeps what it answers.
+// answer asks a route when its turn comes, and caches the answer.
 func (g *gates) answer(h http.Handler, r *http.Request, state, question string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), expensiveTime)
 	defer cancel()
@@ -128,14 +128,14 @@ func (g *gates) answer(h http.Handler, r *http.Request, state, question string) 
 	}
 	defer leave()
 	a := g.capture(h, r.Clone(ctx))
-	if a.status == http.StatusOK && a.body.Len() <= keptBytes {
-		g.kept.Add(question, keptAnswer{state, g.base.Now(), a})
+	if a.status == http.StatusOK && a.body.Len() <= cachedBytes {
+		g.cache.Add(question, cachedAnswer{state, g.base.Now(), a})
 	}
 	return a, nil
 }
 
-// capture lets a route answer into memory. It runs outside of the HTTP server's goroutine, which would survive a panic
-// of the route.
+// capture lets a route answer into memory. A panic of the route must not end the process: this goroutine is not the HTTP
+// server's, which would recover.
 func (g *gates) capture(h http.Handler, r *http.Request) (a *answer) {
 	defer func() {
 		if v := recover(); v != nil {

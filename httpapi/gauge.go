@@ -13,7 +13,7 @@ import (
 	"blockprint/trust"
 )
 
-// Gauge serves a gauge: POST /classify in the original's form, and the accuracy.
+// Gauge serves a gauge: POST /classify in the original's form, the accuracy, and the trust that follows from it.
 type Gauge struct {
 	*base
 	gauge *gauge.Gauge
@@ -21,11 +21,11 @@ type Gauge struct {
 
 // NewGauge returns the service of a gauge. judge returns which labels are greylisted.
 func NewGauge(g *gauge.Gauge, judge func(context.Context) (*trust.Report, error), o Options) (*Gauge, error) {
-	b, err := newBase(o, "Measures the classifier by blocks of nodes whose client is known.")
+	b, err := newBase(o, "Measures the classifier with blocks from nodes whose client is known.")
 	if err != nil {
 		return nil, err
 	}
-	// Every observation changes the answers, so they are kept for a time, not for a state.
+	// Answers are reused for a time, whatever is observed meanwhile: every observation changes them a little.
 	gates, err := newGates(b, func(context.Context) (string, error) { return "", nil })
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func NewGauge(g *gauge.Gauge, judge func(context.Context) (*trust.Report, error)
 	srv := &Gauge{b, g}
 	accuracyRoutes(gates, g.Reader)
 	trustRoutes(b, judge)
-	op := private("private", http.MethodPost, "/classify", "Rate and label dreamt blocks, and note how well that went")
+	op := private("private", http.MethodPost, "/classify", "Rate and label dreamt blocks, and record whether the labels are right")
 	register(b, op, func(ctx context.Context, in *struct{ RawBody []byte }) (*dreamtOutput, error) {
 		return srv.classify(ctx, in.RawBody)
 	})
@@ -42,7 +42,7 @@ func NewGauge(g *gauge.Gauge, judge func(context.Context) (*trust.Report, error)
 }
 
 type dreamtOutput struct {
-	Unrated string `header:"Blockprint-Unrated" doc:"How many blocks could not be rated; their places are null."`
+	Unrated string `header:"Blockprint-Unrated" doc:"How many blocks could not be rated; these are null in the list."`
 	Body    []json.RawMessage
 }
 

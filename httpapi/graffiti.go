@@ -24,14 +24,14 @@ type confusionOutput struct {
 type confusionJSON estimate.Hits
 
 func (l *Labels) graffitiRoutes() {
-	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "What blocks say of themselves: clients, releases, execution clients, and how they are labelled"), func(ctx context.Context, in *EpochParams) (*graffitiOutput, error) {
+	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "How blocks that name their client are labeled, by client and by release, and which execution clients they name"), func(ctx context.Context, in *EpochParams) (*graffitiOutput, error) {
 		h, census, err := l.tally(ctx, in)
 		if err != nil {
 			return nil, err
 		}
 		return &graffitiOutput{h, graffitiJSON(census.Graffiti())}, nil
 	})
-	register(l.base, private("private", http.MethodGet, "/confusion/{client}/{start_slot}/{end_slot}", "Labels against graffiti for one client"), func(ctx context.Context, in *struct {
+	register(l.base, private("private", http.MethodGet, "/confusion/{client}/{start_slot}/{end_slot}", "How labels agree with graffiti for one client"), func(ctx context.Context, in *struct {
 		Client string `path:"client" doc:"Name of a client."`
 		Start  uint64 `path:"start_slot" maximum:"9223372036854775807" doc:"First slot."`
 		End    uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`

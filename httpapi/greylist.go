@@ -14,14 +14,14 @@ import (
 	"blockprint/service"
 )
 
-// GreylistSource is what Greylist serves.
+// GreylistSource is where the answers of Greylist come from.
 type GreylistSource struct {
 	Snapshot func(context.Context) (*greylist.Snapshot, error)
 	// Feed writes the newest changes as an Atom feed; id is where it is served.
 	Feed func(ctx context.Context, id string, out io.Writer) error
 }
 
-// Greylist serves a greylist: how all subjects stand, and why.
+// Greylist serves a greylist: the status of each subject, and why it has it.
 type Greylist struct {
 	*base
 	source GreylistSource
@@ -29,7 +29,7 @@ type Greylist struct {
 
 // NewGreylist returns the service of a greylist.
 func NewGreylist(source GreylistSource, o Options) (*Greylist, error) {
-	b, err := newBase(o, "Which sources have gone quiet or bad, by rules over a sliding window.")
+	b, err := newBase(o, "Which sources have gone silent or bad, judged by rules over a sliding window.")
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func NewGreylist(source GreylistSource, o Options) (*Greylist, error) {
 	return g, nil
 }
 
-// greylistLine is how a subject stands, in short.
+// greylistLine is a subject's status in short.
 type greylistLine struct {
 	Subject  string          `json:"subject"`
 	Status   greylist.Status `json:"status"`
@@ -56,7 +56,7 @@ type greylistLine struct {
 }
 
 type greylistBody struct {
-	// Evaluated is false as long as nobody knows who is greylisted; an empty list alone does not say that nobody is.
+	// Evaluated is false until the rules have judged once: an empty list alone does not mean that nobody is greylisted.
 	Evaluated bool                    `json:"evaluated"`
 	Boundary  *greylist.BoundaryPlace `json:"boundary"`
 	Rules     string                  `json:"rules"`
@@ -65,13 +65,13 @@ type greylistBody struct {
 }
 
 type greylistHistoryInput struct {
-	Subject string `query:"subject" doc:"only of this one"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"only so many, the newest"`
+	Subject string `query:"subject" doc:"Only changes of this subject."`
+	Limit   int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"Only the newest changes, at most this many."`
 }
 
 func (g *Greylist) routes() {
-	register(g.base, public("public", "/greylist", "How all subjects stand; ?all=true has deleted ones, too"), func(ctx context.Context, in *struct {
-		All bool `query:"all" doc:"deleted subjects, too"`
+	register(g.base, public("public", "/greylist", "The status of each subject; ?all=true includes deleted ones"), func(ctx context.Context, in *struct {
+		All bool `query:"all" doc:"Include deleted subjects."`
 	},
 	) (*bodyOf[greylistBody], error) {
 		shot, err := g.source.Snapshot(ctx)
@@ -80,7 +80,7 @@ func (g *Greylist) routes() {
 		}
 		return answered(greylistOf(shot, in.All), nil)
 	})
-	register(g.base, public("public", "/greylist/subjects/{name}", "Why a subject stands as it does, since when, and what it takes to recover"), func(ctx context.Context, in *struct {
+	register(g.base, public("public", "/greylist/subjects/{name}", "Why a subject has its status, since when, and what it needs in order to recover"), func(ctx context.Context, in *struct {
 		Name string `path:"name" doc:"Name of the subject."`
 	},
 	) (*bodyOf[*greylist.Report], error) {
@@ -90,7 +90,7 @@ func (g *Greylist) routes() {
 		}
 		return answered(shot.Find(in.Name))
 	})
-	register(g.base, public("public", "/greylist/history", "What has changed, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
+	register(g.base, public("public", "/greylist/history", "All changes of status, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
 		return answered(g.history(ctx, in))
 	})
 	g.Handle(service.Public, "GET /greylist/feed.atom", http.HandlerFunc(g.serveFeed))
@@ -105,7 +105,7 @@ func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) ([]gre
 	if in.Subject != "" {
 		name := in.Subject
 		if r, err := shot.Find(name); err == nil {
-			name = r.Subject // one that is not there has no history
+			name = r.Subject // an unknown subject has no history
 		}
 		out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != name })
 	}
@@ -140,7 +140,7 @@ func greylistOf(shot *greylist.Snapshot, all bool) greylistBody {
 	return out
 }
 
-// greylistMetrics tells statuses to Prometheus.
+// greylistMetrics shows statuses to Prometheus.
 type greylistMetrics struct {
 	snapshot func(context.Context) (*greylist.Snapshot, error)
 }

@@ -116,7 +116,7 @@ func TestGreylist(t *testing.T) {
 	if got := get("/metrics", 200); !strings.Contains(got, `blockprint_greylisted{subject="a b@home/1"} 1`) {
 		t.Error(got)
 	}
-	if got := get("/docs", 200); !strings.Contains(got, "/greylist/subjects/{name}") || !strings.Contains(got, "gone quiet or bad") {
+	if got := get("/docs", 200); !strings.Contains(got, "/greylist/subjects/{name}") || !strings.Contains(got, "gone silent or bad") {
 		t.Error(got)
 	}
 	get("/readyz", 200)

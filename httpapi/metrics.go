@@ -10,14 +10,14 @@ import (
 	"blockprint/store"
 )
 
-// storeMetrics tells Prometheus what the store holds, read when it is asked for.
+// storeMetrics shows Prometheus what the database holds. Each scrape reads it.
 type storeMetrics struct{ labels *Labels }
 
 var (
-	labelledDesc = prometheus.NewDesc("blockprint_labelled_blocks", "Blocks with a label in the whole database, orphaned ones left out.", []string{"client"}, nil)
-	shareDesc    = prometheus.NewDesc("blockprint_label_share", "Share of the blocks of the newest day that have a label, as labelled; /shares corrects for mistakes.", []string{"client"}, nil)
-	behindDesc   = prometheus.NewDesc("blockprint_slots_behind", "Slots from the newest covered one to the clock's.", nil, nil)
-	missingDesc  = prometheus.NewDesc("blockprint_missing_slots", "Slots of history that are not covered.", nil, nil)
+	labelledDesc = prometheus.NewDesc("blockprint_labelled_blocks", "Blocks with this label in the whole database, without orphaned ones.", []string{"client"}, nil)
+	shareDesc    = prometheus.NewDesc("blockprint_label_share", "Share of the newest day's blocks that have this label. /shares corrects for mistakes.", []string{"client"}, nil)
+	behindDesc   = prometheus.NewDesc("blockprint_slots_behind", "How many slots the newest covered one is behind the present one.", nil, nil)
+	missingDesc  = prometheus.NewDesc("blockprint_missing_slots", "Slots of the history that are not covered.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -32,7 +32,7 @@ func (m *storeMetrics) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := m.collect(ctx, out); err != nil {
-		m.labels.Logger.Error("what the database holds cannot be read for the metrics", "error", err)
+		m.labels.Logger.Error("the metrics of the database cannot be read", "error", err)
 		out <- prometheus.NewInvalidMetric(labelledDesc, err)
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"blockprint/service"
 )
 
-// maxRewardSlots is how many slots one answer of the rewards service may span.
+// maxRewardSlots is how many slots one answer may span.
 const maxRewardSlots = 8192
 
 // Rewards serves Lighthouse's /lighthouse/analysis/block_rewards from any beacon node: GET for a range of slots,
-// POST for given blocks. An answer is whole, or an error, or breaks off with its connection; none names the node. It
-// makes the node work, so pages of other sites may not use it.
+// POST for given blocks. An answer is whole, or it is an error, or it breaks off with its connection; none names the node.
+// Requests make the node work, so pages of other sites may not send them.
 type Rewards struct {
 	*service.Service
 	node  *beacon.Client
@@ -30,7 +30,7 @@ type Rewards struct {
 // maxRewardBody is the largest list of blocks to rate, in bytes.
 const maxRewardBody = 256 << 20
 
-// NewRewards returns the service of a node.
+// NewRewards returns a service that asks a node.
 func NewRewards(node *beacon.Client, o service.Options) (*Rewards, error) {
 	o.MaxBody = cmp.Or(o.MaxBody, maxRewardBody)
 	s, err := service.New(o)
@@ -48,7 +48,7 @@ func NewRewards(node *beacon.Client, o service.Options) (*Rewards, error) {
 }
 
 func (s *Rewards) fail(w http.ResponseWriter, err error) {
-	if err = s.node.WithoutNames(err); blockprint.CodeOf(err) == blockprint.NotCovered { // slots that are not over
+	if err = s.node.WithoutNames(err); blockprint.CodeOf(err) == blockprint.NotCovered { // slots of the future
 		service.WriteError(w, service.NewStatusError(http.StatusNotFound, err.Error()))
 		return
 	}
@@ -70,7 +70,7 @@ func (s *Rewards) get(w http.ResponseWriter, r *http.Request) {
 		*p.into = blockprint.Slot(n)
 	}
 	if slots.End < slots.Start || slots.Len() > maxRewardSlots {
-		s.fail(w, blockprint.Errorf(blockprint.Invalid, "slots %d to %d: the end must not be before the start, nor more than %d slots later", slots.Start, slots.End, maxRewardSlots))
+		s.fail(w, blockprint.Errorf(blockprint.Invalid, "slots %d to %d: expected at most %d slots, with the end not before the start", slots.Start, slots.End, maxRewardSlots))
 		return
 	}
 	sep := "["

@@ -14,7 +14,7 @@ type sharesOutput struct {
 type sharesJSON estimate.SharesReport
 
 func (l *Labels) shareRoutes() {
-	registerExpensive(l.gates, public("public", "/shares/{start_epoch}/{end_epoch}", "Shares corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *EpochParams) (*sharesOutput, error) {
+	registerExpensive(l.gates, public("public", "/shares/{start_epoch}/{end_epoch}", "Each client's share of the blocks, corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *EpochParams) (*sharesOutput, error) {
 		h, census, err := l.tally(ctx, in)
 		if err != nil {
 			return nil, err

@@ -8,9 +8,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// stream writes a JSON list, or an object whose elements each writes with their keys, as it is read. (The store holds no
-// connection between two elements, so clients may be slow.) An error after the first element breaks the connection off,
-// so that half an answer cannot be taken for a whole one.
+// stream writes a JSON list while it is being read, or an object whose elements each returns with their keys. Clients may
+// be slow, because the store holds no connection between two elements. An error after the first element breaks the
+// connection, so that half an answer cannot be mistaken for a whole one.
 func stream[T any](g *gates, h AnswerHeaders, brackets string, list iter.Seq2[T, error], each func(*T) ([]byte, error)) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		leave, err := g.enter(ctx.Context(), g.streams)

@@ -11,7 +11,7 @@ import (
 	"blockprint/store"
 )
 
-// syncStore is what a follower writes to; coverageStore has the rest.
+// syncStore is what a follower needs of a database besides coverageStore.
 type syncStore interface {
 	Identify(ctx context.Context, id store.Identity) error
 	SetFloor(ctx context.Context, floor blockprint.Slot) error
@@ -20,40 +20,40 @@ type syncStore interface {
 	Ancestors(ctx context.Context, from store.BlockID, down blockprint.Slot) (list []store.BlockID, next store.BlockID, err error)
 }
 
-// syncRoutes are how a follower on another machine writes: the methods of follow.Recorder, one route each.
+// syncRoutes let a follower on another machine write: one route for each method of follow.Recorder.
 func (l *Labels) syncRoutes() {
 	op := func(method, path, summary string) huma.Operation {
 		return private("sync", method, "/sync/store/"+path, summary)
 	}
 	get, post := http.MethodGet, http.MethodPost
-	register(l.base, op(get, "status", "State of the store"), func(ctx context.Context, _ *struct{}) (*bodyOf[store.Status], error) {
+	register(l.base, op(get, "status", "The state of the database"), func(ctx context.Context, _ *struct{}) (*bodyOf[store.Status], error) {
 		return answered(l.Store.Status(ctx))
 	})
 	register(l.base, op(post, "identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
-		if l.Labeling != nil { // its model learns of the network, too
+		if l.Labeling != nil { // the model needs the fork schedule, too
 			return nil, l.Labeling.Identify(ctx, in.Body)
 		}
 		return nil, l.Store.Identify(ctx, in.Body)
 	})
-	register(l.base, op(post, "floor", "Set the first slot of history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {
+	register(l.base, op(post, "floor", "Set the first slot of the history"), func(ctx context.Context, in *struct{ Body blockprint.Slot }) (*struct{}, error) {
 		return nil, l.Store.SetFloor(ctx, in.Body)
 	})
 	type span struct {
 		Start uint64 `path:"start" maximum:"9223372036854775807" doc:"First slot."`
 		End   uint64 `path:"end" maximum:"9223372036854775807" doc:"Last slot."`
 	}
-	register(l.base, op(get, "gaps/{start}/{end}", "Missing slots, both ends included"), func(ctx context.Context, in *span) (*bodyOf[[]blockprint.Interval], error) {
+	register(l.base, op(get, "gaps/{start}/{end}", "The missing slots from start to end, both included"), func(ctx context.Context, in *span) (*bodyOf[[]blockprint.Interval], error) {
 		gaps, err := l.Store.Gaps(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
 		return answered(append([]blockprint.Interval{}, gaps...), err)
 	})
-	register(l.base, op(get, "undecided/{start}/{end}", "Blocks that are neither final nor orphaned"), func(ctx context.Context, in *span) (*bodyOf[[]store.BlockID], error) {
+	register(l.base, op(get, "undecided/{start}/{end}", "The blocks from start to end that are neither final nor orphaned"), func(ctx context.Context, in *span) (*bodyOf[[]store.BlockID], error) {
 		ids, err := l.Store.Undecided(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start), End: blockprint.Slot(in.End)})
 		return answered(append([]store.BlockID{}, ids...), err)
 	})
-	register(l.base, op(get, "ancestors/{slot}/{root}/{down}", "A stored block and those before it by their parents' roots, newest first, none before slot down"), func(ctx context.Context, in *struct {
+	register(l.base, op(get, "ancestors/{slot}/{root}/{down}", "A stored block and its ancestors, newest first, down to a slot"), func(ctx context.Context, in *struct {
 		Slot uint64 `path:"slot" maximum:"9223372036854775807" doc:"Slot of the block."`
-		Root string `path:"root" doc:"All zeros: the oldest final block at or after the slot."`
-		Down uint64 `path:"down" maximum:"9223372036854775807" doc:"Last slot to go down to."`
+		Root string `path:"root" doc:"Root of the block; all zeros for the oldest final block at or after the slot."`
+		Down uint64 `path:"down" maximum:"9223372036854775807" doc:"No ancestor is before this slot."`
 	},
 	) (*bodyOf[label.WireAncestors], error) {
 		root, err := blockprint.ParseRoot(in.Root)

@@ -8,7 +8,7 @@ import (
 	"blockprint/trust"
 )
 
-// TrustParam lets a caller leave out labels that are not to be trusted.
+// TrustParam lets a caller leave out labels that cannot be trusted.
 type TrustParam struct {
 	Trust string `query:"trust" enum:"strict,any" doc:"strict counts blocks with greylisted labels as Uncertain."`
 }
@@ -19,7 +19,7 @@ func trustRoutes(b *base, report func(context.Context) (*trust.Report, error)) {
 	})
 }
 
-// trust returns the value of the header, and the labels that are greylisted.
+// distrusted returns the value of the header and the greylisted labels.
 func (l *Labels) distrusted(ctx context.Context) (string, []blockprint.Client, error) {
 	r, err := l.Trust(ctx)
 	if err != nil {
@@ -40,8 +40,8 @@ func (l *Labels) distrusted(ctx context.Context) (string, []blockprint.Client, e
 	return "greylisted: " + strings.Join(names, ", "), list, nil
 }
 
-// distrust counts blocks with greylisted labels as Uncertain, if the caller asks for that. The labels' own keys stay,
-// with 0.
+// distrust counts blocks with greylisted labels as Uncertain if the caller asks for that. The labels keep their keys,
+// with 0 blocks.
 func (l *Labels) distrust(ctx context.Context, counts map[blockprint.Client]int64, in TrustParam) error {
 	if in.Trust != "strict" {
 		return nil

@@ -21,37 +21,37 @@ type validatorStore interface {
 	LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
 }
 
-// IndicesBody is a body of validator indices.
+// IndicesBody is a body with validator indices.
 type IndicesBody struct {
 	RawBody []byte `contentType:"application/json" doc:"A list of validator indices."`
 }
 
-// ValidatorParam chooses a validator.
+// ValidatorParam is a validator in a path.
 type ValidatorParam struct {
 	Index uint64 `path:"index" doc:"Index of the validator."`
 }
 
-// SinceParam leaves out older blocks.
+// SinceParam is the first slot of interest in a path.
 type SinceParam struct {
 	Since uint64 `path:"since_slot" doc:"First slot."`
 }
 
 func (l *Labels) validatorRoutes() {
 	get, post := http.MethodGet, http.MethodPost
-	register(l.base, private("private", get, "/validator/{index}/blocks", "Blocks of a validator"), func(ctx context.Context, in *ValidatorParam) (*bodyOf[[]blockJSON], error) {
+	register(l.base, private("private", get, "/validator/{index}/blocks", "The blocks of a validator"), func(ctx context.Context, in *ValidatorParam) (*bodyOf[[]blockJSON], error) {
 		return answered(l.blocksOf(ctx, in.Index, 0))
 	})
-	register(l.base, private("private", get, "/validator/{index}/blocks/{since_slot}", "Blocks of a validator from a slot on"), func(ctx context.Context, in *struct {
+	register(l.base, private("private", get, "/validator/{index}/blocks/{since_slot}", "The blocks of a validator since a slot"), func(ctx context.Context, in *struct {
 		ValidatorParam
 		SinceParam
 	},
 	) (*bodyOf[[]blockJSON], error) {
 		return answered(l.blocksOf(ctx, in.Index, in.Since))
 	})
-	register(l.base, private("private", post, "/validator/blocks", "Blocks of many validators"), func(ctx context.Context, in *IndicesBody) (*huma.StreamResponse, error) {
+	register(l.base, private("private", post, "/validator/blocks", "The blocks of several validators"), func(ctx context.Context, in *IndicesBody) (*huma.StreamResponse, error) {
 		return l.blocksOfMany(ctx, in.RawBody, 0)
 	})
-	register(l.base, private("private", post, "/validator/blocks/{since_slot}", "Blocks of many validators from a slot on"), func(ctx context.Context, in *struct {
+	register(l.base, private("private", post, "/validator/blocks/{since_slot}", "The blocks of several validators since a slot"), func(ctx context.Context, in *struct {
 		IndicesBody
 		SinceParam
 	},
@@ -63,7 +63,7 @@ func (l *Labels) validatorRoutes() {
 			return json.Marshal(map[string]any{"proposer_index": b.Proposer, "slot": b.Slot, "best_guess_single": b.Single})
 		}), nil
 	})
-	register(l.base, private("private", get, "/validator/{index}/client", "A validator's client, from all of its blocks"), func(ctx context.Context, in *ValidatorParam) (*bodyOf[validatorClient], error) {
+	register(l.base, private("private", get, "/validator/{index}/client", "A validator's client, estimated from all of its blocks"), func(ctx context.Context, in *ValidatorParam) (*bodyOf[validatorClient], error) {
 		return answered(inTurn(ctx, l.gates, func() (validatorClient, error) { return l.validatorClient(ctx, in.Index) }))
 	})
 }
@@ -83,10 +83,10 @@ const maxValidators = 100_000
 func (l *Labels) blocksOfMany(ctx context.Context, body []byte, since uint64) (*huma.StreamResponse, error) {
 	var indices []uint64
 	if err := json.Unmarshal(body, &indices); err != nil || indices == nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "the request must be a list of validator indices, such as [1023, 1024]")
+		return nil, blockprint.Errorf(blockprint.Invalid, "expected a list of validator indices, such as [1023, 1024]")
 	}
 	if len(indices) > maxValidators {
-		return nil, blockprint.Errorf(blockprint.TooLarge, "%d validators are asked for: at most %d at once", len(indices), maxValidators)
+		return nil, blockprint.Errorf(blockprint.TooLarge, "the request is for %d validators: ask for at most %d at once", len(indices), maxValidators)
 	}
 	slices.Sort(indices)
 	indices = slices.Compact(indices)
@@ -113,7 +113,7 @@ type validatorClient struct {
 	estimate.ProposerReport
 }
 
-// validatorClient takes all blocks of a validator together.
+// validatorClient estimates a validator's client from all of its blocks.
 func (l *Labels) validatorClient(ctx context.Context, index uint64) (validatorClient, error) {
 	blocks, err := l.Store.ValidatorBlocks(ctx, index, 0)
 	if err != nil {
