@@ -39,39 +39,36 @@ func (b *bench) ready() {
 	b.await("the metric", func() bool { return testutil.ToFloat64(b.metrics.Ready) == 1 })
 }
 
-// TestNotReadyWhileNothingCanBeStored: a full disk, for instance.
-func TestNotReadyWhileNothingCanBeStored(t *testing.T) {
-	b := newBench(t, smallWorld(t, 5, nil))
-	b.follow(0)
-	b.step(10)
-	b.ready()
-	b.writes.Store(true)
-	b.step0()
-	b.unready("nothing can be stored: the disk is full")
-	b.writes.Store(false)
-	b.step(2)
-	b.ready()
-	b.check(0)
-	if b.log.count("in step with the chain again") != 1 {
-		t.Error("the log does not say that all is well again")
-	}
-}
-
-// TestNotReadyWhileTheDatabaseRefuses: what contradicts the database is given up, which must not pass for stored.
-func TestNotReadyWhileTheDatabaseRefuses(t *testing.T) {
-	b := newBench(t, smallWorld(t, 5, nil))
-	b.follow(0)
-	b.step(10)
-	b.ready()
-	b.refuses.Store(true)
-	b.step0()
-	b.unready("stored already with another parent")
-	b.refuses.Store(false)
-	b.step(2)
-	b.ready()
-	b.check(0)
-	if testutil.ToFloat64(b.metrics.Refused.WithLabelValues("batch")) == 0 {
-		t.Error("no refused batch is counted")
+// TestNotReadyWhileNothingIsStored: the disk is full, or the database refuses what contradicts it: that is given up, which must
+// not pass for stored.
+func TestNotReadyWhileNothingIsStored(t *testing.T) {
+	for _, c := range []struct {
+		text    string
+		fault   func(*bench) *atomic.Bool
+		refused bool
+	}{
+		{"nothing can be stored: the disk is full", func(b *bench) *atomic.Bool { return &b.writes }, false},
+		{"stored already with another parent", func(b *bench) *atomic.Bool { return &b.refuses }, true},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			b := newBench(t, smallWorld(t, 5, nil))
+			b.follow(0)
+			b.step(10)
+			b.ready()
+			c.fault(b).Store(true)
+			b.step0()
+			b.unready(c.text)
+			c.fault(b).Store(false)
+			b.step(2)
+			b.ready()
+			b.check(0)
+			if b.log.count("in step with the chain again") != 1 {
+				t.Error("the log does not say that all is well again")
+			}
+			if refused := testutil.ToFloat64(b.metrics.Refused.WithLabelValues("batch")) > 0; refused != c.refused {
+				t.Errorf("a refused batch is counted: %v, want %v", refused, c.refused)
+			}
+		})
 	}
 }
 

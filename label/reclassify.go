@@ -67,6 +67,37 @@ func reclassifyChunk(ctx context.Context, s Relabeler, m *classify.Model, rules 
 		}
 		blocks = append(blocks, b)
 	}
+	labels, err := newLabels(ctx, blocks, m, rules)
+	if err != nil {
+		return err
+	}
+	var batch []store.Label
+	for i, l := range labels {
+		if l == nil {
+			report.NoFeatures++
+			continue
+		}
+		batch = append(batch, *l)
+		before := blocks[i].Single
+		if report.Moves[before] == nil {
+			report.Moves[before] = map[blockprint.Client]int{}
+		}
+		report.Moves[before][l.Single]++
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	changed, err := s.Relabel(ctx, batch)
+	if err != nil {
+		return err
+	}
+	report.Blocks += len(batch)
+	report.Changed += changed
+	return nil
+}
+
+// newLabels classifies blocks by their stored features, in parallel. Those that keep their labels are nil.
+func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rules *graffiti.Rules) ([]*store.Label, error) {
 	// Each place is written by one worker; blocks that cannot be labelled stay nil.
 	labels := make([]*store.Label, len(blocks))
 	names := feature.Names()
@@ -94,35 +125,7 @@ func reclassifyChunk(ctx context.Context, s Relabeler, m *classify.Model, rules 
 			return stopped.Err()
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	var batch []store.Label
-	for _, l := range labels {
-		if l != nil {
-			batch = append(batch, *l)
-		}
-	}
-	if len(batch) > 0 {
-		changed, err := s.Relabel(ctx, batch)
-		if err != nil {
-			return err
-		}
-		report.Changed += changed
-	}
-	report.Blocks += len(batch)
-	report.NoFeatures += len(blocks) - len(batch)
-	for i, l := range labels {
-		if l == nil {
-			continue
-		}
-		before := blocks[i].Single
-		if report.Moves[before] == nil {
-			report.Moves[before] = map[blockprint.Client]int{}
-		}
-		report.Moves[before][l.Single]++
-	}
-	return nil
+	return labels, g.Wait()
 }
 
 // hasFeatures tells whether anything that the model's part for a block's slot looks at is stored.

@@ -71,27 +71,15 @@ func (o *Original) Close() error { return o.db.Close() }
 // The original keeps no block roots, so the blocks get placeholders. History begins with the first of them, unless it begins
 // earlier already. progress, if not nil, is told the rows read.
 func (o *Original) Import(ctx context.Context, s store.Store, progress func(done, total int)) (report ImportReport, err error) {
-	db, path, columns := o.db, o.path, o.columns
-	query := "SELECT slot, parent_slot, proposer_index, best_guess_single, best_guess_multi"
-	var present []blockprint.Client
-	for _, c := range oldClients {
-		if slices.Contains(columns, c.column) {
-			present = append(present, c.client)
-			query += ", " + c.column
-		}
-	}
-	report.HadGrandine = slices.Contains(columns, "pr_grandine")
-	graffiti := slices.Contains(columns, "graffiti_guess")
-	if graffiti {
-		query += ", graffiti_guess"
-	}
+	query, present, graffiti := o.query()
+	report.HadGrandine = slices.Contains(present, blockprint.Grandine)
 	var total int
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM blocks").Scan(&total); err != nil {
-		return report, wrap("read", path, err)
+	if err := o.db.QueryRowContext(ctx, "SELECT count(*) FROM blocks").Scan(&total); err != nil {
+		return report, wrap("read", o.path, err)
 	}
-	rows, err := db.QueryContext(ctx, query+" FROM blocks ORDER BY slot, proposer_index")
+	rows, err := o.db.QueryContext(ctx, query)
 	if err != nil {
-		return report, wrap("read", path, err)
+		return report, wrap("read", o.path, err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var batch store.Batch
@@ -116,7 +104,7 @@ func (o *Original) Import(ctx context.Context, s store.Store, progress func(done
 	for rows.Next() {
 		b, err := oldRow(rows, present, graffiti)
 		if err != nil {
-			return report, blockprint.Errorf(blockprint.Invalid, "%s, row %d in order of slot: %w", path, report.Rows+1, err)
+			return report, blockprint.Errorf(blockprint.Invalid, "%s, row %d in order of slot: %w", o.path, report.Rows+1, err)
 		}
 		report.Rows++
 		batch.Blocks = append(batch.Blocks, b)
@@ -127,9 +115,24 @@ func (o *Original) Import(ctx context.Context, s store.Store, progress func(done
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return report, wrap("read", path, err)
+		return report, wrap("read", o.path, err)
 	}
 	return report, flush()
+}
+
+// query reads all blocks, with the clients that have a column of probabilities and, in newer databases, the graffiti's guess.
+func (o *Original) query() (query string, present []blockprint.Client, graffiti bool) {
+	query = "SELECT slot, parent_slot, proposer_index, best_guess_single, best_guess_multi"
+	for _, c := range oldClients {
+		if slices.Contains(o.columns, c.column) {
+			present = append(present, c.client)
+			query += ", " + c.column
+		}
+	}
+	if graffiti = slices.Contains(o.columns, "graffiti_guess"); graffiti {
+		query += ", graffiti_guess"
+	}
+	return query + " FROM blocks ORDER BY slot, proposer_index", present, graffiti
 }
 
 // lowerFloor makes history begin with a slot, unless it begins earlier.
