@@ -15,13 +15,13 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// contradiction is the outcome of a payload that is wrong in itself.
+// contradiction is the outcome of a payload that contradicts itself.
 const contradiction = "contradiction"
 
-// bodyTimeout is how long a client may take to send a body, and to read the answer once there may be one.
+// bodyTimeout is how long a client may take to send a body, and to read the answer.
 const bodyTimeout = 30 * time.Second
 
-// served are the methods that clients are answered from memory.
+// served are the methods that are answered from memory.
 var served = append(versions("engine_newPayload", "engine_forkchoiceUpdated", "engine_getPayload"), "engine_exchangeCapabilities", "engine_exchangeTransitionConfigurationV1")
 
 // versions returns all versions of methods.
@@ -34,10 +34,10 @@ func versions(names ...string) (out []string) {
 	return out
 }
 
-// proxied are the methods that read from the execution client and change nothing there: eth_sendRawTransaction, which an
-// execution client serves beside the Engine API, is not one, and no consensus client uses it. A multiplexer has to answer
-// engine_getClientVersionV1 with the versions of all its execution clients: that is one. A second entry, our own, would make
-// Lighthouse leave its code out of the graffiti.
+// proxied are the methods that read from the execution client and change nothing there. eth_sendRawTransaction, which
+// execution clients serve beside the Engine API, is not among them, and no consensus client uses it. The answer to
+// engine_getClientVersionV1 lists execution clients only: an entry of our own would make Lighthouse leave the execution
+// client's code out of its graffiti.
 var proxied = []string{
 	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
 	"engine_getClientVersionV1", "engine_getBlobsV1", "engine_getBlobsV2", "engine_getBlobsV3", "engine_getBlobsV4",
@@ -45,19 +45,19 @@ var proxied = []string{
 	"eth_syncing", "web3_clientVersion",
 }
 
-// answered is what is answered to a client's call.
+// answered is the answer to a client's call.
 type answered struct {
 	result  any
-	outcome string // for metrics: a status, or what else it came to
-	// block is the one that the call is about, nil if there is none.
+	outcome string // for logs and metrics: a status, or another word
+	// block is what the call is about; nil for no block.
 	block *hash32
 }
 
-// mostCalls is how many calls of clients are answered at once. Those that wait for the controller are among them.
+// mostCalls is how many calls of clients are answered at once, including those that wait for the controller.
 const mostCalls = 512
 
-// serveClient answers a client's call, or batch of calls. Of a newPayload call that is written like one that is known, no more
-// is kept than a chunk.
+// serveClient answers a client's call, or batch of calls. A newPayload call that says the same as a known one is never in
+// memory as a whole.
 func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	if !e.answering.TryAcquire(1) {
 		e.c.Logger.Warn("a call is turned away: too many are being answered", "client", who, "limit", mostCalls)
@@ -79,8 +79,8 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 		return err
 	}
 	defer func() { e.stored.Release(held) }()
-	// A client that stops in the middle of a body, or of reading the answer, must not hold its share for ever. Not all writers
-	// know deadlines.
+	// A client that stops sending a body, or reading the answer, must not hold its share forever. Not all writers have
+	// deadlines.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 	c, same, body, err := e.known.read(r.Body, r.ContentLength, hold)
@@ -104,7 +104,7 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	}
 }
 
-// write answers a request: with no content if nobody expects an answer.
+// write sends an answer: no content if nobody expects one.
 func write(w http.ResponseWriter, answer any) {
 	if answer == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -123,20 +123,20 @@ func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte,
 		write(w, answer(&call{}, nil, err))
 	case batch:
 		write(w, e.answerBatch(ctx, calls, who))
-	case calls[0].silent(): // there is nothing that a client could tell
+	case calls[0].silent(): // a notification changes nothing
 		write(w, nil)
 	case calls[0].refused == nil && slices.Contains(proxied, calls[0].Method) && lasting[calls[0].Method] == 0:
 		e.passOn(ctx, w, &calls[0], who)
 	default:
 		c := &calls[0]
-		c.keep = cap(body) <= 2*len(body) // else much would be kept for little
+		c.keep = cap(body) <= 2*len(body) // otherwise the cache would hold on to much more than the call
 		write(w, e.answerClient(ctx, c, nil, who))
 		return c.kept
 	}
 	return false
 }
 
-// passOn lets the execution client answer one call. Its answer may be large, and is passed on while it comes in.
+// passOn lets the execution client answer a call. The answer may be large, so it is passed on while it comes in.
 func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who string) {
 	began := time.Now()
 	ctx, cancel := limited(ctx, c.Method)
@@ -155,10 +155,11 @@ func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who st
 	e.relay(w, in, who, []call{*c}, began)
 }
 
-// mostBatches is how many batches are answered at once: all answers to one are in memory together.
+// mostBatches is how many batches are answered at once: all answers to a batch are in memory together.
 const mostBatches = 8
 
-// answerBatch answers the calls of a batch, nil if none of them expects an answer. All of it has the time of one slow call.
+// answerBatch answers the calls of a batch: nil if none of them expects an answer. The whole batch has the time of one
+// slow call.
 func (e *Eel) answerBatch(ctx context.Context, calls []call, who string) any {
 	ctx, cancel := context.WithTimeoutCause(ctx, slowLimit, errSlow)
 	defer cancel()
@@ -184,7 +185,7 @@ func (e *Eel) answerBatch(ctx context.Context, calls []call, who string) any {
 	return replies
 }
 
-// answerClient answers one call. same is a known one that says the same as this one, nil if there is none.
+// answerClient answers one call. same is the known call that says the same; nil if none does.
 func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who string) reply {
 	began := time.Now()
 	if c.refused != nil {
@@ -211,10 +212,10 @@ func (e *Eel) answerClient(ctx context.Context, c *call, same *knownCall, who st
 	return answer(c, a.result, err)
 }
 
-// warned are outcomes that are logged as warnings: a client, or what it was sent, is wrong. The others are ordinary.
+// warned are the outcomes that are logged as warnings.
 var warned = []string{contradiction, "error", "unsupported fork"}
 
-// note counts an answer and logs it. Methods that nobody knows are counted as one: their names are the caller's.
+// note counts an answer and logs it. All unknown methods count as one, because their names come from the caller.
 func (e *Eel) note(c *call, who, outcome string, began time.Time, about ...any) {
 	method := c.Method
 	if !slices.Contains(served, method) && !slices.Contains(proxied, method) {
@@ -245,7 +246,7 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 			return answered{}, invalidParams("%s takes a payload's id", c.Method)
 		}
 		return e.builder.payload(version, id)
-	case "engine_exchangeTransitionConfiguration": // both sides are long past it: whatever the client has is right
+	case "engine_exchangeTransitionConfiguration": // obsolete since the merge: whatever the client sends is right
 		if len(c.Params) != 1 {
 			return answered{}, invalidParams("%s takes 1 parameter, not %d", c.Method, len(c.Params))
 		}
@@ -254,7 +255,7 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 	return e.capabilities(ctx, c)
 }
 
-// check checks a call of newPayload, unless one that says the same is known or being checked.
+// check checks a newPayload call, unless one that says the same is known or being checked.
 func (e *Eel) check(c *call, version int) (*knownCall, error) {
 	own, err := newKnownCall(c.Method, c.Params)
 	if err != nil {
@@ -265,7 +266,7 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 		c.kept = c.keep
 		var found checked
 		err := errors.New("it could not be checked")
-		defer func() { e.known.settle(same, found, err) }() // others may be waiting, whatever happens
+		defer func() { e.known.settle(same, found, err) }() // others may be waiting, even if this panics
 		p, failure, failed := parseNewPayload(version, same)
 		if err = failed; err == nil {
 			found = checked{*p.BlockHash, *p.ParentHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
@@ -274,7 +275,7 @@ func (e *Eel) check(c *call, version int) (*knownCall, error) {
 	return same, nil
 }
 
-// newPayload answers engine_newPayload. What contradicts itself is invalid whatever the controller may say.
+// newPayload answers engine_newPayload. A payload that contradicts itself is INVALID whatever the controller may send.
 func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownCall) (answered, error) {
 	if same == nil {
 		var err error
@@ -325,13 +326,13 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		return answered{}, invalidParams("fork choice state: %v", err)
 	}
 	if len(params) > 2 {
-		var columns [16]byte // custody of a client is nothing to the execution client that others share
+		var columns [16]byte // what a client has in custody does not concern the execution client that others share
 		if text := params[2]; !isNull(text) && unhex(columns[:], bytes.Trim(text, `"`)) != nil {
 			return answered{}, invalidParams("custody columns: expected 16 bytes, not %.80s", text)
 		}
 	}
 	a := answered{block: &f.Head}
-	if f.Head == (hash32{}) { // there is no such block, and nobody will tell of it
+	if f.Head == (hash32{}) { // no such block can exist, so nobody waits for it
 		why := "the head is 0"
 		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusInvalid, ValidationError: &why}}, statusInvalid
 		return a, nil
@@ -357,7 +358,7 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 			out.PayloadID, a.outcome = &id, "building"
 		case ok && wrong.Code == codeInvalidAttributes:
 			return a, err
-		default: // the head is VALID all the same, and a client that got an error would doubt that
+		default: // the head is VALID nevertheless, and an error would hide that
 			e.c.Logger.Warn("no payload for a client", "block", f.Head, "error", err)
 		}
 	}
@@ -365,15 +366,15 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 	return a, nil
 }
 
-// engineMethods returns all methods of the Engine API that are served, but the one that asks for them.
+// engineMethods returns all methods of the Engine API that are served, except the one that asks for them.
 func engineMethods() []string {
 	return slices.DeleteFunc(slices.Concat(served, proxied), func(m string) bool {
 		return !strings.HasPrefix(m, "engine_") || m == "engine_exchangeCapabilities"
 	})
 }
 
-// capabilities answers engine_exchangeCapabilities: all methods of the Engine API but that one itself, and of those that the
-// execution client has to know only the ones that it knows.
+// capabilities answers engine_exchangeCapabilities with the methods of the Engine API that both we and the execution client
+// serve.
 func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
 	list := engineMethods()
 	var theirs []string

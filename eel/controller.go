@@ -15,7 +15,7 @@ import (
 // controllerName is what the controller is called in logs and metrics.
 const controllerName = "controller"
 
-// lesson is what can be learned of a controller's call once it is answered.
+// lesson is what the answer to one of the controller's calls can teach.
 type lesson struct {
 	*call
 	version int
@@ -26,14 +26,14 @@ type lesson struct {
 	forkchoice *forkchoice
 }
 
-// reading is what a request of the controller's was found to be.
+// reading is a request of the controller's, parsed.
 type reading struct {
 	calls   []call
 	batch   bool
 	lessons []lesson
 }
 
-// lessons reads the controller's calls. What cannot be read is for the execution client to refuse.
+// lessons parses the controller's calls. What cannot be read is left to the execution client, which will refuse it.
 func lessons(body []byte) (out reading) {
 	out.calls, out.batch, _ = parseCalls(body)
 	for i := range out.calls {
@@ -70,7 +70,7 @@ func (l *lesson) question() question {
 	return question{block: l.claim.block}
 }
 
-// request is one of the controller's. It is read while it is on its way.
+// request is one of the controller's. It is parsed while the execution client is already at work.
 type request struct {
 	body []byte
 	done chan struct{}
@@ -86,7 +86,7 @@ func (q *request) parsed() *reading {
 func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string) {
 	began := time.Now()
 	e.called.Store(e.c.Now().UnixNano())
-	var buf bytes.Buffer // not pooled: texts of payloads are kept
+	var buf bytes.Buffer // not pooled: the cache of known payloads holds on to it
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
@@ -95,7 +95,7 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		return
 	}
 	q := &request{body: buf.Bytes(), done: make(chan struct{})}
-	go func() { // while the execution client is at work
+	go func() { // meanwhile the execution client is at work
 		defer close(q.done)
 		q.read = lessons(q.body)
 		for i := range q.read.lessons {
@@ -125,7 +125,7 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 	e.relay(w, in, who, read.calls, began)
 }
 
-// unpassed answers a request of the controller's that the execution client has not answered.
+// unpassed answers a request of the controller's that the execution client did not answer.
 func (e *Eel) unpassed(w http.ResponseWriter, read *reading, err error, who string, began time.Time) {
 	e.c.Logger.Error("the controller's call failed", "client", who, "method", methods(read.calls), "error", err)
 	for i := range read.calls {
@@ -138,7 +138,7 @@ func (e *Eel) unpassed(w http.ResponseWriter, read *reading, err error, who stri
 	}
 }
 
-// relay passes an answer on as it comes in, which may be large: payloads with their blobs. Errors are short.
+// relay passes an answer on while it comes in, because it may be large, such as a payload with its blobs. Errors are short.
 func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []call, began time.Time) {
 	outcome := "ok"
 	var one reply
@@ -155,7 +155,7 @@ func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []cal
 		e.note(&calls[i], who, outcome, began)
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // else the asker would take what there is for all of it
+		panic(http.ErrAbortHandler) // otherwise a part would look like the whole answer
 	}
 }
 
@@ -219,11 +219,11 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 	c := l.claim
 	switch s.Status {
 	case statusValid:
-		if !batch { // of which all would be kept
+		if !batch { // whose whole text would stay in memory
 			e.known.learn(l.known, checked{block: c.block, parent: c.parent, number: c.number, timestamp: c.timestamp})
 		}
 	case statusInvalid:
-	default: // it may prove true later, if it is the block that it says
+	default: // a fork choice may prove it later, if it hashes to what it says
 		if _, failure, err := parseNewPayload(l.version, l.known); failure != "" || err != nil {
 			return s.Status
 		}
@@ -232,8 +232,8 @@ func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome s
 	return s.Status
 }
 
-// believe takes over what payloads say that have been proven, unless one of several execution clients has come to refuse
-// the block meanwhile.
+// believe takes over what proven payloads say, unless one of several execution clients has refused the block in the
+// meantime.
 func (e *Eel) believe(l *lesson, proven []*claim, s payloadStatus) {
 	block := l.question().block
 	if s.Status == statusValid {

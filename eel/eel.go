@@ -1,21 +1,25 @@
-// Package eel lets many consensus clients share one execution client: an Engine API multiplexer.
+// Package eel is an Engine API multiplexer: many consensus clients share one execution client, or several that look like one.
 //
-// One of them, the controller, drives the execution client: its calls are passed on as they are, and what the execution
-// client answers is remembered. The others are answered from that memory. Facts are those of the Engine API
-// (github.com/ethereum/execution-apis); paths and flags are those of sigp/eleel.
+// One consensus client, the controller, drives the execution client. Its calls are passed on as they are, and the answers
+// are remembered. All other consensus clients ("clients" in this package) are answered from that memory. The Engine API is
+// specified in github.com/ethereum/execution-apis; paths and flags are those of sigp/eleel.
 //
-// A request is admitted (Handler, serve, check), recognized (known.read, parseCalls) and answered: a client's from memory
-// (client.go), the controller's by the execution client (controller.go), or by several that are taken for one
-// (executions.go).
+// A request takes one way, and the files are read in this order:
+//
+//	gate.go        whose is it?
+//	client.go      a client's: recognized (tape.go, known.go) or parsed (request.go, payload.go), then answered
+//	               from memory (memory.go), with a dummy payload (dummy.go), or by the execution client (ask.go)
+//	controller.go  the controller's: passed on, and its answer remembered
+//	execution.go   one execution client; executions.go, questions.go and standing.go: several
 //
 // Four rules hold everywhere:
 //
 //   - Only what the execution client has found valid teaches anything about the chain (memory).
-//   - No question of our own waits longer than the Engine API allows, and what an execution client says about itself is
-//     answered from its last answer while it hangs or is restarted (asker).
-//   - Only a JSON-RPC reply counts as an answer (isReply): ready means that one came just now.
-//   - A request's envelope is read element by element, once, and written anew for the execution client (parseCalls,
-//     envelope), so that nobody reads it in another way.
+//   - No question of our own waits longer than the Engine API allows. While an execution client hangs or restarts, its last
+//     answer stands in for what it says about itself (asker).
+//   - Only a JSON-RPC reply counts as an answer (isReply). Ready means that one came just now.
+//   - A request's envelope is read once, element by element, and written anew for the execution client (parseCalls,
+//     envelope), so that the two cannot read it differently.
 package eel
 
 import (
@@ -39,7 +43,7 @@ import (
 	"blockprint/service"
 )
 
-// Config says who shares what. DefaultConfig has the numbers.
+// Config says who shares what. DefaultConfig fills in the numbers.
 type Config struct {
 	Executions []Execution // the preferred one first
 	Controller Secret
@@ -47,16 +51,16 @@ type Config struct {
 
 	PayloadCache, ForkchoiceCache, JustifiedCache, FinalizedCache int
 	Matching                                                      Matching
-	// PayloadWait and ForkchoiceWait are how long a client waits for what the controller has not asked yet.
+	// PayloadWait and ForkchoiceWait are how long a client waits for a call that the controller has not made yet.
 	PayloadWait, ForkchoiceWait time.Duration
-	Cutoff                      uint64 // blocks behind the newest for which nobody waits
-	BodyLimit                   int64  // bytes of a request
-	BuilderCache                int    // payloads that clients have asked for
-	ExtraData                   string // of these
-	// Network says when forks begin. Without it that is learned: Run.
+	Cutoff                      uint64 // a block this far behind the newest is not waited for
+	BodyLimit                   int64  // bytes per request
+	BuilderCache                int    // dummy payloads to remember
+	ExtraData                   string // of dummy payloads
+	// Network says when forks begin. If it is nil, the execution client's chain decides (Run).
 	Network *Network
-	// Silence is how long the controller may make no call before the multiplexer is no longer ready: clients learn nothing
-	// new then. 0 is for ever.
+	// Silence is how long the controller may be silent before the multiplexer counts as not ready, because clients learn
+	// nothing new. 0 means forever.
 	Silence time.Duration
 
 	Now      func() time.Time
@@ -64,7 +68,7 @@ type Config struct {
 	Registry *prometheus.Registry
 }
 
-// DefaultConfig has the original's numbers.
+// DefaultConfig returns the numbers of sigp/eleel.
 func DefaultConfig() Config {
 	return Config{
 		PayloadCache: 64, ForkchoiceCache: 64, JustifiedCache: 4, FinalizedCache: 4, Matching: Loose,
@@ -73,7 +77,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// knownBytes is how much of newPayload calls is kept to recognise others by: some slots of large payloads.
+// knownBytes bounds the newPayload calls that are kept to recognize others: enough for several slots of large payloads.
 const knownBytes = 64 << 20
 
 // Eel answers consensus clients.
@@ -88,7 +92,8 @@ type Eel struct {
 	failures *lru.Cache[string, *rate.Limiter]
 	// stored bounds the bodies of clients that are in memory at once, in bytes; answering and batches bound their calls.
 	stored, answering, batches *semaphore.Weighted
-	// When the controller last called, and when a block was last found valid, in nanoseconds since 1970; 0 is never.
+	// called is when the controller last called, validated when a block was last found valid: nanoseconds since 1970, 0 for
+	// never.
 	called, validated atomic.Int64
 	began             time.Time
 	calls             *prometheus.CounterVec
@@ -181,9 +186,9 @@ func (e *Eel) Servers() (names []string) {
 	return names
 }
 
-// Learn asks the execution client for its chain. If no network is configured, it becomes the one that is built in for that
-// chain, if there is one. If it is not the configured one, that is no longer used, and the error is a *WrongChain. Both are
-// logged. It also asks for what is answered from the last answer when the execution client does not answer.
+// Learn asks the execution client for its chain. If no network is configured, the built-in one of that chain is used. If
+// another network is configured, it is no longer used, and the error is a *WrongChain. Both are logged. Learn also asks
+// the questions whose last answer stands in for one that does not come.
 func (e *Eel) Learn(ctx context.Context) error {
 	if several, ok := e.asker.engine.(*executionClients); ok {
 		several.meet(ctx)
@@ -203,10 +208,11 @@ func (e *Eel) Learn(ctx context.Context) error {
 	return e.asker.chain(id)
 }
 
-// learnAgain is how long to wait before the execution client is asked again.
+// learnAgain is the pause before Learn is tried again.
 const learnAgain = 5 * time.Second
 
-// Run asks for the chain until it is known, and takes execution clients back that were away, until the context ends.
+// Run asks for the chain until it is known. Until the context ends, it also takes back those of several execution clients
+// that were away.
 func (e *Eel) Run(ctx context.Context) {
 	if several, ok := e.asker.engine.(*executionClients); ok {
 		defer several.run(ctx)

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Every request enters here: whose it is, is known before anything of it is read.
+// Every request enters here. Nothing of it is read before it is known whose it is.
 
-// serve checks credentials. The service has checked the announced size.
+// serve checks credentials. The service has already checked the announced size.
 func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
 	who, err := check(r, keys, e.c.Now())
 	if err != nil {
@@ -34,14 +34,14 @@ func unread(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), status)
 }
 
-// Failures of one address that are answered and logged one by one; those beyond are turned away shortly.
+// Up to this rate, each failure of an address is answered with a reason and logged.
 const (
 	failureRate  = 2 // a second
 	failureBurst = 20
 )
 
-// refuse answers a request without valid credentials. Who fails often is told to wait; valid requests of the same
-// address are still answered.
+// refuse answers a request without valid credentials. An address that fails often gets 429; its valid requests are still
+// answered.
 func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e.refused.WithLabelValues(r.URL.Path).Inc()
 	host := r.RemoteAddr
@@ -63,7 +63,7 @@ func (e *Eel) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusUnauthorized)
 }
 
-// check returns whose token a request carries. A token that names its key is checked by that one, another by all.
+// check returns whose token a request carries. A token that names its key is checked with that one, any other with all.
 func check(r *http.Request, keys map[string]Secret, now time.Time) (string, error) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
@@ -77,7 +77,7 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 	named := unchecked.id()
 	names := []string{named}
 	if _, known := keys[named]; !known {
-		names = names[:0] // clients send an id of their own without meaning a key by it
+		names = names[:0] // many clients send an id that is not meant to name a key
 		for name := range keys {
 			names = append(names, name)
 		}

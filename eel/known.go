@@ -15,15 +15,15 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// To read and hash a payload of a megabyte takes milliseconds, and every client sends the same one. What was found to be
-// right is therefore kept as it was written, field by field: a call whose fields have the same values, in whatever order, is
-// recognised while it is read, which costs less than to store it.
+// Parsing and hashing a payload of a megabyte takes milliseconds, and every client sends the same one. So a payload that was
+// found right is kept as it was written, field by field. A call whose fields have the same values, in any order, is
+// recognized while it is read, which costs less than storing it (tape.go).
 
-// checked is what newPayload parameters were found to be.
+// checked is what a check of newPayload parameters has found.
 type checked struct {
 	block, parent     hash32
 	number, timestamp uint64
-	// failure says why the payload is invalid whatever the execution client would say; empty if it is not.
+	// failure says how the payload contradicts itself; empty if it does not.
 	failure string
 }
 
@@ -34,13 +34,13 @@ type knownCall struct {
 	others  [][]byte          // the parameters behind it, as JSON
 	size    int               // bytes
 	ready   chan struct{}
-	vouched bool // an execution client has found it VALID: the cache's lock guards this
+	vouched bool // an execution client has found it VALID; guarded by the cache's lock
 	// Once ready:
 	checked
 	err error
 }
 
-// newKnownCall takes the parameters of a call apart. What it returns is parts of them.
+// newKnownCall takes the parameters of a call apart. The result refers to them.
 func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
 	k := &knownCall{method: method, fields: map[string][]byte{}, ready: make(chan struct{})}
 	if len(params) == 0 {
@@ -80,7 +80,7 @@ func (c *knownCall) body() ([]byte, error) {
 	return envelope(&call{Method: c.method, Params: params}, json.RawMessage("1"))
 }
 
-// clone returns the call with memory of its own.
+// clone returns a copy that shares no memory.
 func (c *knownCall) clone() *knownCall {
 	out := &knownCall{method: c.method, fields: make(map[string][]byte, len(c.fields)), size: c.size, ready: make(chan struct{})}
 	for name, v := range c.fields {
@@ -92,7 +92,7 @@ func (c *knownCall) clone() *knownCall {
 	return out
 }
 
-// wait returns what the call was found to be.
+// wait returns the result of the check.
 func (c *knownCall) wait(ctx context.Context) (checked, error) {
 	select {
 	case <-c.ready:
@@ -107,7 +107,7 @@ func (c *knownCall) same(o *knownCall) bool {
 	return c.method == o.method && maps.EqualFunc(c.fields, o.fields, bytes.Equal) && slices.EqualFunc(c.others, o.others, bytes.Equal)
 }
 
-// known are calls, the newest last, as many as fit into the limits.
+// known is a cache of calls, the newest last.
 type known struct {
 	limit, count int // bytes, calls
 
@@ -122,8 +122,8 @@ func (k *known) all() []*knownCall {
 	return slices.Clone(k.calls)
 }
 
-// claim returns the known call that says the same as this one, which may still be being checked. If there is none, it keeps
-// this one, or a clone of it, and the caller has to check it: mine.
+// claim returns the known call that says the same, whose check may still be under way. If none does, claim keeps this one, or
+// a clone of it, and the caller has to check it (mine).
 func (k *known) claim(c *knownCall, clone bool) (same *knownCall, mine bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -137,7 +137,7 @@ func (k *known) claim(c *knownCall, clone bool) (same *knownCall, mine bool) {
 	return c, true
 }
 
-// settle tells what a claimed call was found to be. Only right ones stay.
+// settle publishes the result of a check. Only calls that are right stay.
 func (k *known) settle(c *knownCall, found checked, err error) {
 	c.checked, c.err = found, err
 	close(c.ready)
@@ -151,7 +151,7 @@ func (k *known) settle(c *knownCall, found checked, err error) {
 	}
 }
 
-// learn keeps a call that the execution client has found valid: there is nothing left to check.
+// learn keeps a call that the execution client has found VALID, so that nothing is left to check.
 func (k *known) learn(c *knownCall, found checked) {
 	c.checked, c.vouched = found, true
 	close(c.ready)
@@ -164,7 +164,7 @@ func (k *known) learn(c *knownCall, found checked) {
 	k.keep(c)
 }
 
-// above returns the calls that an execution client has found VALID, of blocks above a number, the lowest first.
+// above returns the calls that an execution client has found VALID and whose block lies above a number, the lowest first.
 func (k *known) above(number uint64) iter.Seq[[]byte] {
 	k.mu.Lock()
 	defer k.mu.Unlock()

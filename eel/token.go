@@ -20,7 +20,7 @@ import (
 // Secret signs and checks tokens: 32 bytes.
 type Secret [32]byte
 
-// ParseSecret reads 64 hexadecimal digits, with 0x or without, blanks around them.
+// ParseSecret reads 64 hexadecimal digits, with or without 0x and surrounding blanks.
 func ParseSecret(text string) (s Secret, err error) {
 	digits := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(text)), "0x")
 	b, err := hex.DecodeString(digits)
@@ -43,8 +43,8 @@ func ReadSecret(path string) (Secret, error) {
 	return s, nil
 }
 
-// apart checks that everybody has a secret of his own: a client with another one's would be taken for that one, and with the
-// controller's it could drive the execution client.
+// apart checks that all secrets differ: a client with another client's secret would be taken for that one, and with the
+// controller's secret it could drive the execution client.
 func apart(controller Secret, clients map[string]Secret) error {
 	owners := map[Secret]string{controller: "the " + controllerName}
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
@@ -64,8 +64,8 @@ func (s Secret) sign(now time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iat": now.Unix()}).SignedString(s[:])
 }
 
-// claims are a token's. Only iat, exp, nbf and a textual id are read: a token may carry any others, of any kind, and the
-// Engine API wants them to be ignored.
+// claims are those of a token. Only iat, exp, nbf and a textual id are read. The Engine API requires that all others are
+// ignored, whatever they are.
 type claims map[string][]byte
 
 // UnmarshalJSON implements json.Unmarshaler, for the library.
@@ -79,7 +79,7 @@ func (c *claims) UnmarshalJSON(text []byte) error {
 	})
 }
 
-// date reads a claim that is a time: nil if it is not there.
+// date reads a claim that is a time: nil if it is missing.
 func (c claims) date(name string) (*jwt.NumericDate, error) {
 	text := c[name]
 	if len(text) == 0 || isNull(text) {
@@ -93,7 +93,7 @@ func (c claims) date(name string) (*jwt.NumericDate, error) {
 	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*1e9))), nil
 }
 
-// id returns the name of the client's key, empty if the token names none. eleel called the claim key.
+// id returns the name of the client's key, empty if the token names none. In eleel, the claim is called key.
 func (c claims) id() string {
 	for _, name := range []string{"id", "key"} {
 		var s string
