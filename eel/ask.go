@@ -16,9 +16,9 @@ import (
 // execution client says about itself is asked once for all who want to know it, within the Engine API's time, and the last
 // answer stands in for one that does not come.
 
-// lasting are the methods whose last answer stands in for one that does not come, and for how long.
+// lasting says for which methods the last answer stands in for one that does not come, and for how long.
 var lasting = map[string]time.Duration{
-	// These cannot change while an execution client runs, and seldom do when it is started again.
+	// These cannot change while an execution client runs, and seldom do when it restarts.
 	"engine_exchangeCapabilities": 24 * time.Hour,
 	"engine_getClientVersionV1":   24 * time.Hour,
 	"eth_chainId":                 24 * time.Hour,
@@ -27,16 +27,16 @@ var lasting = map[string]time.Duration{
 	"eth_syncing":                 5 * time.Minute, // as long as a restart may take
 }
 
-// largestLasting is how many bytes of an answer are kept.
+// largestLasting is the size in bytes up to which an answer is kept.
 const largestLasting = 1 << 20
 
 // asker asks the execution client what clients, or the multiplexer itself, want to know.
 type asker struct {
 	engine
 	now func() time.Time
-	// chain is given each answer to eth_chainId.
+	// chain is called with each answer to eth_chainId.
 	chain   func(id json.RawMessage) error
-	flights singleflight.Group // of lasting questions, by method: one at a time
+	flights singleflight.Group // one for each lasting method
 
 	mu   sync.Mutex
 	last map[string]lastAnswer // to lasting methods
@@ -56,7 +56,8 @@ func (a *asker) keep(method string, result json.RawMessage) {
 	a.last[method] = lastAnswer{result, a.now()}
 }
 
-// fly asks a lasting question, or joins who is asking it. The asking ends by its own limit and not with whoever began it.
+// fly asks a lasting question, or joins those who are waiting for the answer. Its own limit ends it, not the one who began
+// it.
 func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan singleflight.Result {
 	ctx = context.WithoutCancel(ctx)
 	return a.flights.DoChan(method, func() (any, error) {
@@ -71,7 +72,7 @@ func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan sing
 	})
 }
 
-// fetch asks an execution client, or several, and reads the reply.
+// fetch asks an execution client, or several as one, and reads the reply.
 func fetch(ctx context.Context, x engine, method string, body []byte) (reply, error) {
 	ctx, cancel := limited(ctx, method)
 	defer cancel()
@@ -96,8 +97,8 @@ func fetch(ctx context.Context, x engine, method string, body []byte) (reply, er
 	return r, nil
 }
 
-// lastingReply answers a lasting question: by the execution client, or by its last answer if that is not too old. While
-// the execution client is known to fail, nobody waits for it.
+// lastingReply answers a lasting question: from the execution client, or with its last answer if that is not too old.
+// While the execution client is known to fail, nobody waits for it.
 func (a *asker) lastingReply(ctx context.Context, method string, body []byte) (r reply, outcome string, err error) {
 	a.mu.Lock()
 	last, ok := a.last[method]
@@ -123,7 +124,7 @@ func (a *asker) lastingReply(ctx context.Context, method string, body []byte) (r
 	}
 }
 
-// proxy answers a question of a client's, or of the multiplexer's own.
+// proxy answers a question of a client, or of our own.
 func (a *asker) proxy(ctx context.Context, c *call) (reply, string) {
 	body, err := envelope(c, json.RawMessage("1"))
 	if err != nil {
@@ -160,7 +161,7 @@ func (a *asker) ask(ctx context.Context, method string, read reader, params ...a
 // probe is the cheapest question.
 const probe = `{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}`
 
-// answers reports whether the execution client answers: a reply has come within the last second and no call waits, or one
+// answers reports whether the execution client answers: a reply came within the last second and no call is waiting, or one
 // comes now to a question of our own. A page is no answer.
 func (a *asker) answers(ctx context.Context) bool {
 	if well, known := a.well(a.now()); known {

@@ -16,11 +16,11 @@ import (
 	"blockprint"
 )
 
-// Clients that dream want a payload to put into a block that nobody proposes. It is a dummy: an empty block on the head, of
-// which everything is right that follows from the parent's header; its state root is the parent's, which withdrawals make
-// wrong, so that no network takes it.
+// Clients that dream need a payload for a block that nobody proposes. They get a dummy: an empty block on the head. Everything
+// that follows from the parent's header is right. The state root is the parent's, which withdrawals make wrong, so that no
+// network takes the block.
 
-// parentHeader is what a payload on top of a block depends on.
+// parentHeader holds those fields of a block on which a payload on top of it depends.
 type parentHeader struct {
 	StateRoot                            hash32
 	Number, GasLimit, GasUsed, Timestamp quantity
@@ -36,7 +36,7 @@ type attributes struct {
 	Withdrawals  *[]withdrawal `json:"withdrawals"`           // since Shanghai
 	BeaconRoot   *hash32       `json:"parentBeaconBlockRoot"` // since Cancun
 	Slot         *quantity     `json:"slotNumber"`            // since Amsterdam
-	GasTarget    *quantity     `json:"targetGasLimit"`        // since Amsterdam, but not in its first drafts: may be nil then, too
+	GasTarget    *quantity     `json:"targetGasLimit"`        // since Amsterdam, but its first drafts lack it
 }
 
 func (a *attributes) read(d *jx.Decoder) error {
@@ -46,21 +46,21 @@ func (a *attributes) read(d *jx.Decoder) error {
 	}.object(d)
 }
 
-// blobSchedule is a fork's (EIP-7840).
+// blobSchedule is what blobs cost in a fork (EIP-7840).
 type blobSchedule struct{ Target, Max, Fraction uint64 }
 
 func (b *blobSchedule) read(d *jx.Decoder) error {
 	return table{"target": number(&b.Target), "max": number(&b.Max), "baseFeeUpdateFraction": number(&b.Fraction)}.object(d)
 }
 
-// forkConfig is a fork as eth_config describes it (EIP-7910). It does not name the fork: that shows in the precompiles.
+// forkConfig is a fork as eth_config describes it (EIP-7910). The fork's name follows from its precompiles.
 type forkConfig struct {
 	Activation uint64
 	Blobs      *blobSchedule
 	fork       Fork // Cancun or later
 }
 
-// read works out which fork it is, too. Amsterdam and later ones look like Osaka here; the caller's attributes tell them apart.
+// read also finds out which fork it is. Amsterdam and later forks look like Osaka here; the caller's attributes reveal them.
 func (f *forkConfig) read(d *jx.Decoder) error {
 	f.fork = Cancun
 	precompile := func(name string) error {
@@ -82,7 +82,7 @@ func (f *forkConfig) read(d *jx.Decoder) error {
 	}.object(d)
 }
 
-// getPayloadVersion returns the version of engine_getPayload that is of the fork.
+// getPayloadVersion returns the fork's version of engine_getPayload.
 func (f *forkConfig) getPayloadVersion() int { return 3 + int(f.fork-Cancun) }
 
 // job is a payload that a client has asked for.
@@ -104,10 +104,10 @@ type builder struct {
 	jobs    *simplelru.LRU[string, *job]
 	headers *simplelru.LRU[hash32, parentHeader]
 	forks   forks
-	asked   time.Time // when forks were
+	asked   time.Time // when forks were asked for
 }
 
-// forks are the one that holds and the one that is to come, as eth_config describes them.
+// forks are the present fork and the next one, as eth_config describes them.
 type forks struct{ Current, Next *forkConfig }
 
 func (f *forks) read(d *jx.Decoder) error {
@@ -128,7 +128,7 @@ func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "payloads: the cache's size must be at least 1, and extra data have at most %d bytes, not %d", maxExtra, len(c.ExtraData))
 	}
 	b := &builder{extra: []byte(c.ExtraData), schedule: s, asker: a}
-	// Sizes are above 0, the only thing that these refuse.
+	// The sizes are above 0; nothing else can fail.
 	b.jobs, _ = simplelru.NewLRU[string, *job](c.BuilderCache, nil)
 	b.headers, _ = simplelru.NewLRU[hash32, parentHeader](c.PayloadCache, nil)
 	return b, nil
@@ -141,8 +141,8 @@ func (b *builder) learn(block hash32, h parentHeader) {
 	b.headers.Add(block, h)
 }
 
-// parseAttributes checks attributes against the version of engine_forkchoiceUpdated. The Engine API wants another error for
-// a wrong structure since Cancun.
+// parseAttributes checks attributes against the version of engine_forkchoiceUpdated. Since Cancun, the Engine API has an error
+// of its own for a wrong structure.
 func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	code := codeInvalidAttributes
 	if version < 3 {
@@ -169,8 +169,7 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	return a, nil
 }
 
-// prepare takes a job on top of a head and returns its id. A fork choice must not wait long for what only the execution
-// client knows.
+// prepare accepts a job on top of a head and returns its id. The fork choice must not wait long for the execution client.
 func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, quickLimit, errQuick)
 	defer cancel()
@@ -207,7 +206,7 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 	return id, nil
 }
 
-// parentOf returns a block's header, as the controller sent it or else as the execution client has it.
+// parentOf returns a block's header, from the controller's payload or else from the execution client.
 func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, err error) {
 	b.mu.Lock()
 	h, ok := b.headers.Get(block)
@@ -237,7 +236,7 @@ func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, e
 	return h, nil
 }
 
-// forksFor is how long forks are taken for what they were.
+// forksFor is how long an answer to eth_config is used.
 const forksFor = time.Minute
 
 // forkAt returns the fork of a time in seconds since 1970.
@@ -264,8 +263,8 @@ func (b *builder) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 	return out, nil
 }
 
-// forksAt returns what the execution client says about its forks, kept for a while: until the next one is asked for, since it
-// may have begun by then.
+// forksAt returns what the execution client says about its forks. The answer is used for a while, but not beyond the beginning
+// of the next fork.
 func (b *builder) forksAt(ctx context.Context, at uint64) (forks, error) {
 	now := b.asker.now()
 	b.mu.Lock()
@@ -284,7 +283,7 @@ func (b *builder) forksAt(ctx context.Context, at uint64) (forks, error) {
 	return f, nil
 }
 
-// payload finishes a job as engine_getPayload of a version wants it.
+// payload answers engine_getPayload.
 func (b *builder) payload(version int, id string) (answered, error) {
 	b.mu.Lock()
 	j, ok := b.jobs.Get(id)
@@ -333,7 +332,7 @@ func (j *job) dummy(extra []byte) *payload {
 		}
 	}
 	if j.Slot != nil {
-		p.Slot, p.AccessList = j.Slot, &data{0xc0} // an empty list: what really is touched only execution could tell
+		p.Slot, p.AccessList = j.Slot, &data{0xc0} // an empty list: only execution could find out what is touched
 	}
 	h := p.hash(j.BeaconRoot, list)
 	p.BlockHash = &h
@@ -349,7 +348,7 @@ const (
 	minBlobGasPrice = 1
 )
 
-// baseFee is that of the block after a parent (EIP-1559).
+// baseFee returns the base fee of the block after a parent (EIP-1559).
 func baseFee(parent *parentHeader) *big.Int {
 	fee := new(big.Int).SetBytes(parent.BaseFee)
 	target := uint64(parent.GasLimit) / elasticity
@@ -385,7 +384,7 @@ func gasLimit(parent, target quantity) quantity {
 	return max(parent-step, target)
 }
 
-// excessBlobGas is that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
+// excessBlobGas returns that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
 func excessBlobGas(parent *parentHeader, fork *forkConfig) uint64 {
 	used, target := uint64(parent.BlobGasUsed), fork.Blobs.Target*gasPerBlob
 	sum := uint64(parent.ExcessBlobGas) + used
@@ -402,7 +401,7 @@ func excessBlobGas(parent *parentHeader, fork *forkConfig) uint64 {
 	return sum - target
 }
 
-// blobGasPrice is about e to the power of excess by fraction, as the sum of a series in whole numbers (EIP-4844).
+// blobGasPrice approximates e to the power of excess/fraction by a series of integers (EIP-4844).
 func blobGasPrice(excess, fraction uint64) *big.Int {
 	x, d := new(big.Int).SetUint64(excess), new(big.Int).SetUint64(fraction)
 	sum, term := new(big.Int), new(big.Int).Mul(big.NewInt(minBlobGasPrice), d)

@@ -91,7 +91,7 @@ func TestMatching(t *testing.T) {
 	}{
 		{eel.Exact, state(9, 5, 2), "VALID"},
 		{eel.Exact, state(9, 5, 0), "SYNCING"},
-		{eel.Exact, state(8, 5, 2), "VALID"}, // told before
+		{eel.Exact, state(8, 5, 2), "VALID"}, // sent before
 		{eel.Loose, state(9, 5, 0), "VALID"},
 		{eel.Loose, state(9, 2, 2), "VALID"}, // lags
 		{eel.Loose, state(8, 5, 2), "VALID"},
@@ -301,7 +301,7 @@ func TestSecretsApart(t *testing.T) {
 	}
 }
 
-// TestSlow: clients that do not finish their calls keep nobody waiting, and who announces too much is told before sending it.
+// TestSlow: clients that do not finish their calls keep nobody waiting, and who announces too much is refused before sending it.
 func TestSlow(t *testing.T) {
 	_, controller, client := multiplexer(t, func(k *eel.Config) { k.BodyLimit = 4 << 20 })
 	address := strings.TrimPrefix(client.url, "http://")
@@ -333,7 +333,7 @@ func TestSlow(t *testing.T) {
 	}
 	answer := make([]byte, 12)
 	if _, err := io.ReadFull(begin(4<<20+1), answer); err != nil || string(answer) != "HTTP/1.1 413" {
-		t.Errorf("who announces too much is told %q (%v)", answer, err)
+		t.Errorf("who announces too much gets %q (%v)", answer, err)
 	}
 }
 
@@ -409,7 +409,7 @@ func TestControllerBatch(t *testing.T) {
 	}
 }
 
-// TestLogs: what is refused is told with the client, the method and the block.
+// TestLogs: what is refused is logged with the client, the method and the block.
 func TestLogs(t *testing.T) {
 	var log bytes.Buffer
 	_, controller, client := multiplexer(t, func(k *eel.Config) {

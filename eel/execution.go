@@ -23,19 +23,19 @@ import (
 // engine is what stands behind the multiplexer: one execution client (executionClient), or several that are taken for one
 // (executionClients).
 type engine interface {
-	// drive passes on a request of the controller's, without a time limit of its own.
+	// drive passes on a request of the controller's and returns the answer, which the caller closes.
 	drive(ctx context.Context, q *request) (*incoming, error)
-	// read passes on a question that changes nothing.
+	// read passes on a question that changes nothing and returns the answer, which the caller closes.
 	read(ctx context.Context, method string, body []byte) (*incoming, error)
 	// well reports whether it answers, if that is known without asking.
 	well(now time.Time) (well, known bool)
-	// heard returns when the last answer came, and why none comes now: empty if one does.
+	// heard returns when the last answer came, and the reason if there has been a failure since.
 	heard() (at time.Time, reason string)
-	// outvoted returns the status of a block that one of several has found INVALID, whatever the others say; nil if none has.
+	// outvoted returns the status of a block that one of several has found INVALID; nil if none has.
 	outvoted(block hash32) *payloadStatus
-	// dispute says what the clients disagreed about in the controller's last call; empty if nothing.
+	// dispute says how several disagreed about the controller's last block; empty if they agreed.
 	dispute() string
-	// clients lists those behind it.
+	// clients lists the execution clients, the preferred one first.
 	clients() []*executionClient
 }
 
@@ -45,20 +45,20 @@ type Execution struct {
 	Secret Secret
 }
 
-// Time limits of eel's own calls: nine tenths of what the Engine API gives, so that whoever waits for the answer gets one
-// in time. The controller's calls have the limits that the controller gives them.
+// Time limits for our own calls: nine tenths of what the Engine API allows, so that whoever waits for the answer gets it in
+// time. The controller's calls have the controller's limits.
 const (
 	quickLimit = 900 * time.Millisecond  // of 1 s: what needs no execution and no search
 	slowLimit  = 7200 * time.Millisecond // of 8 s
 )
 
-// errQuick and errSlow are why calls are given up.
+// The reasons why calls are given up.
 var (
 	errQuick = fmt.Errorf("no answer within %s", quickLimit)
 	errSlow  = fmt.Errorf("no answer within %s", slowLimit)
 )
 
-// slow are the methods for which an execution client executes or searches.
+// slow lists the methods that make an execution client execute or search.
 var slow = []string{
 	"engine_getPayloadBodiesByHashV1", "engine_getPayloadBodiesByHashV2", "engine_getPayloadBodiesByRangeV1", "engine_getPayloadBodiesByRangeV2",
 	"eth_call", "eth_getBlockByHash", "eth_getBlockByNumber", "eth_getLogs",
@@ -75,7 +75,7 @@ func limited(ctx context.Context, method string) (context.Context, context.Cance
 // largestAnswer is how many bytes of an answer, or of the answers to a batch, are kept in memory.
 const largestAnswer = 32 << 20
 
-// incoming is an answer of the execution client. A JSON-RPC reply begins there, unless it is empty.
+// incoming is an answer of an execution client: the beginning of a JSON-RPC reply, or nothing.
 type incoming struct {
 	*bufio.Reader
 	io.Closer
@@ -83,7 +83,7 @@ type incoming struct {
 	from   *executionClient
 }
 
-// ready makes an answer of a text.
+// ready turns a text into an answer.
 func (c *executionClient) ready(text []byte) *incoming {
 	return &incoming{bufio.NewReader(bytes.NewReader(text)), io.NopCloser(nil), http.StatusOK, c}
 }
@@ -94,7 +94,7 @@ func (in *incoming) empty() bool {
 	return err != nil
 }
 
-// all reads the rest, up to a limit, and closes the answer.
+// all reads the rest, up to a limit in bytes, and closes the answer.
 func (in *incoming) all(ctx context.Context, limit int64) ([]byte, error) {
 	defer func() { _ = in.Close() }() // read only
 	text, err := io.ReadAll(io.LimitReader(in, limit+1))
@@ -107,15 +107,15 @@ func (in *incoming) all(ctx context.Context, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// beginning is how much of an answer is looked at before it is passed on.
+// beginning is how many bytes of an answer are looked at before it is passed on.
 const beginning = 4 << 10
 
-// isReply reports whether an answer that begins so is a JSON-RPC reply, or a batch of them.
+// isReply reports whether this is the beginning of a JSON-RPC reply, or of a batch of replies.
 func isReply(start []byte, status int) (yes bool) {
 	d := jx.DecodeBytes(start)
 	object := func(d *jx.Decoder) error {
 		return eachField(d, func(name string) error {
-			// Some write the result, which may be long, before the version.
+			// Some clients write the result, which may be long, before the version.
 			if name == "jsonrpc" || name == "result" && status == http.StatusOK {
 				yes = true
 				return errFound
@@ -142,7 +142,7 @@ type executionClient struct {
 	http   *http.Client
 	now    func() time.Time
 	logger *slog.Logger
-	// returned is called when it answers again after a failure: it may have been started anew, on another chain.
+	// returned is called when it answers again after a failure. It may have been started anew, on another chain.
 	returned func()
 
 	waiting atomic.Int64 // calls that it has not answered yet
@@ -154,7 +154,7 @@ type executionClient struct {
 	standing // among several
 }
 
-// dialTimeout is how long it may take to connect to the execution client.
+// dialTimeout bounds the time for a connection.
 const dialTimeout = 5 * time.Second
 
 func newExecutionClient(x Execution, now func() time.Time, logger *slog.Logger) (*executionClient, error) {
@@ -167,7 +167,7 @@ func newExecutionClient(x Execution, now func() time.Time, logger *slog.Logger) 
 			Transport: &http.Transport{
 				DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
 			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it is a page
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a redirect is a page
 		},
 	}, nil
 }
@@ -186,9 +186,8 @@ func (c *executionClient) dispute() string { return "" }
 
 func (c *executionClient) clients() []*executionClient { return []*executionClient{c} }
 
-// forward sends a request. silent says that it may expect no answer: an empty one is passed on then. The caller closes the
-// answer. What is no JSON-RPC reply, such as the page of a proxy, is an error: nobody but the execution client speaks
-// JSON-RPC.
+// forward sends a request and returns the answer, which the caller closes. If silent is set, the answer may be empty. Anything
+// else that is no JSON-RPC reply, such as the page of a proxy, is an error.
 func (c *executionClient) forward(ctx context.Context, body []byte, silent bool) (*incoming, error) {
 	token, err := c.Secret.sign(c.now())
 	if err != nil {
@@ -209,9 +208,9 @@ func (c *executionClient) forward(ctx context.Context, body []byte, silent bool)
 	in := &incoming{Reader: bufio.NewReaderSize(res.Body, beginning), Closer: res.Body, status: res.StatusCode, from: c}
 	start, err := in.Peek(beginning)
 	switch {
-	case silent && len(start) == 0 && in.status < 300: // says nothing of the execution client, either
+	case silent && len(start) == 0 && in.status < 300: // which proves nothing about the execution client
 		return in, nil
-	case isReply(start, in.status) && in.status >= http.StatusInternalServerError: // a proxy's, or of one that can do no more
+	case isReply(start, in.status) && in.status >= http.StatusInternalServerError: // of a proxy, or of an execution client that can do no more
 		_ = c.failed("status %d", in.status)
 		return in, nil
 	case isReply(start, in.status):
@@ -228,8 +227,8 @@ func (c *executionClient) forward(ctx context.Context, body []byte, silent bool)
 	return nil, err
 }
 
-// unanswered makes the error of a call that was not answered. If the caller has gone away, or its time was up, that says
-// nothing about the execution client.
+// unanswered returns the error of a call without an answer. It counts as a failure of the execution client, unless the caller
+// has gone away or its own time was up.
 func (c *executionClient) unanswered(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
@@ -241,7 +240,7 @@ func (c *executionClient) unanswered(ctx context.Context, err error) error {
 	return fmt.Errorf("execution client %s: %w", c.name, cause) // a long search is no sign of a failure, either
 }
 
-// replied notes a reply.
+// replied records a reply.
 func (c *executionClient) replied() {
 	c.mu.Lock()
 	again := c.reason != ""
@@ -253,7 +252,7 @@ func (c *executionClient) replied() {
 	}
 }
 
-// failed notes a failure, and makes an error of it.
+// failed records a failure and returns it as an error.
 func (c *executionClient) failed(format string, args ...any) error {
 	reason := "execution client " + c.name + ": " + fmt.Sprintf(format, args...)
 	c.mu.Lock()
@@ -273,10 +272,11 @@ func (c *executionClient) heard() (at time.Time, reason string) {
 	return c.at, c.reason
 }
 
-// freshFor is how long a reply, or a failure, says how the execution client does.
+// freshFor is how long a reply or a failure counts as the present state.
 const freshFor = time.Second
 
-// well knows it from a failure just now, or from a reply just now unless a call waits, which may wait for ever.
+// well goes by a failure or a reply within the last second. While a call is waiting, a reply proves nothing: that call may
+// wait forever.
 func (c *executionClient) well(now time.Time) (well, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

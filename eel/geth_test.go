@@ -165,7 +165,7 @@ func (e era) attributes(number int, timestamp uint64, withdrawals int) map[strin
 	return a
 }
 
-// build makes the execution client build a block on another one, through the controller's path, without telling it yet
+// build makes the execution client build a block on another one, through the controller's path, without saying yet
 // that it is the head.
 func build(t *testing.T, controller *caller, e era, parent string, number int, timestamp uint64) *block {
 	t.Helper()
@@ -277,7 +277,7 @@ func TestGeth(t *testing.T) {
 	}
 	t.Logf("%v", table)
 
-	// A block that geth has built, but the controller has not told: nobody knows yet.
+	// A block that geth has built, but the controller has not sent: nobody knows it yet.
 	unknown := build(t, controller, eras[eel.Prague], parent, blocks+1, began+uint64(12*(blocks+1)))
 	if s := clients[0].call("engine_newPayloadV4", unknown.params()...).status(); s != "SYNCING" {
 		t.Errorf("an unknown payload is %s", s)
@@ -323,7 +323,7 @@ func TestGeth(t *testing.T) {
 	}
 }
 
-// checkDummies: what a client is given to dream with is right for geth but for what only execution could tell: the state
+// checkDummies: what a client is given to dream with is right for geth but for what only execution could find out: the state
 // root, which is that of the parent, requests and the access list. geth looks at hash, base fee, gas limit and blob gas before
 // it executes. wants is what it says of dummies without withdrawals, and with two; number must be one that was not used before.
 func checkDummies(t *testing.T, client, controller *caller, e era, head *block, number int, timestamp uint64, wants ...string) {
@@ -569,7 +569,7 @@ func TestLodestar(t *testing.T) {
 	t.Logf("%d blocks, %d dreams, %v", posted, dreamt, answers.list)
 }
 
-// outcomes counts what the log tells of answers.
+// outcomes counts the answers in the log.
 type outcomes struct {
 	mu   sync.Mutex
 	list map[string]int

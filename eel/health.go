@@ -12,7 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ready reports whether clients can be served, and why not: the execution client has to answer, and the controller to call.
+// ready says why clients cannot be served; empty if they can. The execution client has to answer, and the controller to
+// call. answers reports on the execution client alone.
 func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	if answers = e.asker.answers(ctx); !answers {
 		if _, reason = e.asker.heard(); reason == "" {
@@ -30,7 +31,7 @@ func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	return true, e.asker.dispute()
 }
 
-// notReady is why clients cannot be served, with the state of each of several execution clients; nil if they can.
+// notReady returns why clients cannot be served, with the state of each of several execution clients; nil if they can.
 func (e *Eel) notReady(ctx context.Context) error {
 	_, reason := e.ready(ctx)
 	if reason == "" {
@@ -44,7 +45,7 @@ func (e *Eel) notReady(ctx context.Context) error {
 	return errors.New(reason)
 }
 
-// status is what /health says.
+// status returns the answer of /health.
 func (e *Eel) status(ctx context.Context) ([]byte, error) {
 	out := struct {
 		Status    string `json:"status"`
@@ -53,12 +54,12 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 		Newest    uint64 `json:"newest_block"`
 		Clients   int    `json:"clients"`
 		Execution string `json:"execution_client"`
-		// When the execution client last answered, the controller last called, and a block was last found valid.
+		// When the execution client last answered, when the controller last called, and when a block was last found valid.
 		Answered  string `json:"execution_client_answered,omitempty"`
 		Called    string `json:"controller_called,omitempty"`
 		Validated string `json:"block_validated,omitempty"`
 		Genesis   uint64 `json:"genesis_time,omitempty"`
-		// Forks are the times that are known.
+		// Forks holds the known times, in seconds since 1970.
 		Forks      map[string]uint64 `json:"forks,omitempty"`
 		Executions []executionStatus `json:"execution_clients"`
 		Agreed     int               `json:"execution_clients_agreed,omitempty"` // about the controller's last block
@@ -87,7 +88,7 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// executionStatus is what /health says about one execution client.
+// executionStatus is an execution client in /health.
 type executionStatus struct {
 	Server   string  `json:"server"`
 	State    string  `json:"state"`
@@ -125,7 +126,7 @@ func stamp(at *atomic.Int64) string {
 	return ""
 }
 
-// register makes the metrics.
+// register makes and registers the metrics.
 func (e *Eel) register() error {
 	const namespace = "blockprint_eel"
 	e.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "calls_total", Help: "Calls by method, client and outcome."}, []string{"method", "client", "outcome"})
@@ -136,7 +137,7 @@ func (e *Eel) register() error {
 		metrics = append(metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
 	}
 	seconds := func(at *atomic.Int64) func() float64 { return func() float64 { return float64(at.Load()) / 1e9 } }
-	gauge("execution_client_up", "1 if the last that was heard from the execution client, or from one of several, is a reply.", nil, func() float64 {
+	gauge("execution_client_up", "1 if the execution client, or one of several, answered last time.", nil, func() float64 {
 		at, reason := e.asker.heard()
 		return one(reason == "" && !at.IsZero())
 	})

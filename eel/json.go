@@ -19,10 +19,10 @@ import (
 // reader reads one value.
 type reader func(d *jx.Decoder) error
 
-// table says how the fields of an object are read, by name.
+// table maps the names of an object's fields to their readers.
 type table map[string]reader
 
-// object reads an object. A field that is null counts as missing, and one that the table lacks is skipped.
+// object reads an object. A field that is null counts as missing. A field that the table lacks is skipped.
 func (t table) object(d *jx.Decoder) error { return t.read(d, false) }
 
 // strict is like object, but a field that the table lacks is an error.
@@ -80,7 +80,7 @@ func eachItem(d *jx.Decoder, read reader) error {
 }
 
 func expect(d *jx.Decoder, want jx.Type) error {
-	if got := d.Next(); got != want && got != jx.Invalid { // of text that is no JSON, jx has more to say
+	if got := d.Next(); got != want && got != jx.Invalid { // if the text is no JSON, the error of jx says more
 		return fmt.Errorf("expected a JSON %s, not a JSON %s", want, got)
 	}
 	return nil
@@ -135,7 +135,7 @@ func str(into *string) reader {
 	}
 }
 
-// number makes a reader of a number, which some write as a string, and some of those in hexadecimal.
+// number makes a reader of a number. Some clients write it as a string, decimal or hexadecimal.
 func number(into *uint64) reader {
 	return func(d *jx.Decoder) error {
 		raw, err := d.Raw()
@@ -153,7 +153,7 @@ func number(into *uint64) reader {
 	}
 }
 
-// raw makes a reader that takes a value as it is written: a part of the text, not a copy.
+// raw makes a reader that takes a value as it is written. The result is a part of the text, not a copy.
 func raw(into *json.RawMessage) reader {
 	return func(d *jx.Decoder) error {
 		r, err := d.Raw()
@@ -162,7 +162,7 @@ func raw(into *json.RawMessage) reader {
 	}
 }
 
-// decode reads a text that is one value and nothing else.
+// decode reads a text that consists of one value.
 func decode(text []byte, read reader) error {
 	d := jx.DecodeBytes(text)
 	if err := read(d); err != nil {

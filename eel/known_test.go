@@ -39,9 +39,9 @@ func TestKnownSame(t *testing.T) {
 	k.learn(knownOf(t, "engine_newPayloadV3", `[{`+strings.Join(fields, ",")+`},[],"0x5"]`), checked{number: 7})
 	k.learn(knownOf(t, "engine_newPayloadV3", `[{"blockNumber":"0x2",`+fields[0]+`},[],"0x5"]`), checked{number: 8})
 	hold := func() error { return nil }
-	recognised, read := map[uint64]int{}, 0
+	recognized, read := map[uint64]int{}, 0
 	rapid.Check(t, func(t *rapid.T) {
-		// Mostly what can be recognised, with a thing or two that cannot.
+		// Mostly what can be recognized, with a thing or two that cannot.
 		choose := func(name string, good, bad []string) string {
 			if rapid.IntRange(0, 5).Draw(t, name+" is bad") == 5 {
 				return rapid.SampledFrom(bad).Draw(t, name)
@@ -95,7 +95,7 @@ func TestKnownSame(t *testing.T) {
 			release(buf)
 			return
 		}
-		recognised[same.number]++
+		recognized[same.number]++
 		calls, batch, err := parseCalls(body)
 		if err != nil || batch || len(calls) != 1 || !bytes.Equal(calls[0].ID, c.ID) {
 			t.Fatalf("%d bytes were taken for a known call (%v)", len(body), err)
@@ -105,8 +105,8 @@ func TestKnownSame(t *testing.T) {
 			t.Fatalf("%d bytes were taken for a known call that says something else (%v)", len(body), err)
 		}
 	})
-	if !testing.Short() && (recognised[7] == 0 || recognised[8] == 0 || read == 0) { // in short, too few are tried
-		t.Errorf("%v were recognised, %d read: too few to tell", recognised, read)
+	if !testing.Short() && (recognized[7] == 0 || recognized[8] == 0 || read == 0) { // in short, too few are tried
+		t.Errorf("%v were recognized, %d read: too few", recognized, read)
 	}
 }
 

@@ -20,21 +20,21 @@ import (
 const loadClients = 64
 
 // BenchmarkLoad is what the multiplexer adds to the mere reading of newPayload calls that 64 clients send at once, over
-// loopback, of a payload that the controller has told. Each iteration is such a moment, with another payload than the last
+// loopback, of a payload that the controller has already sent. Each iteration is such a moment, with another payload than the last
 // ten, once for a server that only reads and once for the multiplexer, so that both see the same machine. Clients write the
-// fields in six orders, of which one is the controller's. "untold" is the worst: a payload that nobody has told before, so that
+// fields in six orders, of which one is the controller's. "new" is the worst: a payload that nobody has sent yet, so that
 // it is stored and hashed.
 //
 // added-p99-ms is the difference between the 99th percentiles of what clients wait; after-p99-ms the time from the last byte of
 // a request to its answer, in the multiplexer.
 func BenchmarkLoad(b *testing.B) {
 	for _, size := range []int{200 << 10, 800 << 10, 2 << 20} {
-		b.Run(fmt.Sprintf("%d kB/told", size>>10), func(b *testing.B) { benchmarkLoad(b, size, true) })
-		b.Run(fmt.Sprintf("%d kB/untold", size>>10), func(b *testing.B) { benchmarkLoad(b, size, false) })
+		b.Run(fmt.Sprintf("%d kB/known", size>>10), func(b *testing.B) { benchmarkLoad(b, size, true) })
+		b.Run(fmt.Sprintf("%d kB/new", size>>10), func(b *testing.B) { benchmarkLoad(b, size, false) })
 	}
 }
 
-func benchmarkLoad(b *testing.B, size int, told bool) {
+func benchmarkLoad(b *testing.B, size int, known bool) {
 	b.ReportAllocs()
 	payloads := make([]*loadPayload, 10)
 	for i := range payloads {
@@ -91,7 +91,7 @@ func benchmarkLoad(b *testing.B, size int, told bool) {
 		p := payloads[i%len(payloads)]
 		i++
 		e.known.forget() // as if it had never been seen
-		if told {
+		if known {
 			c := taken(b, p.params)
 			c.method = p.method
 			e.known.learn(c, p.checked)

@@ -43,7 +43,7 @@ type forkchoice struct {
 	Finalized hash32 `json:"finalizedBlockHash"`
 }
 
-// read reads a fork choice, of which no block may be missing.
+// read reads a fork choice, which must name all three blocks.
 func (f *forkchoice) read(d *jx.Decoder) error {
 	var head, safe, finalized *hash32
 	err := table{"headBlockHash": value(&head), "safeBlockHash": value(&safe), "finalizedBlockHash": value(&finalized)}.object(d)
@@ -56,8 +56,8 @@ func (f *forkchoice) read(d *jx.Decoder) error {
 	return err
 }
 
-// claim is what a payload of the controller's says of its block. It is true only once the execution client has found the
-// payload valid: until then nothing but the hash that holds it together is known, and anybody can propose any block.
+// claim is what a payload of the controller's says about its block. It is true only if the execution client finds the payload
+// valid: anybody can propose any block.
 type claim struct {
 	block, parent     hash32
 	number, timestamp uint64
@@ -66,7 +66,7 @@ type claim struct {
 	header            parentHeader
 }
 
-// Matching says how a client's fork choice must agree with one of the controller's before it is VALID.
+// Matching says how a client's fork choice must agree with one of the controller's to be VALID.
 type Matching string
 
 // The ways of matching.
@@ -76,17 +76,16 @@ const (
 	HeadOnly Matching = "head-only" // the head; dangerous
 )
 
-// question is a call of the controller's that the execution client has not answered yet.
+// question identifies what a call of the controller's is about.
 type question struct {
 	forkchoice bool
 	block      hash32
 }
 
-// memory is what the controller's calls have taught. All its sizes are bounded.
+// memory holds what the controller's calls have taught. All its sizes are bounded.
 //
-// Only what the execution client has found valid teaches anything about the chain. What else a payload says, its number
-// for instance, rules nothing, since nobody has vouched for it: it waits among the claims until a fork choice or a
-// descendant that is valid proves it.
+// Only what the execution client has found valid teaches anything about the chain. Everything else that a payload says, such
+// as its number, waits among the claims until a valid fork choice or a valid descendant proves it.
 type memory struct {
 	matching Matching
 
@@ -97,8 +96,8 @@ type memory struct {
 	heads     *simplelru.LRU[hash32, payloadStatus]
 	justified *simplelru.LRU[hash32, struct{}]
 	finalized *simplelru.LRU[hash32, struct{}]
-	newest    uint64           // number of the block that was last found valid
-	asked     map[question]int // how many calls of the controller are under way
+	newest    uint64           // number of the last block that was found valid
+	asked     map[question]int // calls of the controller that are under way
 	learned   chan struct{}    // closed when something is learned, or a call of the controller ends
 }
 
@@ -107,7 +106,7 @@ func newMemory(c *Config) (*memory, error) {
 	if c.PayloadCache < 1 || c.ForkchoiceCache < 1 || c.JustifiedCache < 1 || c.FinalizedCache < 1 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the sizes of caches must be at least 1")
 	}
-	// Sizes are above 0, the only thing that these refuse.
+	// The sizes are above 0; nothing else can fail.
 	m.payloads, _ = simplelru.NewLRU[hash32, payloadStatus](c.PayloadCache, nil)
 	m.claims, _ = simplelru.NewLRU[hash32, *claim](c.PayloadCache, nil)
 	m.exact, _ = simplelru.NewLRU[forkchoice, payloadStatus](c.ForkchoiceCache, nil)
@@ -123,7 +122,7 @@ func (m *memory) wake() {
 	m.learned = make(chan struct{})
 }
 
-// begin takes note of a call of the controller's, and end of its end.
+// begin notes that a call of the controller's is under way, end that it has ended.
 func (m *memory) begin(q question) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,7 +145,7 @@ func (m *memory) underWay(q question) bool {
 	return m.asked[q] > 0
 }
 
-// learnPayload keeps what the execution client said of a payload, and returns the claims that are proven by it.
+// learnPayload keeps the verdict about a payload, and returns the claims that it proves.
 func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,7 +153,7 @@ func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
 	case statusValid:
 		m.claims.Add(c.block, c)
 		m.payloads.Add(c.block, s)
-		m.newest = c.number // it may lie below the one before: a reorganization, or a network that was set up anew
+		m.newest = c.number // possibly a lower one: a reorganization, or a network that was set up anew
 		proven = append(m.ancestors(c), c)
 	case statusInvalid:
 		m.claims.Remove(c.block)
@@ -167,8 +166,8 @@ func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
 	return proven
 }
 
-// ancestors marks the payloads before a valid one as valid, as far as they are claimed: a block is valid only if its
-// parent is. Those that were not known to be valid are returned, the oldest first. The lock is held.
+// ancestors marks the claimed payloads before a valid one as valid, because a block is valid only if its parent is. It
+// returns those that were not known to be valid, the oldest first. The lock is held.
 func (m *memory) ancestors(c *claim) (proven []*claim) {
 	for {
 		parent, ok := m.claims.Peek(c.parent)
@@ -180,8 +179,8 @@ func (m *memory) ancestors(c *claim) (proven []*claim) {
 	}
 }
 
-// learnForkchoice keeps what the execution client said of a fork choice, and returns the claims that are proven by it:
-// it can find a head valid only after it has executed it, and all blocks before it.
+// learnForkchoice keeps the verdict about a fork choice, and returns the claims that it proves: an execution client can find
+// a head valid only after it has executed the head and all blocks before it.
 func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -209,7 +208,7 @@ func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim
 	return proven
 }
 
-// outvote marks a block as INVALID although an execution client has found it valid: another one has not.
+// outvote marks a block as INVALID that one execution client has found valid and another one has not.
 func (m *memory) outvote(block hash32, s payloadStatus) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,24 +217,24 @@ func (m *memory) outvote(block hash32, s payloadStatus) {
 	m.wake()
 }
 
-// old reports whether a block lies so far back that the controller will not ask for it any more.
+// old reports whether a block lies so far back that the controller will hardly send it any more.
 func (m *memory) old(number, cutoff uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.newest > cutoff && number < m.newest-cutoff
 }
 
-// last returns the number of the block that was last found valid, 0 if there is none.
+// last returns the number of the last block that was found valid; 0 before the first.
 func (m *memory) last() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.newest
 }
 
-// look returns what is known at once. The lock is held.
+// look returns what is known already. The lock is held.
 type look func(*memory) (payloadStatus, bool)
 
-// statusOfPayload looks for a payload. On a parent that is INVALID every block is, and the latest valid hash is the parent's.
+// statusOfPayload looks for a payload. A block on an INVALID parent is INVALID, with the parent's latest valid hash.
 func statusOfPayload(block, parent hash32) look {
 	return func(m *memory) (payloadStatus, bool) {
 		if s, ok := m.payloads.Get(block); ok {
@@ -265,13 +264,13 @@ func statusOfForkchoice(f forkchoice) look {
 			return s, ok
 		}
 		known := func(h hash32, list *simplelru.LRU[hash32, struct{}]) bool { return h == hash32{} || list.Contains(h) }
-		// What is finalized for the controller may be safe only for a client that lags, and the other way round.
+		// What is finalized for the controller may only be safe for a client that lags, and the other way round.
 		ok = (known(f.Safe, m.justified) || known(f.Safe, m.finalized)) && (known(f.Finalized, m.finalized) || known(f.Finalized, m.justified))
 		return s, ok
 	}
 }
 
-// await looks, and looks again whenever something is learned, until it finds, time is up, or going on makes no sense.
+// await looks, and looks again whenever something is learned, until it finds something, time is up, or goOn says no.
 func (m *memory) await(ctx context.Context, limit time.Duration, find look, goOn func(*memory) bool) (payloadStatus, bool) {
 	var timer *time.Timer
 	for {
@@ -296,9 +295,9 @@ func (m *memory) await(ctx context.Context, limit time.Duration, find look, goOn
 	}
 }
 
-// wait looks for what the controller's calls teach, at most so long. If the controller's own call is under way then, and
-// the execution client answers other questions, it is at work on just that: the answer is waited for as long as the
-// Engine API lets a client wait.
+// wait waits up to a limit for what the controller's calls teach. If the controller's own call is under way at that time, and
+// the execution client answers other questions, the execution client is at work on that call. Then wait goes on for as
+// long as the Engine API lets a client wait.
 func (m *memory) wait(ctx context.Context, q question, limit time.Duration, find look, answers func(context.Context) bool) (payloadStatus, bool) {
 	began := time.Now()
 	s, ok := m.await(ctx, limit, find, nil)

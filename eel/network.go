@@ -37,7 +37,7 @@ var forkNames = [numForks]string{"Paris", "Shanghai", "Cancun", "Prague", "Osaka
 // String returns the fork's name.
 func (f Fork) String() string { return forkNames[f] }
 
-// Unscheduled stands for the time of a fork that has none, or none that is known.
+// Unscheduled is the time of a fork without a known time.
 const Unscheduled = math.MaxUint64
 
 // Network says when a network's forks begin. Times are in seconds since 1970.
@@ -49,7 +49,7 @@ type Network struct {
 	Blobs   []BlobParameters // in the order of their times
 }
 
-// BlobParameters are those that hold from a time on (EIP-7840, EIP-7892).
+// BlobParameters apply from a time on (EIP-7840, EIP-7892).
 type BlobParameters struct {
 	From uint64
 	blobSchedule
@@ -64,13 +64,13 @@ var (
 	blobsGnosis = blobSchedule{Target: 1, Max: 2, Fraction: 1112826}
 )
 
-// public are the networks that are built in, whose forks are the root's: what the execution layer needs beside them. Sources:
-// the chain specifications of go-ethereum 1.17.10 (Holesky: of 1.16.9) and, for Gnosis, gnosischain/configs. A fork that
-// they do not schedule is learned from the execution client when it comes.
+// public lists the built-in networks, with what the execution layer needs beside the root package's fork epochs. Sources: the
+// chain specifications of go-ethereum 1.17.10 (Holesky: 1.16.9) and, for Gnosis, gnosischain/configs. A fork without a time
+// is learned from the execution client when it comes.
 var public = []struct {
 	name                     string
 	chain, genesis, slotTime uint64
-	amsterdam                blockprint.Epoch   // 0 if it is not scheduled
+	amsterdam                blockprint.Epoch   // 0 if not scheduled
 	bpo                      []blockprint.Epoch // of BPO1 and BPO2
 }{
 	{"mainnet", 1, 1606824023, 12, 0, []blockprint.Epoch{412672, 419072}},
@@ -80,7 +80,7 @@ var public = []struct {
 	{"gnosis", 100, 1638993340, 5, 0, nil},
 }
 
-// Networks returns the networks that are built in.
+// Networks returns the built-in networks.
 func Networks() (out []*Network) {
 	for _, p := range public {
 		schedule, _ := blockprint.PublicSchedule(p.name)
@@ -112,7 +112,7 @@ func Networks() (out []*Network) {
 	return out
 }
 
-// NetworkNamed returns a network that is built in, whose name may be in any case.
+// NetworkNamed returns a built-in network. The case of the name does not matter.
 func NetworkNamed(name string) (*Network, error) {
 	var names []string
 	for _, n := range Networks() {
@@ -124,7 +124,7 @@ func NetworkNamed(name string) (*Network, error) {
 	return nil, blockprint.Errorf(blockprint.Invalid, "unknown network %q: built in are %s", name, strings.Join(names, ", "))
 }
 
-// NetworkOf returns what a beacon node tells of its network.
+// NetworkOf returns the network of a beacon node.
 func NetworkOf(n *blockprint.Network) *Network {
 	out := &Network{Name: n.ConfigName, Genesis: uint64(n.GenesisTime.Unix())}
 	at := func(e blockprint.Epoch) uint64 {
@@ -162,11 +162,11 @@ func bad(format string, args ...any) (*Network, error) {
 	return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
 }
 
-// slotsPerEpoch are the presets' (consensus-specs, gnosischain/configs).
+// slotsPerEpoch lists the presets' values (consensus-specs, gnosischain/configs).
 var slotsPerEpoch = map[string]uint64{"mainnet": 32, "minimal": 8, "gnosis": 16}
 
-// readConsensus reads a config.yaml: flat, of which some numbers and words are used. Genesis is at MIN_GENESIS_TIME and
-// GENESIS_DELAY after it, as of all networks that did not wait for deposits; of those that did, the built-in time is taken.
+// readConsensus reads a config.yaml. Its top level, a flat list of names and values, is all that is needed. Genesis is
+// GENESIS_DELAY after MIN_GENESIS_TIME, except in networks that waited for deposits, whose times are built in.
 func readConsensus(text string) (*Network, error) {
 	words, lines := map[string]string{}, map[string]int{}
 	for i, line := range strings.Split(text, "\n") {
@@ -211,7 +211,7 @@ func readConsensus(text string) (*Network, error) {
 	return out, out.inOrder()
 }
 
-// consensusForks names the forks of the consensus layer that come with those of the execution layer.
+// consensusForks names the fork of the consensus layer for each fork of the execution layer.
 var consensusForks = map[Fork]string{Shanghai: "CAPELLA", Cancun: "DENEB", Prague: "ELECTRA", Osaka: "FULU", Amsterdam: "GLOAS"}
 
 // inOrder checks that no fork begins before the one before it, or without it.
@@ -296,10 +296,10 @@ func readGenesis(text []byte) (*Network, error) {
 	return out, nil
 }
 
-// blobForks are the forks that may bring blob parameters, in their order.
+// blobForks lists the forks that may change blob parameters, in order.
 var blobForks = []string{"cancun", "prague", "osaka", "bpo1", "bpo2", "amsterdam", "bpo3", "bpo4", "bpo5"}
 
-// blobsAt returns the blob parameters that hold at a time, nil if none are known.
+// blobsAt returns the blob parameters at a time; nil if none are known.
 func (n *Network) blobsAt(at uint64) *BlobParameters {
 	for i := len(n.Blobs) - 1; i >= 0; i-- {
 		if n.Blobs[i].From <= at {
@@ -309,7 +309,7 @@ func (n *Network) blobsAt(at uint64) *BlobParameters {
 	return nil
 }
 
-// describe tells the forks and their times, for the log.
+// describe lists the forks and their times, for the log.
 func (n *Network) describe() string {
 	var b strings.Builder
 	for f, at := range n.Forks {

@@ -83,7 +83,7 @@ func TestReadNetwork(t *testing.T) {
 	}
 }
 
-// TestReadConsensus: a config.yaml tells the same times as the tables.
+// TestReadConsensus: a config.yaml gives the same times as the tables.
 func TestReadConsensus(t *testing.T) {
 	hoodi := `# a comment: with a colon
 PRESET_BASE: 'mainnet'

@@ -9,7 +9,7 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// withdrawal is one of a payload's, since Shanghai.
+// withdrawal is part of a payload since Shanghai.
 type withdrawal struct {
 	Index     *quantity `json:"index"`
 	Validator *quantity `json:"validatorIndex"`
@@ -40,7 +40,7 @@ type payload struct {
 	Slot          *quantity     `json:"slotNumber,omitempty"`      // since Amsterdam (EIP-7843)
 }
 
-// fields says how the payload is read.
+// fields returns the readers of all fields.
 func (p *payload) fields() table {
 	return table{
 		"parentHash": value(&p.ParentHash), "feeRecipient": value(&p.FeeRecipient), "stateRoot": value(&p.StateRoot),
@@ -75,8 +75,7 @@ func withdrawals(into **[]withdrawal) reader {
 	}
 }
 
-// payload reads those fields of the payload that are named. A field that is not known is an error: it might be part of the
-// block's hash.
+// payload reads the named fields of the payload. An unknown field is an error, because it might be part of the block's hash.
 func (c *knownCall) payload(names ...string) (*payload, error) {
 	p := &payload{}
 	fields := p.fields()
@@ -96,7 +95,7 @@ func (c *knownCall) payload(names ...string) (*payload, error) {
 	return p, nil
 }
 
-// wholePayload reads the payload, which must have the fields that all forks have.
+// wholePayload reads all fields, and checks that those of all forks are present.
 func (c *knownCall) wholePayload() (*payload, error) {
 	p, err := c.payload(slices.Sorted(maps.Keys(c.fields))...)
 	for _, name := range always {
@@ -110,7 +109,7 @@ func (c *knownCall) wholePayload() (*payload, error) {
 	return p, nil
 }
 
-// claim reads what the payload says of its block: nil if that cannot be read.
+// claim reads what the payload says about its block: nil if that cannot be read.
 func (c *knownCall) claim(version int) *claim {
 	p, err := c.payload("blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals")
 	if err != nil || p.BlockHash == nil || p.ParentHash == nil || !p.hasParentFields() {
@@ -122,7 +121,7 @@ func (c *knownCall) claim(version int) *claim {
 	}
 }
 
-// headerFields reads those fields of a block of eth_getBlockByHash on which a payload on top of it depends.
+// headerFields reads a block of eth_getBlockByHash, as far as a payload on top of it depends on it.
 func (p *payload) headerFields(d *jx.Decoder) error {
 	return table{
 		"hash": value(&p.BlockHash), "number": value(&p.Number), "stateRoot": value(&p.StateRoot), "gasLimit": value(&p.GasLimit), "gasUsed": value(&p.GasUsed),
@@ -146,8 +145,8 @@ func (p *payload) asParent() parentHeader {
 // emptyOmmers is the hash of an empty list.
 var emptyOmmers = keccak([]byte{0xc0})
 
-// hash works out the block's hash from the header that the payload stands for. beaconRoot is the parent beacon block's,
-// since Cancun; requests are the execution requests, since Prague; both are nil before.
+// hash computes the block's hash from the header that the payload stands for. beaconRoot is the parent beacon block's root
+// (nil before Cancun), requests are the execution requests (nil before Prague).
 func (p *payload) hash(beaconRoot *hash32, requests *[]data) hash32 {
 	values := make([][]byte, len(*p.Transactions))
 	for i, tx := range *p.Transactions {
@@ -205,7 +204,7 @@ func withdrawalsRoot(list []withdrawal) [32]byte {
 	return orderedRoot(values)
 }
 
-// requestsHash is that of EIP-7685: requests without data do not count.
+// requestsHash follows EIP-7685: requests without data do not count.
 func requestsHash(list []data) [32]byte {
 	outer := sha256.New()
 	for _, r := range list {
@@ -219,13 +218,13 @@ func requestsHash(list []data) [32]byte {
 	return out
 }
 
-// blobTransaction is the type of transactions that carry blobs (EIP-4844), and the place of their versioned hashes.
+// The type of transactions that carry blobs (EIP-4844), and the position of their versioned hashes.
 const (
 	blobTransaction   = 3
 	blobHashesInField = 10
 )
 
-// versionedHashes returns those of the blobs of all transactions, in order.
+// versionedHashes returns the versioned hashes of all blobs, in the order of the transactions.
 func (p *payload) versionedHashes() ([]hash32, error) {
 	var out []hash32
 	for i, tx := range *p.Transactions {
@@ -256,7 +255,7 @@ func (p *payload) versionedHashes() ([]hash32, error) {
 	return out, nil
 }
 
-// checkHashes says how the blobs' versioned hashes differ from those that a consensus client expects; empty if they do not.
+// checkHashes says how the versioned hashes differ from those that a consensus client expects; empty if they agree.
 func (p *payload) checkHashes(expected []hash32) string {
 	hashes, err := p.versionedHashes()
 	switch {
@@ -273,8 +272,8 @@ func (p *payload) checkHashes(expected []hash32) string {
 	return ""
 }
 
-// parseNewPayload checks the parameters of engine_newPayload against its version, and the payload's hash against all of it.
-// failure says why the payload is invalid whatever an execution client would say; empty if it is not.
+// parseNewPayload checks the parameters of engine_newPayload against its version, and the block's hash against the payload. failure
+// says how the payload contradicts itself; empty if it does not.
 func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err error) {
 	if want, got := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version], 1+len(c.others); got != want {
 		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, got)

@@ -235,7 +235,7 @@ func TestRealHashes(t *testing.T) {
 		}
 	}
 	if seen[1] == 0 || seen[2] == 0 || seen[3] == 0 || seen[4] == 0 || transactions < 500 || blobs < 10 {
-		t.Errorf("blocks by version %v, %d transactions, %d blobs: too few to tell", seen, transactions, blobs)
+		t.Errorf("blocks by version %v, %d transactions, %d blobs: too few", seen, transactions, blobs)
 	}
 	t.Logf("blocks by version %v, %d transactions, %d blobs", seen, transactions, blobs)
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// Questions that change nothing go to the first of several execution clients that answers.
+// Questions that change nothing are answered by the first of several execution clients.
 
 func (s *executionClients) read(ctx context.Context, method string, body []byte) (*incoming, error) {
 	return s.first(ctx, method, body, false)
 }
 
-// first asks the clients in order until one answers. While one takes long, the next is asked as well.
+// first asks the clients in order until one answers. If one takes long, the next is asked as well.
 func (s *executionClients) first(ctx context.Context, method string, body []byte, silent bool) (*incoming, error) {
 	if calls, _, err := parseCalls(body); err == nil && method == "engine_getClientVersionV1" {
 		return s.versions(ctx, &calls[0], body)
@@ -81,7 +81,7 @@ func (s *executionClients) first(ctx context.Context, method string, body []byte
 	return nil, failure
 }
 
-// closing ends the asking with the answer.
+// closing ends all attempts when the answer is closed.
 type closing struct {
 	io.Closer
 	cancel context.CancelFunc
@@ -92,7 +92,7 @@ func (c closing) Close() error {
 	return c.Closer.Close()
 }
 
-// question asks one client, once it is known to be of the right chain.
+// question asks one client, after making sure that it is of the right chain.
 func (s *executionClients) question(ctx context.Context, c *executionClient, body []byte, silent bool) (*incoming, error) {
 	if err := s.check(ctx, c); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (s *executionClients) question(ctx context.Context, c *executionClient, bod
 	return in, err
 }
 
-// versions concatenates the versions of all clients that do not fail, as the Engine API demands of a multiplexer.
+// versions concatenates the versions of all clients, as the Engine API requires of a multiplexer.
 func (s *executionClients) versions(ctx context.Context, c *call, body []byte) (*incoming, error) {
 	order := s.order()
 	texts, errs := make([]json.RawMessage, len(order)), make([]error, len(order))

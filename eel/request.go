@@ -38,12 +38,12 @@ type call struct {
 	Params  []json.RawMessage `json:"params"`
 	ID      json.RawMessage   `json:"id"`
 
-	keep    bool      // its parameters may stay in memory, and its body with them
-	kept    bool      // they do
-	refused *rpcError // why the envelope cannot be a request of a result; nil if it can
+	keep    bool      // its parameters, and with them its body, may stay in memory
+	kept    bool      // they stay
+	refused *rpcError // why the envelope is refused; nil if it is not
 }
 
-// silent reports whether nobody expects an answer: a notification has no id. What is no request at all is answered.
+// silent reports whether nobody expects an answer: a notification has no id. What is no request at all gets an error.
 func (c *call) silent() bool {
 	return c.ID == nil && (c.refused == nil || c.refused.Code != codeInvalidRequest)
 }
@@ -68,7 +68,7 @@ func (r *reply) read(d *jx.Decoder) error {
 	}.object(d)
 }
 
-// into reads the result, and returns the error that stands in its place.
+// into reads the result, or returns the error that the reply carries.
 func (r *reply) into(method string, read reader) error {
 	err := error(r.Error)
 	if r.Error == nil {
@@ -80,7 +80,7 @@ func (r *reply) into(method string, read reader) error {
 	return nil
 }
 
-// newCall makes a call of our own.
+// newCall makes one of our own calls.
 func newCall(method string, params ...any) (*call, error) {
 	c := &call{Method: method}
 	for _, p := range params {
@@ -98,8 +98,8 @@ func invalidParams(format string, args ...any) error {
 	return &rpcError{Code: codeInvalidParams, Message: fmt.Sprintf(format, args...)}
 }
 
-// envelope writes a request anew: what its sender wrote beside the method and the parameters must not reach the execution
-// client, which might read it in another way than we do.
+// envelope writes a request anew. What its sender wrote beside the method and the parameters must not reach the execution
+// client, which might read it differently.
 func envelope(c *call, id json.RawMessage) ([]byte, error) {
 	params := c.Params
 	if params == nil {
@@ -108,7 +108,7 @@ func envelope(c *call, id json.RawMessage) ([]byte, error) {
 	return json.Marshal(call{Version: "2.0", Method: c.Method, Params: params, ID: id})
 }
 
-// methods names those of calls, for the log.
+// methods names the methods of a request, for the log.
 func methods(calls []call) string {
 	switch len(calls) {
 	case 0:
@@ -122,9 +122,9 @@ func methods(calls []call) string {
 // largestBatch is how many calls a batch may have.
 const largestBatch = 1000
 
-// parseCalls reads one call or a batch of them. Parameters and ids are parts of the body, not copies. Each element of a
-// batch counts by itself: one that is no request says so (refused) and keeps its id. An error is for the request as a
-// whole: it is no JSON, or an empty or too long batch.
+// parseCalls reads one call or a batch. Parameters and ids are parts of the body, not copies. Each element of a batch stands by
+// itself: one that is no request has refused set and keeps its id. An error means that the whole request is no JSON, or
+// that the batch is empty or too long.
 func parseCalls(body []byte) (calls []call, batch bool, err error) {
 	d := jx.DecodeBytes(body)
 	if batch = d.Next() == jx.Array; batch {
@@ -156,7 +156,7 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 	return calls, batch, nil
 }
 
-// parseCall reads a call. If a field occurs twice, the last one counts. The error is that of text that is no JSON.
+// parseCall reads a call. If a field occurs twice, the last one counts. An error means that the text is no JSON.
 func parseCall(d *jx.Decoder) (c call, err error) {
 	if d.Next() != jx.Object {
 		c.refuse(codeInvalidRequest, "a request is a JSON object")
@@ -165,7 +165,7 @@ func parseCall(d *jx.Decoder) (c call, err error) {
 	err = eachField(d, func(name string) error { return c.readField(d, name) })
 	switch {
 	case c.Method == "":
-		c.refused = nil // that there is no request comes before what is wrong with it
+		c.refused = nil // this reason is worth more than the others
 		c.refuse(codeInvalidRequest, "the request names no method")
 	case c.Version != "" && c.Version != "2.0":
 		c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
@@ -205,7 +205,7 @@ func (c *call) readField(d *jx.Decoder, name string) error {
 	return d.Skip()
 }
 
-// refuse takes note of the first reason why a call is refused.
+// refuse records the first reason why a call is refused.
 func (c *call) refuse(code int, message string) {
 	if c.refused == nil {
 		c.refused = &rpcError{Code: code, Message: message}
@@ -230,7 +230,7 @@ func answer(c *call, result any, err error) reply {
 	return out
 }
 
-// failed answers each of a request's calls with an error: nil if nobody expects an answer.
+// failed answers all calls of a request with an error: nil if nobody expects an answer.
 func failed(calls []call, batch bool, err error) any {
 	var replies []reply
 	for i := range calls {

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/crypto/sha3"
 )
 
-// Recursive length prefix, as the Ethereum yellow paper has it (appendix B), and the roots of ordered tries (appendix D).
+// Recursive length prefix (appendix B of the Ethereum yellow paper) and the roots of ordered tries (appendix D). Ours, because
+// go-ethereum's package would bring its whole module for 170 lines.
 
-// appendString appends a string.
+// appendString appends an encoded byte string.
 func appendString(out, s []byte) []byte {
 	if len(s) == 1 && s[0] < 0x80 {
 		return append(out, s[0])
@@ -27,7 +28,7 @@ func appendUint(out []byte, n uint64) []byte {
 	return appendString(out, b[bits.LeadingZeros64(n)/8:])
 }
 
-// encodeList makes a list of items that are encoded already.
+// encodeList makes a list of encoded items.
 func encodeList(items []byte) []byte {
 	return append(appendHead(nil, 0xc0, len(items)), items...)
 }
@@ -78,7 +79,7 @@ func splitItem(b []byte) (content []byte, list bool, rest []byte, err error) {
 
 var hashers = sync.Pool{New: func() any { return sha3.NewLegacyKeccak256() }}
 
-// keccak hashes.
+// keccak is Keccak-256, which differs from SHA3-256 in its padding.
 func keccak(b []byte) (out [32]byte) {
 	h := hashers.Get().(hash.Hash)
 	defer hashers.Put(h)
@@ -88,13 +89,13 @@ func keccak(b []byte) (out [32]byte) {
 	return out
 }
 
-// leaf is an entry of a trie: the nibbles of its key and its value.
+// leaf is an entry of a trie. Its key is a list of nibbles.
 type leaf struct {
 	key   []byte
 	value []byte
 }
 
-// orderedRoot is the root of a trie whose keys are the places of the values.
+// orderedRoot returns the root of a trie whose keys are the indices of the values.
 func orderedRoot(values [][]byte) [32]byte {
 	if len(values) == 0 {
 		return keccak([]byte{0x80})
@@ -150,7 +151,7 @@ func trieNode(leaves []leaf, depth int) []byte {
 	return encodeList(append(items, 0x80)) // no key is the beginning of another one
 }
 
-// appendReference appends a node within another one: itself if it is short, else its hash.
+// appendReference appends a node to its parent: the node itself if it is short, otherwise its hash.
 func appendReference(out, node []byte) []byte {
 	if len(node) < 32 {
 		return append(out, node...)
@@ -159,7 +160,7 @@ func appendReference(out, node []byte) []byte {
 	return appendString(out, h[:])
 }
 
-// compact packs nibbles into bytes, with a first nibble that tells their parity and whether they end at a leaf.
+// compact packs nibbles into bytes. The first nibble encodes their parity and whether they end at a leaf.
 func compact(nibbles []byte, isLeaf bool) []byte {
 	var flag byte
 	if isLeaf {

@@ -7,25 +7,25 @@ import (
 	"sync"
 )
 
-// A call has to be of the fork of its payload's time. What is known of the forks comes from a table, a file or a beacon
-// node, and is mended by what the execution client accepts: tables grow old, and a multiplexer that refuses the next fork
-// would take all its clients off the network.
+// A call's version has to match the fork at its payload's time. The forks' times come from a table, a file or a beacon node, and
+// what the execution client accepts corrects them: tables grow old, and a multiplexer that refuses the next fork would
+// take all its clients off the network.
 
-// versionForks are the first and the last fork of each version of a method.
+// versionForks lists the first and the last fork of each version of a method.
 var versionForks = map[string][]struct{ first, last Fork }{
 	"engine_newPayload":        {{Paris, Paris}, {Paris, Shanghai}, {Cancun, Cancun}, {Prague, Osaka}, {Amsterdam, Amsterdam}},
 	"engine_forkchoiceUpdated": {{Paris, Paris}, {Paris, Shanghai}, {Cancun, Osaka}, {Amsterdam, Amsterdam}},
 	"engine_getPayload":        {{Paris, Paris}, {Paris, Shanghai}, {Cancun, Cancun}, {Prague, Prague}, {Osaka, Osaka}, {Amsterdam, Amsterdam}},
 }
 
-// schedule is what is known of the forks' times.
+// schedule holds what is known about the forks' times.
 type schedule struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	network *Network // nil if nothing is known yet
-	// seen is the earliest time at which the execution client has accepted a payload of a fork or a later one: it has begun by
-	// then, perhaps before.
+	// seen is the earliest time at which the execution client has accepted a payload of this or a later fork: the fork has
+	// begun by then.
 	seen [numForks]uint64
 }
 
@@ -35,7 +35,7 @@ func newSchedule(n *Network, logger *slog.Logger) *schedule {
 	return s
 }
 
-// forget begins anew with a network, which may be nil.
+// forget starts over with a network, which may be nil.
 func (s *schedule) forget(n *Network) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (s *schedule) get() *Network {
 	return s.network
 }
 
-// begins returns when a fork begins: Unscheduled if that is not known.
+// begins returns when a fork begins; Unscheduled if that is unknown.
 func (s *schedule) begins(f Fork) uint64 {
 	switch {
 	case f == Paris:
@@ -62,7 +62,7 @@ func (s *schedule) begins(f Fork) uint64 {
 	return s.network.Forks[f]
 }
 
-// check reports whether a version of a method may carry a payload of a time. What is not known is not refused.
+// check returns an error if a version of a method cannot carry a payload of a time. What is not known is not refused.
 func (s *schedule) check(name string, version int, at uint64) error {
 	span := versionForks[name][version-1]
 	s.mu.Lock()
@@ -81,7 +81,7 @@ func (s *schedule) check(name string, version int, at uint64) error {
 	return &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: %sV%d: timestamp %d %s", name, version, at, held)}
 }
 
-// accepted takes note of a newPayload call that the execution client found valid.
+// accepted learns from a newPayload call that the execution client has found valid.
 func (s *schedule) accepted(version int, at uint64, withdrawals bool) {
 	span := versionForks["engine_newPayload"][version-1]
 	if version == 2 && withdrawals {
@@ -105,7 +105,7 @@ func (s *schedule) accepted(version int, at uint64, withdrawals bool) {
 	}
 }
 
-// mend forgets a time that has turned out wrong.
+// mend forgets a time that has proven wrong.
 func (s *schedule) mend(f Fork, why string, begins, at uint64) {
 	s.logger.Warn("a fork's time is wrong and no longer used", "network", s.network.Name, "fork", f.String(), "time", begins, "payload", at, "reason", why)
 	n := *s.network
@@ -113,7 +113,7 @@ func (s *schedule) mend(f Fork, why string, begins, at uint64) {
 	s.network = &n
 }
 
-// WrongChain is the error of an execution client that is of another network than the configured one.
+// WrongChain says that the execution client belongs to another network than the configured one.
 type WrongChain struct {
 	Network *Network
 	ChainID uint64 // the execution client's
@@ -123,7 +123,7 @@ func (e *WrongChain) Error() string {
 	return fmt.Sprintf("the execution client is of chain %d, but %s is chain %d: its forks are not used", e.ChainID, e.Network.Name, e.Network.ChainID)
 }
 
-// chain is what the execution client said about its chain.
+// chain holds what the execution client said about its chain.
 type chain struct {
 	configured *Network // nil if none is
 	schedule   *schedule
@@ -134,8 +134,8 @@ type chain struct {
 	wrong error // a *WrongChain if it is not the configured one
 }
 
-// identify takes note of the answer to eth_chainId. Whenever the execution client answers again, it is asked again: it may
-// have been started on another chain. The error is logged.
+// identify evaluates an answer to eth_chainId. The question is asked again whenever the execution client answers again, because it
+// may have been started on another chain. The error is logged.
 func (c *chain) identify(result json.RawMessage) error {
 	var id *quantity
 	if err := required(result, value(&id)); err != nil {
@@ -171,7 +171,7 @@ func (c *chain) identify(result json.RawMessage) error {
 	return nil
 }
 
-// forkAt returns the fork of a time as far as the schedule knows it, nil if it does not know its blob parameters.
+// forkAt returns the fork at a time; nil if its blob parameters are unknown.
 func (s *schedule) forkAt(at uint64) *forkConfig {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,10 +15,10 @@ import (
 type standing struct {
 	among   *executionClients // nil if it is alone
 	chain   identity
-	checked bool   // that it is of the right chain, since it last failed
-	foreign string // why it is never used: it is of another chain
-	behind  bool   // it syncs, or has not got what it missed
-	late    bool   // it did not keep pace the last time
+	checked bool   // its chain is known since it last failed
+	foreign string // why it is not used: it is of another chain
+	behind  bool   // it syncs, or has missed something
+	late    bool   // its last answer came too late
 	queued  int
 	turn    chan struct{} // closed when the last call in the queue has ended
 }
@@ -32,7 +32,7 @@ const (
 	stateForeign = "other chain"
 )
 
-// state tells how the client does, and why it is not used.
+// state returns the client's state, and the reason for a bad one.
 func (c *executionClient) state() (state, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *executionClient) set(change func(*standing)) {
 	change(&c.standing)
 }
 
-// inTurn runs something after all that was queued for the client before; false if too much is.
+// inTurn runs a function when everything queued for the client before has ended. It returns false if the queue is full.
 func (c *executionClient) inTurn(run func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *executionClient) inTurn(run func()) bool {
 	return true
 }
 
-// order returns the clients to ask, the best first: those that do well, those that sync, those that fail.
+// order returns the clients that may be asked: first those that do well, then those that sync, last those that fail.
 func (s *executionClients) order() []*executionClient {
 	rank := map[string]int{stateOK: 0, stateUnknown: 0, stateSyncing: 1, stateFailing: 2}
 	var out []*executionClient
@@ -98,7 +98,7 @@ func (s *executionClients) order() []*executionClient {
 	return out
 }
 
-// none is the error when no client can be used.
+// none returns the error for the case that no client can be used.
 func (s *executionClients) none() error {
 	_, reason := s.heard()
 	return errors.New("no execution client can be used: " + reason)
@@ -116,7 +116,7 @@ func (s *executionClients) well(now time.Time) (well, known bool) {
 	return false, known
 }
 
-// heard gives a reason only if no client can be used: then those of all of them.
+// heard gives a reason only if no client can be used: the reasons of all of them.
 func (s *executionClients) heard() (at time.Time, reason string) {
 	var reasons []string
 	for _, c := range s.list {
@@ -134,7 +134,7 @@ func (s *executionClients) heard() (at time.Time, reason string) {
 	return at, reason
 }
 
-// identity is what chain an execution client is of.
+// identity says which chain an execution client is of.
 type identity struct {
 	id      uint64
 	genesis hash32 // 0 if it is not known
@@ -170,15 +170,15 @@ func (c *executionClient) identify(ctx context.Context) (i identity, err error) 
 	return i, err
 }
 
-// askSyncing asks a client whether it syncs, as long as no fork choice has shown that.
+// askSyncing asks a client whether it syncs. Later, its answers to fork choices show that.
 func (c *executionClient) askSyncing(ctx context.Context) {
 	r, err := fetch(ctx, c, "eth_syncing", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_syncing","params":[]}`))
 	behind := err != nil || r.Error == nil && string(r.Result) != "false" && !isNull(r.Result) // not all have the method
 	c.set(func(st *standing) { st.behind = behind })
 }
 
-// check returns an error unless the client is of the right chain, for which it asks after each failure: it may have been
-// started anew, on another one.
+// check returns an error unless the client is of the right chain. It asks once, and again after each failure, because the client
+// may have been started on another chain.
 func (s *executionClients) check(ctx context.Context, c *executionClient) error {
 	c.mu.Lock()
 	checked, foreign := c.checked, c.foreign
@@ -196,8 +196,8 @@ func (s *executionClients) check(ctx context.Context, c *executionClient) error 
 	return nil
 }
 
-// place notes a client's chain, and which clients are of the right one: that of the first one that was known, as long as
-// a client is of it. It returns why this one is not used.
+// place records a client's chain and works out which clients are of the right one. The right chain is the first one that was
+// known, as long as a client is of it. place returns why this client is not used.
 func (s *executionClients) place(c *executionClient, chain identity) string {
 	c.set(func(st *standing) { st.chain, st.checked = chain, true })
 	s.mu.Lock()
@@ -237,20 +237,20 @@ func (c *executionClient) identity() identity {
 	return c.chain
 }
 
-// leave notes that a client has failed: what it is asked next is its chain, and it may have missed something.
+// leave records that a client has failed. It will be asked for its chain again, and may have missed something.
 func (c *executionClient) leave() {
 	if c.among != nil {
 		c.set(func(s *standing) { s.checked, s.behind = false, true })
 	}
 }
 
-// The pauses between attempts to take a client back, and between looks at one that is idle.
+// The pauses between attempts to take a client back. An idle one is looked after at the longest of them.
 const (
 	firstPause = time.Second
 	mostPause  = 30 * time.Second
 )
 
-// meet asks all clients for their chains before one of them settles which is the right one.
+// meet asks all clients for their chains, so that the preferred one that answers settles which is the right one.
 func (s *executionClients) meet(ctx context.Context) {
 	chains, errs := make([]identity, len(s.list)), make([]error, len(s.list))
 	var wg sync.WaitGroup
@@ -269,7 +269,7 @@ func (s *executionClients) meet(ctx context.Context) {
 	}
 }
 
-// run takes clients back that failed, synced or were of another chain, until the context ends.
+// run takes back clients that failed, synced or were of another chain, until the context ends.
 func (s *executionClients) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, c := range s.list {
@@ -289,8 +289,8 @@ func (s *executionClients) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// rejoin reports whether a client can be used. If it cannot, it is asked for its chain, and given what it missed as the
-// controller would do it: the payloads that it lacks, as far as they are still known, and the last fork choice.
+// rejoin reports whether a client can be used. If it cannot, rejoin asks it for its chain, and sends it what it missed as the
+// controller would: the payloads that it lacks, as far as they are still known, and the last fork choice.
 func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool {
 	state, _ := c.state()
 	at, _ := c.heard()
@@ -342,7 +342,7 @@ func (s *executionClients) catchUp(ctx context.Context, c *executionClient, head
 	var number *quantity
 	if r, err := fetch(ctx, c, "eth_blockNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`)); err == nil && r.into("", value(&number)) == nil {
 		for body := range s.missed(uint64(*number)) {
-			if b := send(body, false); b.status.Status != statusValid { // it lacks more than is known, or disagrees: the fork choice will show
+			if b := send(body, false); b.status.Status != statusValid { // it lacks more than we have, or disagrees: the fork choice will show
 				break
 			}
 		}

@@ -11,7 +11,7 @@ import (
 // The Engine API's values: hexadecimal text of a fixed length, of any length (data), and numbers without leading zeros
 // (quantity).
 
-// hash is 32 bytes, in hexadecimal with 0x as JSON.
+// hash32 is 32 bytes. Its text is 0x and hexadecimal digits.
 type hash32 [32]byte
 
 func (h hash32) String() string               { return "0x" + hex.EncodeToString(h[:]) }
@@ -20,7 +20,7 @@ func (h hash32) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 // UnmarshalText reads exactly 32 bytes.
 func (h *hash32) UnmarshalText(text []byte) error { return unhex(h[:], text) }
 
-// unhex reads hexadecimal digits that fill out exactly.
+// unhex reads 0x and exactly as many hexadecimal digits as out has room for.
 func unhex(out, text []byte) error {
 	digits, ok := bytes.CutPrefix(text, []byte("0x"))
 	if !ok || len(digits) != 2*len(out) {

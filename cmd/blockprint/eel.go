@@ -29,13 +29,14 @@ func newEel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eel --ee-jwt-secret F --controller-jwt-secret F --client-jwt-secrets F",
 		Short: "Let many consensus clients share one execution client",
-		Long: `Serves the Engine API: POST /canonical for the consensus client in charge, whose calls are passed on to the execution client,
-and POST / for any number of others, which are answered from what that has taught. --client-jwt-secrets is a TOML file:
+		Long: `Serves the Engine API. POST /canonical is for one consensus client, the controller, whose calls are passed on to the
+execution client. POST / is for any number of others, which are answered from what these calls have taught.
+--client-jwt-secrets is a TOML file:
 
   [secrets]
   node1 = "64 hexadecimal digits"
 
-Not for validators: what clients are given to propose are dummies, for dreaming (blockprint dream).`,
+Not for validators: the payloads that clients get are dummies, for dreaming (blockprint dream).`,
 		Example: "  blockprint eel --ee-jwt-secret execution.jwt --controller-jwt-secret controller.jwt --client-jwt-secrets clients.toml\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552/canonical --execution-jwt controller.jwt\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552 --execution-jwt node1.jwt --execution-jwt-id node1",
@@ -88,26 +89,26 @@ Not for validators: what clients are given to propose are dummies, for dreaming 
 	flags := cmd.Flags()
 	flags.StringVar(&ip, "listen-address", "127.0.0.1", "IP address to listen on")
 	flags.Uint16Var(&port, "listen-port", 8552, "port to listen on")
-	flags.StringArrayVar(&urls, "ee-url", []string{"http://localhost:8551"}, "URL of the execution client's Engine API; repeated: several that are taken for one, the preferred one first")
-	flags.StringArrayVar(&secrets, "ee-jwt-secret", nil, "file with the execution client's JWT secret; repeated: one for each --ee-url, in the same order; a single one is everybody's")
+	flags.StringArrayVar(&urls, "ee-url", []string{"http://localhost:8551"}, "URL of the execution client's Engine API; repeat it for several execution clients that act as one, the preferred one first")
+	flags.StringArrayVar(&secrets, "ee-jwt-secret", nil, "file with the execution client's JWT secret; one for all, or one for each --ee-url in the same order")
 	flags.StringVar(&controller, "controller-jwt-secret", "", "file with the JWT secret of the controller")
 	flags.StringVar(&clients, "client-jwt-secrets", "", "TOML file with the JWT secrets of the clients")
 	flags.IntVar(&c.PayloadCache, "new-payload-cache-size", c.PayloadCache, "newPayload answers to remember")
 	flags.IntVar(&c.ForkchoiceCache, "fcu-cache-size", c.ForkchoiceCache, "forkchoiceUpdated answers to remember")
 	flags.IntVar(&c.JustifiedCache, "justified-block-cache-size", c.JustifiedCache, "safe blocks to remember")
 	flags.IntVar(&c.FinalizedCache, "finalized-block-cache-size", c.FinalizedCache, "finalized blocks to remember")
-	flags.StringVar(&matching, "fcu-matching", string(c.Matching), "when a client's fork choice is VALID: exact (all three blocks are the controller's), loose (its head, and safe and finalized blocks of lately), head-only (dangerous)")
+	flags.StringVar(&matching, "fcu-matching", string(c.Matching), "when a client's fork choice is VALID: exact (head, safe and finalized block match the controller's), loose (the head matches; the others are recent ones of the controller), head-only (dangerous)")
 	flags.Uint64Var(&payloadWait, "new-payload-wait-millis", uint64(c.PayloadWait.Milliseconds()), "how long a client's newPayload waits for the controller's; 0 answers SYNCING at once")
-	flags.Uint64Var(&c.Cutoff, "new-payload-wait-cutoff", c.Cutoff, "blocks behind the newest one for which nobody waits")
+	flags.Uint64Var(&c.Cutoff, "new-payload-wait-cutoff", c.Cutoff, "answer SYNCING at once for blocks this far behind the newest one")
 	flags.Uint64Var(&forkchoiceWait, "fcu-wait-millis", uint64(c.ForkchoiceWait.Milliseconds()), "how long a client's forkchoiceUpdated waits for the controller's")
 	flags.Uint64Var(&limit, "body-limit-mb", uint64(c.BodyLimit>>20), "largest request in MiB")
 	flags.IntVar(&c.BuilderCache, "payload-builder-cache-size", c.BuilderCache, "payloads for clients to remember")
-	flags.DurationVar(&c.Silence, "controller-silence", c.Silence, "how long the controller may make no call before /readyz says so; 0 for any time")
+	flags.DurationVar(&c.Silence, "controller-silence", c.Silence, "how long the controller may be silent before /readyz fails; 0 for any time")
 	withoutEffect(cmd, "ee-timeout-millis", "the Engine API's own limits hold")
 	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
-	flags.StringVar(&network, "network", "mainnet", "network whose forks hold: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the one of the execution client's chain id")
-	flags.StringVar(&networkConfig, "network-config", "", "genesis file of the execution client, or config.yaml of the consensus clients, with the forks of another network")
-	flags.StringVar(&beaconURL, "beacon", "", "a beacon node that tells the network's forks, instead")
+	flags.StringVar(&network, "network", "mainnet", "network whose fork times apply: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the execution client's chain id decides")
+	flags.StringVar(&networkConfig, "network-config", "", "file with the forks of another network: the execution client's genesis file or the consensus clients' config.yaml")
+	flags.StringVar(&beaconURL, "beacon", "", "beacon node to ask for the forks of another network")
 	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
 }
@@ -130,10 +131,10 @@ func executionClients(urls, files []string) (out []eel.Execution, err error) {
 	return out, nil
 }
 
-// firstAnswer is how long the start waits for nodes that tell their network.
+// firstAnswer is how long the start waits for nodes that are asked for their network.
 const firstAnswer = 5 * time.Second
 
-// eelNetwork returns the network that the flags name, nil if it is the execution client's to tell.
+// eelNetwork returns the network that the flags name; nil if the execution client decides.
 func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network, error) {
 	switch {
 	case file != "":

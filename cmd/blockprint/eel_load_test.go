@@ -31,9 +31,9 @@ const (
 )
 
 // BenchmarkEel runs the program `blockprint eel` behind a stand-in for an execution client that finds everything valid, lets 64
-// clients send a newPayload call each at once, over loopback, and tells what they waited for (p50-ms, p99-ms) and the most
-// memory that the program has taken (rss-MB). "told" is a payload of 2 MB that the controller has sent before, in six orders of
-// its fields; "untold" one of which nobody has heard, which is stored and hashed; "all differ" 64 of those at once.
+// clients send a newPayload call each at once, over loopback, and reports what they waited for (p50-ms, p99-ms) and the most
+// memory that the program has taken (rss-MB). "known" is a payload of 2 MB that the controller has sent before, in six orders of
+// its fields; "new" one of which nobody has heard, which is stored and hashed; "all differ" 64 of those at once.
 // "controller" is what the controller waits for while other clients are slow, against the same without any: 200 kB each.
 func BenchmarkEel(b *testing.B) {
 	program := buildProgram(b)
@@ -45,7 +45,7 @@ func BenchmarkEel(b *testing.B) {
 		}
 		m.report(b, nil)
 	})
-	b.Run("told", func(b *testing.B) {
+	b.Run("known", func(b *testing.B) {
 		m := startEel(b, program)
 		var took times
 		for b.Loop() {
@@ -55,7 +55,7 @@ func BenchmarkEel(b *testing.B) {
 		}
 		m.report(b, &took)
 	})
-	b.Run("untold", func(b *testing.B) {
+	b.Run("new", func(b *testing.B) {
 		m := startEel(b, program)
 		var took times
 		for b.Loop() {
@@ -209,7 +209,7 @@ func (m *multiplexer) report(b *testing.B, took *times) {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.pid))
 	if err != nil {
-		b.Skip("there is no /proc to tell the memory")
+		b.Skip("no /proc to read the memory from")
 	}
 	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if found == nil {

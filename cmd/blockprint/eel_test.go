@@ -9,7 +9,7 @@ import (
 	"blockprint/sim"
 )
 
-// TestEelNetwork: each of the flags that tell a network does, and without them it is the execution client's to tell.
+// TestEelNetwork: each flag for the network works, and without them the execution client decides.
 func TestEelNetwork(t *testing.T) {
 	c := sim.DefaultConfig(1)
 	c.ElectraEpoch = 10
