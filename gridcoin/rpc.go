@@ -11,10 +11,10 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Client asks a Gridcoin node by JSON-RPC.
+// Client is a JSON-RPC client of a Gridcoin node.
 type Client struct{ node *jsonhttp.Client }
 
-// NewClient returns a client of the node at a URL, which carries its name and password:
+// NewClient returns a client for the node at a URL that contains its name and password, such as
 // http://user:password@127.0.0.1:15715.
 func NewClient(address string) (*Client, error) {
 	node, err := jsonhttp.New("gridcoin node", address, "http://user:password@127.0.0.1:15715", jsonhttp.Options{
@@ -29,7 +29,7 @@ type reply struct {
 	Error  *rpcError       `json:"error"`
 }
 
-// rpcError is an error of JSON-RPC.
+// rpcError is the error in a JSON-RPC answer.
 type rpcError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -48,10 +48,10 @@ func (r *reply) err() error {
 	return blockprint.Errorf(blockprint.Unavailable, "error %d: %.300q", r.Error.Code, r.Error.Message)
 }
 
-// refused reads the error of an answer with another status than 2xx.
+// refused reads the error of an answer whose status is not 2xx.
 func refused(status int, body []byte) error {
 	if status == http.StatusUnauthorized {
-		return blockprint.Errorf(blockprint.Unauthorized, "name or password are wrong")
+		return blockprint.Errorf(blockprint.Unauthorized, "wrong name or password: put rpcuser and rpcpassword of gridcoinresearch.conf into the URL")
 	}
 	var r reply
 	if json.Unmarshal(body, &r) != nil {
@@ -60,7 +60,7 @@ func refused(status int, body []byte) error {
 	return r.err()
 }
 
-// call asks for a method's result.
+// call returns the result of a method.
 func (c *Client) call(ctx context.Context, method string, params ...any) (json.RawMessage, error) {
 	if params == nil {
 		params = []any{}
@@ -79,7 +79,8 @@ func (c *Client) call(ctx context.Context, method string, params ...any) (json.R
 	return r.Result, nil
 }
 
-// Projects returns the whole whitelist, deleted projects too. Nodes without getrawprojectstatus tell effective statuses only.
+// Projects returns the whole whitelist, including deleted projects. Nodes without getrawprojectstatus return only effective
+// statuses.
 func (c *Client) Projects(ctx context.Context) ([]Project, error) {
 	raw, err := c.call(ctx, "getrawprojectstatus")
 	if errors.Is(err, errUnknownMethod) {

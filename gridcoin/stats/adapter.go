@@ -14,16 +14,16 @@ import (
 	"blockprint"
 )
 
-// adapt reads what the operator's command prints of a project. Its login goes into the environment, as PROJECT_LOGIN: anybody
-// can see arguments.
+// adapt reads what the operator's command prints about a project. The command gets the project's login in the environment
+// variable PROJECT_LOGIN, because everybody on the machine can see arguments.
 func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error) {
 	if len(f.Adapter) == 0 {
-		return "", blockprint.Errorf(blockprint.Invalid, "the project needs an external adapter, but there is no command for it")
+		return "", blockprint.Errorf(blockprint.Invalid, "the project needs an external adapter: give its command with --adapter")
 	}
 	base, login := f.Logins.apart(p)
 	args := append(slices.Clone(f.Adapter[1:]), p.Name, base)
 	cmd := exec.CommandContext(ctx, f.Adapter[0], args...)
-	cmd.WaitDelay = time.Second // a child that keeps the pipe open does not hold up the others
+	cmd.WaitDelay = time.Second // a child that keeps the pipe open must not hold up the other projects
 	password := ""
 	if login != nil {
 		password, _ = login.Password()
@@ -40,7 +40,7 @@ func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error
 	}
 	e, err := parseEither(out, f.Limits)
 	if err != nil {
-		_ = cmd.Process.Kill() // it would wait for somebody to read on
+		_ = cmd.Process.Kill() // otherwise it would wait until somebody reads on
 	}
 	if failed := cmd.Wait(); failed != nil && (err == nil || len(complaint) > 0) {
 		text := withoutLogins(strings.TrimSpace(string(complaint)))
@@ -57,7 +57,7 @@ func (f *Fetcher) adapt(ctx context.Context, p Project, s *state) (string, error
 	return f.take(s, &state{}, e), nil
 }
 
-// assigned returns what arguments may hold that is secret: what stands behind a colon or an equals sign.
+// assigned returns the parts of arguments that may be secret: whatever follows a colon or an equals sign.
 func assigned(args []string) []string {
 	var out []string
 	for _, a := range args {
@@ -68,7 +68,7 @@ func assigned(args []string) []string {
 	return out
 }
 
-// parseEither reads an export that may be compressed.
+// parseEither reads an export that is compressed or plain.
 func parseEither(r io.Reader, l Limits) (*Export, error) {
 	in := bufio.NewReader(r)
 	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
@@ -76,12 +76,12 @@ func parseEither(r io.Reader, l Limits) (*Export, error) {
 		if err != nil {
 			return nil, err
 		}
-		return Parse(text, l) // not ahead: a command that has been read enough of must not be waited for
+		return Parse(text, l) // without reading ahead, which would wait for a command although the parser has read enough
 	}
 	return Parse(in, l)
 }
 
-// tail keeps the last of what is written to it.
+// tail keeps the last bytes that are written to it.
 type tail []byte
 
 func (t *tail) Write(b []byte) (int, error) {

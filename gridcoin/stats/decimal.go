@@ -5,13 +5,13 @@ import (
 	"math/bits"
 )
 
-// decimal is an exact sum of decimal numbers: millionths in 128 bits, and the few that do not fit those apart.
+// decimal is an exact sum of decimal numbers. Most are summed as millionths in 128 bits; the few that do not fit, apart.
 type decimal struct {
 	hi, lo uint64
 	other  *big.Rat
 }
 
-// add adds a number that ParseFloat has accepted.
+// add adds a number that ParseFloat accepts.
 func (d *decimal) add(text []byte) {
 	whole, places, seen := uint64(0), 0, false
 	for _, c := range text {
@@ -41,11 +41,11 @@ func (d *decimal) add(text []byte) {
 	d.hi += carry
 }
 
-// rare adds a number with a sign, an exponent, or more digits than usual.
+// rare adds a number with a sign, an exponent or more digits than usual.
 func (d *decimal) rare(text []byte) {
 	r, ok := new(big.Rat).SetString(string(text))
 	if !ok {
-		return // hexadecimal, say: no project writes that
+		return // for example hexadecimal, which no project writes
 	}
 	if d.other == nil {
 		d.other = new(big.Rat)
@@ -53,7 +53,7 @@ func (d *decimal) rare(text []byte) {
 	d.other.Add(d.other, r)
 }
 
-// String returns the sum with six places.
+// String returns the sum with six decimal places.
 func (d *decimal) String() string {
 	n := new(big.Int).SetUint64(d.hi)
 	n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(d.lo))

@@ -21,27 +21,27 @@ import (
 	"blockprint/file"
 )
 
-// Project is where a project's statistics are.
+// Project says where a project's statistics are.
 type Project struct {
 	Name string
-	Base string // URL, with a slash at its end
-	// Adapter tells that the project exports nothing itself: its figures come from the operator's command.
+	Base string // URL that ends with a slash
+	// Adapter means that the project exports nothing: its figures come from the operator's command.
 	Adapter bool
-	// Consent tells that the project exports under rules of consent (gdpr_controls), so that it may want a login.
+	// Consent means that the project exports only with its users' consent (gdpr_controls), so it may want a login.
 	Consent bool
 }
 
 // Findings of a fetch.
 const (
 	Grown     = "grown"
-	Unchanged = "unchanged" // the same total, or the very same file
+	Unchanged = "unchanged" // the same total, or even the same file
 	Smaller   = "smaller"
-	New       = "new"     // there was no figure before
-	Kept      = "kept"    // it could not be fetched; the last figure still holds
-	Missing   = "missing" // it could not be fetched for too long, or never
+	New       = "new"     // no figure was known before
+	Kept      = "kept"    // the fetch failed, and the last figure is still valid
+	Missing   = "missing" // fetches have failed for too long, or always
 )
 
-// Figure is what is known of a project's total credit.
+// Figure is what is known about a project's total credit.
 type Figure struct {
 	Project string `json:"project"`
 	Finding string `json:"finding"`
@@ -51,19 +51,19 @@ type Figure struct {
 	Users  int     `json:"users,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	AgeS   int64   `json:"age_s,omitempty"`        // since the last successful fetch
-	Export int64   `json:"export_age_s,omitempty"` // since the project made its export, as it says; never negative
-	// OddUsers is how many records of the export are not well-formed, and FirstOdd the byte of its text at which the first of
-	// them is. Their credit counts.
+	Export int64   `json:"export_age_s,omitempty"` // since the export was made, according to the project; never negative
+	// OddUsers is how many records of the export are malformed, and FirstOdd the byte of its text where the first of them is.
+	// Their credit counts.
 	OddUsers int   `json:"odd_users,omitempty"`
 	FirstOdd int64 `json:"first_odd_byte,omitempty"`
-	// ReadyToSend is how many results the project has to give out, as it says: an early warning, never a rule.
+	// ReadyToSend is how much work the project says it has to give out: an early warning, never a reason to greylist.
 	ReadyToSend *int64 `json:"results_ready_to_send,omitempty"`
-	// StatusError is why ReadyToSend could not be learned; the figure is none the worse for it.
+	// StatusError says why ReadyToSend is unknown. The figure does not depend on it.
 	StatusError string `json:"status_error,omitempty"`
 	Remark      string `json:"remark,omitempty"`
 }
 
-// state is what is kept of a project between fetches.
+// state is what the folder stores about a project between fetches.
 type state struct {
 	ETag         string  `json:"etag,omitempty"`
 	LastModified string  `json:"last_modified,omitempty"`
@@ -78,36 +78,36 @@ type state struct {
 	Ready        *int64  `json:"results_ready_to_send,omitempty"`
 }
 
-// Retention is how long a figure holds that cannot be renewed.
+// Retention is how long a figure stays valid if it cannot be renewed.
 const Retention = 48 * time.Hour
 
-// Fetcher brings projects' exports. Its folder keeps what is known of each, and transfers that broke off.
+// Fetcher fetches projects' exports. It stores what it knows about each project in a folder.
 type Fetcher struct {
 	Dir      string
-	Parallel int // projects at once; 0 for 8
+	Parallel int // projects at once; 0 means 8
 	Limits   Limits
-	Timeout  time.Duration // of a project; 0 for an hour
+	Timeout  time.Duration // for each project; 0 means an hour
 	Now      func() time.Time
-	// Status asks each project's server_status.php too.
+	// Status also asks each project's server_status.php.
 	Status bool
-	// Adapter is a command and its arguments for projects that need one; a project's name and URL are appended. It prints
-	// an export of users, compressed or not.
+	// Adapter is the command, with arguments, for projects that need one. The project's name and URL are appended. It prints an
+	// export of users, compressed or plain.
 	Adapter []string
-	// Agent is the User-Agent that projects are asked with; empty for "blockprint".
+	// Agent is the User-Agent of requests; empty means "blockprint".
 	Agent string
-	// Logins are names and passwords for projects that want them.
+	// Logins has names and passwords for the projects that want them.
 	Logins Logins
-	// Done, if not nil, gets each project's figure as soon as it is there, one after another.
+	// Done, if not nil, gets each project's figure as soon as it is known, one at a time.
 	Done func(Figure)
-	// Progress, if not nil, is told when a project is done.
+	// Progress, if not nil, is called whenever a project is done.
 	Progress func(done, total int)
-	// Silence is how long a server may say nothing before a transfer counts as broken off; 0 for a minute.
+	// Silence is how long a server may send nothing before its transfer is given up; 0 means a minute.
 	Silence time.Duration
 
 	client http.Client
 }
 
-// Fetch brings all projects and returns a figure for each, in their order. What fails of one concerns that one only.
+// Fetch fetches all projects and returns a figure for each, in the same order. A failure concerns its own project only.
 func (f *Fetcher) Fetch(ctx context.Context, projects []Project) ([]Figure, error) {
 	if err := os.MkdirAll(f.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("statistics: %w", err)
@@ -140,7 +140,7 @@ func (f *Fetcher) Fetch(ctx context.Context, projects []Project) ([]Figure, erro
 	return out, ctx.Err()
 }
 
-// one brings one project.
+// one fetches one project.
 func (f *Fetcher) one(ctx context.Context, p Project) Figure {
 	timeout := f.Timeout
 	if timeout == 0 {
@@ -159,7 +159,7 @@ func (f *Fetcher) one(ctx context.Context, p Project) Figure {
 	finding, err := renew(ctx, p, s)
 	statusError := ""
 	if f.Status && !p.Adapter {
-		s.Ready = nil // an early warning must be of now
+		s.Ready = nil // an old number is no early warning
 		if n, err := f.readyToSend(ctx, p); err == nil {
 			s.Ready = &n
 		} else {
@@ -177,7 +177,7 @@ func (f *Fetcher) one(ctx context.Context, p Project) Figure {
 	return fig
 }
 
-// Known returns what is known of projects without asking anybody.
+// Known returns the stored figures of projects. It sends no requests.
 func (f *Fetcher) Known(projects []Project) ([]Figure, error) {
 	var out []Figure
 	for _, p := range projects {
@@ -190,10 +190,10 @@ func (f *Fetcher) Known(projects []Project) ([]Figure, error) {
 	return out, nil
 }
 
-// figure tells what is kept of a project, as long as it holds.
+// figure returns the stored figure of a project if it is still valid.
 func (f *Fetcher) figure(p Project, s *state) Figure {
 	now := f.Now().Unix()
-	age := max(now-s.Fetched, 0) // clocks are set back
+	age := max(now-s.Fetched, 0) // a clock may have been set back
 	if s.Total == nil || age > int64(Retention/time.Second) {
 		return Figure{Project: p.Name, Finding: Missing, ReadyToSend: s.Ready}
 	}
@@ -206,13 +206,13 @@ func (f *Fetcher) figure(p Project, s *state) Figure {
 	case ahead <= 0:
 		fig.Export = now - s.Modified
 	default:
-		fig.Remark = fmt.Sprintf("the project's clock is ahead: its export is of %s, %s from now", time.Unix(s.Modified, 0).UTC().Format(time.RFC3339), ahead)
+		fig.Remark = fmt.Sprintf("the project's clock is ahead: its export is dated %s, %s from now", time.Unix(s.Modified, 0).UTC().Format(time.RFC3339), ahead)
 	}
 	return fig
 }
 
-// path returns a project's file of a kind. Names are made safe for a file system; one that had to be changed gets a digest
-// of its own, so that no two projects share a file.
+// path returns the path of a project's file; kind is the end of its name. A project name that is not safe as a file name is
+// changed and gets a digest, so that no two projects share a file.
 func (f *Fetcher) path(name, kind string) string {
 	safe := strings.TrimLeft(strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' || r < ' ' {
@@ -220,7 +220,7 @@ func (f *Fetcher) path(name, kind string) string {
 		}
 		return r
 	}, name), ".")
-	if len(safe) > 150 { // with what follows a file's name may have 255 bytes
+	if len(safe) > 150 { // a file name may have 255 bytes, with the digest and kind
 		safe = strings.ToValidUTF8(safe[:150], "")
 	}
 	if safe != name {

@@ -149,7 +149,7 @@ func TestFetch(t *testing.T) {
 	// An export without a user is not a total of 0.
 	good.body = zipped(t, []byte("<users>\n</users>\n"))
 	good.modified = good.modified.Add(time.Hour)
-	if f := r.fetch()["good"]; f.Finding != stats.Kept || *f.Total != 140 || !strings.Contains(f.Error, "none of them with a credit") {
+	if f := r.fetch()["good"]; f.Finding != stats.Kept || *f.Total != 140 || !strings.Contains(f.Error, "but no credit") {
 		t.Errorf("%+v", f)
 	}
 }
@@ -190,7 +190,7 @@ func TestLimits(t *testing.T) {
 	r := newFetch(t, map[string]http.Handler{"large": s, "endless": endless}, "large", "endless")
 	r.f.Limits.Compressed, r.f.Timeout = 50, 300*time.Millisecond
 	day := r.fetch()
-	if f := day["large"]; !strings.Contains(f.Error, "more than the 50") {
+	if f := day["large"]; !strings.Contains(f.Error, "but only 50") {
 		t.Errorf("%+v", f)
 	}
 	if f := day["endless"]; f.Error == "" {
@@ -215,7 +215,7 @@ func TestLimits(t *testing.T) {
 func TestAdapter(t *testing.T) {
 	r := newFetch(t, map[string]http.Handler{}, "p")
 	r.list[0].Adapter = true
-	if f := r.fetch()["p"]; f.Finding != stats.Missing || !strings.Contains(f.Error, "there is no command") {
+	if f := r.fetch()["p"]; f.Finding != stats.Missing || !strings.Contains(f.Error, "give its command with --adapter") {
 		t.Errorf("without a command: %+v", f)
 	}
 	plain, packed := filepath.Join(t.TempDir(), "plain"), filepath.Join(t.TempDir(), "packed")

@@ -13,11 +13,11 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Logins are the names and passwords, by project, of those that give their statistics to nobody else.
+// Logins has the name and password for each project that requires a login.
 type Logins map[string]*url.Userinfo
 
-// ReadLogins reads a file with a line NAME = user:password for each project; blank lines and those that begin with # are
-// passed over. As the file has passwords, nobody else may be allowed to read it.
+// ReadLogins reads a file with a line NAME = user:password for each project. It ignores blank lines and lines that begin with
+// #. Because of the passwords, it refuses a file that other users may read.
 func ReadLogins(path string) (Logins, error) {
 	in, err := os.Open(path)
 	if err != nil {
@@ -29,7 +29,7 @@ func ReadLogins(path string) (Logins, error) {
 		return nil, err
 	}
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s has passwords, but its mode %#o lets others read it: chmod 600 it", path, info.Mode().Perm())
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s contains passwords, but its mode %#o lets others read it: run chmod 600 on it", path, info.Mode().Perm())
 	}
 	out := Logins{}
 	lines := bufio.NewScanner(in)
@@ -38,7 +38,7 @@ func ReadLogins(path string) (Logins, error) {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		// A password may have any sign, a project's name only rarely has one of these.
+		// A password may contain any character; a project's name hardly ever contains = or :.
 		name, login, ok := strings.Cut(line, "=")
 		user, password, both := strings.Cut(strings.TrimSpace(login), ":")
 		if name = strings.TrimSpace(name); !ok || !both || name == "" || user == "" {
@@ -54,15 +54,15 @@ func (l Logins) of(p Project) *url.Userinfo {
 	if login := l[p.Name]; login != nil {
 		return login
 	}
-	return l[strings.ReplaceAll(p.Name, "_", " ")] // as wallets show it
+	return l[strings.ReplaceAll(p.Name, "_", " ")] // the spelling that wallets show
 }
 
-// request makes a request for a document of a project's, with its login. The client leaves that out when it is sent on to
-// another host.
+// request makes a request for one of a project's documents, with the project's login. The client drops the login when it is
+// redirected to another host.
 func (f *Fetcher) request(ctx context.Context, p Project, address string) (*http.Request, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s is no URL", jsonhttp.DocumentName(address)) // the error would show it
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s is not a valid URL", jsonhttp.DocumentName(address)) // the cause would show the login
 	}
 	agent := f.Agent
 	if agent == "" {
@@ -76,10 +76,10 @@ func (f *Fetcher) request(ctx context.Context, p Project, address string) (*http
 	return q, nil
 }
 
-// login is what an address may hold in front of its host.
+// login matches the login in an address.
 var login = regexp.MustCompile(`://[^/\s"']*@`)
 
-// apart returns a project's address without the login that it may hold, and its login, from there or from the logins.
+// apart returns a project's address without the login that it may contain, and the project's login, from l or the address.
 func (l Logins) apart(p Project) (base string, login *url.Userinfo) {
 	login = l.of(p)
 	u, err := url.Parse(p.Base)
@@ -93,5 +93,5 @@ func (l Logins) apart(p Project) (base string, login *url.Userinfo) {
 	return u.String(), login
 }
 
-// withoutLogins hides the logins in addresses of a text that somebody else has written.
+// withoutLogins hides the logins in the addresses of a text that others wrote.
 func withoutLogins(text string) string { return login.ReplaceAllString(text, "://***@") }

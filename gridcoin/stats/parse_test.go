@@ -48,20 +48,20 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	good := "<users>" + user("1") + "</users>"
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing":        {"", "breaks off"},
-		"cut off":        {good[:len(good)-3], "user 1: the text breaks off before </users>"},
-		"cut in a user":  {good[:60], "byte 60, user 1: the text breaks off"},
-		"no users":       {"<users></users>", "none of them with a credit"},
-		"users of none":  {"<users>" + user("") + "</users>", "the export has 1 users, none of them with a credit"},
+		"nothing":        {"", "text ends before"},
+		"cut off":        {good[:len(good)-3], "user 1: the text ends before </users>"},
+		"cut in a user":  {good[:60], "byte 60, user 1: the text ends before"},
+		"no users":       {"<users></users>", "but no credit"},
+		"users of none":  {"<users>" + user("") + "</users>", "the export has 1 users but no credit"},
 		"another file":   {"<teams></teams>", "begins with <teams>"},
 		"a page":         {"<!doctype html><html><body>", "begins with <html>"},
-		"an open record": {"<users><user><total_credit>1</total_credit></users>", "the last record does not end before </users>"},
+		"an open record": {"<users><user><total_credit>1</total_credit></users>", "the last record is not closed before </users>"},
 		"something more": {good + "<users>", `"<users>" follows </users>`},
 		"text after":     {good + "more", `"more" follows </users>`},
-		"too much":       {"<users>" + user("1e20") + "</users>", "no unsigned 64-bit number"},
-		"less than none": {"<users>" + user("-3") + "</users>", "no unsigned 64-bit number"},
-		"a long tag":     {"<" + strings.Repeat("x", 100_000) + ">", "a tag of more than 65536 bytes"},
-		"damaged":        {"<users>" + strings.Repeat("<user><name><b></name><total_credit>1</total_credit></user>", 51) + "</users>", "51 of 51 records are not well-formed, the first at byte 29"},
+		"too much":       {"<users>" + user("1e20") + "</users>", "does not fit an unsigned 64-bit number"},
+		"less than none": {"<users>" + user("-3") + "</users>", "does not fit an unsigned 64-bit number"},
+		"a long tag":     {"<" + strings.Repeat("x", 100_000) + ">", "a tag has more than 65536 bytes"},
+		"damaged":        {"<users>" + strings.Repeat("<user><name><b></name><total_credit>1</total_credit></user>", 51) + "</users>", "51 of 51 records are malformed, the first at byte 29"},
 	} {
 		if e, err := stats.Parse(strings.NewReader(c.text), stats.Limits{}); blockprint.CodeOf(err) != blockprint.Invalid || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %+v (%v)", name, e, err)

@@ -9,10 +9,10 @@ import (
 	"strconv"
 )
 
-// window is how much text can be looked at ahead.
+// window is how many bytes of text the parser can look ahead.
 const window = 1 << 18
 
-// parser reads tag after tag.
+// parser reads an export tag by tag.
 type parser struct {
 	limits          Limits
 	in              *bufio.Reader
@@ -23,26 +23,26 @@ type parser struct {
 	odd             int
 	firstOdd        int64
 
-	// lines tells that records begin and end on lines of their own, as all of BOINC's do: then a <user> or </user> within a
-	// line is somebody's text. The first record decides it.
+	// lines means that records begin and end on lines of their own, as BOINC writes them: then a <user> or </user> within a
+	// line is somebody's text. The first record decides.
 	lines bool
-	fresh bool // the tag stands at the beginning of a line
+	fresh bool // the tag is at the beginning of a line
 
 	inside bool // of a record
-	// seen tells that the record has had its credit, whether that was a number or not: only the first one counts.
+	// seen means that the record's credit was read, whether it is a number or not: only the first one counts.
 	seen  bool
-	value float64 // of that credit
-	text  []byte  // the same as it is written; empty if it is no number
-	// wasOdd tells that the record is not well-formed.
+	value float64 // of the credit
+	text  []byte  // the credit as written; empty if it is not a number
+	// wasOdd means that the record is malformed.
 	wasOdd bool
-	// reopened tells that the </user> before came before the record's credit: it may have been somebody's text, so a credit
-	// that follows is still that record's.
+	// reopened means that the last </user> came before the record's credit. It may have been somebody's text, so a credit that
+	// follows still belongs to that record.
 	reopened bool
-	// early says why a </users> was not the end: it may have been somebody's text.
+	// early says why a </users> was not taken as the end: it may have been somebody's text.
 	early  error
-	names  []byte // of the record's open elements, one after another
-	starts []int  // where each begins
-	tag    []byte // of the beginning
+	names  []byte // of the record's open elements, concatenated
+	starts []int  // where each name begins
+	tag    []byte // the first tag of the export
 }
 
 // Names of elements.
@@ -75,22 +75,22 @@ func (p *parser) run() error {
 	return p.rest()
 }
 
-// read takes bytes that were looked at.
+// read consumes bytes that were looked at.
 func (p *parser) read(n int) {
 	n, _ = p.in.Discard(n)
 	p.at += int64(n)
 }
 
-// look returns what lies ahead, at most n bytes; all of them are fetched unless enough accepts what is at hand.
+// look returns up to n of the next bytes without consuming them. It reads more only if enough rejects those in the buffer.
 func (p *parser) look(n int, enough func([]byte) bool) []byte {
 	ahead, _ := p.in.Peek(min(n, p.in.Buffered()))
 	if !enough(ahead) {
-		ahead, _ = p.in.Peek(n) // what is wrong comes again when it is read
+		ahead, _ = p.in.Peek(n) // an error is returned again when these bytes are read
 	}
 	return ahead
 }
 
-// begin reads up to and with <users>; empty tells that the element is empty.
+// begin reads up to and including <users>. empty means that the element is empty.
 func (p *parser) begin() (empty bool, err error) {
 	for {
 		if err := p.skipText(); err != nil {
@@ -108,13 +108,13 @@ func (p *parser) begin() (empty bool, err error) {
 		}
 		name, empty := nameOf(tag)
 		if string(name) != usersName {
-			return false, fmt.Errorf("it begins with <%.40s>, not with <users>", tag)
+			return false, fmt.Errorf("the export begins with <%.40s> instead of <users>", tag)
 		}
 		return empty, nil
 	}
 }
 
-// firstTag reads a tag whose attributes may hold anything.
+// firstTag reads a tag whose attributes may contain anything.
 func (p *parser) firstTag() ([]byte, error) {
 	p.tag = p.tag[:0]
 	var quote byte
@@ -133,12 +133,12 @@ func (p *parser) firstTag() ([]byte, error) {
 			quote = 0
 		}
 		if p.tag = append(p.tag, c); len(p.tag) > p.limits.Element {
-			return nil, fmt.Errorf("a tag of more than %d bytes", p.limits.Element)
+			return nil, fmt.Errorf("a tag has more than %d bytes", p.limits.Element)
 		}
 	}
 }
 
-// nameOf returns the name in a tag, with the slash of an end tag, and whether it is that of an empty element.
+// nameOf returns the name in a tag, with the slash of an end tag, and whether the element is empty.
 func nameOf(tag []byte) (name []byte, empty bool) {
 	if n := len(tag); n > 1 && tag[n-1] == '/' {
 		tag, empty = tag[:n-1], true
@@ -151,7 +151,7 @@ func nameOf(tag []byte) (name []byte, empty bool) {
 	return tag, empty
 }
 
-// skipText reads up to and with the next "<".
+// skipText reads up to and including the next "<".
 func (p *parser) skipText() error {
 	for {
 		chunk, err := p.in.ReadSlice('<')
@@ -163,15 +163,15 @@ func (p *parser) skipText() error {
 	}
 }
 
-// alone tells whether the tag that was read stands on a line of its own.
+// alone reports whether the last tag is on a line of its own.
 func (p *parser) alone() bool {
 	next, _ := p.in.Peek(1)
 	return p.fresh && len(next) > 0 && next[0] == '\n'
 }
 
-// readTag reads what follows a "<" up to its ">"; nil if there is no tag: the "<" is text that nobody has escaped, since it
-// begins no name or another "<" comes first. Among records a comment is text, as it is to Gridcoin: one that somebody's
-// nickname opens must not hide what follows.
+// readTag reads from behind a "<" up to its ">". It returns nil if this is no tag but unescaped text: no name follows, or
+// another "<" comes first. Among records a comment is text, as it is for Gridcoin: a comment that somebody's nickname opens
+// must not hide what follows.
 func (p *parser) readTag() ([]byte, error) {
 	ahead := p.look(p.limits.Element, func(b []byte) bool { return bytes.IndexByte(b, '>') >= 0 })
 	if len(ahead) == 0 {
@@ -190,8 +190,7 @@ func (p *parser) readTag() ([]byte, error) {
 	return nil, nil
 }
 
-// skipMarkup passes over a comment, a CDATA section, a declaration or an instruction before or behind the users, whose
-// "<" was read.
+// skipMarkup skips a comment, a CDATA section, a declaration or an instruction before or after the users. Its "<" was read.
 func (p *parser) skipMarkup() error {
 	ahead := p.look(len("![CDATA["), func(b []byte) bool { return len(b) == len("![CDATA[") })
 	end := ">"
@@ -218,7 +217,7 @@ func (p *parser) skipMarkup() error {
 	}
 }
 
-// oddity counts the record, or the one before, once, as one that is not well-formed.
+// oddity counts the current or last record as malformed, once.
 func (p *parser) oddity() {
 	if p.users == 0 || p.wasOdd {
 		return
@@ -229,7 +228,7 @@ func (p *parser) oddity() {
 	}
 }
 
-// between looks at a tag outside of records; done is set when the users are.
+// between handles a tag outside of records. done means that the users have ended.
 func (p *parser) between(tag []byte) (done bool) {
 	switch name, empty := nameOf(tag); string(name) {
 	case userName:
@@ -238,7 +237,7 @@ func (p *parser) between(tag []byte) (done bool) {
 		}
 		if !p.lines || p.alone() {
 			p.open()
-			p.inside = !empty // which is a record, too
+			p.inside = !empty // an empty element is a record, too
 		} else {
 			p.oddity()
 		}
@@ -268,7 +267,7 @@ func (p *parser) open() {
 	p.text, p.names, p.starts = p.text[:0], p.names[:0], p.starts[:0]
 }
 
-// within looks at a tag of a record.
+// within handles a tag inside a record.
 func (p *parser) within(tag []byte) {
 	if tag[0] == '/' {
 		p.close(bytes.TrimRight(tag[1:], " \t\r\n"))
@@ -278,7 +277,7 @@ func (p *parser) within(tag []byte) {
 	if empty || p.leaf(name) {
 		return
 	}
-	if string(name) == userName && p.lines && p.alone() { // the one before was not closed: as in Gridcoin it counts for nothing
+	if string(name) == userName && p.lines && p.alone() { // the last record was not closed: as in Gridcoin, it does not count
 		p.oddity()
 		p.open()
 		return
@@ -294,7 +293,7 @@ func (p *parser) within(tag []byte) {
 	p.names = append(p.names, name...)
 }
 
-// leaf reads the rest of an element that has nothing but text, if all of it is at hand; most are such.
+// leaf reads the rest of an element that contains only text, if all of it is in the buffer. Most elements are like this.
 func (p *parser) leaf(name []byte) bool {
 	ahead, _ := p.in.Peek(p.in.Buffered())
 	text := bytes.IndexByte(ahead, '<')
@@ -327,21 +326,21 @@ func (p *parser) close(name []byte) {
 		p.inside, p.reopened = false, !p.seen
 		return
 	case usersName:
-		p.early = errors.New("the last record does not end before </users>")
+		p.early = errors.New("the last record is not closed before </users>")
 	}
 	p.oddity()
 }
 
-// credit looks for the text of a credit whose tag was read. Gridcoin takes what stands before the next end tag of that
-// name, wherever the element stands.
+// credit finds the text of a credit whose tag was read. Gridcoin takes whatever precedes the next end tag with that name,
+// wherever the element is.
 func (p *parser) credit() {
 	end := []byte("</" + creditName + ">")
 	ahead := p.look(p.limits.Element, func(b []byte) bool { return bytes.Contains(b, end) })
 	p.count(ahead[:max(0, bytes.Index(ahead, end))])
 }
 
-// count notes a record's credit, unless it has had one. What is no number by Gridcoin's grammar counts as none: decimal
-// digits with a point and an exponent, and nothing before or behind but ends of lines.
+// count sets a record's credit, unless it has one. By Gridcoin's grammar a number is decimal digits with a point and an
+// exponent, with nothing but line ends around it; anything else counts as no credit.
 func (p *parser) count(text []byte) {
 	if p.seen {
 		return
@@ -354,13 +353,13 @@ func (p *parser) count(text []byte) {
 		}
 	}
 	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil { // too large counts as no number, too
+	if err != nil { // neither does a number that is too large
 		return
 	}
 	p.value, p.text = v, append(p.text[:0], text...)
 }
 
-// add adds a record's credit.
+// add adds the record's credit to the sums.
 func (p *parser) add() {
 	if len(p.text) == 0 {
 		return
@@ -373,7 +372,7 @@ func (p *parser) add() {
 	p.text = p.text[:0]
 }
 
-// rest makes sure that nothing but blanks and comments follows, which also reads the checksum of what is compressed.
+// rest makes sure that only blanks and comments follow. By reading to the end it also checks a compressed file's checksum.
 func (p *parser) rest() error {
 	for {
 		chunk, err := p.in.ReadSlice('<')

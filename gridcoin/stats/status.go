@@ -12,8 +12,8 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// readyToSend asks server_status.php for how much work there is. BOINC's servers declare ISO-8859-1 or nothing, and write
-// what they like around the one number that is wanted: so only that is read, and in no encoding in which it looks different.
+// readyToSend asks server_status.php how much work the project has to give out. BOINC's servers declare ISO-8859-1 or no
+// encoding at all, and surround the one number that matters with arbitrary text, so nothing else is decoded.
 func (f *Fetcher) readyToSend(ctx context.Context, p Project) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -40,7 +40,7 @@ func (f *Fetcher) readyToSend(ctx context.Context, p Project) (int64, error) {
 	_, rest, ok := bytes.Cut(text, []byte("<results_ready_to_send>"))
 	number, _, closed := bytes.Cut(rest, []byte("</results_ready_to_send>"))
 	if !ok || !closed {
-		return bad("it has no results_ready_to_send")
+		return bad("the answer has no results_ready_to_send")
 	}
 	n, err := strconv.ParseInt(string(bytes.TrimSpace(number)), 10, 64)
 	if err != nil || n < 0 {

@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// tries is how often a transfer that breaks off goes on.
+	// tries is how often a transfer is tried in a row without progress.
 	tries      = 4
 	firstPause = 200 * time.Millisecond
-	// patience is the longest that a server may ask us to stay away (Retry-After) and still be asked again by this run.
+	// patience is the longest Retry-After of a server that this run still waits for.
 	patience = 5 * time.Minute
-	// progress is how many bytes a transfer that fell silent must have brought to be worth another try.
+	// progress is how many bytes a try must have transferred to count as progress.
 	progress = 64 << 10
 )
 
-// renew asks for the export if it has changed, and sums it up.
+// renew fetches the export if it has changed, and sums it up.
 func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error) {
 	t := &transfer{f: f, project: p, url: p.Base + "stats/user.gz", path: f.path(p.Name, ".gz.partial"), known: s, limit: f.Limits.withDefaults().Compressed}
-	defer func() { _ = os.Remove(t.path) }() // it is read; another one is fetched next time
+	defer func() { _ = os.Remove(t.path) }() // once it is read it is not needed; the next run fetches another one
 	err := t.run(ctx)
 	if err == nil && t.unchanged {
 		s.Fetched = f.Now().Unix()
@@ -39,10 +39,10 @@ func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error
 	}
 	e, hash, failed := f.sum(t.path)
 	switch {
-	case failed == nil: // its checksum proves that the file is whole, even if the transfer seemed to break off
+	case failed == nil: // its checksum proves that the file is complete, even if the transfer seemed to break off
 	case err != nil:
 		return "", err
-	case t.resumed: // it may have been put together wrongly
+	case t.resumed: // it may have been assembled from parts of different files
 		*t = transfer{f: f, project: p, url: t.url, path: t.path, known: &state{}, limit: t.limit, whole: true}
 		if err := t.run(ctx); err != nil {
 			return "", err
@@ -58,7 +58,7 @@ func (f *Fetcher) renew(ctx context.Context, p Project, s *state) (string, error
 	return f.take(s, &next, e), nil
 }
 
-// sum reads a file, and returns its hash as well.
+// sum reads an export and returns it with the file's hash.
 func (f *Fetcher) sum(path string) (*Export, string, error) {
 	in, err := os.Open(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func (f *Fetcher) sum(path string) (*Export, string, error) {
 	return e, hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// take makes an export what is known of a project, and tells how that differs from before.
+// take makes an export the state of a project, and returns how the total has changed.
 func (f *Fetcher) take(s, next *state, e *Export) string {
 	finding := New
 	if s.Total != nil {
@@ -92,37 +92,37 @@ func (f *Fetcher) take(s, next *state, e *Export) string {
 	return finding
 }
 
-// transfer brings a file, going on where it broke off as long as the server still has the same one. What the server says of
-// ranges decides where bytes go; whether the file is whole is for its reader to say.
+// transfer fetches a file. If it breaks off, it resumes where it was as long as the server still has the same file. The ranges
+// that the server reports decide where bytes are written; whether the file is complete is for its reader to decide.
 type transfer struct {
 	f         *Fetcher
 	project   Project
 	url, path string
 	known     *state
 	limit     int64 // bytes
-	whole     bool  // ask for the whole file only
+	whole     bool  // do not resume
 
-	validator string // of what lies in path
+	validator string // of the part that is in path
 	next      state
-	unchanged bool // the server still has what is known
+	unchanged bool // the server still has the known file
 	resumed   bool
 }
 
-// failure is why a try failed.
+// failure says why a try failed.
 type failure struct {
 	error
-	again bool          // trying again may help
-	after time.Duration // and not before
-	moved bool          // it brought something, so it is no try in vain
+	again bool          // another try may help
+	after time.Duration // but not earlier than this
+	moved bool          // the try made progress
 }
 
-// errorf makes a failure that names the document, and nothing that may be secret in its address.
+// errorf makes a failure that names the document without the secrets that its address may contain.
 func (t *transfer) errorf(again bool, format string, args ...any) *failure {
 	return &failure{error: fmt.Errorf("%s: %w", jsonhttp.DocumentName(t.url), fmt.Errorf(format, args...)), again: again}
 }
 
-// run tries until the file is there. The loop is ours and not backoff's, which cannot count anew when a try has brought
-// something.
+// run tries until the file is complete. It does not use backoff.Retry, which cannot start counting again after a try that made
+// progress.
 func (t *transfer) run(ctx context.Context) error {
 	if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -136,7 +136,7 @@ func (t *transfer) run(ctx context.Context) error {
 		case ctx.Err() != nil || !failed.again || try >= tries && !failed.moved:
 			return failed.error
 		case failed.after > patience:
-			return fmt.Errorf("%w: it asks to be left alone for %s", failed.error, failed.after)
+			return fmt.Errorf("%w: the server asks to be left alone for %s", failed.error, failed.after)
 		case failed.moved:
 			try, pause = 1, firstPause
 		}
@@ -149,12 +149,12 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 }
 
-// try asks once, for the rest if a part is there.
+// try sends one request, for the rest if a part is in path.
 func (t *transfer) try(ctx context.Context) *failure {
 	silence := cmp.Or(t.f.Silence, time.Minute)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	silent := fmt.Errorf("the transfer broke off: the server said nothing for %s", silence)
+	silent := fmt.Errorf("the transfer broke off: the server sent nothing for %s", silence)
 	watch := time.AfterFunc(silence, func() { cancel(silent) })
 	defer watch.Stop()
 	q, have, err := t.request(ctx)
@@ -177,7 +177,7 @@ func (t *transfer) try(ctx context.Context) *failure {
 	end := start + n
 	switch {
 	case end > t.limit:
-		return t.errorf(false, "more than the %d bytes that are allowed", t.limit)
+		return t.errorf(false, "more than %d bytes, which is the limit", t.limit)
 	case errors.Is(context.Cause(ctx), silent):
 		return t.errorf(n >= progress, "at byte %d %w", end, silent)
 	case err == nil && size >= 0 && end < size:
@@ -191,12 +191,12 @@ func (t *transfer) try(ctx context.Context) *failure {
 	return nil
 }
 
-// request asks for what follows the have bytes that are there, or for the file if it has changed.
+// request makes the request for what follows the have bytes in path, or for the file if it has changed.
 func (t *transfer) request(ctx context.Context) (q *http.Request, have int64, err error) {
 	if q, err = t.f.request(ctx, t.project, t.url); err != nil {
 		return nil, 0, err
 	}
-	q.Header.Set("Accept-Encoding", "identity") // the file is compressed itself
+	q.Header.Set("Accept-Encoding", "identity") // the file itself is compressed
 	if info, err := os.Stat(t.path); err == nil && t.validator != "" && !t.whole && info.Size() > 0 {
 		have = info.Size()
 		q.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
@@ -212,8 +212,8 @@ func (t *transfer) request(ctx context.Context) (q *http.Request, have int64, er
 	return q, have, nil
 }
 
-// begin reads the status and headers of an answer: at which byte its body starts and the size of the whole file, -1 if it is
-// not known; or that nothing needs to be read.
+// begin reads the status and headers of an answer. It returns the byte of the file where the body starts, and the size of the
+// whole file, -1 if that is unknown. done means that the body need not be read.
 func (t *transfer) begin(res *http.Response, have int64) (start, size int64, done bool, failed *failure) {
 	sent := res.Request.Header
 	switch {
@@ -225,16 +225,16 @@ func (t *transfer) begin(res *http.Response, have int64) (start, size int64, don
 	case res.StatusCode == http.StatusPartialContent:
 		var ok bool
 		if start, size, ok = contentRange(res.Header.Get("Content-Range")); !ok || start > have {
-			t.validator = "" // from the beginning, then
-			return 0, 0, false, t.errorf(true, "asked for what follows byte %d, it sends the range %.60q", have, res.Header.Get("Content-Range"))
+			t.validator = "" // start again from the beginning
+			return 0, 0, false, t.errorf(true, "the request was for what follows byte %d, but the answer has the range %.60q", have, res.Header.Get("Content-Range"))
 		}
 		t.resumed = t.resumed || start > 0
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
 		if _, size, _ := contentRange(res.Header.Get("Content-Range")); size == have {
-			return 0, 0, true, nil // all of it was there already
+			return 0, 0, true, nil // path has the whole file
 		}
 		t.validator = ""
-		return 0, 0, false, t.errorf(true, "status 416 to a request for what follows byte %d", have)
+		return 0, 0, false, t.errorf(true, "status 416 for a request for what follows byte %d", have)
 	default:
 		return 0, 0, false, t.refused(res)
 	}
@@ -246,26 +246,26 @@ func (t *transfer) begin(res *http.Response, have int64) (start, size int64, don
 		t.validator = t.next.LastModified
 	}
 	if size > t.limit {
-		return 0, 0, false, t.errorf(false, "%d bytes, more than the %d that are allowed", size, t.limit)
+		return 0, 0, false, t.errorf(false, "%d bytes, but only %d are allowed", size, t.limit)
 	}
 	return start, size, false, nil
 }
 
-// refused is a failure by a server's status.
+// refused makes the failure for a status that is not expected.
 func (t *transfer) refused(res *http.Response) *failure {
 	failed := t.errorf(res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests, "status %d", res.StatusCode)
 	switch {
 	case failed.again:
 		failed.after = retryAfter(res.Header.Get("Retry-After"), t.f.Now())
 	case res.StatusCode == http.StatusUnauthorized && t.project.Consent:
-		failed.error = fmt.Errorf("%w: the project exports under rules of consent (gdpr_controls): give its login in the file of --credentials", failed.error)
+		failed.error = fmt.Errorf("%w: the project exports only with its users' consent (gdpr_controls): add its login to the file for --credentials", failed.error)
 	case res.StatusCode == http.StatusUnauthorized:
-		failed.error = fmt.Errorf("%w: give the project's login in the file of --credentials", failed.error)
+		failed.error = fmt.Errorf("%w: add the project's login to the file for --credentials", failed.error)
 	}
 	return failed
 }
 
-// receive writes what is sent into the file, from byte start on.
+// receive writes the body into the file, from byte start on.
 func (t *transfer) receive(start int64, from io.Reader) (n int64, err error) {
 	out, err := os.OpenFile(t.path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -281,7 +281,7 @@ func (t *transfer) receive(start int64, from io.Reader) (n int64, err error) {
 	return n, errors.Join(err, out.Close())
 }
 
-// watched puts a watch back whenever something is read.
+// watched resets a timer whenever something is read.
 type watched struct {
 	io.Reader
 	watch *time.Timer
@@ -296,8 +296,8 @@ func (w *watched) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// contentRange reads the header of that name (RFC 9110, 14.4): where what is sent begins, and the size of all; -1 where it
-// says nothing of one of them.
+// contentRange parses a Content-Range header (RFC 9110, 14.4): the first byte of the part and the size of the whole, -1 for
+// what the header does not say.
 func contentRange(text string) (start, size int64, ok bool) {
 	text, found := strings.CutPrefix(text, "bytes ")
 	part, all, both := strings.Cut(strings.TrimSpace(text), "/")
@@ -316,7 +316,7 @@ func contentRange(text string) (start, size int64, ok bool) {
 	return start, size, true
 }
 
-// retryAfter reads the header of that name, seconds or a time (RFC 9110, 10.2.3).
+// retryAfter parses a Retry-After header, which has seconds or a time (RFC 9110, 10.2.3).
 func retryAfter(text string, now time.Time) time.Duration {
 	if n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32); err == nil {
 		return max(time.Duration(n)*time.Second, 0)

@@ -85,19 +85,19 @@ func TestTransfers(t *testing.T) {
 		"416 of another length":      {serve(part(0, half), answer(416, nil, "Content-Range", fmt.Sprintf("bytes */%d", half-1)), whole, answer(404, nil)), ""},
 		"never quite finished":       {serve(unfinished()), ""},
 		"304 that nobody asked for":  {serve(answer(304, nil)), "status 304"},
-		"nothing behind the first":   {serve(silent), "the server said nothing for 100ms"},
-		"nothing at all":             {serve(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "the server said nothing for 100ms"},
+		"nothing behind the first":   {serve(silent), "the server sent nothing for 100ms"},
+		"nothing at all":             {serve(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "the server sent nothing for 100ms"},
 		"busy for a second":          {serve(answer(503, nil, "Retry-After", "1"), whole), ""},
 		"too much asked":             {serve(answer(429, nil, "Retry-After", "Thu, 28 May 2026 20:26:41 GMT"), whole), ""},
-		"busy for a day":             {serve(answer(503, nil, "Retry-After", "86400"), whole), "status 503: it asks to be left alone for 24h0m0s"},
-		"busy until tomorrow":        {serve(answer(429, nil, "Retry-After", "Fri, 29 May 2026 20:26:40 GMT"), whole), "status 429: it asks to be left alone for 24h0m0s"},
+		"busy for a day":             {serve(answer(503, nil, "Retry-After", "86400"), whole), "status 503: the server asks to be left alone for 24h0m0s"},
+		"busy until tomorrow":        {serve(answer(429, nil, "Retry-After", "Fri, 29 May 2026 20:26:40 GMT"), whole), "status 429: the server asks to be left alone for 24h0m0s"},
 		"the wrong file in the rest": {serve(part(0, half), answer(206, make([]byte, len(file)-half), "Content-Range", fmt.Sprintf("bytes %d-%d/%d", half, len(file)-1, len(file))), answer(404, nil)), "status 404"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newFetch(t, map[string]http.Handler{"p": c.handler}, "p")
 			r.f.Status, r.f.Silence = false, time.Hour
-			if strings.Contains(c.failure, "said nothing") {
+			if strings.Contains(c.failure, "sent nothing") {
 				r.f.Silence = 100 * time.Millisecond
 			}
 			switch f := r.fetch()["p"]; {
@@ -176,7 +176,7 @@ func TestLogins(t *testing.T) {
 	})
 	r := newFetch(t, map[string]http.Handler{"p_home": guarded}, "p_home")
 	r.list[0].Consent, r.f.Agent = true, "blockprint 1"
-	if f := r.fetch()["p_home"]; !strings.Contains(f.Error, "status 401: the project exports under rules of consent (gdpr_controls)") || !strings.Contains(f.StatusError, "status 401") {
+	if f := r.fetch()["p_home"]; !strings.Contains(f.Error, "status 401: the project exports only with its users' consent (gdpr_controls)") || !strings.Contains(f.StatusError, "status 401") {
 		t.Errorf("%+v", f)
 	}
 	r.f.Logins = logins
