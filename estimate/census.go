@@ -218,28 +218,6 @@ func (c *Census) Against(client blockprint.Client) Hits {
 	return out
 }
 
-// Hits counts blocks by whether they are a client's and whether they have its label.
-type Hits struct {
-	TruePos  int64 `json:"true_pos"`
-	TrueNeg  int64 `json:"true_neg"`
-	FalsePos int64 `json:"false_pos"`
-	FalseNeg int64 `json:"false_neg"`
-}
-
-// Add counts n blocks.
-func (h *Hits) Add(is, called bool, n int64) {
-	switch {
-	case is && called:
-		h.TruePos += n
-	case is:
-		h.FalseNeg += n
-	case called:
-		h.FalsePos += n
-	default:
-		h.TrueNeg += n
-	}
-}
-
 // Named counts the blocks that name one client.
 type Named struct {
 	Blocks    int64            `json:"blocks"`

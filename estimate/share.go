@@ -9,36 +9,6 @@ import (
 	"blockprint"
 )
 
-// Confusion counts blocks of known clients by what a classifier calls them.
-type Confusion struct {
-	Clients []blockprint.Client // that blocks may be of
-	Labels  []blockprint.Client // that blocks may be called, Uncertain included
-	Blocks  [][]float64         // Blocks[i][j]: of Clients[i], called Labels[j]
-}
-
-// NewConfusion makes a confusion of counts by truth and label, both sorted by name.
-func NewConfusion(counts map[blockprint.Client]map[blockprint.Client]float64) Confusion {
-	var c Confusion
-	for client, labels := range counts {
-		c.Clients = append(c.Clients, client)
-		for l := range labels {
-			if !slices.Contains(c.Labels, l) {
-				c.Labels = append(c.Labels, l)
-			}
-		}
-	}
-	slices.Sort(c.Clients)
-	slices.Sort(c.Labels)
-	for _, client := range c.Clients {
-		row := make([]float64, len(c.Labels))
-		for j, l := range c.Labels {
-			row[j] = counts[client][l]
-		}
-		c.Blocks = append(c.Blocks, row)
-	}
-	return c
-}
-
 // Share is a client's part of the blocks.
 type Share struct {
 	Client blockprint.Client `json:"client"`

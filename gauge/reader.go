@@ -34,28 +34,13 @@ func slots(n *blockprint.Network, t time.Duration) blockprint.Slot {
 	return blockprint.Slot(t / n.SlotDuration)
 }
 
-// Rate is a share with its 95 % confidence interval (Wilson).
-type Rate struct {
-	Share float64 `json:"share"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
-}
-
-func newRate(right, all int64) *Rate {
-	if all == 0 {
-		return nil
-	}
-	low, high := estimate.Wilson(right, all)
-	return &Rate{float64(right) / float64(all), low, high}
-}
-
 // ClientAccuracy says how the blocks of a client are labeled.
 type ClientAccuracy struct {
 	estimate.GaugeLabel
 	// TruePositiveRate is the share of the client's blocks that have its label, Precision the share of the blocks with its
 	// label that it built. Both are nil if there are no such blocks.
-	TruePositiveRate *Rate `json:"true_positive_rate,omitempty"`
-	Precision        *Rate `json:"precision,omitempty"`
+	TruePositiveRate *estimate.Rate `json:"true_positive_rate,omitempty"`
+	Precision        *estimate.Rate `json:"precision,omitempty"`
 }
 
 // NodeAccuracy says how the blocks of a node are labeled.
@@ -107,14 +92,8 @@ func (r *Reader) Summarize(ctx context.Context) (*Summary, error) {
 
 func summarize(counts []store.NodeCount) *Summary {
 	s := &Summary{Clients: map[blockprint.Client]*ClientAccuracy{}, Nodes: []NodeAccuracy{}, Models: map[string]*ModelCounts{}}
-	client := func(c blockprint.Client) *ClientAccuracy {
-		if s.Clients[c] == nil {
-			s.Clients[c] = &ClientAccuracy{GaugeLabel: estimate.GaugeLabel{Detail: map[blockprint.Client]int64{}}}
-		}
-		return s.Clients[c]
-	}
+	blocks := map[blockprint.Client]map[blockprint.Client]float64{} // by client and label
 	nodes := map[[2]string]int{}
-	var all int64
 	for _, c := range counts {
 		key := [2]string{c.Node, string(c.Label)}
 		at, ok := nodes[key]
@@ -131,35 +110,41 @@ func summarize(counts []store.NodeCount) *Summary {
 			s.Models[c.Model] = m
 		}
 		m.Blocks += c.Blocks
-		all += c.Blocks
-		own := client(c.Label)
+		if blocks[c.Label] == nil {
+			blocks[c.Label] = map[blockprint.Client]float64{}
+		}
+		blocks[c.Label][c.Guess] += float64(c.Blocks)
 		if c.Guess == c.Label {
 			n.TruePositives += c.Blocks
-			own.TruePositives += c.Blocks
 			m.Right += c.Blocks
-			continue
-		}
-		n.FalseNegatives[c.Guess] += c.Blocks
-		own.FalseNegatives += c.Blocks
-		own.Detail[c.Guess] += c.Blocks
-		client(c.Guess).FalsePositives += c.Blocks
-	}
-	sum, present := 0.0, 0
-	for _, c := range s.Clients {
-		blocks := c.TruePositives + c.FalseNegatives
-		c.TrueNegatives = all - blocks - c.FalsePositives
-		c.TruePositiveRate = newRate(c.TruePositives, blocks)
-		c.Precision = newRate(c.TruePositives, c.TruePositives+c.FalsePositives)
-		if blocks > 0 {
-			sum += c.TruePositiveRate.Share
-			present++
+		} else {
+			n.FalseNegatives[c.Guess] += c.Blocks
 		}
 	}
-	if present > 0 {
-		balanced := sum / float64(present)
-		s.BalancedAccuracy = &balanced
+	confusion := estimate.NewConfusion(blocks)
+	for _, c := range slices.Concat(confusion.Clients, confusion.Labels) {
+		s.Clients[c] = newClientAccuracy(confusion.Hits(c), blocks[c], c)
+	}
+	if mean, ok := confusion.BalancedAccuracy(); ok {
+		s.BalancedAccuracy = &mean
 	}
 	return s
+}
+
+// newClientAccuracy adds up a client's hits. blocks are its blocks by label.
+func newClientAccuracy(h estimate.Hits, blocks map[blockprint.Client]float64, c blockprint.Client) *ClientAccuracy {
+	out := &ClientAccuracy{
+		GaugeLabel: estimate.GaugeLabel{
+			TruePositives: h.TruePos, TrueNegatives: h.TrueNeg, FalsePositives: h.FalsePos, FalseNegatives: h.FalseNeg, Detail: map[blockprint.Client]int64{},
+		},
+		TruePositiveRate: h.TruePositiveRate(), Precision: h.Precision(),
+	}
+	for label, n := range blocks {
+		if label != c {
+			out.Detail[label] = int64(n)
+		}
+	}
+	return out
 }
 
 // Day is the accuracy of one model on one day (UTC).

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"blockprint"
+	"blockprint/estimate"
 )
 
 // Scores say how good answers are, by comparing them with the truth.
@@ -119,29 +120,19 @@ func share(a, b int) float64 {
 
 // finish computes the rates from the counts.
 func (s *Scores) finish(right, confident, confidentRight, uncertain int) {
-	called := make([]int, len(s.Classes))
-	for _, row := range s.Confusion {
-		for j, n := range row {
-			called[j] += n
+	confusion := estimate.Confusion{Clients: s.Classes, Labels: s.Classes, Blocks: make([][]float64, len(s.Classes))}
+	for i, row := range s.Confusion {
+		for _, n := range row {
+			confusion.Blocks[i] = append(confusion.Blocks[i], float64(n))
 		}
 	}
-	present := 0
-	for i, c := range s.Classes {
-		own := sum(s.Confusion[i])
-		hit := s.Confusion[i][i]
-		if own > 0 {
-			s.TruePositiveRate[c] = share(hit, own)
-			s.BalancedAccuracy += share(hit, own)
-			present++
-		}
-		if others := s.Blocks - own; others > 0 {
-			s.TrueNegativeRate[c] = 1 - share(called[i]-hit, others)
-		}
-		if called[i] > 0 {
-			s.Precision[c] = share(hit, called[i])
-		}
+	for _, c := range s.Classes {
+		hits := confusion.Hits(c)
+		note(s.TruePositiveRate, c, hits.TruePositiveRate())
+		note(s.TrueNegativeRate, c, hits.TrueNegativeRate())
+		note(s.Precision, c, hits.Precision())
 	}
-	s.BalancedAccuracy /= float64(max(present, 1))
+	s.BalancedAccuracy, _ = confusion.BalancedAccuracy()
 	s.Accuracy = share(right, s.Blocks)
 	s.LogLoss /= float64(max(s.Blocks, 1))
 	for i := range s.Calibration {
@@ -156,6 +147,13 @@ func (s *Scores) finish(right, confident, confidentRight, uncertain int) {
 	s.Confident = share(confident, s.Blocks)
 	s.ConfidentPrecision = share(confidentRight, confident)
 	s.Uncertain = share(uncertain, s.Blocks)
+}
+
+// note keeps a client's rate, if it has one.
+func note(rates map[blockprint.Client]float64, c blockprint.Client, r *estimate.Rate) {
+	if r != nil {
+		rates[c] = r.Share
+	}
 }
 
 // Mistake is how often blocks of one client are called another.
