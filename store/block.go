@@ -74,6 +74,9 @@ func PlaceholderRoot(proposer uint64) (r blockprint.Root) {
 // IsPlaceholder tells whether a root is one of PlaceholderRoot's.
 func IsPlaceholder(r blockprint.Root) bool { return [24]byte(r[:24]) == [24]byte{} }
 
+// ImportedModel names the model of labels that come from a database of the original.
+const ImportedModel = "imported"
+
 // Result says what a batch did.
 type Result struct {
 	Inserted, Known int // blocks

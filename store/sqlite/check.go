@@ -117,13 +117,13 @@ func (c *checker) labels(ctx context.Context) error {
 		if _, err := c.ExecContext(ctx, "INSERT INTO clients (name) VALUES (?) ON CONFLICT DO NOTHING", string(blockprint.Uncertain)); err != nil {
 			return err
 		}
-		if _, err := c.ExecContext(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", importModel); err != nil {
+		if _, err := c.ExecContext(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", store.ImportedModel); err != nil {
 			return err
 		}
 	}
 	for _, r := range []struct{ condition, repair string }{
 		{"single NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET probabilities = x'', multi = '" + string(blockprint.Uncertain) + "', single = (SELECT id FROM clients WHERE name = '" + string(blockprint.Uncertain) + "') WHERE "},
-		{"model NOT IN (SELECT id FROM models)", "UPDATE blocks AS b SET model = (SELECT id FROM models WHERE name = '" + importModel + "') WHERE "},
+		{"model NOT IN (SELECT id FROM models)", "UPDATE blocks AS b SET model = (SELECT id FROM models WHERE name = '" + store.ImportedModel + "') WHERE "},
 		{"graffiti_client NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET graffiti_client = NULL WHERE "},
 	} {
 		if err := c.rows(ctx, "labels", "blocks whose label, model or graffiti refers to a name that is not there", r.condition, nil, r.repair); err != nil {

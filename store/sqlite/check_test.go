@@ -103,7 +103,7 @@ func (h *history) follower(i blockprint.Interval, finalized bool) (b store.Batch
 func (h *history) imported() (b store.Batch) {
 	for _, block := range h.blocks {
 		if h.chain[block.Root] {
-			old := store.Block{Slot: block.Slot, ParentSlot: block.ParentSlot, Proposer: block.Proposer, Root: store.PlaceholderRoot(block.Proposer), Model: importModel}
+			old := store.Block{Slot: block.Slot, ParentSlot: block.ParentSlot, Proposer: block.Proposer, Root: store.PlaceholderRoot(block.Proposer), Model: store.ImportedModel}
 			old.Single, old.Multi = blockprint.Uncertain, string(blockprint.Uncertain)
 			b.Blocks = append(b.Blocks, old)
 		}

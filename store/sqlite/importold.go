@@ -13,9 +13,6 @@ import (
 	"blockprint/store"
 )
 
-// importModel is the model name of imported labels.
-const importModel = "imported"
-
 // oldClients are the probability columns of the original's database; pr_grandine is missing before its migration.
 var oldClients = []struct {
 	column string
@@ -191,7 +188,7 @@ func oldRow(rows *sql.Rows, present []blockprint.Client, graffiti bool) (b store
 	}
 	b = store.Block{
 		Slot: blockprint.Slot(slot.Int64), ParentSlot: blockprint.Slot(parent.Int64), Proposer: uint64(proposer.Int64),
-		Root: store.PlaceholderRoot(uint64(proposer.Int64)), Model: importModel,
+		Root: store.PlaceholderRoot(uint64(proposer.Int64)), Model: store.ImportedModel,
 	}
 	b.Single, b.Multi = blockprint.Client(single.String), multi.String
 	if !single.Valid || single.String == "" {
