@@ -16,7 +16,7 @@ import (
 	"blockprint/greylist"
 )
 
-// Command runs a program of the operator's for each change, without a shell.
+// Command runs one of the operator's programs for each change, without a shell.
 type Command struct {
 	args    []string
 	timeout time.Duration
@@ -65,14 +65,14 @@ func (c *Command) Notify(ctx context.Context, n Notice) error {
 		args = append(args, hash, subject, n.Old.String(), n.New.String(), reason)
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.WaitDelay = time.Second // a child that keeps the output open must not hold us up
+	cmd.WaitDelay = time.Second // a child that keeps the output open must not hold up the rest
 	cmd.Env = append(os.Environ(),
 		"GREYLIST_HASH="+hash, "GREYLIST_SUBJECT="+subject, "GREYLIST_OLD="+n.Old.String(), "GREYLIST_NEW="+n.New.String(), "GREYLIST_REASON="+reason,
 		"GREYLIST_BOUNDARY="+strconv.Itoa(n.Boundary), "GREYLIST_HEIGHT="+strconv.FormatUint(n.Height, 10),
 		"GREYLIST_ZCD="+strconv.Itoa(n.ZCD), "GREYLIST_WAS="+greylist.Printable(n.WAS, most))
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		return unreachable{fmt.Errorf("it did not end within %s", c.timeout)}
+		return unreachable{fmt.Errorf("the command did not end within %s", c.timeout)}
 	}
 	var exit *exec.ExitError
 	switch {

@@ -62,7 +62,7 @@ func (l Log) WriteFeed(ctx context.Context, id, title string, out io.Writer) err
 	return err
 }
 
-// heading is a change in few words.
+// heading summarizes a change in a few words.
 func heading(c greylist.Change) string {
 	subject := greylist.Printable(c.Subject, most)
 	if c.Old == c.New {

@@ -16,8 +16,8 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Webhook posts each change as JSON, signed if there is a secret: the header Blockprint-Signature is sha256= and the
-// HMAC-SHA-256 of the body in hex. Blockprint-Delivery is the same if a notice is posted again.
+// Webhook posts each change as JSON. With a secret it signs the body: the header Blockprint-Signature is "sha256=" and the
+// body's HMAC-SHA-256 in hex. A notice that is posted again has the same Blockprint-Delivery header.
 type Webhook struct {
 	url     string
 	secret  []byte
@@ -45,12 +45,12 @@ func NewWebhook(url, secret string) (*Webhook, error) {
 	return &Webhook{url, []byte(secret), service}, err
 }
 
-// refused is the error for an answer that does not take a change: another change may be taken.
+// refused is the error for a receiver that refuses a change. It may still accept another one.
 func refused(status int, body []byte) error {
 	return blockprint.Errorf(blockprint.Invalid, "status %d: %s", status, greylist.Printable(string(bytes.TrimSpace(body)), 200))
 }
 
-// Name implements Notifier. It does not show what may be secret in the URL.
+// Name implements Notifier. It shows a digest of the URL, which may be secret.
 func (w *Webhook) Name() string {
 	h := sha256.Sum256([]byte(w.url))
 	return "webhook " + hex.EncodeToString(h[:4])
