@@ -8,8 +8,8 @@ import (
 	"blockprint"
 )
 
-// GaugeDay is a day of a recorded gauge: what it said of the classifier, and what was published. It is the shape in
-// which the original's record was kept: the answer of GET /confusion with the answer of GET /blocks_per_client.
+// GaugeDay is one day of a gauge's record: what it measured, and the labels that were published. The shape is that of the
+// original's record: the answer of GET /confusion together with the answer of GET /blocks_per_client.
 type GaugeDay struct {
 	Date            string                           `json:"date"`
 	Timestamp       int64                            `json:"timestamp"`
@@ -19,7 +19,7 @@ type GaugeDay struct {
 	BlocksPerClient map[blockprint.Client]float64    `json:"blocks_per_client"`
 }
 
-// GaugeLabel is what a gauge knows of a label.
+// GaugeLabel is what a gauge measured about a label.
 type GaugeLabel struct {
 	TruePositives  int64                       `json:"true_positives"`
 	TrueNegatives  int64                       `json:"true_negatives"`
@@ -28,7 +28,7 @@ type GaugeLabel struct {
 	Detail         map[blockprint.Client]int64 `json:"false_negatives_detail"`
 }
 
-// GaugeNode is what a gauge knows of a node that dreams blocks.
+// GaugeNode is what a gauge measured about a node that dreams blocks.
 type GaugeNode struct {
 	Name           string                      `json:"name"`
 	Label          blockprint.Client           `json:"label"`
@@ -37,7 +37,7 @@ type GaugeNode struct {
 	LatestSlot     blockprint.Slot             `json:"latest_slot"`
 }
 
-// ReadHistory reads a recorded gauge history: a JSON list of days, or a day a line.
+// ReadHistory reads the record of a gauge: a JSON list of days, or one day per line.
 func ReadHistory(r io.Reader, each func(*GaugeDay) error) error {
 	d := json.NewDecoder(r)
 	bad := func(n int, err error) error {
@@ -72,7 +72,7 @@ func ReadHistory(r io.Reader, each func(*GaugeDay) error) error {
 	}
 }
 
-// check refuses counts that nobody can have counted.
+// check rejects impossible counts.
 func (d *GaugeDay) check() error {
 	bad := func(what string, client blockprint.Client) error {
 		return blockprint.Errorf(blockprint.Invalid, "%s of %q: a count is negative", what, client)

@@ -1,6 +1,7 @@
-// Package estimate goes beyond a block: which client a validator runs, from all of its blocks (Validator), and what
-// share of the blocks each client has built, corrected for the mistakes that a classifier is known to make, with
-// intervals (Shares).
+// Package estimate draws conclusions from many labels: how often they are right (Confusion, Hits), which client a validator
+// runs, from all of its blocks (Proposer), and what share of the blocks each client built, corrected for the mistakes that
+// the classifier is known to make, with intervals (Shares). A Census does this for the blocks of a range whose graffiti
+// name their client.
 package estimate
 
 import (
@@ -9,18 +10,18 @@ import (
 	"blockprint"
 )
 
-// Evidence is what one block says of its proposer's client.
+// Evidence is what one block says about its proposer's client.
 type Evidence struct {
 	Slot blockprint.Slot
-	// P holds a probability for each class, in one order for all blocks; they sum to 1.
+	// P holds a probability for each class, in the order of the model's classes. They sum to 1.
 	P []float64
 }
 
-// ValidatorModel says what is known beforehand of validators.
+// ValidatorModel says what is known about validators beforehand.
 type ValidatorModel struct {
 	Classes []blockprint.Client
-	// Prior is the probability of each class that the classifier assumed: the shares in its training data. Nil
-	// means all alike.
+	// Prior is the probability of each class that the classifier assumed: its share of the training data. Nil means that
+	// all are equal.
 	Prior []float64
 	// Switch is the probability that a validator changes its client between two of its proposals.
 	Switch float64
@@ -31,7 +32,7 @@ const DefaultSwitch = 0.02
 
 // ValidatorEstimate is what a validator's blocks say together.
 type ValidatorEstimate struct {
-	// Now is the probability of each class at the newest block, given all blocks; Client the most probable one.
+	// Now is the probability of each class at the newest block, given all blocks, and Client the most probable class.
 	Now    []float64
 	Client blockprint.Client
 	P      float64
@@ -41,7 +42,7 @@ type ValidatorEstimate struct {
 	Switches []Switch
 }
 
-// Switch is a change of client between two blocks.
+// Switch is a change of client between two blocks of a validator.
 type Switch struct {
 	After  blockprint.Slot   `json:"after"`  // the last block of the old client
 	Before blockprint.Slot   `json:"before"` // the first of the new one
@@ -51,7 +52,7 @@ type Switch struct {
 	P float64 `json:"p"`
 }
 
-// leastEvidence keeps one block that is called impossible from deciding for ever.
+// leastEvidence is the smallest probability that one block can give a class, so that a single mistake does not rule it out.
 const leastEvidence = 1e-4
 
 // Validator estimates from a validator's blocks, oldest first: a hidden Markov model in which each block's
@@ -77,7 +78,7 @@ func (m *ValidatorModel) Validator(blocks []Evidence) ValidatorEstimate {
 		for c := range p {
 			p[c] = forward[i][c] * backward[i][c]
 		}
-		normalise(p)
+		normalize(p)
 		e.ByBlock = append(e.ByBlock, p)
 	}
 	e.Now = e.ByBlock[n-1]
@@ -116,7 +117,7 @@ func (m *ValidatorModel) forward(likelihood [][]float64) [][]float64 {
 			}
 			out[i][c] = before * l[c]
 		}
-		normalise(out[i])
+		normalize(out[i])
 	}
 	return out
 }
@@ -135,7 +136,7 @@ func (m *ValidatorModel) backward(likelihood [][]float64) [][]float64 {
 				out[i][c] += m.move(c, to) * likelihood[i+1][to] * p
 			}
 		}
-		normalise(out[i])
+		normalize(out[i])
 	}
 	return out
 }
@@ -187,7 +188,7 @@ func (m *ValidatorModel) switches(blocks []Evidence, likelihood, forward, backwa
 	return out
 }
 
-func normalise(p []float64) {
+func normalize(p []float64) {
 	total := 0.0
 	for _, v := range p {
 		total += v
