@@ -77,7 +77,7 @@ func TestConfigBad(t *testing.T) {
 	}
 }
 
-// TestLabels: labels are clients in any case, and come out as the clients are spelled.
+// TestLabels: labels are clients' names in any case, and get their usual spelling.
 func TestLabels(t *testing.T) {
 	for _, k := range []struct {
 		label, want string

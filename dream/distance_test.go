@@ -9,7 +9,7 @@ import (
 	"blockprint/beacon"
 )
 
-// given is an attestation: its data, and the voters of each of its committees.
+// given is an attestation: its data and the voters in each of its committees.
 type given struct {
 	data       byte
 	committees map[uint64][]int
@@ -51,7 +51,7 @@ func TestDistance(t *testing.T) {
 		"another voter":     {packing(one), packing(given{1, map[uint64][]int{0: {0, 1, 7}, 3: {9}}}), 2},
 		"another committee": {packing(one), packing(given{1, map[uint64][]int{0: {0, 1, 2}, 4: {9}}}), 2},
 		"another data":      {packing(two), packing(given{3, map[uint64][]int{0: {5}}}), 2 * (128 + 1)},
-		// The twins of a data are matched by their voters, though that exchanges their places.
+		// Attestations with the same data are paired by their voters, even if that exchanges their positions.
 		"twins": {
 			packing(given{1, map[uint64][]int{0: {0, 1, 2, 3, 4, 5}}}, given{1, map[uint64][]int{1: {0, 1, 2, 3, 4, 5}}}),
 			packing(given{1, map[uint64][]int{1: {0, 1, 2, 3, 4, 5}}}, given{1, map[uint64][]int{0: {0, 1, 2, 3, 4, 5}}}),
@@ -67,7 +67,7 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-// TestAssignment compares the method with trying all permutations.
+// TestAssignment compares the result with the best of all permutations.
 func TestAssignment(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -100,7 +100,7 @@ func TestAssignment(t *testing.T) {
 	}
 }
 
-// TestNewPacking: a reward of other committees than the block's bits is refused.
+// TestNewPacking: a reward whose committees do not fit the block's bits is refused.
 func TestNewPacking(t *testing.T) {
 	b := &beacon.Block{Attestations: []beacon.Attestation{{Committees: []uint64{1, 4}, Bits: []byte{0b00100101, 1}, NumBits: 8}}}
 	r := &blockprint.BlockReward{}

@@ -72,9 +72,9 @@ func newDreamer(t *testing.T, c *dream.Config, o dream.Options) *dream.Dreamer {
 	return d
 }
 
-// TestNight: all six nodes dream, every block is rated, and the builder's own node is the nearest to the canonical
-// block where it hears the same votes.
-func TestNight(t *testing.T) {
+// TestRounds: all six nodes return a block, every block is rated, and the builder's own node is mostly the nearest to the
+// canonical block.
+func TestRounds(t *testing.T) {
 	for _, electra := range []blockprint.Epoch{0, blockprint.FarFuture} {
 		n := newNetwork(t, electra)
 		var opinions []dream.Opinion
@@ -102,13 +102,13 @@ func TestNight(t *testing.T) {
 			}
 			v := opinions[len(opinions)-1]
 			blocks++
-			for _, n := range v.Nearest { // several may be as near
+			for _, n := range v.Nearest { // several may be equally near
 				if n.Label == slot.Client && n.Distance == v.Nearest[0].Distance {
 					nearest++
 				}
 			}
 			if len(v.Nearest) != 6 || len(v.Between) != 15 {
-				t.Errorf("slot %d: %d distances, %d between dreams", slot.Slot, len(v.Nearest), len(v.Between))
+				t.Errorf("slot %d: %d distances, %d between dreamt blocks", slot.Slot, len(v.Nearest), len(v.Between))
 			}
 		}
 		if blocks < 40 || nearest < blocks*2/3 {
@@ -118,7 +118,7 @@ func TestNight(t *testing.T) {
 	}
 }
 
-// TestFaults: each kind of bad node is left out of the slot, once said to be so, and the others still dream.
+// TestFaults: each kind of bad node is left out of the slot and reported once, and the others still return blocks.
 func TestFaults(t *testing.T) {
 	n := newNetwork(t, 0)
 	otherConfig := sim.DefaultConfig(99)
@@ -147,7 +147,7 @@ func TestFaults(t *testing.T) {
 		}),
 		"otherslot": produces(func(w http.ResponseWriter, r *http.Request) {
 			r2 := r.Clone(r.Context())
-			r2.URL.Path = fmt.Sprintf("/eth/v3/validator/blocks/%d", n.Now()) // the block of the slot before
+			r2.URL.Path = fmt.Sprintf("/eth/v3/validator/blocks/%d", n.Now()) // the block for the previous slot
 			n.NodeHandler(1).ServeHTTP(w, r2)
 		}),
 		"failing": produces(func(w http.ResponseWriter, _ *http.Request) {
@@ -172,8 +172,8 @@ func TestFaults(t *testing.T) {
 		n.Step()
 	}
 	for name := range bad {
-		if said := strings.Count(log.String(), "node="+name+" "); said != 1 {
-			t.Errorf("%s was reported %d times:\n%s", name, said, log.String())
+		if reported := strings.Count(log.String(), "node="+name+" "); reported != 1 {
+			t.Errorf("%s was reported %d times:\n%s", name, reported, log.String())
 		}
 	}
 	if !strings.Contains(log.String(), "another network") {
@@ -181,8 +181,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestPost: endpoints get names, labels and blinded blocks that our own reader reads; the answers are kept in the
-// layout of training data; conditions hold posts back.
+// TestPost: endpoints get names, labels and blinded blocks. The answers are stored in the layout of training data. Nothing is
+// posted to an endpoint whose conditions are not met.
 func TestPost(t *testing.T) {
 	n := newNetwork(t, 0)
 	type post struct {
@@ -191,7 +191,7 @@ func TestPost(t *testing.T) {
 		plain []json.RawMessage
 	}
 	posts := map[string][]post{}
-	var mu sync.Mutex // endpoints are handed blocks at the same time
+	var mu sync.Mutex // endpoints get blocks at the same time
 	endpoint := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -266,17 +266,16 @@ func TestPost(t *testing.T) {
 	}
 }
 
-// TestRun: a dreamer that runs asks for the next slot as it begins, and hands on what it has when it is stopped.
+// TestRun: Run asks for blocks as the next slot begins, and hands them on although it is being stopped.
 func TestRun(t *testing.T) {
 	n := newNetwork(t, 0)
 	next := n.Now() + 1
-	// The clock stands just before the next slot, so that a slow machine does not miss it. The slot after it never
-	// begins.
+	// The clock stands still just before the next slot, so that a slow machine does not miss it. No later slot begins.
 	now := n.Network().TimeOf(next).Add(-10 * time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	var handed []blockprint.Slot
 	d := newDreamer(t, n.config(), dream.Options{Now: func() time.Time { return now }, Sinks: []dream.Sink{func(ctx context.Context, round *dream.Round) error {
-		cancel() // while it is being handed on
+		cancel() // while the round is handed on
 		handed = append(handed, round.Slot)
 		return ctx.Err()
 	}}})

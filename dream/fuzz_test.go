@@ -7,8 +7,8 @@ import (
 	"blockprint/dream"
 )
 
-// FuzzParseConfig: no configuration makes the parser fail other than with an error, and a dreamer can be made of every
-// configuration that it accepts, or says why not.
+// FuzzParseConfig: the parser accepts a configuration or returns an error, and so does New for every configuration that the
+// parser accepts.
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("canonical_bn = \"http://localhost:5052\"\n[[nodes]]\nname = \"a\"\nlabel = \"Teku\"\nurl = \"http://localhost:5051\"\n"))
 	f.Add([]byte("network = \"mainnet\"\ncanonical_bn = \"http://localhost:5052\"\nnodes = []\npost_endpoint = \"http://localhost:1\"\n"))

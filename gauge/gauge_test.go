@@ -21,7 +21,7 @@ import (
 	_ "blockprint/store/sqlite"
 )
 
-// classifier labels every block as told.
+// classifier labels every block by a table.
 type classifier struct {
 	guess map[string]blockprint.Client // by graffiti
 	model string
@@ -36,7 +36,7 @@ func (c *classifier) Guess(_ context.Context, rewards []*blockprint.BlockReward)
 	return out, c.model, c.err
 }
 
-// rewarder reads {"slot": n, "name": s} as a block; "bad" ones it cannot rate.
+// rewarder rates blocks that look like {"slot": n, "name": s}, except those that are named "bad".
 type rewarder struct{}
 
 func (rewarder) Rewards(_ context.Context, blocks []json.RawMessage) ([]*blockprint.BlockReward, []error, error) {
@@ -72,7 +72,7 @@ func (r *rig) open(t *testing.T, labels ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() }) // a second time may be refused
+	t.Cleanup(func() { _ = s.Close() }) // the test may have closed it
 	network := &blockprint.Network{Spec: blockprint.MainnetSpec(), GenesisTime: time.Unix(1_700_000_000, 0)}
 	r.store = s
 	r.Gauge = gauge.New(s, r.c, func(context.Context) (*blockprint.Network, error) { return network, nil }, gauge.Options{Rewarder: rewarder{}, Labels: labels, Now: func() time.Time { return r.now }})
@@ -107,7 +107,7 @@ func (r *rig) classify(t *testing.T, slot blockprint.Slot, names, labels string)
 	return err
 }
 
-// TestAccuracy: the original's counts, with rates, over a window of time, through a restart.
+// TestAccuracy: the counts of the original, with rates, over a window, across a restart.
 func TestAccuracy(t *testing.T) {
 	r := newRig(t)
 	for slot := blockprint.Slot(900); slot < 904; slot++ {
@@ -115,7 +115,7 @@ func TestAccuracy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.classify(t, 903, "t1", "Teku"); err != nil { // again: it counts once
+	if err := r.classify(t, 903, "t1", "Teku"); err != nil { // a repetition does not count
 		t.Fatal(err)
 	}
 	if err := r.store.Close(); err != nil {
@@ -150,7 +150,7 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
-// TestTime: a node that is silent is said to be so, and what is older than the window does not count.
+// TestTime: a silent node is reported as silent, and observations from before the window do not count.
 func TestTime(t *testing.T) {
 	r := newRig(t)
 	if err := r.classify(t, 990, "t1,p1", "Teku,Prysm"); err != nil {
@@ -201,7 +201,7 @@ func TestDays(t *testing.T) {
 	}
 }
 
-// TestRefuses: lists that do not fit, labels of no client, blocks of the future; and nothing of them is kept.
+// TestRefuses: requests with lists of different lengths, unknown labels or blocks from the future are refused and not stored.
 func TestRefuses(t *testing.T) {
 	r := newRig(t)
 	for name, c := range map[string]struct {
@@ -226,7 +226,7 @@ func TestRefuses(t *testing.T) {
 	}
 	r.c.err = nil
 	if s, err := r.Summarize(t.Context()); err != nil || len(s.Nodes) != 0 {
-		t.Errorf("something was kept: %+v (%v)", s, err)
+		t.Errorf("something was stored: %+v (%v)", s, err)
 	}
 	r.open(t, "teku-fork")
 	if err := r.classify(t, 900, "t1", "teku-fork"); err != nil {
@@ -234,7 +234,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestUnrated: blocks that are null or cannot be rated do not keep the others from counting.
+// TestUnrated: the other blocks of a request count although some are null or cannot be rated.
 func TestUnrated(t *testing.T) {
 	r := newRig(t)
 	block := func(name string) json.RawMessage { return json.RawMessage(`{"slot":900,"name":"` + name + `"}`) }
@@ -252,7 +252,7 @@ func TestUnrated(t *testing.T) {
 	}
 }
 
-// TestMetrics: what Prometheus is told.
+// TestMetrics: what Prometheus collects.
 func TestMetrics(t *testing.T) {
 	r := newRig(t)
 	if err := r.classify(t, 990, "t1,t2,p1", "Teku,Teku,Prysm"); err != nil {
@@ -274,12 +274,11 @@ blockprint_gauge_true_positive_rate{client="Teku"} 0.5
 	}
 }
 
-// TestForget: single observations of long ago are dropped in every part of the window, whichever slot the part's blocks
-// are of; their sums stay.
+// TestForget: single observations from before two windows are dropped, whatever slots the new ones are for; the sums stay.
 func TestForget(t *testing.T) {
 	r := newRig(t)
 	const window = 14 * 7200
-	kept := func() (n int64) {
+	stored := func() (n int64) {
 		t.Helper()
 		counts, err := r.store.ObservedIn(t.Context(), blockprint.Interval{End: 1 << 40})
 		if err != nil {
@@ -290,21 +289,21 @@ func TestForget(t *testing.T) {
 		}
 		return n
 	}
-	for _, slot := range []blockprint.Slot{1001, 1001 + 2*window, 1501 + 2*window} { // none a multiple of a part
+	for _, slot := range []blockprint.Slot{1001, 1001 + 2*window, 1501 + 2*window} { // none is a multiple of a part
 		r.at(slot)
 		if err := r.classify(t, slot, "t1", "Teku"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := kept(); n != 2 {
-		t.Errorf("%d observations are kept, want those of the last two windows", n)
+	if n := stored(); n != 2 {
+		t.Errorf("%d observations are stored, want those of the last two windows", n)
 	}
 	if days, err := r.Days(t.Context(), "2023-11-14", "2024-01-31"); err != nil || len(days) != 2 {
 		t.Errorf("%d days, %v", len(days), err)
 	}
 }
 
-// TestBounds: neither the number nor the length of names is the caller's to choose.
+// TestBounds: the number and the length of names are limited.
 func TestBounds(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{strings.Repeat("x", 201), "t1\nnode:p1", "\x1b[2Jt1"} {
@@ -317,7 +316,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestReady: a gauge is ready when it knows the time and its store answers.
+// TestReady: a gauge is ready when it knows the chain's clock and its store answers.
 func TestReady(t *testing.T) {
 	r := newRig(t)
 	if err := r.Ready(t.Context()); err != nil {
@@ -335,7 +334,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestNoSecrets: what a service behind the gauge is called shows neither its password nor its path.
+// TestNoSecrets: errors of services behind the gauge show neither their password nor their path.
 func TestNoSecrets(t *testing.T) {
 	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -118,7 +118,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestTimeout: a service that never ends its answer is given up, and so is one when the caller has gone.
+// TestTimeout: a request ends when the service does not finish its answer in time, and when its context is canceled.
 func TestTimeout(t *testing.T) {
 	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()

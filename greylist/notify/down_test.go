@@ -15,7 +15,7 @@ import (
 	"blockprint/greylist/notify"
 )
 
-// picky refuses what it is told to, and keeps what it was asked to take.
+// picky refuses some notices, and records those that it gets.
 type picky struct {
 	refuse func(notify.Notice) error
 	asked  []int64
@@ -33,7 +33,7 @@ func (p *picky) Notify(_ context.Context, n notify.Notice) error {
 	return nil
 }
 
-// manual gives subjects an entry each; the first time they are listed, then greylisted and back, which is a change each time.
+// manual gives each subject an entry: the first one lists it, the next ones greylist it and lift that again. Each is a change.
 func manual(t *testing.T, b *greylist.Book, subjects ...string) {
 	t.Helper()
 	for _, name := range subjects {
@@ -48,11 +48,11 @@ func manual(t *testing.T, b *greylist.Book, subjects ...string) {
 	}
 }
 
-// TestDown: a receiver that is down is left alone for pauses that grow up to an hour, keeps one row for all of its failing,
-// and is told everything, in order, when it is back.
+// TestDown: a receiver that is down is left alone for pauses that grow up to an hour. All its failures are one row in the
+// delivery log. When it is back, it gets everything, in order.
 func TestDown(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
-	manual(t, b, "first", "a", "b", "a") // of the first event of all nobody is told
+	manual(t, b, "first", "a", "b", "a") // the very first event is not reported
 	down := true
 	r := &picky{refuse: func(notify.Notice) error {
 		if down {
@@ -93,8 +93,8 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// TestPassedOver: a change that a receiver never takes holds up those of its own subject only until another one is taken.
-// Nothing is passed over as long as the receiver may be down.
+// TestPassedOver: a change that a receiver refuses again and again is passed over once the receiver accepts a later one of
+// another subject. Nothing is passed over as long as the receiver may be down.
 func TestPassedOver(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
 	manual(t, b, "first", "bad", "bad", "good", "good", "bad", "good")
@@ -121,18 +121,18 @@ func TestPassedOver(t *testing.T) {
 	if !slices.Equal(passed, []int64{5, 2, 1}) {
 		t.Errorf("passed over: %v of %+v", passed, tries)
 	}
-	manual(t, b, "bad") // nothing behind it: it waits
+	manual(t, b, "bad") // no later one: it waits
 	for range 2 {
 		if err := dispatcher(s, r).Dispatch(t.Context()); err == nil {
-			t.Error("what was not told is not said")
+			t.Error("no error, although a notice was not delivered")
 		}
 	}
-	if told, err := s.Delivered(t.Context(), "test", "picky"); err != nil || told != 6 {
-		t.Errorf("told %d (%v)", told, err)
+	if last, err := s.Delivered(t.Context(), "test", "picky"); err != nil || last != 6 {
+		t.Errorf("delivered up to %d (%v)", last, err)
 	}
 }
 
-// TestStrangersText: what cannot be an argument, or would break a line, is handed over in a form that can.
+// TestStrangersText: text that cannot be an argument, or would break a line, is escaped.
 func TestStrangersText(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
 	out := filepath.Join(t.TempDir(), "out")

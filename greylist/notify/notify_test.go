@@ -28,7 +28,7 @@ import (
 	_ "blockprint/store/sqlite"
 )
 
-// book is a greylist whose changes are kept, with some made already.
+// book is a greylist that stores its changes.
 func book(t *testing.T, path string) (*greylist.Book, store.Store) {
 	t.Helper()
 	s, err := store.Open(t.Context(), path, store.Options{})
@@ -61,15 +61,15 @@ func dispatcher(s store.Store, r ...notify.Notifier) *notify.Dispatcher {
 
 func script(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "told.sh")
+	path := filepath.Join(t.TempDir(), "notified.sh")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// TestCommand: a program is run once for each change, in order, with its arguments and environment; what it fails at is told
-// by a later run, and nothing is told twice.
+// TestCommand: the program runs once for each change, in order, with arguments and environment. A later run delivers what
+// failed, and nothing is delivered twice.
 func TestCommand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "g.db")
 	out := filepath.Join(t.TempDir(), "out")
@@ -82,9 +82,9 @@ func TestCommand(t *testing.T) {
 	if err := dispatcher(s, failing).Dispatch(t.Context()); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("%v", err)
 	}
-	// The same program, mended.
-	tell := script(t, `echo "$2 $3 $4 $5 $GREYLIST_HEIGHT" >> `+out+"\n")
-	c, err := notify.NewCommand(tell, time.Minute)
+	// The same program, repaired.
+	repaired := script(t, `echo "$2 $3 $4 $5 $GREYLIST_HEIGHT" >> `+out+"\n")
+	c, err := notify.NewCommand(repaired, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(out)
-	// The first event of all is no news, and a status that stays is no change.
+	// The very first event is not reported, and a status that stays the same is not a change.
 	want := "p ACTIVE MAN_GREYLISTED manual 1\np MAN_GREYLISTED AUTO_GREYLIST_OVERRIDE override 2\np AUTO_GREYLIST_OVERRIDE ACTIVE override-lifted 4\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%s (%v), want %s", got, err, want)
@@ -129,8 +129,8 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestWebhook: changes are posted signed, one that fails is posted again before the next, and one receiver does not hold up
-// another.
+// TestWebhook: changes are posted with a signature, a failed one is posted again before the next, and one receiver does not
+// hold up another.
 func TestWebhook(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
 	change(t, b, greylist.Active, greylist.Manual, greylist.Active)
@@ -179,7 +179,7 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// TestCrash: a receiver that was told, but whose telling was not noted, is told again: at least once.
+// TestCrash: a notice whose delivery could not be recorded is delivered again: at least once.
 func TestCrash(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
 	change(t, b, greylist.Active, greylist.Manual, greylist.Active)
@@ -192,17 +192,17 @@ func TestCrash(t *testing.T) {
 	if err := dispatcher(s, r).Dispatch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(r.told, []int64{1, 1, 2}) {
-		t.Errorf("told %v", r.told)
+	if !slices.Equal(r.got, []int64{1, 1, 2}) {
+		t.Errorf("got %v", r.got)
 	}
 }
 
-type recorder struct{ told []int64 }
+type recorder struct{ got []int64 }
 
 func (r *recorder) Name() string { return "recorder" }
 
 func (r *recorder) Notify(_ context.Context, n notify.Notice) error {
-	r.told = append(r.told, n.ID)
+	r.got = append(r.got, n.ID)
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (c *crashing) LogDelivery(context.Context, string, string, int64, int64, st
 	return errors.New("crashed")
 }
 
-// TestFeed: the newest changes first, as well-formed Atom, whatever a subject is called.
+// TestFeed: the feed has the newest changes first and is well-formed, whatever the subjects are called.
 func TestFeed(t *testing.T) {
 	b, s := book(t, filepath.Join(t.TempDir(), "g.db"))
 	change(t, b, greylist.Active, greylist.Manual, greylist.Active)

@@ -24,8 +24,8 @@ type site struct {
 	mu       sync.Mutex
 	body     []byte
 	modified time.Time
-	status   int // 0 for what is right
-	breakAt  int // bytes after which the connection breaks off, once
+	status   int // 0 means the right one
+	breakAt  int // after so many bytes the connection breaks off, once
 	ranges   []string
 	asked    int
 	work     string
@@ -108,7 +108,7 @@ func newSite(total string) *site {
 	return s
 }
 
-// TestFetch: what is found of projects from day to day, and how long a figure holds that cannot be renewed.
+// TestFetch: the findings from day to day, and how long a figure stays valid that cannot be renewed.
 func TestFetch(t *testing.T) {
 	good, dead, page := newSite("100.4"), newSite("50"), newSite("1")
 	good.work = "17"
@@ -146,7 +146,7 @@ func TestFetch(t *testing.T) {
 	if day["good"].Finding != stats.Smaller || *day["good"].Total != 140 || day["dead"].Finding != stats.Unchanged || *day["dead"].Total != 50 {
 		t.Errorf("%+v", day)
 	}
-	// An export without a user is not a total of 0.
+	// An export without a user does not mean that the total is 0.
 	good.body = zipped(t, []byte("<users>\n</users>\n"))
 	good.modified = good.modified.Add(time.Hour)
 	if f := r.fetch()["good"]; f.Finding != stats.Kept || *f.Total != 140 || !strings.Contains(f.Error, "but no credit") {
@@ -154,7 +154,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// TestResume: a transfer that breaks off goes on where it was.
+// TestResume: a transfer that breaks off is resumed.
 func TestResume(t *testing.T) {
 	s := &site{modified: time.Unix(1_779_000_000, 0), breakAt: 10_000}
 	rng := rand.New(rand.NewPCG(5, 6))
@@ -175,7 +175,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestLimits: files that are too large, servers that never end, and state that was damaged.
+// TestLimits: files that are too large, answers that never end, and damaged state.
 func TestLimits(t *testing.T) {
 	s := newSite("5")
 	endless := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -210,8 +210,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestAdapter: a project without exports of its own is asked by a command, which may print what is compressed or not, and
-// whose complaints are told. What is known then needs nobody to be asked.
+// TestAdapter: a command fetches the export of a project that has none; it may print a compressed or a plain one, and its
+// error output is reported. Known then needs no request.
 func TestAdapter(t *testing.T) {
 	r := newFetch(t, map[string]http.Handler{}, "p")
 	r.list[0].Adapter = true
@@ -247,7 +247,7 @@ func TestAdapter(t *testing.T) {
 	}
 }
 
-// TestStatus: the one number of a project's status is read whatever stands around it, and a reason why there is none is told.
+// TestStatus: the one number that matters is read whatever text surrounds it; if it is missing, the figure says why.
 func TestStatus(t *testing.T) {
 	page := "%s<server_status>\n<host>M\xfcnchen&nbsp;\x80</host><database_file_states>\n<results_ready_to_send>%s</results_ready_to_send></database_file_states>"
 	for declaration, c := range map[string]struct {
@@ -280,8 +280,8 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestFiguresOfOdd: a project's clock that is ahead gives no negative age, odd records are told, and projects whose names
-// differ in signs that no file may have share none.
+// TestFiguresOfOdd: a clock that is ahead gives no negative age, malformed records are reported, and projects whose names
+// differ only in characters that file names cannot have do not share a file.
 func TestFiguresOfOdd(t *testing.T) {
 	ahead, other := newSite("5"), newSite("6")
 	ahead.modified = time.Unix(1_790_000_000, 0)
@@ -298,7 +298,7 @@ func TestFiguresOfOdd(t *testing.T) {
 	}
 }
 
-// TestLarge streams an export of five million users from a server, made on the fly.
+// TestLarge streams an export of five million users, made on the fly, from a server.
 func TestLarge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes a file of five million users")

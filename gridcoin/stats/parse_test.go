@@ -72,7 +72,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// TestOddRecords: text that strangers write costs at most the record that it stands in, and the record is counted.
+// TestOddRecords: text that strangers write damages at most its own record, and such records are counted.
 func TestOddRecords(t *testing.T) {
 	long := strings.Repeat("x", 300_000)
 	for name, text := range map[string]string{
@@ -112,7 +112,7 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// TestCredits: a record has the first credit that it names, if that is a number by Gridcoin's grammar.
+// TestCredits: the first credit in a record counts, if it is a number by Gridcoin's grammar.
 func TestCredits(t *testing.T) {
 	for credit, want := range map[string]string{
 		"5":             "5.000000",
@@ -161,8 +161,8 @@ func TestCredits(t *testing.T) {
 	}
 }
 
-// asGridcoin sums up credits as Gridcoin's scraper does: line by line, a record from <user> to </user>, of which it takes
-// what stands between the first <total_credit> and the next </total_credit>.
+// asGridcoin sums up credits as Gridcoin's scraper does: line by line, a record from <user> to </user>, whose credit is the text
+// between the first <total_credit> and the next </total_credit>.
 func asGridcoin(text string) (sum float64) {
 	record := ""
 	for line := range strings.SplitSeq(text, "\n") {
@@ -216,7 +216,7 @@ func zipped(t testing.TB, text []byte) []byte {
 	return b.Bytes()
 }
 
-// TestGzip: a file that is cut off or damaged is refused, even if all users could be read; a bomb is not unpacked.
+// TestGzip: a truncated or damaged file is refused even if all users can be read, and a decompression bomb is not unpacked.
 func TestGzip(t *testing.T) {
 	file := zipped(t, []byte("<users>"+strings.Repeat(user("2.5"), 1000)+"</users>\n"))
 	if e, err := stats.ParseGzip(bytes.NewReader(file), stats.Limits{}); err != nil || e.Users != 1000 || e.Total != 2500 {
@@ -274,7 +274,7 @@ func (m *manyUsers) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestMany: what is streamed is summed up as floating point in the order of the file.
+// TestMany: credits are summed up in floating point, in the order of the file.
 func TestMany(t *testing.T) {
 	n := 200_000
 	m := &manyUsers{n: n, rng: rand.New(rand.NewPCG(1, 2))}
@@ -303,7 +303,7 @@ type small struct {
 
 func (s *small) Read(b []byte) (int, error) { return s.r.Read(b[:min(len(b), s.n)]) }
 
-// BenchmarkParse compares reading an export with unpacking it only.
+// BenchmarkParse compares parsing an export with only unpacking it.
 func BenchmarkParse(b *testing.B) {
 	text, err := io.ReadAll(&manyUsers{n: 100_000, rng: rand.New(rand.NewPCG(1, 2))})
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"blockprint/gridcoin/stats"
 )
 
-// serve gives one answer after another, the last one again and again.
+// serve gives one answer after another, and repeats the last one.
 func serve(answers ...http.HandlerFunc) http.Handler {
 	var mu sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,8 +31,8 @@ func serve(answers ...http.HandlerFunc) http.Handler {
 	})
 }
 
-// TestTransfers: what a server says of ranges decides where bytes go, that a file is whole is proven by its checksum, and a
-// server that is busy, silent or confused is not asked for ever.
+// TestTransfers: the ranges that a server reports decide where bytes are written, the checksum proves that a file is complete,
+// and a server that is busy, silent or confused is not asked forever.
 func TestTransfers(t *testing.T) {
 	file := zipped(t, []byte("<users>"+strings.Repeat(user("0.125"), 800)+"</users>"))
 	half := len(file) / 2
@@ -56,7 +56,7 @@ func TestTransfers(t *testing.T) {
 			_, _ = w.Write(body)
 		}
 	}
-	unfinished := func(header ...string) http.HandlerFunc { // all of it, but the connection ends before the transfer does
+	unfinished := func(header ...string) http.HandlerFunc { // the whole file, but the connection closes before the transfer ends
 		return func(w http.ResponseWriter, r *http.Request) {
 			answer(200, file, header...)(w, r)
 			w.(http.Flusher).Flush()
@@ -72,7 +72,7 @@ func TestTransfers(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		handler http.Handler
-		failure string // empty if it is brought
+		failure string // empty if the transfer succeeds
 	}{
 		"the rest":                   {serve(part(0, half), part(half, len(file)), answer(404, nil)), ""},
 		"again from the beginning":   {serve(part(0, half), part(0, len(file)), answer(404, nil)), ""},
@@ -113,7 +113,7 @@ func TestTransfers(t *testing.T) {
 	}
 }
 
-// TestDone: a project's figure is handed on when it is there, not when all are.
+// TestDone: a project's figure is passed on as soon as it is known, not when all are.
 func TestDone(t *testing.T) {
 	first := make(chan struct{})
 	slow := newSite("7")
@@ -137,7 +137,7 @@ func TestDone(t *testing.T) {
 	}
 }
 
-// TestLogins: a project gets its login and the name of who asks, no other host does, and no error shows what is secret.
+// TestLogins: a project gets its login and the User-Agent, no other host gets the login, and no error shows a secret.
 func TestLogins(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "logins")
 	if err := os.WriteFile(path, []byte("# of the projects\n\np_home = ann:pass:word=1\nA b = x:\n"), 0o640); err != nil {
