@@ -23,7 +23,7 @@ type Command struct {
 }
 
 func commandFlags(flags *flag.FlagSet, _ Secret) func() (Notifier, error) {
-	line := flags.String("notify", "", "command to run for each change, without a shell: HASH SUBJECT OLD NEW REASON are appended, or %s is replaced by HASH")
+	line := flags.String("notify", "", "command to run for each change, without a shell; HASH SUBJECT OLD NEW REASON are appended, or HASH replaces %s")
 	timeout := flags.Duration("notify-timeout", time.Minute, "how long the command may run")
 	return func() (Notifier, error) {
 		if *line == "" {

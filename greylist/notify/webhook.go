@@ -26,7 +26,7 @@ type Webhook struct {
 
 func webhookFlags(flags *flag.FlagSet, secret Secret) func() (Notifier, error) {
 	url := flags.String("webhook", "", "URL to post each change to, as JSON")
-	key := flags.String("webhook-secret", "", "secret that signs what is posted, or @FILE with it")
+	key := flags.String("webhook-secret", "", "secret to sign posted changes with, or @FILE that contains it")
 	return func() (Notifier, error) {
 		if *url == "" {
 			return nil, nil //nolint:nilnil // none is asked for
