@@ -16,6 +16,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/nodetest"
 	"blockprint/sim"
 	"blockprint/sim/habit"
 )
@@ -149,7 +150,7 @@ func TestStandingNode(t *testing.T) {
 	} {
 		var asked atomic.Int64
 		c := client(t, node(t, w, bad), node(t, w, habit.On(habit.Blocks, habit.Count(&asked)), habit.On("/node/syncing$", habit.Rewrite(`"el_offline":false,|"is_optimistic":false,`, ``))))
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(nodetest.Patience); ; time.Sleep(time.Millisecond) {
 			before := asked.Load()
 			if b, err := c.Block(t.Context(), beacon.AtSlot(50)); err != nil || b.Slot != 50 {
 				t.Fatal(name, err)
@@ -309,7 +310,7 @@ func TestMetrics(t *testing.T) {
 	}
 	figures := map[string]float64{}
 	want := map[string]float64{"up " + dead.URL: 0, "up " + urls[1]: 1, "head_slot " + urls[1]: 30, "preferred " + dead.URL: 0, "preferred " + urls[1]: 1}
-	for deadline := time.Now().Add(20 * time.Second); !maps.Equal(figures, want); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(nodetest.Patience); !maps.Equal(figures, want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("figures %v, want %v", figures, want)
 		}

@@ -21,6 +21,7 @@ import (
 	"blockprint/graffiti"
 	"blockprint/label"
 	"blockprint/label/labeltest"
+	"blockprint/nodetest"
 	"blockprint/sim"
 	"blockprint/sim/habit"
 	"blockprint/store"
@@ -209,11 +210,7 @@ func (b *bench) step(slots int) {
 
 func (b *bench) await(what string, done func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited in vain for %s", what)
-		}
-	}
+	nodetest.Await(b.t, what, done)
 }
 
 // check compares the database with the world's canonical chain.

@@ -19,6 +19,7 @@ import (
 
 	"blockprint"
 	"blockprint/httpapi"
+	"blockprint/nodetest"
 	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/storetest"
@@ -165,7 +166,7 @@ func TestSlowReaders(t *testing.T) {
 	if err := clients[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "room for another one", func() bool { return strings.Contains(open(), " 200 ") })
+	nodetest.Await(t, "room for another one", func() bool { return strings.Contains(open(), " 200 ") })
 	for _, c := range clients {
 		_ = c.Close() // the first one is closed already
 	}

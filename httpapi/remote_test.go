@@ -16,6 +16,7 @@ import (
 	"blockprint/follow"
 	"blockprint/httpapi"
 	"blockprint/label"
+	"blockprint/nodetest"
 	"blockprint/reward"
 	"blockprint/rewardfile"
 	"blockprint/service"
@@ -77,16 +78,11 @@ func TestRemoteFollower(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	_, head := w.Head()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	nodetest.Await(t, "the server to have all", func() bool {
 		st, err := remote.Status(ctx)
 		gaps, gapErr := remote.Gaps(ctx, blockprint.Interval{Start: 0, End: head})
-		if errors.Join(err, gapErr) == nil && st.Newest == head && len(gaps) == 0 && st.Finalized > 60 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("status %+v, gaps %v, %v", st, gaps, err)
-		}
-	}
+		return errors.Join(err, gapErr) == nil && st.Newest == head && len(gaps) == 0 && st.Finalized > 60
+	})
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("the follower ended with %v", err)
@@ -129,12 +125,12 @@ func TestOrphanedSideChain(t *testing.T) {
 		_, head := w.Head()
 		return status.Synced && status.Greatest >= head
 	}
-	await(t, "the first sync", synced)
+	nodetest.Await(t, "the first sync", synced)
 	// A side chain of two at slots 82 and 83, on a parent of slot 81 that was never seen.
 	w.Step() // 81
 	w.Step() // 82
 	w.Step() // 83
-	await(t, "the head", synced)
+	nodetest.Await(t, "the head", synced)
 	a.call("POST", "/classify", "["+rewardJSON(82, 81, "deadbeef")+"]", nil)
 	side := strings.Replace(rewardJSON(83, 82, "deadbeef02"), `"parent_slot":"82"`, `"parent_slot":"82","parent_root":"`+padRoot("deadbeef")+`"`, 1)
 	a.call("POST", "/classify", "["+side+"]", nil)
@@ -143,12 +139,12 @@ func TestOrphanedSideChain(t *testing.T) {
 	var gaps []blockprint.Interval
 	a.call("GET", "/sync/gaps", "", &gaps)
 	t.Logf("gaps after the orphans came: %v", gaps)
-	await(t, "the gap to be closed", synced)
+	nodetest.Await(t, "the gap to be closed", synced)
 	for range 30 { // finality settles them
 		w.Step()
 		time.Sleep(2 * time.Millisecond)
 	}
-	await(t, "the orphans to be marked", func() bool {
+	nodetest.Await(t, "the orphans to be marked", func() bool {
 		orphans := 0
 		for b, err := range a.store.Blocks(context.Background(), blockprint.Interval{Start: 82, End: 83}, store.Query{Orphaned: true}) {
 			if err != nil {
@@ -160,15 +156,6 @@ func TestOrphanedSideChain(t *testing.T) {
 		}
 		return orphans == 3 && synced()
 	})
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // rewards returns the rewards service of a node.

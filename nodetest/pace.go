@@ -48,3 +48,17 @@ func processorShare(t *testing.T) float64 {
 	}
 	return min(1, float64(used()-before)/float64(time.Since(began)))
 }
+
+// Patience is how long a test waits for something that has to happen before it says that it does not. It is long, since
+// a busy machine may take many times as long as an idle one, and costs nothing when the test passes.
+const Patience = 10 * time.Minute
+
+// Await waits until something is done, and fails the test when that does not happen within Patience.
+func Await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(Patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

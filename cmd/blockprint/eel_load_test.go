@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"blockprint/nodetest"
 )
 
 // loadClients is how many clients send at once, slowClients how many are in the middle of a call that they do not finish.
@@ -142,7 +144,7 @@ func startEel(b *testing.B, program string) *multiplexer {
 	})
 	m := &multiplexer{url: "http://127.0.0.1:" + port, pid: cmd.Process.Pid, secret: secret}
 	m.client.Transport = &http.Transport{MaxIdleConnsPerHost: loadClients}
-	for until := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(nodetest.Patience); ; time.Sleep(20 * time.Millisecond) {
 		res, err := m.client.Get(m.url + "/health")
 		if err == nil {
 			_ = res.Body.Close()

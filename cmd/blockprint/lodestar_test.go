@@ -139,7 +139,7 @@ func checkDatabase(t *testing.T, ctx context.Context, db string, last blockprint
 	}
 	defer func() { _ = s.Close() }()
 	span := blockprint.Interval{Start: 1, End: last}
-	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(nodetest.Patience); ; time.Sleep(100 * time.Millisecond) {
 		gaps, err := s.Gaps(ctx, span)
 		if err == nil && len(gaps) == 0 {
 			break

@@ -114,7 +114,7 @@ func TestUp(t *testing.T) {
 	node, api := freeAddress(t), freeAddress(t)
 	slotTime := strconv.FormatInt(nodetest.SlotTime(t, time.Second).Milliseconds(), 10)
 	running(t, program, "sim", "--history", "80", "--slot-time", slotTime, "--validators", "2048", "--committees", "2", "--listen", node, "--dream-config", dreamConfig)
-	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(nodetest.Patience); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(dreamConfig); err == nil {
 			break
 		}
@@ -132,7 +132,7 @@ func TestUp(t *testing.T) {
 		t.Helper()
 		var a accuracy
 		var err error
-		for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		for deadline := time.Now().Add(nodetest.Patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			if err = fetch("http://"+api+"/accuracy", &a); err == nil && a.blocks() >= blocks {
 				return a
 			}
@@ -164,7 +164,7 @@ func TestUp(t *testing.T) {
 		Synced bool
 		Newest int `json:"greatest_block_slot"`
 	}
-	for deadline := time.Now().Add(10 * time.Minute); !status.Synced; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(nodetest.Patience); !status.Synced; time.Sleep(100 * time.Millisecond) {
 		if err := fetch("http://"+api+"/sync/status", &status); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestUp(t *testing.T) {
 		}
 	}
 	var opinions []struct{ Slot int }
-	for deadline := time.Now().Add(10 * time.Minute); len(opinions) < 2; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(nodetest.Patience); len(opinions) < 2; time.Sleep(100 * time.Millisecond) {
 		if err := fetch("http://"+api+"/sync/status", &status); err != nil {
 			t.Fatal(err)
 		}
