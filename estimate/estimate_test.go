@@ -11,7 +11,7 @@ import (
 
 var three = []blockprint.Client{"A", "B", "C"}
 
-// evidence makes blocks of a client that is recognised with a probability of three fifths.
+// evidence returns blocks of a client that is recognized with a probability of three fifths.
 func evidence(rng *rand.Rand, slot int, client int) estimate.Evidence {
 	p := []float64{.2, .2, .2}
 	shown := client
@@ -22,7 +22,7 @@ func evidence(rng *rand.Rand, slot int, client int) estimate.Evidence {
 	return estimate.Evidence{Slot: blockprint.Slot(slot), P: p}
 }
 
-// TestValidator: many weak hints make a sure answer, and its probability can be believed.
+// TestValidator: many weak hints make a certain answer, and its probability is right.
 func TestValidator(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	m := estimate.ValidatorModel{Classes: three, Switch: 0.02}
@@ -74,7 +74,7 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
-// TestShares: the truth lies in the interval about as often as it says, and raw shares do not.
+// TestShares: the true share lies in the interval about as often as it should, and the raw share does not.
 func TestShares(t *testing.T) {
 	rates := [][]float64{{.7, .2, .05, .05}, {.1, .8, .05, .05}, {.3, .3, .3, .1}}
 	labels := []blockprint.Client{"A", "B", "C", "Uncertain"}
@@ -122,8 +122,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestUnrecognised: of two clients that are called the same the sum is known, and it is said that the parts are not.
-func TestUnrecognised(t *testing.T) {
+// TestUnrecognized: of two clients with the same labels only the sum is known, and the answer says so.
+func TestUnrecognized(t *testing.T) {
 	c := estimate.NewConfusion(map[blockprint.Client]map[blockprint.Client]float64{
 		"A": {"A": 990, "B": 10}, "B": {"A": 20, "B": 980}, "C": {"A": 30, "B": 970},
 	})
@@ -138,7 +138,7 @@ func TestUnrecognised(t *testing.T) {
 	}
 }
 
-// TestKnown: blocks that say themselves who built them count as they are.
+// TestKnown: blocks that name their client count as they are.
 func TestKnown(t *testing.T) {
 	c := estimate.NewConfusion(map[blockprint.Client]map[blockprint.Client]float64{"A": {"A": 1000}, "B": {"B": 1000}})
 	shares := estimate.Shares(c, map[blockprint.Client]float64{"A": 100}, map[blockprint.Client]float64{"B": 300}, 1)

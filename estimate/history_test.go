@@ -7,7 +7,7 @@ import (
 	"blockprint/estimate"
 )
 
-// TestHistoryBad: a record that nobody can have measured is refused, with the day.
+// TestHistoryBad: an impossible record is rejected, and the error names the day.
 func TestHistoryBad(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{"date":"2024-01-01"},{"clients":{"Teku":{"true_positives":-1}}}]`:                        "day 2",
@@ -24,7 +24,7 @@ func TestHistoryBad(t *testing.T) {
 	}
 }
 
-// FuzzReadHistory: what is read has no negative count anywhere.
+// FuzzReadHistory: no record that is accepted has a negative count.
 func FuzzReadHistory(f *testing.F) {
 	f.Add(`[{"date":"2023-12-01","head_slot":1,"clients":{"Teku":{"true_positives":5,"false_negatives":2,"false_negatives_detail":{"Prysm":2}}},"blocks_per_client":{"Teku":7}}]`)
 	f.Add("{\"nodes\":[{\"name\":\"a\",\"label\":\"Teku\",\"true_positives\":3}]}\n{}")

@@ -19,7 +19,7 @@ import (
 	"blockprint/trust"
 )
 
-// operation is a route of the OpenAPI document.
+// operation is a route in the OpenAPI document.
 type operation struct {
 	method, path string
 	private      bool
@@ -57,7 +57,7 @@ func operations(t *testing.T, h http.Handler) (list []operation) {
 	return list
 }
 
-// ask sends a request from this machine, after change has had its way with it.
+// ask sends a request from this machine after change has altered it.
 func ask(h http.Handler, method, path string, change func(*http.Request)) *httptest.ResponseRecorder {
 	var body io.Reader
 	if method == http.MethodPost {
@@ -78,7 +78,7 @@ func header(name, value string) func(*http.Request) {
 
 func host(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 
-// servers has one of each service that is made of operations.
+// servers returns one of each service that OpenAPI describes.
 func servers(t *testing.T, so service.Options) map[string]http.Handler {
 	t.Helper()
 	o := httpapi.Options{Options: so, Version: "v9"}
@@ -99,13 +99,13 @@ func servers(t *testing.T, so service.Options) map[string]http.Handler {
 	return map[string]http.Handler{"api": a.server, "gauge": g, "greylist": list}
 }
 
-// noTrust is the report of a trust that has measured nothing.
+// noTrust reports that nothing has been measured.
 func noTrust(context.Context) (*trust.Report, error) { return &trust.Report{}, nil }
 
 func mainnet() *blockprint.Network { return &blockprint.Network{Spec: blockprint.MainnetSpec()} }
 
-// TestPrivateIsPrivate: what the documentation calls private is refused, and only that, whoever asks without the right to,
-// and by whatever method; pages of other sites get neither an answer nor a permission to ask.
+// TestPrivateIsPrivate: exactly the routes that the documentation calls private are refused to everybody without permission,
+// with any method; pages of other sites get neither an answer nor the permission to ask.
 func TestPrivateIsPrivate(t *testing.T) {
 	hostile := map[string]func(*http.Request){
 		"another machine": func(r *http.Request) { r.RemoteAddr = "203.0.113.5:99" },
@@ -159,7 +159,7 @@ func TestPrivateIsPrivate(t *testing.T) {
 	}
 }
 
-// TestCredentials: credentials guard a server under any name, but not against a page that makes a browser send them.
+// TestCredentials: with credentials a server may be called by any name, but not by a page that makes a browser send them.
 func TestCredentials(t *testing.T) {
 	for name, h := range servers(t, service.Options{Auth: service.Auth{Users: map[string]string{"alice": "secret"}}}) {
 		for _, op := range operations(t, h) {

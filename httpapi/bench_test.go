@@ -9,7 +9,7 @@ import (
 	"blockprint/store"
 )
 
-// BenchmarkRoutes answers a cheap question, one that is answered from memory, a validator's, and a day of blocks as a stream.
+// BenchmarkRoutes measures a cheap route, a cached answer, a validator's client, and a day of blocks as a stream.
 func BenchmarkRoutes(b *testing.B) {
 	s, err := store.Open(b.Context(), b.TempDir()+"/bench.db", store.Options{})
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"blockprint/store"
 )
 
-// FuzzRecord: whatever is posted as a batch, the server refuses it or stores it whole. It never fails by its own fault,
-// nothing of the future is stored, and the sums stay those of the table.
+// FuzzRecord: the server rejects a batch or stores the whole batch, whatever is posted. It never answers with an internal
+// error or stores a future block, and the sums always agree with the table.
 func FuzzRecord(f *testing.F) {
 	f.Add(`{"rewards":[` + rewardJSON(5, 4, "05") + `],"covered":[{"start":1,"end":4}],"chains":[{"Slots":{"start":5,"end":5},"Blocks":[{"Slot":5,"Root":"` + padRoot("05") + `"}],"Final":true}],"finalized":3}`)
 	f.Add(`{"rewards":[],"covered":[{"start":0,"end":99999999}],"chains":[],"finalized":9999999}`)

@@ -25,7 +25,7 @@ import (
 	"blockprint/store/storetest"
 )
 
-// slowStore is a store with questions that take as long as the test wants.
+// slowStore is a store that answers when the test wants it to.
 type slowStore struct {
 	store.Store
 	tallies atomic.Int64
@@ -54,7 +54,7 @@ func newSlow(t *testing.T) (*api, *slowStore) {
 	return a, slow
 }
 
-// cheap expects what is cheap to be answered.
+// cheap expects answers from the cheap routes.
 func (a *api) cheap() {
 	a.t.Helper()
 	for _, path := range []string{"/readyz", "/healthz", "/sync/status", "/blocks_per_client/1/3"} {
@@ -64,9 +64,9 @@ func (a *api) cheap() {
 	}
 }
 
-// TestDear: two dear questions at once, each asked of the database once however many ask it; others are sent away with the
-// time to come back; the cheap ones never wait; answers are kept until the next block.
-func TestDear(t *testing.T) {
+// TestExpensive: two expensive questions are worked on at once, each only once for everybody who asks it. Further ones get
+// 503 with the time to come back, the cheap ones never wait, and answers are reused until the next block.
+func TestExpensive(t *testing.T) {
 	a, slow := newSlow(t)
 	a.labels.SetPatience(0)
 	var wg sync.WaitGroup
@@ -102,7 +102,7 @@ func TestDear(t *testing.T) {
 	}
 }
 
-// TestGivenUp: a client that goes away does not take the answer from the others.
+// TestGivenUp: a client that goes away does not cost the others their answer.
 func TestGivenUp(t *testing.T) {
 	a, slow := newSlow(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -121,14 +121,14 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// endless gives blocks for ever.
+// endless yields blocks for ever.
 func endless(yield func(store.Block, error) bool) {
 	for slot := blockprint.Slot(1); yield(storetest.Block(slot, slot-1, 0, 0, blockprint.Teku), nil); slot++ {
 	}
 }
 
-// TestSlowReaders: clients that do not read take nothing from the cheap routes, there are not many of them, and whoever
-// leaves makes room.
+// TestSlowReaders: clients that do not read do not slow down the cheap routes, their number is limited, and one that leaves
+// makes room for another.
 func TestSlowReaders(t *testing.T) {
 	a, slow := newSlow(t)
 	slow.blocks = endless
@@ -176,7 +176,7 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
-// breaking gives some blocks and then an error that says where a node is.
+// breaking yields some blocks and then an error that contains a node's address.
 func breaking(blocks int) iter.Seq2[store.Block, error] {
 	away := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("10.1.2.3 is away")}
 	return func(yield func(store.Block, error) bool) {
@@ -205,7 +205,7 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
-// TestNoAddresses: an error is told without saying where our nodes are.
+// TestNoAddresses: errors do not show the addresses of our nodes.
 func TestNoAddresses(t *testing.T) {
 	a, slow := newSlow(t)
 	slow.blocks = breaking(0)

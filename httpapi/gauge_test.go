@@ -23,7 +23,7 @@ import (
 )
 
 // TestGauge runs the original's chain of services, each over HTTP: nodes dream, the dreamer posts to the gauge, the gauge
-// asks a rewards service and a blockprint, and tells the accuracy in the shape that dashboards read.
+// asks a rewards service and a blockprint, and serves the accuracy in the shape that dashboards read.
 func TestGauge(t *testing.T) {
 	c := sim.DefaultConfig(5)
 	c.Validators, c.Committees, c.Nodes = 1024, 2, 1
@@ -177,7 +177,7 @@ func TestGaugeRefuses(t *testing.T) {
 	}
 }
 
-// TestOpinions: the API of a database tells what the gauge and the distances say.
+// TestOpinions: the API of a database serves the accuracy and the distances.
 func TestOpinions(t *testing.T) {
 	a := newAPI(t, service.Options{})
 	a.fails("GET", "/accuracy", "", http.StatusNotFound, "not_found")

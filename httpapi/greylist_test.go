@@ -20,7 +20,7 @@ import (
 	_ "blockprint/store/sqlite"
 )
 
-// TestGreylist serves a list that another book of the same database goes on writing to.
+// TestGreylist serves a list while another book of the same database writes to it.
 func TestGreylist(t *testing.T) {
 	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "g.db"), store.Options{})
 	if err != nil {

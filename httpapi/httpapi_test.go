@@ -53,7 +53,7 @@ func newAPIWith(t *testing.T, ready func() error, o httpapi.LabelsOptions) *api 
 	return a
 }
 
-// serve lets a database with a model, if not nil, answer the calls.
+// serve lets a database answer the calls, with a model that may be nil.
 func (a *api) serve(s store.Store, m *classify.Model, ready func() error, o httpapi.LabelsOptions) {
 	a.t.Helper()
 	from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), o.Now), Ready: ready}
@@ -97,7 +97,7 @@ func (a *api) call(method, path, body string, into any) *httptest.ResponseRecord
 	return w
 }
 
-// fails expects an error of a status and code, in the one shape that errors have.
+// fails expects an error with a status and a code, in the common shape of errors.
 func (a *api) fails(method, path, body string, status int, code string) map[string]any {
 	a.t.Helper()
 	var e map[string]any
@@ -185,7 +185,7 @@ func TestGaps(t *testing.T) {
 			t.Errorf("%s, partial: %d %v", path, w.Code, w.Header())
 		}
 	}
-	// The head: slots 201 to 210 are not here yet, which is no gap; the future never is.
+	// The head: that slots 201 to 210 are not covered yet is no gap, nor is the future.
 	if w := a.call("GET", "/blocks_per_client/5/1000", "", nil); w.Code != 200 {
 		t.Errorf("up to the head and beyond: %d %s", w.Code, w.Body)
 	}

@@ -47,7 +47,7 @@ func world(t *testing.T, slots int) (*sim.World, *beacon.Client) {
 	return w, client
 }
 
-// TestRemoteFollower: a follower on another machine keeps a server's database as it would keep its own, gaps and
+// TestRemoteFollower: a follower on another machine fills a server's database just as it would fill its own, gaps and
 // finality included.
 func TestRemoteFollower(t *testing.T) {
 	w, node := world(t, 60)
@@ -93,9 +93,9 @@ func TestRemoteFollower(t *testing.T) {
 	}
 }
 
-// TestOrphanedSideChain is the original's open issue: the two blocks of a side chain whose beginning nobody has any
-// more are posted; their missing parent opens a gap that no node can fill. The healer learns that its slot is empty
-// on the chain, and the database is in step again, with the orphans kept.
+// TestOrphanedSideChain is the original's open issue: somebody posts two blocks of a side chain whose beginning no node has
+// any more, and their missing parent opens a gap that no node can fill. The healer finds out that its slot is empty on the
+// chain; then the database is in step again and still has the orphans.
 func TestOrphanedSideChain(t *testing.T) {
 	w, node := world(t, 80)
 	a := newAPI(t, service.Options{Now: w.Clock})
@@ -210,7 +210,7 @@ func TestRewards(t *testing.T) {
 		}
 	}
 
-	// POST: blocks of the chain, as the node gives them, and in other wrappings.
+	// POST: blocks of the chain in the node's form and in other ones.
 	var reply struct {
 		Message jsonText `json:"message"`
 	}
@@ -269,7 +269,7 @@ func readRewards(t *testing.T, text string) (out []*blockprint.BlockReward) {
 	return out
 }
 
-// TestRater: blocks on top of blocks far back, and then of the head, are rated alike.
+// TestRater: blocks are rated the same on top of old blocks and on top of the head.
 func TestRater(t *testing.T) {
 	_, node := world(t, 60)
 	rater := reward.NewRater(node, slog.New(slog.DiscardHandler))
@@ -295,7 +295,7 @@ func TestRater(t *testing.T) {
 	}
 }
 
-// TestRewardsNameNoNode: what strangers read does not say where the node is, nor what its URL holds.
+// TestRewardsNameNoNode: answers do not show the node's address or anything else of its URL.
 func TestRewardsNameNoNode(t *testing.T) {
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()

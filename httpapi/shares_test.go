@@ -19,13 +19,13 @@ import (
 	"blockprint/train"
 )
 
-// TestShares: blocks that say who built them count as they are and teach how the others are mislabelled.
+// TestShares: blocks that name their client count as they are, and they show how the others are mislabeled.
 func TestShares(t *testing.T) {
 	a := newAPI(t, service.Options{})
 	b := store.Batch{}
 	parent := blockprint.Slot(0)
 	for slot := blockprint.Slot(1); slot < 320; slot++ {
-		// Every Teku block is called Teku; of Grandine's half are called Teku. A third say what they are.
+		// Every Teku block is labeled Teku, and so is every second block of Grandine's. A third of the blocks name their client.
 		truth := []blockprint.Client{blockprint.Teku, blockprint.Grandine}[slot%2]
 		label := truth
 		if truth == blockprint.Grandine && slot%4 == 1 {
@@ -101,7 +101,7 @@ func TestShares(t *testing.T) {
 	a.fails("GET", "/validator/3/client", "", 403, "forbidden")
 }
 
-// teaching is a model that knows Lodestar by its graffiti only.
+// teaching returns a model that knows Lodestar only by its graffiti.
 func teaching(t *testing.T) *classify.Model {
 	t.Helper()
 	set := dataset.NewSet(feature.Default())
@@ -117,8 +117,8 @@ func teaching(t *testing.T) *classify.Model {
 	return m
 }
 
-// TestByGraffiti: a label that copies the graffiti is no sign that the classifier knows the client, whether this server's
-// model gave it or another one that was seen to do so; shares then say what is not known, and never that all is.
+// TestByGraffiti: a label that copies the graffiti does not show that the classifier knows the client, whether it comes from
+// this server's model or from another one that does so. The shares then say what is unknown and never claim certainty.
 func TestByGraffiti(t *testing.T) {
 	for _, model := range []string{"teaching", "another"} {
 		a := newAPI(t, service.Options{})
@@ -126,7 +126,7 @@ func TestByGraffiti(t *testing.T) {
 		b := store.Batch{}
 		parent := blockprint.Slot(0)
 		for slot := blockprint.Slot(1); slot < 640; slot++ {
-			// A third is Lodestar's, called Prysm unless it says what it is, as a half of all blocks do.
+			// A third of the blocks are Lodestar's and labeled Prysm unless they name their client, which every second block does.
 			truth := []blockprint.Client{blockprint.Teku, blockprint.Prysm, blockprint.Lodestar}[slot%3]
 			label, says := truth, slot/3%2 == 0
 			if truth == blockprint.Lodestar && !says {
@@ -194,7 +194,7 @@ func TestByGraffiti(t *testing.T) {
 	}
 }
 
-// TestAllSay: even where every block says who built it, a share is no certainty.
+// TestAllSay: a share is uncertain even if every block names its client.
 func TestAllSay(t *testing.T) {
 	a := newAPI(t, service.Options{})
 	b := chain(1, 100)

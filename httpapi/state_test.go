@@ -57,7 +57,7 @@ func TestBehind(t *testing.T) {
 	}
 }
 
-// TestNothingThere: a range without a single known slot is no row of zeros, and the answer says what there is instead.
+// TestNothingThere: the answer for a range without any covered slot is not a row of zeros but says what is covered.
 func TestNothingThere(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
 	a := newAPI(t, service.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
@@ -86,7 +86,7 @@ func TestNothingThere(t *testing.T) {
 	}
 }
 
-// TestReady: a process that follows is not ready while it cannot, and says why.
+// TestReady: a process that follows the chain is not ready while it cannot do so, and says why.
 func TestReady(t *testing.T) {
 	var reason error
 	a := newAPIWith(t, func() error { return reason }, httpapi.LabelsOptions{})
@@ -102,7 +102,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// TestTheFuture: blocks that cannot be yet are refused, whether they are to be stored or not.
+// TestTheFuture: blocks of the future are rejected, whether they are to be stored or not.
 func TestTheFuture(t *testing.T) {
 	genesis := time.Unix(1_600_000_000, 0)
 	a := newAPI(t, service.Options{Now: func() time.Time { return genesis.Add(210 * 12 * time.Second) }})
@@ -123,7 +123,7 @@ func TestTheFuture(t *testing.T) {
 	a.fails("POST", "/sync/store/identify", `{"ConfigName":"x","GenesisTime":1600000000,"GenesisValidatorsRoot":"`+padRoot("0")+`","SlotSeconds":12,"SlotsPerEpoch":0}`, 400, "invalid")
 }
 
-// TestHome: whoever looks at the root is told what this is.
+// TestHome: the root says what this service is.
 func TestHome(t *testing.T) {
 	for name, h := range servers(t, service.Options{}) {
 		w := ask(h, http.MethodGet, "/", func(*http.Request) {})
@@ -137,7 +137,7 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestOptions: limits below nothing are refused.
+// TestOptions: negative limits are rejected.
 func TestOptions(t *testing.T) {
 	for _, o := range []service.Options{{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {MaxBody: -1}} {
 		if _, err := httpapi.NewGreylist(httpapi.GreylistSource{}, httpapi.Options{Options: o}); blockprint.CodeOf(err) != blockprint.Invalid {
@@ -146,7 +146,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestLabelMetrics: labels can be drawn over time.
+// TestLabelMetrics: the metrics have what a graph of labels over time needs.
 func TestLabelMetrics(t *testing.T) {
 	a := newAPI(t, service.Options{})
 	a.apply(chain(1, 9000)) // more than a day
