@@ -48,6 +48,12 @@ func (p Process) started(address string) {
 	}
 }
 
+// UsageError is a service that was asked for something that cannot be: whoever asked was wrong, not the machine.
+type UsageError struct{ Err error }
+
+func (e UsageError) Error() string { return e.Err.Error() }
+func (e UsageError) Unwrap() error { return e.Err }
+
 // Beacon says which nodes to ask.
 type Beacon struct {
 	URLs    []string
@@ -71,8 +77,8 @@ type Labeling struct {
 	Rules *graffiti.Rules
 }
 
-// learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.
-func learnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
+// LearnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.
+func LearnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
 	id, ok, err := s.Identity(ctx)
 	if err != nil || !ok || m == nil {
 		return err

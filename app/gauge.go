@@ -52,12 +52,7 @@ func (c Gauge) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := listen(ctx, api.Service, c.Listen...)
-	if err != nil {
-		return err
-	}
-	return together(ctx, m.judge.Run, c.dispatcher(s, trust.Tenant, c.Notify).Run,
-		func(ctx context.Context) error { return server.run(ctx, c.Process) })
+	return c.serve(ctx, api.Service, c.Listen, m.judge.Run, c.dispatcher(s, trust.Tenant, c.Notify).Run)
 }
 
 func (c *Gauge) rewarder(node *beacon.Client) (gauge.Rewarder, error) {

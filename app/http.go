@@ -35,3 +35,12 @@ func (s *server) run(ctx context.Context, p Process) error {
 	}
 	return s.service.Serve(ctx, s.listeners...)
 }
+
+// serve serves on an address, beside tasks, until ctx ends or one of them fails.
+func (p Process) serve(ctx context.Context, s *service.Service, addresses []string, tasks ...func(context.Context) error) error {
+	open, err := listen(ctx, s, addresses...)
+	if err != nil {
+		return err
+	}
+	return together(ctx, append(tasks, func(ctx context.Context) error { return open.run(ctx, p) })...)
+}

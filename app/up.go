@@ -87,7 +87,7 @@ func (c Up) Open(ctx context.Context) (_ *House, err error) {
 		return nil, err
 	}
 	h.closers.add(h.Store.Close)
-	if err := learnNetwork(ctx, h.Store, c.Model); err != nil {
+	if err := LearnNetwork(ctx, h.Store, c.Model); err != nil {
 		return nil, err
 	}
 	h.local, err = label.NewLocal(h.Store, c.Model, c.Rules, c.Pace.Stored)
@@ -102,7 +102,7 @@ func (c Up) Open(ctx context.Context) (_ *House, err error) {
 	if err := c.measure(h, node, registry); err != nil {
 		return nil, err
 	}
-	if err := c.serve(ctx, h, registry); err != nil {
+	if err := c.listen(ctx, h, registry); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -128,8 +128,8 @@ func (c *Up) measure(h *House, node *beacon.Client, registry *prometheus.Registr
 	return nil
 }
 
-// serve opens the addresses of the API and of the gauge.
-func (c *Up) serve(ctx context.Context, h *House, registry *prometheus.Registry) error {
+// listen opens the addresses of the API and of the gauge.
+func (c *Up) listen(ctx context.Context, h *House, registry *prometheus.Registry) error {
 	o := c.API
 	o.Version, o.Registry, o.Logger, o.Now = c.Version, registry, c.Logger, c.Now
 	api, err := httpapi.NewLabels(httpapi.Sources{

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,15 +14,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"blockprint"
-	"blockprint/beacon"
+	"blockprint/app"
 	"blockprint/eel"
+	"blockprint/jsonhttp"
 )
 
 func newEel() *cobra.Command {
-	c := eel.DefaultConfig()
+	c := app.Eel{Config: eel.DefaultConfig()}
 	var controller, clients, ip, matching string
 	var urls, secrets []string
-	var network, networkConfig, beaconURL string
+	var network, networkConfig string
 	var port uint16
 	var payloadWait, forkchoiceWait, limit uint64
 	cmd := &cobra.Command{
@@ -63,27 +63,14 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 			}
 			c.PayloadWait, c.ForkchoiceWait = time.Duration(payloadWait)*time.Millisecond, time.Duration(forkchoiceWait)*time.Millisecond
 			c.BodyLimit, c.Matching = int64(limit)<<20, eel.Matching(strings.ToLower(matching))
-			c.Registry, c.Logger = newRegistry(), slog.Default()
-			if c.Network, err = eelNetwork(cmd, network, networkConfig, beaconURL); err != nil {
+			if c.Network, err = eelNetwork(cmd, network, networkConfig); err != nil {
 				return err
 			}
-			e, err := eel.New(c)
-			if err != nil {
-				return usageError{err}
+			c.Process, c.Listen = process(), net.JoinHostPort(ip, strconv.Itoa(int(port)))
+			c.Started = func(address string) {
+				fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", serverNames(urls), address, len(c.Clients))
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), firstAnswer)
-			defer cancel()
-			err = e.Learn(ctx)
-			if _, wrong := errors.AsType[*eel.WrongChain](err); err != nil && !wrong {
-				slog.Warn("the execution client's chain is not known yet", "error", err)
-			}
-			go e.Run(cmd.Context())
-			l, err := listen(cmd.Context(), net.JoinHostPort(ip, strconv.Itoa(int(port))))
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", strings.Join(e.Servers(), ", "), l.Addr(), len(c.Clients))
-			return e.Handler().Serve(cmd.Context(), l)
+			return c.Run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
@@ -108,7 +95,7 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 	flags.StringVar(&c.ExtraData, "payload-builder-extra-data", c.ExtraData, "extra data of payloads for clients, at most 32 bytes")
 	flags.StringVar(&network, "network", "mainnet", "network whose fork times apply: mainnet, sepolia, holesky, hoodi or gnosis; if it is not given, the execution client's chain id decides")
 	flags.StringVar(&networkConfig, "network-config", "", "file with the forks of another network: the execution client's genesis file or the consensus clients' config.yaml")
-	flags.StringVar(&beaconURL, "beacon", "", "beacon node to ask for the forks of another network")
+	flags.StringVar(&c.BeaconURL, "beacon", "", "beacon node to ask for the forks of another network")
 	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
 }
@@ -131,11 +118,17 @@ func executionClients(urls, files []string) (out []eel.Execution, err error) {
 	return out, nil
 }
 
-// firstAnswer is how long the start waits for nodes that are asked for their network.
-const firstAnswer = 5 * time.Second
+// serverNames names servers without what their URLs hold of secrets.
+func serverNames(urls []string) string {
+	var names []string
+	for _, u := range urls {
+		names = append(names, jsonhttp.ServerName(u))
+	}
+	return strings.Join(names, ", ")
+}
 
-// eelNetwork returns the network that the flags name; nil if the execution client decides.
-func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network, error) {
+// eelNetwork returns the network that the flags name; nil if a node or the execution client decides.
+func eelNetwork(cmd *cobra.Command, name, file string) (*eel.Network, error) {
 	switch {
 	case file != "":
 		f, err := os.Open(file)
@@ -148,16 +141,6 @@ func eelNetwork(cmd *cobra.Command, name, file, beaconURL string) (*eel.Network,
 			return nil, fmt.Errorf("--network-config %s: %w", file, err)
 		}
 		return n, nil
-	case beaconURL != "":
-		client, err := beacon.New([]string{beaconURL}, beacon.Options{Timeout: firstAnswer, Logger: slog.Default()})
-		if err != nil {
-			return nil, fmt.Errorf("--beacon: %w", err)
-		}
-		n, err := client.Network(cmd.Context())
-		if err != nil {
-			return nil, fmt.Errorf("--beacon: %w", err)
-		}
-		return eel.NetworkOf(n), nil
 	case strings.EqualFold(name, "chiado"): // which the original knew
 		slog.Warn("the forks of chiado are not built in: they are learned from what the execution client accepts")
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"blockprint/app"
 	"blockprint/eel"
 	"blockprint/sim"
 )
@@ -37,7 +38,10 @@ func TestEelNetwork(t *testing.T) {
 			}
 		}
 		value := func(name string) string { return cmd.Flags().Lookup(name).Value.String() }
-		n, err := eelNetwork(cmd, value("network"), value("network-config"), value("beacon"))
+		n, err := eelNetwork(cmd, value("network"), value("network-config"))
+		if beacon := value("beacon"); beacon != "" {
+			n, err = app.EelNetwork(t.Context(), beacon)
+		}
 		switch {
 		case err != nil:
 			t.Errorf("--%s %s: %v", k.flag, k.value, err)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"blockprint/app"
+
 	"github.com/spf13/cobra"
 )
 
@@ -66,11 +68,12 @@ func untilSignal() context.Context {
 // exitStatus reports the error of a command, if there is one, and returns the exit status of the process.
 func exitStatus(ctx context.Context, cmd *cobra.Command, err error) int {
 	var usage usageError
+	var wrongService app.UsageError
 	var by errSignal
 	stopped := errors.As(context.Cause(ctx), &by)
 	name := commandName(cmd)
 	switch {
-	case err != nil && (errors.As(err, &usage) || strings.HasPrefix(err.Error(), "unknown command")): // the library's own error has no type
+	case err != nil && (errors.As(err, &usage) || errors.As(err, &wrongService) || strings.HasPrefix(err.Error(), "unknown command")): // the library's own error has no type
 		fmt.Fprintf(os.Stderr, "blockprint: %v\nTry `%s --help`.\n", err, cmd.CommandPath())
 		return exitUsage
 	case stopped && !isService(cmd):

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"blockprint"
@@ -26,10 +25,7 @@ import (
 func process() app.Process { return app.Process{Version: version} }
 
 // nodeFlags are the flags that choose beacon nodes.
-type nodeFlags struct {
-	app.Beacon
-	metrics prometheus.Registerer // gets figures of each node, if not nil
-}
+type nodeFlags struct{ app.Beacon }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.URLs, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; give several for failover")
@@ -37,7 +33,7 @@ func (f *nodeFlags) add(cmd *cobra.Command) {
 }
 
 func (f *nodeFlags) client() (*beacon.Client, error) {
-	return beacon.New(f.URLs, beacon.Options{Timeout: f.Timeout, Logger: slog.Default(), Metrics: f.metrics})
+	return beacon.New(f.URLs, beacon.Options{Timeout: f.Timeout, Logger: slog.Default()})
 }
 
 // authFlags are the flags that guard the private routes.
@@ -148,18 +144,6 @@ func (f *rulesFlags) labeling(model string) (l app.Labeling, err error) {
 	return l, err
 }
 
-// learnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.
-func learnNetwork(ctx context.Context, s store.Store, m *classify.Model) error {
-	id, ok, err := s.Identity(ctx)
-	if err != nil || !ok || m == nil {
-		return err
-	}
-	if schedule, known := id.Schedule(); known {
-		m.SetSchedule(schedule)
-	}
-	return nil
-}
-
 // openDB opens a database that must be there; flag names it in the error.
 func openDB(ctx context.Context, flag, path string) (store.Store, error) {
 	s, err := store.Open(ctx, path, store.Options{Existing: true})
@@ -169,43 +153,11 @@ func openDB(ctx context.Context, flag, path string) (store.Store, error) {
 	return s, nil
 }
 
-// openToRead opens a database that must be there, for a command that changes nothing in it: one that cannot be written is read
-// as it is.
+// openToRead opens a database that must exist, for a command that changes nothing in it.
 func openToRead(ctx context.Context, flag, path string) (store.Store, error) {
-	s, err := openDB(ctx, flag, path)
-	return orReadOnly(ctx, s, err, path)
-}
-
-// openServed opens the database of a server: one that makes labels may be given a new one.
-func openServed(ctx context.Context, path string, makesLabels, immutable bool) (store.Store, error) {
-	switch {
-	case immutable:
-		return store.Open(ctx, path, store.Options{Immutable: true})
-	case !makesLabels:
-		return openToRead(ctx, "--db", path)
-	}
-	s, err := store.Open(ctx, path, store.Options{})
-	return orReadOnly(ctx, s, err, path)
-}
-
-// orReadOnly opens a database for reading if it could not be opened for writing.
-func orReadOnly(ctx context.Context, s store.Store, err error, path string) (store.Store, error) {
-	if err == nil || blockprint.CodeOf(err) != blockprint.Unavailable {
-		return s, err
-	}
-	readOnly, second := store.Open(ctx, path, store.Options{ReadOnly: true})
-	if second != nil {
-		return nil, second
-	}
-	slog.Warn("the database cannot be written and is only read", "error", err)
-	return readOnly, nil
-}
-
-// listen opens an address for serving.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	l, err := service.Listen(ctx, address)
+	s, err := process().OpenToRead(ctx, path)
 	if err != nil {
-		return nil, err
+		return nil, blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", flag, err)
 	}
-	return l[0], nil
+	return s, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -13,22 +12,21 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/app"
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
-	"blockprint/httpapi"
 	"blockprint/store"
 	"blockprint/trust"
 )
 
 // bookFlags choose a greylist in a database, and how it is judged.
 type bookFlags struct {
-	criteria           criteriaFlags
-	db, tenant, policy string
-	relist             bool
+	criteria   criteriaFlags
+	db, policy string
+	relist     bool
 }
 
 func (f *bookFlags) add(cmd *cobra.Command) {
@@ -37,45 +35,32 @@ func (f *bookFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.db, "db", "", "database of the greylist")
 	flags.StringVar(&f.policy, "policy", "landed", "how a status follows from entries and findings: landed, manual-first or fsm")
 	flags.BoolVar(&f.relist, "relist-renews", false, "a subject that was deleted and is listed again counts as new (Gridcoin judges it on the time that it was deleted, too)")
-	f.tenant = gridcoin.Tenant
 }
 
-func (f *bookFlags) options(cmd *cobra.Command) (o greylist.Options, err error) {
-	if o.Rules, err = f.criteria.load(cmd); err != nil {
-		return o, err
-	}
-	if o.Policy, err = greylist.PolicyOf(f.policy); err != nil {
-		return o, usageError{err}
-	}
-	o.RelistRenews, o.Exclusions = f.relist, true
-	return o, nil
-}
-
-// with opens the greylist and hands it to use. The database must be there unless create is set.
-func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book, store.Store) error) error {
-	ctx := cmd.Context()
+// load returns the chosen greylist.
+func (f *bookFlags) load(cmd *cobra.Command) (app.Book, error) {
+	b := app.Book{DB: f.db, Tenant: gridcoin.Tenant}
 	if f.db == "" {
-		return usagef("--db D is missing")
+		return b, usagef("--db D is missing")
 	}
-	o, err := f.options(cmd)
+	var err error
+	if b.Judged.Rules, err = f.criteria.load(cmd); err != nil {
+		return b, err
+	}
+	if b.Judged.Policy, err = greylist.PolicyOf(f.policy); err != nil {
+		return b, usageError{err}
+	}
+	b.Judged.RelistRenews, b.Judged.Exclusions = f.relist, true
+	return b, nil
+}
+
+// with opens the greylist and hands it to use. The database must exist unless create is set.
+func (f *bookFlags) with(cmd *cobra.Command, create bool, use func(context.Context, *greylist.Book, store.Store) error) error {
+	b, err := f.load(cmd)
 	if err != nil {
 		return err
 	}
-	open := func() (store.Store, error) { return openDB(ctx, "--db", f.db) }
-	if create {
-		open = func() (store.Store, error) { return store.Open(ctx, f.db, store.Options{}) }
-	}
-	s, err := open()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }() // all writes are on the disk already
-	book, err := greylist.OpenBook(ctx, s, f.tenant, o)
-	if err != nil {
-		return err
-	}
-	book.Announce = true
-	return use(ctx, book, s)
+	return b.With(cmd.Context(), create, use)
 }
 
 // notifyFlags say who is notified of changes.
@@ -136,15 +121,6 @@ func (f *notifyFlags) dispatch(ctx context.Context, s store.Store, tenant string
 		return fmt.Errorf("the changes are stored, but not all could be delivered; the next run retries: %w", err)
 	}
 	return nil
-}
-
-// keepTelling delivers until ctx ends.
-func (f *notifyFlags) keepTelling(ctx context.Context, s store.Store, tenant string) error {
-	d, err := f.dispatcher(s, tenant)
-	if err != nil {
-		return err
-	}
-	return d.Run(ctx)
 }
 
 func newGreylistFeed() *cobra.Command {
@@ -253,10 +229,9 @@ func newGreylistHistory() *cobra.Command {
 }
 
 func newGreylistServe() *cobra.Command {
+	var c app.Greylist
 	var f bookFlags
 	var notifyTo notifyFlags
-	var address string
-	var o httpapi.Options
 	cmd := &cobra.Command{
 		Use:   "serve --db D",
 		Short: "Serve how all subjects stand, and why, over HTTP",
@@ -265,38 +240,24 @@ another process writes to the database is seen within two seconds. Changes that 
 		Example: "  blockprint greylist serve --db gridcoin.db --listen 127.0.0.1:8003\n  curl http://127.0.0.1:8003/greylist/subjects/Amicable_Numbers",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			judged, err := f.options(cmd)
-			if err != nil {
+			var err error
+			if c.Book, err = f.load(cmd); err != nil {
 				return err
 			}
-			return f.with(cmd, false, func(ctx context.Context, _ *greylist.Book, s store.Store) error {
-				shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, judged) }}
-				o.Version, o.Registry = version, newRegistry()
-				server, err := httpapi.NewGreylist(httpapi.GreylistSource{
-					Snapshot: shelf.Snapshot,
-					Feed: func(ctx context.Context, id string, out io.Writer) error {
-						return notify.Log{Store: s, Tenant: f.tenant}.WriteFeed(ctx, id, feedTitle, out)
-					},
-				}, o)
-				if err != nil {
-					return err
-				}
-				l, err := listen(ctx, address)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(os.Stderr, "serving the greylist of %s on http://%s (routes: http://%s/docs)\n", f.db, l.Addr(), l.Addr())
-				g, ctx := errgroup.WithContext(ctx)
-				g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
-				g.Go(func() error { return server.Serve(ctx, l) })
-				return g.Wait()
-			})
+			if c.Notify, err = notifyTo.notifiers(); err != nil {
+				return err
+			}
+			c.Process, c.Title = process(), feedTitle
+			c.Started = func(address string) {
+				fmt.Fprintf(os.Stderr, "serving the greylist of %s on http://%s (routes: http://%s/docs)\n", c.DB, address, address)
+			}
+			return c.Run(cmd.Context())
 		},
 	}
 	f.add(cmd)
 	notifyTo.addGridcoin(cmd)
-	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:8003", "address to serve on")
-	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8003", "address to serve on")
+	cmd.Flags().Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
 	return cmd
 }
 

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"blockprint"
+	"blockprint/app"
 	"blockprint/file"
 	"blockprint/greylist"
 	"blockprint/gridcoin"
@@ -115,7 +115,7 @@ that the node contradicts are reverted, later ones applied.`,
 				if err = errors.Join(printLines(cmd, changes), err); err != nil {
 					return err
 				}
-				told := notifyTo.dispatch(ctx, s, f.tenant)
+				told := notifyTo.dispatch(ctx, s, gridcoin.Tenant)
 				if len(superblocks) == 0 {
 					return told
 				}
@@ -138,9 +138,10 @@ that the node contradicts are reverted, later ones applied.`,
 }
 
 func newGridcoinServe() *cobra.Command {
+	var c app.Gridcoin
 	var f bookFlags
 	var notifyTo notifyFlags
-	var address, user string
+	var user string
 	cmd := &cobra.Command{
 		Use:   "serve --db D --user NAME:PASSWORD",
 		Short: "Answer Gridcoin's RPC about projects",
@@ -150,9 +151,9 @@ func newGridcoinServe() *cobra.Command {
 			"  curl -u grc:secret -d '{\"method\":\"getautogreylist\",\"params\":[true],\"id\":1}' http://127.0.0.1:15715/",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if f.db == "" {
-				return usagef("--db D is missing")
+			var err error
+			if c.Book, err = f.load(cmd); err != nil {
+				return err
 			}
 			users, err := secrets("--user", []string{user})
 			if err != nil {
@@ -162,36 +163,17 @@ func newGridcoinServe() *cobra.Command {
 			if !ok || name == "" || password == "" {
 				return usagef("--user: expected NAME:PASSWORD, or @FILE with that")
 			}
-			o, err := f.options(cmd)
-			if err != nil {
+			if c.Notify, err = notifyTo.notifiers(); err != nil {
 				return err
 			}
-			s, err := store.Open(ctx, f.db, store.Options{})
-			if err != nil {
-				return err
-			}
-			defer func() { _ = s.Close() }() // all writes are on the disk already
-			l, err := listen(ctx, address)
-			if err != nil {
-				return err
-			}
-			shelf := &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) { return greylist.OpenBook(ctx, s, f.tenant, o) }}
-			server, err := (&gridcoin.Server{Now: time.Now, Shelf: shelf}).Service(service.Options{
-				Auth: service.Auth{Users: map[string]string{name: password}}, Registry: newRegistry(),
-			})
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", l.Addr())
-			g, ctx := errgroup.WithContext(ctx)
-			g.Go(func() error { return notifyTo.keepTelling(ctx, s, f.tenant) })
-			g.Go(func() error { return server.Serve(ctx, l) })
-			return g.Wait()
+			c.Process, c.Auth = process(), service.Auth{Users: map[string]string{name: password}}
+			c.Started = func(address string) { fmt.Fprintf(os.Stderr, "answering Gridcoin's RPC on http://%s\n", address) }
+			return c.Run(cmd.Context())
 		},
 	}
 	f.add(cmd)
 	notifyTo.addGridcoin(cmd)
-	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:15715", "address to serve on")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:15715", "address to serve on")
 	cmd.Flags().StringVar(&user, "user", "", "NAME:PASSWORD, or @FILE with it")
 	return cmd
 }
@@ -368,7 +350,7 @@ younger than --every, so that it can be run from cron at any time. Nothing is se
 				if last := b.Back(0); last != nil && !dry {
 					if wait := time.Unix(last.Time, 0).Add(every).Sub(now); wait > 0 {
 						fmt.Fprintf(os.Stderr, "the last superblock is of %s: the next one is due in %s\n", time.Unix(last.Time, 0).UTC().Format(time.RFC3339), wait.Round(time.Second))
-						return notifyTo.dispatch(ctx, s, f.tenant)
+						return notifyTo.dispatch(ctx, s, gridcoin.Tenant)
 					}
 				}
 				figures, err := (&stats.Fetcher{Dir: dir, Now: time.Now}).Known(gridcoin.Sites(b.Engine))
@@ -400,7 +382,7 @@ younger than --every, so that it can be run from cron at any time. Nothing is se
 				if dry {
 					return nil
 				}
-				return notifyTo.dispatch(ctx, s, f.tenant)
+				return notifyTo.dispatch(ctx, s, gridcoin.Tenant)
 			})
 		},
 	}
@@ -434,7 +416,7 @@ sent to any chain.`,
 				if err := printLines(cmd, []any{out}); err != nil {
 					return err
 				}
-				return notifyTo.dispatch(ctx, s, f.tenant)
+				return notifyTo.dispatch(ctx, s, gridcoin.Tenant)
 			})
 		},
 	}

@@ -16,11 +16,9 @@ import (
 	"blockprint/app"
 	"blockprint/dataset"
 	"blockprint/file"
-	"blockprint/httpapi"
 	"blockprint/label"
 	"blockprint/reward"
 	"blockprint/rewardfile"
-	"blockprint/service"
 	"blockprint/store"
 	"blockprint/store/sqlite"
 )
@@ -101,7 +99,7 @@ func newBuildDB() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
-			if err := learnNetwork(ctx, s, model); err != nil {
+			if err := app.LearnNetwork(ctx, s, model); err != nil {
 				return err
 			}
 			report, err := label.BuildDB(ctx, paths, s, model, guess, progressBar("files"))
@@ -151,7 +149,7 @@ func newReclassify() *cobra.Command {
 				return err
 			}
 			defer func() { _ = s.Close() }() // all writes are on the disk already
-			if err := learnNetwork(ctx, s, m); err != nil {
+			if err := app.LearnNetwork(ctx, s, m); err != nil {
 				return err
 			}
 			report, err := label.Reclassify(ctx, s, m, r, span, progressBar("slots"))
@@ -304,32 +302,22 @@ func readBlocks(path string) ([]json.RawMessage, error) {
 }
 
 func newRewardsServe() *cobra.Command {
+	var c app.Rewards
 	var nodes nodeFlags
-	var address string
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   "Serve /lighthouse/analysis/block_rewards from any beacon node",
 		Example: "  blockprint rewards serve --beacon http://localhost:5052 --listen 127.0.0.1:5053\n  curl 'http://127.0.0.1:5053/lighthouse/analysis/block_rewards?start_slot=9000000&end_slot=9000031'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			node, err := nodes.client()
-			if err != nil {
-				return err
+			c.Process, c.Beacon = process(), nodes.Beacon
+			c.Started = func(address string) {
+				fmt.Fprintf(os.Stderr, "serving rewards on http://%s/lighthouse/analysis/block_rewards\n", address)
 			}
-			defer node.Close()
-			server, err := httpapi.NewRewards(node, service.Options{Registry: newRegistry()})
-			if err != nil {
-				return err
-			}
-			l, err := listen(cmd.Context(), address)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "serving rewards on http://%s/lighthouse/analysis/block_rewards\n", l.Addr())
-			return server.Serve(cmd.Context(), l)
+			return c.Run(cmd.Context())
 		},
 	}
 	nodes.add(cmd)
-	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5053", "address to serve on")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:5053", "address to serve on")
 	return cmd
 }
