@@ -157,3 +157,25 @@ func TestLabelMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestDays: the longest range is a number of days of the database's own network.
+func TestDays(t *testing.T) {
+	for _, c := range []struct {
+		seconds       float64
+		slotsPerEpoch uint64
+		most          int // epochs of four weeks
+	}{{0, 0, 6300}, {12, 32, 6300}, {5, 16, 30240}} {
+		a := newAPI(t, service.Options{})
+		if c.seconds > 0 {
+			if err := a.store.Identify(t.Context(), store.Identity{ConfigName: "x", SlotSeconds: c.seconds, SlotsPerEpoch: c.slotsPerEpoch}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w := a.call("GET", fmt.Sprintf("/epochs/0/%d?partial=true", c.most), "", nil); w.Code != 200 {
+			t.Errorf("%+v: %d %s", c, w.Code, w.Body)
+		}
+		if e := a.fails("GET", fmt.Sprintf("/epochs/0/%d?partial=true", c.most+1), "", 400, "invalid"); !strings.Contains(fmt.Sprint(e["error"]), fmt.Sprint("at most ", c.most)) {
+			t.Errorf("%+v: %v", c, e)
+		}
+	}
+}
