@@ -65,7 +65,7 @@ func (p *panicking) Finality(ctx context.Context) (beacon.Finality, error) {
 	return p.Node.Finality(ctx)
 }
 
-// TestPanic: a fault of ours in one loop is logged, counted and outlived.
+// TestPanic: a panic in one loop is logged and counted, and the follower continues.
 func TestPanic(t *testing.T) {
 	for _, what := range []string{"a header", "a block", "finality"} {
 		t.Run(what, func(t *testing.T) {

@@ -1,24 +1,24 @@
 // Package follow keeps a database in step with the chain: it follows the head by events, heals gaps, marks
 // orphans and settles what is final.
 //
-// Run does all of it until its context ends. Everything that it has learnt is in the database; after a restart,
-// however it came about, it goes on from what is missing there.
+// Run does all of it until its context ends. It keeps everything that it has learned in the database; after a restart,
+// for whatever reason, it continues from what is missing there.
 //
-// Four loops share the work. The head loop brings the reward tracker to each new head and records the blocks and
-// the piece of chain from the fork point to it. The heal loop asks the database for gaps and walks them, apart
-// from the head, and settles what has become final. The watch loop says how it goes: Ready, metrics, status lines.
-// The fourth listens to the node's events. A panic in one of them is logged and outlived.
+// Four loops share the work. The head loop brings the reward tracker to each new head, and records the blocks and
+// the piece of chain from the fork point to it. Independently of the head, the heal loop asks the database for gaps,
+// walks them, and settles what has become final. The watch loop reports progress: Ready, metrics, status lines.
+// The fourth listens to the node's events. A panic in one of them is logged, and the loop continues.
 //
-// Nodes restart, lack history, stand behind load balancers and are wrong at times. So these laws hold:
+// Nodes restart, lack history, stand behind load balancers and are sometimes wrong. So these laws hold:
 //
-//   - No answer that is an error changes a row. "Not found" in particular decides nothing: a block is final or
-//     orphaned only when parent roots lead from the finalised block to it, or past it.
-//   - A head beyond the clock and a finality that the head's epoch does not allow are refused and counted. What is
-//     settled never passes a finalised block that lies on the chain.
-//   - Nothing is stored before the node has said again that it is of the database's network, whenever a head does not
-//     join what is tracked and whenever something is recorded. Another network is waited out.
-//   - What was skipped is come back to. Where a chain leaves what is stored, the whole span back to a stored block is
-//     asked for anew, however long; a gap that cannot be filled is tried for ever, with pauses up to an hour.
+//   - An error changes no row. "Not found" in particular decides nothing: a block becomes final or
+//     orphaned only when parent roots lead from the finalized block to it, or past it.
+//   - A head beyond the clock and a finality that the head's epoch does not allow are refused and counted. The mark
+//     of what is settled never passes a finalized block that lies on the chain.
+//   - The node confirms that it belongs to the database's network whenever a head does not join the tracked chain, and
+//     before anything is stored. The follower waits until another network is gone.
+//   - Nothing is skipped for good. Where a chain leaves what is stored, the whole span back to a stored block is
+//     fetched again, however long; a gap that cannot be filled is tried forever, with pauses up to an hour.
 package follow
 
 import (
@@ -41,14 +41,14 @@ import (
 type Node interface {
 	reward.Source
 	Finality(ctx context.Context) (beacon.Finality, error)
-	// Verify asks again whether the node is of the network that it was of at first; Conflict if it is not.
+	// Verify asks again whether the node belongs to the network that it belonged to at first; Conflict if not.
 	Verify(ctx context.Context) error
 	Subscribe(ctx context.Context, topics []string, silence time.Duration, handle func(beacon.Event))
 }
 
 // Options change how a follower behaves; the zero value is right for most uses.
 type Options struct {
-	// Since is the first slot of history that is wanted; nil means the finalised slot at the first start. It is
+	// Since is the first slot of history that is wanted; nil means the finalized slot at the first start. It is
 	// used for a new database only, unless Extend is set.
 	Since  *blockprint.Slot
 	Extend bool // lower the first slot of a database that has one
@@ -60,7 +60,7 @@ type Options struct {
 	// mainnet.
 	Tolerance uint64
 	Now       func() time.Time // measures durations
-	// Clock is what tells the present slot; a simulated network has its own. Default: Now.
+	// Clock determines the present slot; a simulated network has its own. Default: Now.
 	Clock  func() time.Time
 	Logger *slog.Logger
 	// Metrics, if not nil, counts what happens.
@@ -81,10 +81,10 @@ type Follower struct {
 
 	mu    sync.Mutex
 	heard time.Time // when the oldest unhandled event came
-	// connections counts how often an event stream began: after that the node may be another one than before.
+	// connections counts how often an event stream began: from then on the node may be a different one.
 	connections int
 	final       finalized
-	// distrust: the chain has left what was final, so final blocks of the database prove nothing any more.
+	// distrust: the chain has left final blocks, so final blocks in the database no longer prove anything.
 	distrust bool
 	// seam, if not zero, is a block of the head's chain whose ancestors may not join what is stored.
 	seam store.BlockID
@@ -92,8 +92,8 @@ type Follower struct {
 	// Of the head loop only:
 	tracker  *reward.Tracker
 	chain    []store.BlockID // the tracked canonical chain, oldest first
-	pending  label.Batch     // learnt but not recorded yet
-	verified bool            // the node's network has been asked for since pending was filled
+	pending  label.Batch     // learned but not recorded yet
+	verified bool            // the node has confirmed its network since pending was filled
 	anew     bool            // pending holds a chain that does not join the one before
 	joined   bool            // it has been tied to what is stored
 	pruned   blockprint.Epoch
@@ -101,9 +101,9 @@ type Follower struct {
 	// Of the heal loop only:
 	history  *reward.HeadRegistry
 	hopeless map[blockprint.Interval]*hopeless
-	links    map[blockprint.Root]link   // blocks that are not stored, as the node told them
-	unknown  map[blockprint.Root]*retry // and those that it did not tell
-	asked    int                        // how many were asked for at this look
+	links    map[blockprint.Root]link   // blocks that are not stored, from the node's headers
+	unknown  map[blockprint.Root]*retry // and those that it did not give
+	asked    int                        // how many were asked for in this round
 	low      blockprint.Slot            // blocks before it are settled, or were tried
 	lookBack retry                      // when they are looked at again
 }
@@ -133,8 +133,8 @@ func New(node Node, to Recorder, o Options) *Follower {
 	return f
 }
 
-// Run follows until ctx ends, whose error it then returns. Trouble with the node or the database is logged and
-// outlived; only what cannot get better ends it: a database of another network, or a beginning of history that the
+// Run follows until ctx ends, and returns its error. It logs trouble with the node or the database and continues;
+// only what cannot get better ends it: a database of another network, or a beginning of history that the
 // chain has not reached.
 func (f *Follower) Run(ctx context.Context) error {
 	if err := f.start(ctx); err != nil {
@@ -152,11 +152,11 @@ func (f *Follower) Run(ctx context.Context) error {
 	f.headLoop(ctx)
 	cancel()
 	wg.Wait()
-	f.log.Info("stops following", f.standing()...)
+	f.log.Info("stopped following", f.standing()...)
 	return ctx.Err()
 }
 
-// start waits for the node, ties the database to its network and sets where history begins.
+// start waits for the node, ties the database to its network, and sets the beginning of history.
 func (f *Follower) start(ctx context.Context) error {
 	var err error
 	if err = f.insist(ctx, "ask the node for its network", func() error { f.network, err = f.node.Network(ctx); return err }); err != nil {
@@ -182,7 +182,7 @@ func (f *Follower) start(ctx context.Context) error {
 	return err
 }
 
-// warnOfForks tells of scheduled forks that this version cannot read, while there is time to update.
+// warnOfForks reports scheduled forks that this version cannot read, while there is time to update.
 func (f *Follower) warnOfForks() {
 	first := blockprint.FarFuture
 	for name, epoch := range f.network.UnknownForks {
@@ -234,11 +234,11 @@ func (f *Follower) setFloor(ctx context.Context) error {
 			return err
 		}
 		if e := finality.Finalized.Epoch; e > f.network.EpochOf(present) {
-			return blockprint.Errorf(blockprint.Unavailable, "the node says that epoch %d is finalised, but the present one is %d", e, f.network.EpochOf(present))
+			return blockprint.Errorf(blockprint.Unavailable, "the node says that epoch %d is finalized, but the present one is %d", e, f.network.EpochOf(present))
 		}
 		return f.to.SetFloor(ctx, f.network.StartOf(finality.Finalized.Epoch))
 	case st.Floor > present:
-		f.log.Warn("the database's history begins in the future: lower it with --since and --extend", "history_start", st.Floor, "present_slot", present)
+		f.log.Warn("the database's history begins in the future: lower its beginning with --since and --extend", "history_start", st.Floor, "present_slot", present)
 	}
 	return nil
 }
@@ -258,13 +258,13 @@ func (f *Follower) handle(e beacon.Event) {
 	signal(f.wake)
 }
 
-// guarded does a step of a loop. A panic in it is a fault of this program, which must not end the rest of it: it is
-// logged with its stack and counted, and reset forgets what may be spoiled.
+// guarded runs a step of a loop. A panic in it is a bug, which must not end the other loops: it is
+// logged with its stack and counted, and reset drops whatever may be spoiled.
 func (f *Follower) guarded(what string, reset func(), step func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.o.Metrics.Panics.Inc()
-			f.log.Error("a fault of this program, please report it; following goes on", "while", what, "panic", r, "stack", string(debug.Stack()))
+			f.log.Error("a bug in this program, please report it; following continues", "while", what, "panic", r, "stack", string(debug.Stack()))
 			reset()
 			err = blockprint.Errorf(blockprint.Internal, "%s: %v", what, r)
 		}
@@ -272,8 +272,8 @@ func (f *Follower) guarded(what string, reset func(), step func() error) (err er
 	return step()
 }
 
-// record puts a batch into the database. One that the database will never take, since it contradicts what is stored
-// or makes no sense, is an error of code Invalid: it has to be given up.
+// record stores a batch. If the database will never take it, because it contradicts what is stored
+// or makes no sense, the error has code Invalid: the batch must be dropped.
 func (f *Follower) record(ctx context.Context, b label.Batch) error {
 	err := f.to.Record(ctx, b)
 	switch blockprint.CodeOf(err) {
@@ -296,8 +296,8 @@ func (f *Follower) status(ctx context.Context) (store.Status, error) {
 	return st, err
 }
 
-// retry says when something that failed is tried again: after pauses that grow to an hour. Nothing waits in these pauses, so
-// they are a time of ours rather than a backoff.Retry.
+// retry schedules what has failed: the next try comes after a pause, and pauses grow to an hour. Nothing waits in these
+// pauses, so this is a point in time rather than a backoff.Retry.
 type retry struct {
 	tries int
 	next  time.Time

@@ -139,7 +139,7 @@ func TestHistory(t *testing.T) {
 	b.check(120)
 }
 
-// TestUnknownFork: a scheduled fork that this version does not know is told at the start, with its time.
+// TestUnknownFork: a scheduled fork that this version does not know is reported at the start, with its time.
 func TestUnknownFork(t *testing.T) {
 	world := smallWorld(t, 9, nil).Handler()
 	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -161,14 +161,14 @@ func TestUnknownFork(t *testing.T) {
 	defer cancel()
 	var log bytes.Buffer
 	metrics := follow.NewMetrics(nil)
-	told := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
-		cancel() // it is the first thing that is told
+	logged := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		cancel() // the first thing that is logged
 		return log.Write(p)
 	}), nil))
-	_ = follow.New(c, local, follow.Options{Logger: told, Metrics: metrics}).Run(ctx) // ended by us
+	_ = follow.New(c, local, follow.Options{Logger: logged, Metrics: metrics}).Run(ctx) // ended by us
 	at := network.TimeOf(network.StartOf(1000))
 	if text := log.String(); !strings.Contains(text, "fork=gloas epoch=1000 time="+at.UTC().Format(time.RFC3339)) || strings.Contains(text, "heze") {
-		t.Errorf("told: %s", text)
+		t.Errorf("logged: %s", text)
 	}
 	if got := testutil.ToFloat64(metrics.UnknownFork); got != float64(at.Unix()) {
 		t.Errorf("metric %v, want %v", got, at.Unix())

@@ -27,7 +27,7 @@ func (f *Follower) headLoop(ctx context.Context) {
 		}
 		if err != nil {
 			f.o.Metrics.HeadErrors.Inc()
-			t.note(f.log, "cannot follow the head now", err, f.o.Now())
+			t.note(f.log, "following the head failed, will retry", err, f.o.Now())
 			if !sleep(ctx, pause) {
 				return
 			}
@@ -37,7 +37,7 @@ func (f *Follower) headLoop(ctx context.Context) {
 			continue
 		}
 		if t.failures > 0 {
-			f.log.Info("follows the head again", "failures", t.failures)
+			f.log.Info("following the head again", "failures", t.failures)
 			t = trouble{}
 		}
 		pause = shortest
@@ -53,21 +53,21 @@ func (f *Follower) headLoop(ctx context.Context) {
 	}
 }
 
-// eventPause lies between two looks at the head at least.
+// eventPause is the least time between two looks at the head.
 const eventPause = 20 * time.Millisecond
 
-// trouble is a run of failures, of which the log has one line a minute.
+// trouble is a run of failures, which the log reports once a minute.
 type trouble struct {
 	failures int
-	told     time.Time
+	logged   time.Time
 }
 
 func (t *trouble) note(log *slog.Logger, what string, err error, now time.Time) {
 	t.failures++
-	if t.failures > 1 && now.Sub(t.told) < time.Minute {
+	if t.failures > 1 && now.Sub(t.logged) < time.Minute {
 		return
 	}
-	t.told = now
+	t.logged = now
 	log.Warn(what, "error", err, "failures", t.failures)
 }
 
@@ -114,7 +114,7 @@ func (f *Follower) head(ctx context.Context) (beacon.Header, error) {
 	return head, err
 }
 
-// noteHead keeps why the head could not be stored, for Ready.
+// noteHead remembers why the head could not be stored, for Ready.
 func (f *Follower) noteHead(err error) {
 	f.health.mu.Lock()
 	defer f.health.mu.Unlock()
@@ -146,7 +146,7 @@ func (f *Follower) follow(ctx context.Context, head beacon.Header) error {
 	return nil
 }
 
-// verify asks the node again for its network. If it is another one, what was learnt is dropped.
+// verify asks the node again for its network. If it is another one, everything learned so far is dropped.
 func (f *Follower) verify(ctx context.Context) error {
 	err := f.node.Verify(ctx)
 	if blockprint.CodeOf(err) == blockprint.Conflict {
@@ -155,19 +155,19 @@ func (f *Follower) verify(ctx context.Context) error {
 	return err
 }
 
-// otherNetwork drops what may be of another network.
+// otherNetwork drops what may come from another network.
 func (f *Follower) otherNetwork() {
 	f.o.Metrics.OtherNetwork.Inc()
 	f.forget()
 }
 
-// forget drops all that is not in the database.
+// forget drops everything that is not in the database.
 func (f *Follower) forget() {
 	f.tracker.Reset()
 	f.chain, f.pending, f.anew, f.joined = nil, label.Batch{}, false, false
 }
 
-// reach tracks a new head and keeps what was learnt in f.pending.
+// reach tracks a new head and collects in f.pending what it learns.
 func (f *Follower) reach(ctx context.Context, head beacon.Header) error {
 	if !f.tracker.Has(head.ParentRoot) {
 		if err := f.verify(ctx); err != nil {
@@ -231,7 +231,7 @@ func (f *Follower) extend(root blockprint.Root) {
 	})
 }
 
-// noteReorganization tells of a new head that leaves all but the first keep blocks of the chain.
+// noteReorganization reports a new head that leaves all but the first keep blocks of the chain.
 func (f *Follower) noteReorganization(keep int, head blockprint.Root) {
 	depth := len(f.chain) - keep
 	if depth == 0 {
@@ -248,18 +248,18 @@ func (f *Follower) noteReorganization(keep int, head blockprint.Root) {
 	}
 }
 
-// leaveFinal notes that the node's chain leaves what was final, which must never happen: most of the network's stake,
-// or the node, has broken the rules. The node is followed all the same.
+// leaveFinal reports that the node's chain leaves final blocks, which must never happen: most of the network's stake,
+// or the node, has broken the rules. The node is followed anyway.
 func (f *Follower) leaveFinal(from, final blockprint.Slot) {
 	f.o.Metrics.FinalReorgs.Inc()
-	f.log.Error("reorganization beyond finality: the node's chain has left what was final; it is followed, but look whether the node is right",
+	f.log.Error("reorganization beyond finality: the node's chain has left final blocks; it is followed anyway, but check whether the node is right",
 		"from_slot", from, "finalized_slot", final)
 	f.mu.Lock()
 	f.final, f.distrust = finalized{}, true
 	f.mu.Unlock()
 }
 
-// flush records what is pending, when the node has said again that it is of our network. If it fails, it stays
+// flush records what is pending, once the node has confirmed its network. If that fails, it stays
 // pending.
 func (f *Follower) flush(ctx context.Context) error {
 	if len(f.pending.Rewards) == 0 && len(f.pending.Chains) == 0 {
@@ -320,9 +320,9 @@ func (f *Follower) join(ctx context.Context) error {
 	return nil
 }
 
-// prune forgets what can hardly be reorganized any more, once an epoch: all from two epochs before finality on is
-// kept, but no more than some epochs, since finality may stall for weeks. A deeper reorganization makes the tracker
-// start anew.
+// prune forgets, once an epoch, what a reorganization can hardly reach any more. It keeps everything from two epochs before
+// finality on, but no more than a few epochs, since finality may stall for weeks. After a deeper reorganization the tracker
+// starts anew.
 func (f *Follower) prune(head blockprint.Slot) {
 	epoch := f.network.EpochOf(head)
 	if epoch == f.pruned {

@@ -15,9 +15,9 @@ import (
 const (
 	// chunkSlots is the size, and alignment, of the pieces in which long gaps are walked.
 	chunkSlots = 2048
-	// flushSlots is how much of a piece is recorded at once; what is recorded is never asked for again.
+	// flushSlots is how much of a piece is recorded at once. What is recorded is never fetched again.
 	flushSlots = 128
-	// probePause is how many slots lie between two questions whether the node has more history than it had.
+	// probePause is how many slots lie between two checks whether the node has gained history.
 	probePause = 5
 )
 
@@ -25,7 +25,7 @@ const (
 type hopeless struct {
 	retry
 	noBlocks bool      // the node does not have the blocks, rather than giving nonsense
-	had      bool      // it had one of the newest blocks all the same, so that having one is no news
+	had      bool      // it had one of the newest blocks anyway, so having one proves no progress
 	probed   time.Time // when it was last asked for one
 	// connections is Follower.connections when it failed.
 	connections int
@@ -41,7 +41,7 @@ func (f *Follower) healLoop(ctx context.Context) {
 		pause := f.o.HealPause
 		if err != nil && ctx.Err() == nil {
 			f.o.Metrics.HealErrors.Inc()
-			t.note(f.log, "cannot heal now", err, f.o.Now())
+			t.note(f.log, "healing failed, will retry", err, f.o.Now())
 			pause = min(pause<<min(t.failures, 8), 10*time.Minute)
 		} else {
 			t = trouble{}
@@ -54,13 +54,13 @@ func (f *Follower) healLoop(ctx context.Context) {
 	}
 }
 
-// forgetHistory drops what was learnt of the node for healing.
+// forgetHistory drops what healing has learned about the node.
 func (f *Follower) forgetHistory() {
 	f.history = &reward.HeadRegistry{Source: careful{f.node}}
 	clear(f.hopeless)
 }
 
-// careful is a node whose blocks are read on goroutines that a walk starts: a panic there would end the program.
+// careful turns panics into errors: a walk reads blocks on goroutines of its own, where a panic would end the program.
 type careful struct{ Node }
 
 func (c careful) Block(ctx context.Context, id beacon.ID) (b *beacon.Block, err error) {
@@ -72,15 +72,15 @@ func (c careful) Block(ctx context.Context, id beacon.ID) (b *beacon.Block, err 
 	return c.Node.Block(ctx, id)
 }
 
-// heal fills every gap between the start of history and the newest covered slot once, newest first: what users
-// look at is mostly the present.
+// heal tries once to fill every gap between the start of history and the newest covered slot, newest first: users
+// mostly look at the present.
 func (f *Follower) heal(ctx context.Context) error {
 	st, err := f.status(ctx)
 	if err != nil {
 		return err
 	}
 	if st.Empty || st.Covered < st.Floor {
-		return nil // the head loop makes the beginning
+		return nil // the head loop begins
 	}
 	f.mu.Lock()
 	seam := f.seam
@@ -124,7 +124,7 @@ func (f *Follower) heal(ctx context.Context) error {
 	return failure
 }
 
-// noteGaps tells how much is missing, and forgets pieces that are missing no more.
+// noteGaps reports how much is missing, and forgets pieces that are no longer missing.
 func (f *Follower) noteGaps(gaps blockprint.Intervals) {
 	missing, lacking := uint64(0), uint64(0)
 	still := map[blockprint.Interval]*hopeless{}
@@ -153,8 +153,8 @@ func (f *Follower) noteGaps(gaps blockprint.Intervals) {
 	}
 }
 
-// tryAgain tells whether it is time to try a hopeless piece again: its pause is over, the node may be another one, or
-// it now has blocks that it did not have, as when it fills its own history. In the latter case everything is tried
+// tryAgain reports whether it is time to try a hopeless piece again: its pause is over, the node may be a different one, or
+// it now has blocks that it lacked before, as when it fills its own history. In that last case everything is tried
 // again.
 func (f *Follower) tryAgain(ctx context.Context, slots blockprint.Interval, h *hopeless) bool {
 	now := f.o.Now()
@@ -174,12 +174,12 @@ func (f *Follower) tryAgain(ctx context.Context, slots blockprint.Interval, h *h
 	if !f.hasNewest(ctx, slots) {
 		return false
 	}
-	f.log.Info("the node has blocks now that it did not have", "slots", slots.String())
+	f.log.Info("the node now has blocks that it lacked before", "slots", slots.String())
 	clear(f.hopeless)
 	return true
 }
 
-// hasNewest tells whether the node has one of the newest blocks of a piece.
+// hasNewest reports whether the node has one of the newest blocks of a piece.
 func (f *Follower) hasNewest(ctx context.Context, slots blockprint.Interval) bool {
 	const enough = 8 // so many slots are hardly ever all empty
 	for back := range blockprint.Slot(min(enough, slots.Len())) {
@@ -190,8 +190,8 @@ func (f *Follower) hasNewest(ctx context.Context, slots blockprint.Interval) boo
 	return false
 }
 
-// healChunk walks one piece of a gap. One that fails for want of blocks or sense is hopeless for a while, which is no
-// error: the rest of history must not wait for it.
+// healChunk walks one piece of a gap. If the node lacks its blocks, or gives nonsense, the piece is hopeless for a while.
+// That is not an error: the rest of history must not wait for it.
 func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) error {
 	err := f.walkChunk(ctx, slots)
 	if err == nil {
@@ -214,7 +214,7 @@ func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) err
 	h.failed(f.o.Now(), f.o.HealPause)
 	f.o.Metrics.HealErrors.Inc()
 	if h.tries == 3 {
-		f.log.Warn("cannot fill a gap now; it is tried again and again, with growing pauses", "slots", slots.String(), "error", err)
+		f.log.Warn("cannot fill a gap now; it will be tried again, with pauses that grow to an hour", "slots", slots.String(), "error", err)
 	}
 	return nil
 }
@@ -252,7 +252,7 @@ func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) err
 	return err
 }
 
-// verifyHistory asks the node again for its network. If it is another one, what was learnt for healing is dropped.
+// verifyHistory asks the node again for its network. If it is another one, what healing has learned is dropped.
 func (f *Follower) verifyHistory(ctx context.Context) error {
 	err := f.node.Verify(ctx)
 	if blockprint.CodeOf(err) == blockprint.Conflict {
@@ -267,7 +267,7 @@ type chunk struct {
 	f      *Follower
 	ctx    context.Context
 	next   blockprint.Slot // first slot not yet in a batch
-	upto   blockprint.Slot // slot after the last one that was told
+	upto   blockprint.Slot // slot after the last one that was walked
 	batch  label.Batch
 	ids    []store.BlockID
 	first  store.BlockID
@@ -276,18 +276,18 @@ type chunk struct {
 
 func (c *chunk) block(r reward.Rated) error {
 	if r.Reward == nil {
-		return blockprint.Errorf(blockprint.Internal, "%s was to be healed, but it has no reward", r.Block)
+		return blockprint.Errorf(blockprint.Internal, "healing %s: the walk gave no reward for it", r.Block)
 	}
 	c.batch.Rewards = append(c.batch.Rewards, r.Reward)
 	c.ids = append(c.ids, store.BlockID{Slot: r.Block.Slot, Root: r.Block.Root})
-	return c.told(r.Block.Slot)
+	return c.walked(r.Block.Slot)
 }
 
 func (c *chunk) empty(i blockprint.Interval) error {
-	return c.told(i.End)
+	return c.walked(i.End)
 }
 
-func (c *chunk) told(slot blockprint.Slot) error {
+func (c *chunk) walked(slot blockprint.Slot) error {
 	c.upto = slot + 1
 	if uint64(c.upto)/flushSlots != uint64(c.next)/flushSlots {
 		return c.flush()
@@ -295,7 +295,7 @@ func (c *chunk) told(slot blockprint.Slot) error {
 	return nil
 }
 
-// flush records what was found, when the node has said again that it is of our network. Whether it is final is for
+// flush records what was found, once the node has confirmed its network. Whether it is final is for
 // settle to prove.
 func (c *chunk) flush() error {
 	if c.upto <= c.next {

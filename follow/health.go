@@ -8,15 +8,15 @@ import (
 	"blockprint"
 )
 
-// silentSlots is how many slots a node may leave unanswered before the follower is not ready.
+// silentSlots is for how many slots a node may be silent before the follower is not ready.
 const silentSlots = 8
 
-// health is what is known of how it goes.
+// health is what Ready, the metrics and the status lines report.
 type health struct {
 	mu       sync.Mutex
-	network  *blockprint.Network // nil before the start is done
-	failure  error               // why the start is not done
-	answered time.Time           // when the node last told a head that makes sense
+	network  *blockprint.Network // nil until the start succeeds
+	failure  error               // why the start has not succeeded
+	answered time.Time           // when the node last reported a head that makes sense
 	nodeErr  error               // why it has not done so since; nil if it has
 	headErr  error               // why the head could not be stored, apart from the database; nil if it could
 	writeErr error               // why nothing can be stored; nil if something could
@@ -58,7 +58,7 @@ func (h *health) wrote(err error, now time.Time) {
 	}
 }
 
-// stored notes that the database knows the chain up to a slot.
+// stored notes that the database contains the chain up to a slot.
 func (h *health) stored(head blockprint.Slot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,10 +72,10 @@ func (h *health) count(blocks int) {
 	h.blocks += uint64(blocks)
 }
 
-// Ready returns nil while the follower does its work, else why it does not: it has not begun, nothing can be stored,
-// the node does not answer or is of another network, or the database is further behind the clock than Tolerance, as
-// it is when the network has a fork that this version does not know. A gap that the node has no blocks for is no
-// reason. It is safe for concurrent use.
+// Ready returns nil while the follower does its work, and otherwise the reason: it has not begun, nothing can be stored,
+// the node does not answer or belongs to another network, or the database is further behind the clock than Tolerance, which
+// also happens when the network has a fork that this version does not know. A gap for which the node has no blocks does
+// not count. It is safe for concurrent use.
 func (f *Follower) Ready() error {
 	h := &f.health
 	h.mu.Lock()
@@ -85,9 +85,9 @@ func (f *Follower) Ready() error {
 	}
 	switch {
 	case h.failure != nil:
-		return no("it has not begun to follow: %w", h.failure)
+		return no("following has not begun: %w", h.failure)
 	case h.network == nil:
-		return no("it has not begun to follow")
+		return no("following has not begun")
 	case h.writeErr != nil:
 		return no("nothing can be stored: %w", h.writeErr)
 	case blockprint.CodeOf(h.nodeErr) == blockprint.Conflict:
@@ -112,7 +112,7 @@ func (f *Follower) Ready() error {
 	return no("the database is %d slots behind the clock: the node's head is not newer", behind)
 }
 
-// standing is how it stands, for a line of the log.
+// standing returns the state as attributes of a log line.
 func (f *Follower) standing() []any {
 	f.mu.Lock()
 	final := f.final.slot
@@ -124,7 +124,7 @@ func (f *Follower) standing() []any {
 	return []any{"head_slot", h.head, "slots_behind", present - min(present, h.head), "blocks_stored", h.blocks, "missing_slots", h.missing, "finalized_slot", final}
 }
 
-// watchLoop keeps the metrics of time, says how it stands once an epoch, at most once a minute, and tells when
+// watchLoop updates the metrics of time, logs the state once an epoch, at most once a minute, and reports when
 // readiness changes.
 func (f *Follower) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(f.o.Poll)
@@ -132,7 +132,7 @@ func (f *Follower) watchLoop(ctx context.Context) {
 	every := max(time.Duration(f.network.SlotsPerEpoch)*f.network.SlotDuration, time.Minute)
 	status := time.NewTicker(every)
 	defer status.Stop()
-	ready, fork := true, "" // what has been told
+	ready, fork := true, "" // what the log has said
 	unready := 0
 	for {
 		select {
@@ -140,7 +140,7 @@ func (f *Follower) watchLoop(ctx context.Context) {
 			return
 		case <-status.C:
 			if ready {
-				f.log.Info("follows the chain", f.standing()...)
+				f.log.Info("following the chain", f.standing()...)
 			} else {
 				f.log.Warn("not in step with the chain", append(f.standing(), "error", f.Ready())...)
 			}

@@ -106,7 +106,7 @@ func TestNonsenseOfFinality(t *testing.T) {
 			if got, most := b.settled(), b.final(); got > most {
 				t.Errorf("settled up to slot %d, final is %d", got, most)
 			}
-			if n := b.log.count("makes no sense and is not believed"); n != 1 {
+			if n := b.log.count("is impossible and is ignored"); n != 1 {
 				t.Errorf("the log says %d times that the finality makes no sense, want once", n)
 			}
 			lies.Store(false)
@@ -290,14 +290,14 @@ func TestDeepReorganization(t *testing.T) {
 		t.Errorf("%d walks for one reorganization", n)
 	}
 	if n := b.log.count("deep reorganization"); n != 1 {
-		t.Errorf("the log tells of %d deep reorganizations, want 1", n)
+		t.Errorf("the log reports %d deep reorganizations, want 1", n)
 	}
 	b.run(60) // finality comes past
 	b.check(0)
 }
 
 // TestThereAndBack: the node goes over to another branch and back, each time further than the tracker looks. All blocks
-// are stored then; the chain is told right before anything is final.
+// are stored then; the chain is stored right before anything is final.
 func TestThereAndBack(t *testing.T) {
 	first, second := branches(t, 32)
 	for range 90 {

@@ -200,7 +200,7 @@ func TestSaysHowItStands(t *testing.T) {
 	b.check(0)
 	b.await("a line about history", func() bool { return b.log.count(`msg="history is complete" head_slot=`) == 1 })
 	b.stop()
-	if b.log.count(`msg="stops following" head_slot=`) != 1 {
+	if b.log.count(`msg="stopped following" head_slot=`) != 1 {
 		t.Error("there is no line at the end")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"blockprint/store"
 )
 
-// rejoin makes sure that a block's ancestors join what is stored. Where they do not, though their slots are covered,
-// the chain has left the blocks that cover them: they are followed back by their roots to a stored block, however
-// far, and the whole span is uncovered at once, so that it heals in pieces.
+// rejoin makes sure that a block's ancestors join what is stored. If they do not, although their slots are covered,
+// the chain has left the blocks that cover them: rejoin follows the ancestors back by their roots to a stored block, however
+// far, and uncovers the whole span at once, so that it heals in pieces.
 func (f *Follower) rejoin(ctx context.Context, id store.BlockID) error {
 	if id.Root.IsZero() {
 		return nil
@@ -29,7 +29,7 @@ func (f *Follower) rejoin(ctx context.Context, id store.BlockID) error {
 		return err
 	}
 	if before := missing.Slot - 1; missing.Slot > st.Floor && gaps.Contains(blockprint.Interval{Start: before, End: before}) {
-		return nil // it is healed anyway, and looked at then
+		return nil // it will be healed anyway, and checked then
 	}
 	start, left, err := f.goBack(ctx, missing, st.Floor, gaps)
 	if left == 0 || err != nil {
@@ -46,13 +46,13 @@ func (f *Follower) rejoin(ctx context.Context, id store.BlockID) error {
 	if start <= st.Finalized {
 		f.leaveFinal(start-min(start, 1), st.Finalized)
 	}
-	f.log.Info("deep reorganization: the chain leaves what is stored, and is asked for anew", "slots", span.String())
+	f.log.Info("deep reorganization: the chain has left the stored blocks, so the whole span is fetched again", "slots", span.String())
 	return nil
 }
 
 // goBack follows a block that is not stored, and its ancestors, by the node's headers. It returns the slot after the
-// newest ancestor that is stored, or whose slot is a gap, or before the floor, and how many blocks before that are
-// not stored though their slots are covered. It ends where the node knows no more.
+// newest ancestor that is stored, lies in a gap, or lies before the floor, and how many blocks on the way are
+// not stored although their slots are covered. It ends where the node's history ends.
 func (f *Follower) goBack(ctx context.Context, id store.BlockID, floor blockprint.Slot, gaps blockprint.Intervals) (start blockprint.Slot, left int, err error) {
 	start = id.Slot
 	missing := func(slot blockprint.Slot) bool { return gaps.Contains(blockprint.Interval{Start: slot, End: slot}) }

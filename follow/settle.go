@@ -17,7 +17,7 @@ type finalized struct {
 	block store.BlockID   // the newest block not after it
 }
 
-// noteFinality takes over what the node calls final, if it makes sense.
+// noteFinality adopts what the node calls final, if it makes sense.
 func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 	finality, err := f.node.Finality(ctx)
 	c := finality.Finalized
@@ -37,7 +37,7 @@ func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 		return nil
 	case code == blockprint.Invalid:
 		f.o.Metrics.Refused.WithLabelValues("finality").Inc()
-		f.nonsense.note(f.log, "the node's finality makes no sense and is not believed", err, f.o.Now())
+		f.nonsense.note(f.log, "the node's finality is impossible and is ignored", err, f.o.Now())
 		return nil
 	default:
 		return err
@@ -52,8 +52,8 @@ func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 }
 
 // checkpointBlock returns the block of a finalized checkpoint. It is Invalid if the head at a slot cannot have it: an
-// epoch is final when the second one after it begins at the earliest, it never goes back, and its block is the
-// chain's newest one that is not after its first slot.
+// epoch becomes final when the second one after it begins, at the earliest; finality never goes back; and its block is the
+// chain's newest one that is not after the epoch's first slot.
 func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint, head blockprint.Slot) (id store.BlockID, err error) {
 	nonsense := func(format string, args ...any) error {
 		return blockprint.Errorf(blockprint.Invalid, format, args...)
@@ -101,9 +101,9 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 	return store.BlockID{Slot: h.Slot, Root: c.Root}, err
 }
 
-// settle decides, for the blocks up to the finalized slot, whether they are on the chain, as far as parent roots lead
-// from the finalized block to them, and moves the mark of what is settled up to the first gap or undecided block.
-// What cannot be decided is looked at again, with growing pauses.
+// settle decides whether the blocks up to the finalized slot are on the chain, as far as parent roots lead
+// from the finalized block to them. It moves the mark of what is settled up to the first gap or undecided block.
+// What it cannot decide it looks at again, with growing pauses.
 func (f *Follower) settle(ctx context.Context) error {
 	f.mu.Lock()
 	final := f.final
@@ -159,7 +159,7 @@ func (f *Follower) settle(ctx context.Context) error {
 	return f.record(ctx, label.Batch{Finalized: &end})
 }
 
-// decide settles those of some blocks, in order of slot, that it can, and returns the others.
+// decide settles the blocks, in order of slot, as far as it can, and returns those that it cannot.
 func (f *Follower) decide(ctx context.Context, ids []store.BlockID, final finalized) (left []store.BlockID, err error) {
 	f.mu.Lock()
 	distrust := f.distrust
@@ -195,8 +195,8 @@ func (f *Follower) decide(ctx context.Context, ids []store.BlockID, final finali
 	return left, nil
 }
 
-// decideDown follows parents from a block that is final down to slot low, and settles the slots that it passes: those
-// from reached to top. Blocks that are not stored are asked for; what they tell counts only when they join stored
+// decideDown follows parents from a final block down to slot low, and settles the slots that it passes:
+// from reached to top. It asks the node for blocks that are not stored; they count only once they join stored
 // ones.
 func (f *Follower) decideDown(ctx context.Context, at store.BlockID, top, low blockprint.Slot) (reached blockprint.Slot, err error) {
 	var bridge []store.Chain
@@ -213,7 +213,7 @@ func (f *Follower) decideDown(ctx context.Context, at store.BlockID, top, low bl
 				return reached, err
 			}
 			bridge, top, reached, at = nil, next.Slot, next.Slot+1, next
-			if at.Root.IsZero() && top >= low { // imported blocks do not tell their parent's root
+			if at.Root.IsZero() && top >= low { // imported blocks lack their parent's root
 				oldest, err := f.missing(ctx, list[0].Root)
 				if oldest == nil {
 					return reached, err
@@ -236,20 +236,20 @@ func (f *Follower) decideDown(ctx context.Context, at store.BlockID, top, low bl
 	return reached, nil
 }
 
-// link is what matters of a block that is not stored.
+// link is what decideDown needs of a block that is not stored.
 type link struct {
 	slot   blockprint.Slot
 	parent blockprint.Root
 }
 
-// mostLinks is how many links are remembered, mostAsked how many are asked for at one look.
+// mostLinks is how many links are remembered, mostAsked how many are fetched in one round.
 const (
 	mostLinks = 1 << 16
 	mostAsked = 512
 )
 
-// missing asks the node for the header of a block that is not stored, by its root, so that the answer proves itself; nil
-// if the node does not tell it now. It is asked again later, with growing pauses.
+// missing asks the node for the header of a block that is not stored, by its root, so that the answer proves itself. It
+// returns nil if the node does not have it now, and asks again later, with growing pauses.
 func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, error) {
 	if l, ok := f.links[root]; ok {
 		return &l, nil
@@ -265,7 +265,7 @@ func (f *Follower) missing(ctx context.Context, root blockprint.Root) (*link, er
 		return nil, err
 	}
 	if err != nil {
-		f.log.Debug("a block that would settle others is not to be had", "root", root.Short(), "error", err)
+		f.log.Debug("cannot get a block that would settle others", "root", root.Short(), "error", err)
 		if later == nil {
 			later = &retry{}
 			f.unknown[root] = later

@@ -11,7 +11,7 @@ import (
 	"blockprint/store"
 )
 
-// Applier is a store that is written to.
+// Applier is what BuildDB needs of a store.
 type Applier interface {
 	Apply(ctx context.Context, b store.Batch) (store.Result, error)
 }
@@ -22,8 +22,8 @@ type BuildReport struct {
 	Bad           []file.Bad
 }
 
-// BuildDB labels the blocks of reward files and stores them, each file whole or not at all. The slots of a file
-// that Load has named are covered, with or without blocks.
+// BuildDB labels the blocks in reward files and stores them, each file whole or not at all. If a file's name says which
+// slots it holds (see rewardfile.Name), these are covered, with or without blocks.
 func BuildDB(ctx context.Context, paths []string, s Applier, m *classify.Model, rules *graffiti.Rules, progress func(done, total int)) (BuildReport, error) {
 	var report BuildReport
 	l, err := m.NewLabeler(rules)

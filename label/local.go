@@ -1,5 +1,5 @@
-// Package label turns block rewards into stored labels: those of a follower, here (Local) or on another machine (Remote);
-// those of reward files (BuildDB); and those of stored blocks, by a newer model (Reclassify).
+// Package label turns block rewards into stored labels: a follower's, in this process (Local) or on another machine (Remote),
+// and those in reward files (BuildDB). Reclassify relabels stored blocks with a newer model.
 package label
 
 import (
@@ -40,8 +40,8 @@ type Local struct {
 	onBlock  func(store.Block)
 }
 
-// NewLocal returns a recorder. It calls onBlock, if not nil, with every block once it is stored, at times from several
-// goroutines.
+// NewLocal returns a recorder. It calls onBlock, if not nil, with every block once it is stored, possibly from several
+// goroutines at once.
 func NewLocal(db Database, m *classify.Model, rules *graffiti.Rules, onBlock func(store.Block)) (*Local, error) {
 	first, err := m.NewLabeler(rules)
 	if err != nil {

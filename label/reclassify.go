@@ -17,26 +17,26 @@ import (
 
 // ReclassifyReport counts what Reclassify did.
 type ReclassifyReport struct {
-	Blocks     int // relabelled
-	Changed    int // of these, with another client than before
+	Blocks     int // relabeled
+	Changed    int // of these, those whose client is another one now
 	NoFeatures int // kept as they were: stored without features, or without some that the model needs
-	// Moves counts the relabelled blocks by the client before and after.
+	// Moves counts the relabeled blocks by the client before and after.
 	Moves map[blockprint.Client]map[blockprint.Client]int
 }
 
-// Relabeler is a store whose blocks are labeled anew.
+// Relabeler is what Reclassify needs of a store.
 type Relabeler interface {
 	Blocks
 	Status(ctx context.Context) (store.Status, error)
 	Relabel(ctx context.Context, labels []store.Label) (changed int, err error)
 }
 
-// reclassifySlots is how many slots are relabelled in one transaction, which other writers wait for.
+// reclassifySlots is how many slots are relabeled in one transaction, which other writers wait for.
 const reclassifySlots = 1024
 
 // Reclassify labels all stored blocks with a model, from their stored features. It works in small transactions, so
-// that the store can be read and written meanwhile, and may be interrupted: blocks that the model has labelled are
-// not labelled again. Blocks that come in meanwhile keep the label that their follower's model gives them.
+// the store can be read and written meanwhile. It may be interrupted: blocks that the model has labeled are
+// not labeled again. Blocks that arrive meanwhile keep the label that their follower's model gives them.
 func Reclassify(ctx context.Context, s Relabeler, m *classify.Model, rules *graffiti.Rules, slots blockprint.Interval, progress func(done, total int)) (ReclassifyReport, error) {
 	report := ReclassifyReport{Moves: map[blockprint.Client]map[blockprint.Client]int{}}
 	st, err := s.Status(ctx)
@@ -98,7 +98,7 @@ func reclassifyChunk(ctx context.Context, s Relabeler, m *classify.Model, rules 
 
 // newLabels classifies blocks by their stored features, in parallel. Those that keep their labels are nil.
 func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rules *graffiti.Rules) ([]*store.Label, error) {
-	// Each place is written by one worker; blocks that cannot be labelled stay nil.
+	// Each place is written by one worker; blocks that cannot be labeled stay nil.
 	labels := make([]*store.Label, len(blocks))
 	names := feature.Names()
 	g, stopped := errgroup.WithContext(ctx)
@@ -115,7 +115,7 @@ func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rul
 					return err
 				}
 				if c.Reason != "" && b.Single != blockprint.Uncertain {
-					continue // what the model needs is not there: the old label is worth more
+					continue // the model lacks what it needs: the old label is worth more
 				}
 				if b.Graffiti == "" { // databases of the original kept the guess, but not the text
 					c.Graffiti = b.Classification.Graffiti
@@ -128,7 +128,7 @@ func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rul
 	return labels, g.Wait()
 }
 
-// hasFeatures tells whether anything that the model's part for a block's slot looks at is stored.
+// hasFeatures reports whether any feature is stored that the model's part for the block's slot uses.
 func hasFeatures(m *classify.Model, b *store.Block, names []string) bool {
 	if b.Features == nil {
 		return false

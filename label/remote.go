@@ -16,7 +16,7 @@ import (
 // Remote is a blockprint server on another machine. It is a follow.Recorder.
 type Remote struct{ server *jsonhttp.Client }
 
-// NewRemote returns the recorder behind a URL, which may hold a name and password; token, if not empty, is sent as
+// NewRemote returns the recorder behind a URL, which may contain a name and password. token, if not empty, is sent as a
 // bearer token.
 func NewRemote(base, token string) (*Remote, error) {
 	server, err := jsonhttp.New("blockprint server", base, "http://localhost:8000", jsonhttp.Options{
@@ -25,7 +25,7 @@ func NewRemote(base, token string) (*Remote, error) {
 	return &Remote{server}, err
 }
 
-// refused reads the error of a blockprint server. What its code says counts, unless the server may do better later.
+// refused reads the error of a blockprint server. Its code counts, unless the server may recover.
 func refused(status int, body []byte) error {
 	var e struct {
 		Error string          `json:"error"`

@@ -8,7 +8,7 @@ import (
 	"blockprint/store"
 )
 
-// Spoof is a block whose graffiti names one client and whose packing strongly another.
+// Spoof is a block whose graffiti names one client while its packing strongly suggests another.
 type Spoof struct {
 	Slot     blockprint.Slot   `json:"slot"`
 	Root     blockprint.Root   `json:"block_root"`
@@ -20,19 +20,19 @@ type Spoof struct {
 	PSays    float64           `json:"probability_of_what_it_says"`
 }
 
-// Blocks is a store whose blocks are read.
+// Blocks is what Spoofs needs of a store.
 type Blocks interface {
 	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
 }
 
-// Thresholds of a contradiction that is worth a look.
+// Thresholds for a contradiction that is worth a look.
 const (
 	spoofAtLeast = 0.99
 	spoofAtMost  = 0.005
 )
 
-// Spoofs calls each with the blocks whose graffiti contradicts their packing strongly: made-up or stale graffiti, a
-// block that a middleware took from another client, or a client that has changed.
+// Spoofs calls each with the blocks whose graffiti strongly contradicts their packing: the graffiti is invented or stale, a
+// middleware took the block from another client, or a client has changed.
 func Spoofs(ctx context.Context, s Blocks, slots blockprint.Interval, each func(Spoof) error) error {
 	for b, err := range s.Blocks(ctx, slots, store.Query{Orphaned: true}) {
 		if err != nil {
@@ -50,5 +50,5 @@ func Spoofs(ctx context.Context, s Blocks, slots blockprint.Interval, each func(
 	return nil
 }
 
-// packs tells whether models tell a client by its packing: what they do not know they cannot contradict.
+// packs reports whether models know a client's packing: what they do not know they cannot contradict.
 func packs(c blockprint.Client) bool { return c != blockprint.Caplin && c != blockprint.Other }
