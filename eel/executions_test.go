@@ -501,8 +501,11 @@ func TestSeveralReads(t *testing.T) {
 		}
 		p, block := blockAt(1, hash32{1}, 0)
 		list, err := json.Marshal([]any{
-			map[string]any{"jsonrpc": "2.0", "id": "a", "method": newPayload, "params": p}, map[string]any{"jsonrpc": "2.0", "method": "eth_blockNumber"},
-			map[string]any{"jsonrpc": "2.0", "id": 2, "method": "eth_blockNumber"}, map[string]any{"jsonrpc": "2.0", "id": 3, "method": setForkchoice, "params": []any{headAt(block)}}, 7,
+			map[string]any{"jsonrpc": "2.0", "id": "a", "method": newPayload, "params": p},
+			map[string]any{"jsonrpc": "2.0", "method": "eth_blockNumber"},
+			map[string]any{"jsonrpc": "2.0", "id": 2, "method": "eth_blockNumber"},
+			map[string]any{"jsonrpc": "2.0", "id": 3, "method": setForkchoice, "params": []any{headAt(block)}},
+			7,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -612,4 +615,24 @@ func TestSeveralSecrets(t *testing.T) {
 	if _, err := New(c); err == nil || !strings.Contains(err.Error(), "http://a is listed twice") {
 		t.Error(err)
 	}
+}
+
+// TestPauses: an execution client that is away is asked again without end, at growing pauses with a cap.
+func TestPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSeveral(t, 2, nil)
+		s.started()
+		s.xs[1].mode.Store("refused")
+		s.call(client, "eth_blockNumber")
+		before := s.xs[1].count("eth_chainId")
+		time.Sleep(24 * time.Hour)
+		if n := s.xs[1].count("eth_chainId") - before; n < int(24*time.Hour/mostPause)-2 || n > int(24*time.Hour/mostPause)+10 {
+			t.Errorf("%d questions in a day", n)
+		}
+		s.xs[1].mode.Store("")
+		time.Sleep(mostPause)
+		if s.states() != "ok, ok" {
+			t.Error(s.states())
+		}
+	})
 }

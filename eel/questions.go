@@ -22,8 +22,10 @@ func (s *executionClients) read(ctx context.Context, method string, body []byte)
 
 // first asks the clients in order until one answers. If one takes long, the next is asked as well.
 func (s *executionClients) first(ctx context.Context, method string, body []byte, silent bool) (*incoming, error) {
-	if calls, _, err := parseCalls(body); err == nil && method == "engine_getClientVersionV1" {
-		return s.versions(ctx, &calls[0], body)
+	if method == "engine_getClientVersionV1" {
+		if calls, _, err := parseCalls(body); err == nil {
+			return s.versions(ctx, &calls[0], body)
+		}
 	}
 	order := s.order()
 	if len(order) == 0 {
