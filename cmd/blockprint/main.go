@@ -59,18 +59,19 @@ packs its attestations, and so measures client diversity. It works with any cons
 		endAfterGrace(cmd.Context(), cmd)
 		return setLogger(cmd)
 	}
-	root.AddCommand(
-		newFeatures(), newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel(), newEvaluate(), newShares(), newSpoofs(), newClassify(),
-		newLoad(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards(),
-		newServe(), newFollow(), newWatch(), newUp(), newDream(), newGauge(), newEel(), newGreylist(), newGridcoin(), newTrust(), newSim(), newDemo(),
-	)
-	for _, c := range root.Commands() {
-		checkArgs(c)
-	}
+	root.AddGroup(groups()...)
+	root.AddCommand(grouped(trying, newDemo(), newSim())...)
+	root.AddCommand(grouped(running, newUp(), newFollow(), newServe(), newWatch(), newDream(), newGauge(), newEel())...)
+	root.AddCommand(grouped(labeling, newLoad(), newClassify(), newFeatures(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards())...)
+	root.AddCommand(grouped(training, newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel())...)
+	root.AddCommand(grouped(measuring, newEvaluate(), newShares(), newSpoofs(), newTrust())...)
+	root.AddCommand(grouped(greylisting, newGreylist(), newGridcoin())...)
+	walk(root, checkArgs)
+	complete(root)
 	return root
 }
 
-// checkArgs makes wrong arguments a usage error in every command.
+// checkArgs makes wrong arguments of a command a usage error.
 func checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
@@ -79,9 +80,6 @@ func checkArgs(c *cobra.Command) {
 			}
 			return nil
 		}
-	}
-	for _, sub := range c.Commands() {
-		checkArgs(sub)
 	}
 }
 
