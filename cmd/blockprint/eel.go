@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 
-	"blockprint"
 	"blockprint/app"
 	"blockprint/eel"
 	"blockprint/jsonhttp"
@@ -55,8 +52,8 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 			if clients == "" {
 				return usagef("--client-jwt-secrets is missing")
 			}
-			if c.Clients, err = readClientSecrets(clients); err != nil {
-				return err
+			if c.Clients, err = eel.ReadSecrets(clients); err != nil {
+				return fmt.Errorf("--client-jwt-secrets: %w", err)
 			}
 			if limit < 1 || limit > 1<<20 {
 				return usagef("--body-limit-mb must be 1 to 1048576")
@@ -152,41 +149,4 @@ func eelNetwork(cmd *cobra.Command, name, file string) (*eel.Network, error) {
 		return n, nil
 	}
 	return nil, nil
-}
-
-// place says where a TOML file is wrong. The library's own text may quote what stands there, or name a type of ours.
-func place(err error) string {
-	wrong, ok := errors.AsType[*toml.DecodeError](err)
-	if !ok {
-		return ""
-	}
-	row, column := wrong.Position()
-	return fmt.Sprintf("; line %d, column %d is something else", row, column)
-}
-
-// readClientSecrets reads the names and secrets of clients.
-func readClientSecrets(path string) (map[string]eel.Secret, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("--client-jwt-secrets: %w", err)
-	}
-	var f struct {
-		Secrets map[string]string `toml:"secrets"`
-	}
-	bad := func(format string, args ...any) (map[string]eel.Secret, error) {
-		return nil, blockprint.Errorf(blockprint.Invalid, "--client-jwt-secrets %s: %s", path, fmt.Sprintf(format, args...))
-	}
-	if err := toml.Unmarshal(b, &f); err != nil {
-		return bad("expected [secrets] and lines such as node1 = \"64 hexadecimal digits\"%s", place(err))
-	}
-	if len(f.Secrets) == 0 {
-		return bad("there is no secret below [secrets]")
-	}
-	out := map[string]eel.Secret{}
-	for name, text := range f.Secrets {
-		if out[name], err = eel.ParseSecret(text); err != nil {
-			return bad("%s: %v", name, err)
-		}
-	}
-	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -259,8 +260,8 @@ be allowed to read (chmod 600). The command of --adapter gets it in its environm
 				return once()
 			}
 			for {
-				if err := once(); err != nil {
-					fmt.Fprintln(os.Stderr, err)
+				if err := once(); err != nil && cmd.Context().Err() == nil {
+					slog.Warn("not all projects could be scraped; the next round retries", "error", err)
 				}
 				select {
 				case <-cmd.Context().Done():
