@@ -24,8 +24,6 @@ type Classification struct {
 	Multi string
 	// Probabilities holds one entry for each class of the model, by name; they sum to 1, or are empty.
 	Probabilities []Probability
-	// Graffiti is what the block says of itself; its client may be empty.
-	Graffiti Graffiti
 	// Reason says why a block is Uncertain without probabilities; empty otherwise.
 	Reason string
 }

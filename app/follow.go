@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"blockprint"
+	"blockprint/classify"
 	"blockprint/follow"
 	"blockprint/label"
 	"blockprint/service"
@@ -72,7 +73,7 @@ type Watch struct {
 	Process
 	Beacon
 	Labeling
-	Block func(*blockprint.BlockReward, blockprint.Classification) error
+	Block func(*blockprint.BlockReward, classify.Labeled) error
 }
 
 // Run watches until ctx ends or Block fails.
@@ -90,7 +91,7 @@ func (c Watch) Run(ctx context.Context) error {
 	defer stop(nil)
 	to := follow.Func(func(_ context.Context, b label.Batch) error {
 		for _, r := range b.Rewards {
-			answer, _ := labeler.Label(r)
+			answer := labeler.Label(r)
 			if err := c.Block(r, answer); err != nil {
 				stop(err) // otherwise the follower would retry
 				return err

@@ -7,6 +7,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify/knn"
+	"blockprint/feature"
 	"blockprint/graffiti"
 )
 
@@ -91,7 +92,7 @@ func TestPart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _ := l.Label(c.reward)
+		got := l.Label(c.reward)
 		if got.Single != c.want || !strings.Contains(got.Reason, c.reason) || (got.Reason == "") != (c.reason == "") {
 			t.Errorf("%s: %s (%s), not %s", name, got.Single, got.Reason, c.want)
 		}
@@ -218,15 +219,15 @@ func TestLabeler(t *testing.T) {
 	}
 	r := unknown(5)
 	r.Meta.Graffiti = "Lodestar-v1.20.0"
-	if c, values := l.Label(r); c.Single != blockprint.Lodestar || c.Graffiti.Version != "v1.20.0" || len(values) != len(l.Features()) {
-		t.Errorf("%+v with %d values", c, len(values))
+	if c := l.Label(r); c.Single != blockprint.Lodestar || c.Says.Version != "v1.20.0" || len(c.Features.Values) != len(feature.Names()) {
+		t.Errorf("%+v", c)
 	}
 	r.Meta.Graffiti = "Lighthouse/v4.5.6"
-	if c, _ := l.Label(r); c.Single != blockprint.Teku || c.Graffiti.Client != blockprint.Lighthouse {
+	if c := l.Label(r); c.Single != blockprint.Teku || c.Says.Client != blockprint.Lighthouse {
 		t.Errorf("%+v", c)
 	}
 	m.Parts[0].Features = []string{"committee_entries"} // has no value where committees are not known
-	if c, _ := l.Label(r); c.Single != blockprint.Uncertain || !strings.Contains(c.Reason, "committee_entries") {
+	if c := l.Label(r); c.Single != blockprint.Uncertain || !strings.Contains(c.Reason, "committee_entries") {
 		t.Errorf("%+v", c)
 	}
 	if _, err := m.NewLabeler(graffiti.Default("mainnet"), "reward"); blockprint.CodeOf(err) != blockprint.Conflict {

@@ -111,49 +111,33 @@ func (m *Model) Features() []string {
 	return names
 }
 
-// FeaturesAt returns the names of the features that the model reads of a block, of which feature values are known; none
-// if it has no part for it.
-func (m *Model) FeaturesAt(slot blockprint.Slot, features []string, values []float64) []string {
-	if p, _ := m.choose(origin{slot: slot, shape: NewShape(features).Of(values)}); p != nil {
+// FeaturesAt returns the names of the features that the model reads of a block, of which v is known; none if it has no
+// part for it.
+func (m *Model) FeaturesAt(slot blockprint.Slot, v blockprint.Vector) []string {
+	if p, _ := m.choose(origin{slot: slot, shape: NewShape(v.Names).Of(v.Values)}); p != nil {
 		return p.Features
 	}
 	return nil
 }
 
-// Classify labels a block from feature values by name. features names the values' order; those that the model
-// needs must be among them. The block's fork follows from the schedule, if there is one, or from the values.
-func (m *Model) Classify(slot blockprint.Slot, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {
-	return m.classify(origin{slot: slot, shape: NewShape(features).Of(values)}, features, values, graffiti)
+// Classify labels a block by its features, and by what its graffiti says where the model is told to. The block's fork
+// follows from the schedule, if there is one, or from the features.
+func (m *Model) Classify(slot blockprint.Slot, v blockprint.Vector, says blockprint.Graffiti) blockprint.Classification {
+	return m.classify(origin{slot: slot, shape: NewShape(v.Names).Of(v.Values)}, v, says)
 }
 
-func (m *Model) classify(from origin, features []string, values []float64, graffiti blockprint.Graffiti) (blockprint.Classification, error) {
+func (m *Model) classify(from origin, v blockprint.Vector, says blockprint.Graffiti) blockprint.Classification {
 	p, reason := m.choose(from)
 	if p == nil {
-		return uncertain(graffiti, "%s", reason), nil
+		return uncertain("%s", reason)
 	}
-	x, err := p.row(m.Name, features, values)
-	if err != nil {
-		return blockprint.Classification{}, err
+	if slices.Contains(p.GraffitiOnly, says.Client) {
+		return blockprint.NewClassification([]blockprint.Probability{{Client: says.Client, P: 1}})
 	}
-	return p.classify(x, graffiti), nil
-}
-
-// uncertain is the answer for a block that cannot be labelled.
-func uncertain(graffiti blockprint.Graffiti, format string, args ...any) blockprint.Classification {
-	return blockprint.Classification{
-		Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Graffiti: graffiti, Reason: fmt.Sprintf(format, args...),
-	}
-}
-
-func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Classification {
-	if slices.Contains(p.GraffitiOnly, graffiti.Client) {
-		c := blockprint.NewClassification([]blockprint.Probability{{Client: graffiti.Client, P: 1}})
-		c.Graffiti = graffiti
-		return c
-	}
-	for i, v := range x {
-		if math.IsNaN(v) && !p.Predictor.Missing() {
-			return uncertain(graffiti, "feature %s has no value for this block", p.Features[i])
+	x := v.In(p.Features, nil)
+	for i, value := range x {
+		if math.IsNaN(value) && !p.Predictor.Missing() {
+			return uncertain("feature %s has no value for this block", p.Features[i])
 		}
 	}
 	proba := make([]float64, len(p.Classes))
@@ -162,9 +146,12 @@ func (p *Part) classify(x []float64, graffiti blockprint.Graffiti) blockprint.Cl
 	for i, v := range proba {
 		list[i] = blockprint.Probability{Client: p.Classes[i], P: v}
 	}
-	c := blockprint.NewClassification(list)
-	c.Graffiti = graffiti
-	return c
+	return blockprint.NewClassification(list)
+}
+
+// uncertain is the answer for a block that cannot be labelled.
+func uncertain(format string, args ...any) blockprint.Classification {
+	return blockprint.Classification{Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Reason: fmt.Sprintf(format, args...)}
 }
 
 // Proba writes the corrected probability of each class for the row x, one number per feature, into dst.
@@ -178,7 +165,13 @@ type Labeler struct {
 	model     *Model
 	rules     *graffiti.Rules
 	extractor *feature.Extractor
-	values    []float64
+}
+
+// Labeled is a labeled block: the answer and what it was made from.
+type Labeled struct {
+	blockprint.Classification
+	Says     blockprint.Graffiti // what the block's text says
+	Features blockprint.Vector
 }
 
 // NewLabeler returns a labeler that extracts the named features: all features if there are no names, which is
@@ -196,18 +189,11 @@ func (m *Model) NewLabeler(rules *graffiti.Rules, features ...string) (*Labeler,
 	return &Labeler{model: m, rules: rules, extractor: e}, nil
 }
 
-// Features returns the names of the values that Label returns.
-func (l *Labeler) Features() []string { return l.extractor.Names() }
-
 // Label classifies a block. The feature values are valid until the next call.
-func (l *Labeler) Label(r *blockprint.BlockReward) (blockprint.Classification, []float64) {
-	l.values = l.extractor.Extract(l.values[:0], r)
-	graffiti := l.rules.Guess(r.Meta.Graffiti)
-	c, err := l.model.classify(origin{r.Meta.Slot, r.Meta.Fork, r.Shape()}, l.extractor.Names(), l.values, graffiti)
-	if err != nil { // NewLabeler has checked that all features are there
-		c = uncertain(graffiti, "%v", err)
-	}
-	return c, l.values
+func (l *Labeler) Label(r *blockprint.BlockReward) Labeled {
+	out := Labeled{Says: l.rules.Guess(r.Meta.Graffiti), Features: l.extractor.Vector(r)}
+	out.Classification = l.model.classify(origin{r.Meta.Slot, r.Meta.Fork, r.Shape()}, out.Features, out.Says)
+	return out
 }
 
 // Nearest is a training block near a query.
@@ -216,37 +202,21 @@ type Nearest struct {
 	Distance float64
 }
 
-// Nearest returns the training blocks nearest to feature values, and the features that were compared; none if the
+// Nearest returns the training blocks nearest to a block's features, and the features that were compared; none if the
 // model keeps no training blocks.
-func (m *Model) Nearest(slot blockprint.Slot, features []string, values []float64) ([]Nearest, []string, error) {
-	p, _ := m.choose(origin{slot: slot, shape: NewShape(features).Of(values)})
+func (m *Model) Nearest(slot blockprint.Slot, v blockprint.Vector) ([]Nearest, []string) {
+	p, _ := m.choose(origin{slot: slot, shape: NewShape(v.Names).Of(v.Values)})
 	if p == nil {
-		return nil, nil, nil
-	}
-	x, err := p.row(m.Name, features, values)
-	if err != nil {
-		return nil, p.Features, err
+		return nil, nil
 	}
 	near, ok := p.Predictor.(*knn.Classifier)
+	x := v.In(p.Features, nil)
 	if !ok || slices.ContainsFunc(x, math.IsNaN) {
-		return nil, p.Features, nil
+		return nil, p.Features
 	}
 	var out []Nearest
 	for _, n := range near.Neighbours(nil, x) {
 		out = append(out, Nearest{p.Classes[n.Class], n.Distance})
 	}
-	return out, p.Features, nil
-}
-
-// row picks the part's features out of values by name.
-func (p *Part) row(model string, features []string, values []float64) ([]float64, error) {
-	x := make([]float64, len(p.Features))
-	for i, name := range p.Features {
-		at := slices.Index(features, name)
-		if at < 0 {
-			return nil, blockprint.Errorf(blockprint.Conflict, "model %s needs feature %q, which is not there", model, name)
-		}
-		x[i] = values[at]
-	}
-	return x, nil
+	return out, p.Features
 }

@@ -21,10 +21,8 @@ func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots block
 	if len(features) == 0 {
 		features = feature.Names()
 	}
-	names := feature.Names()
 	set := NewSet(features)
-	places, err := (&Set{Features: names}).Columns(features)
-	if err != nil {
+	if _, err := (&Set{Features: feature.Names()}).Columns(features); err != nil {
 		return nil, err
 	}
 	row := make([]float64, len(features))
@@ -38,14 +36,11 @@ func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots block
 		if label == "" {
 			continue
 		}
-		if b.Features == nil {
+		if b.Features.Values == nil {
 			unfeatured++
 			continue
 		}
-		for i, at := range places {
-			row[i] = b.Features[at]
-		}
-		set.Add(label, b.Slot, b.Root, b.Proposer, row)
+		set.Add(label, b.Slot, b.Root, b.Proposer, b.Features.In(features, row))
 	}
 	if set.Len() == 0 {
 		return nil, blockprint.Errorf(blockprint.NotFound, "of %d blocks in the database none says who built it and has features (%d lack features)", blocks, unfeatured)

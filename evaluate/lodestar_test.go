@@ -75,7 +75,7 @@ func TestRealLodestar(t *testing.T) {
 			continue // the first block packs nothing
 		}
 		r.Meta.Graffiti = ""
-		c, _ := labeler.Label(r)
+		c := labeler.Label(r).Classification
 		blocks++
 		multi[c.Multi]++
 		switch c.Multi {

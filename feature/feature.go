@@ -31,14 +31,16 @@ var families = [][]Feature{counts, order, amounts, density, packing}
 // All returns every feature.
 func All() []Feature { return slices.Concat(families...) }
 
-// Names returns the names of all features, in order.
-func Names() []string {
+var allNames = func() []string {
 	var names []string
 	for _, f := range All() {
 		names = append(names, f.Name)
 	}
-	return names
-}
+	return slices.Clip(names)
+}()
+
+// Names returns the names of all features, in order: always the same list, which must not be changed.
+func Names() []string { return allNames }
 
 // Lookup returns the feature of a name.
 func Lookup(name string) (Feature, bool) {
@@ -60,6 +62,7 @@ func Default() []string {
 type Extractor struct {
 	names    []string
 	features []Feature
+	values   []float64
 	in       input
 }
 
@@ -69,16 +72,15 @@ func NewExtractor(names []string) (*Extractor, error) {
 		names = Names()
 	}
 	all := All()
-	e := &Extractor{}
-	for _, name := range names {
+	e := &Extractor{names: names}
+	for k, name := range names {
 		i := slices.IndexFunc(all, func(f Feature) bool { return f.Name == name })
 		if i < 0 {
 			return nil, blockprint.Errorf(blockprint.Invalid, "unknown feature %q: `blockprint features --list` shows them all%s", name, closest(name))
 		}
-		if slices.Contains(e.names, name) {
+		if slices.Contains(names[:k], name) {
 			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q stands twice in the list", name)
 		}
-		e.names = append(e.names, name)
 		e.features = append(e.features, all[i])
 	}
 	return e, nil
@@ -95,6 +97,12 @@ func closest(name string) string {
 
 // Names returns the names of the extracted features, in the order of Extract's result.
 func (e *Extractor) Names() []string { return e.names }
+
+// Vector returns the features of r. It is valid until the next call.
+func (e *Extractor) Vector(r *blockprint.BlockReward) blockprint.Vector {
+	e.values = e.Extract(e.values[:0], r)
+	return blockprint.Vector{Names: e.names, Values: e.values}
+}
 
 // Extract appends the features of r to dst. A feature that r does not define is NaN.
 func (e *Extractor) Extract(dst []float64, r *blockprint.BlockReward) []float64 {

@@ -78,8 +78,7 @@ func (c *LocalClassifier) Guess(_ context.Context, rewards []*blockprint.BlockRe
 	for i, r := range rewards {
 		plain := *r
 		plain.Meta.Graffiti = ""
-		answer, _ := l.Label(&plain)
-		out[i] = answer.Single
+		out[i] = l.Label(&plain).Single
 	}
 	return out, c.model.Name, nil
 }

@@ -87,7 +87,7 @@ type blockJSON struct {
 func newBlockJSON(b *store.Block) blockJSON {
 	out := blockJSON{
 		Slot: b.Slot, Proposer: b.Proposer, Single: b.Single, Multi: b.Multi, Probabilities: b.ProbabilityMap(),
-		Graffiti: nullable(b.Classification.Graffiti.Client),
+		Graffiti: nullable(b.Says.Client),
 	}
 	for _, client := range blockprint.OriginalKeys() { // the original's callers expect all of them
 		if client != blockprint.Uncertain && client != blockprint.Other {

@@ -48,7 +48,7 @@ func (l *Labels) classify(ctx context.Context, body []byte, keep bool) (any, err
 	}
 	out := make([]label.JSON, len(blocks))
 	for i, b := range blocks {
-		out[i] = label.NewJSON(b.Slot, b.Root, b.Classification, b.Model)
+		out[i] = label.NewJSON(b.Slot, b.Root, b.Classification, b.Says, b.Model)
 	}
 	if len(out) == 1 && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return out[0], nil

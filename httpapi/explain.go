@@ -41,21 +41,17 @@ func (l *Labels) explain(ctx context.Context, slot uint64, root string) (*explan
 	if err != nil {
 		return nil, err
 	}
-	g := b.Classification.Graffiti
 	out := &explanation{
 		Block: newBlockJSON(&b), Model: b.Model, Features: map[string]*float64{}, Reason: b.Reason, Neighbours: []neighbour{}, Used: []string{},
-		Graffiti: Graffiti{b.Graffiti, nullable(g.Client), g.Execution, g.Version},
+		Graffiti: Graffiti{b.Graffiti, nullable(b.Says.Client), b.Says.Execution, b.Says.Version},
 	}
-	for i, v := range b.Features {
+	for i, v := range b.Features.In(feature.Names(), nil) {
 		out.Features[feature.Names()[i]] = feature.Nullable(v)
 	}
-	if l.Labeling == nil || b.Features == nil {
+	if l.Labeling == nil || b.Features.Values == nil {
 		return out, nil
 	}
-	near, used, err := l.Labeling.Model.Nearest(b.Slot, feature.Names(), b.Features)
-	if err != nil {
-		return nil, err
-	}
+	near, used := l.Labeling.Model.Nearest(b.Slot, b.Features)
 	out.Used = append(out.Used, used...)
 	for _, n := range near {
 		out.Neighbours = append(out.Neighbours, neighbour(n))

@@ -33,7 +33,7 @@ func TestShares(t *testing.T) {
 		}
 		block := storetest.Block(slot, parent, 0, 0, label)
 		if slot/4%3 == 0 {
-			block.Classification.Graffiti = blockprint.Graffiti{Client: truth, Execution: []string{"Besu", "Geth"}[slot/12%2], Version: "v1"}
+			block.Says = blockprint.Graffiti{Client: truth, Execution: []string{"Besu", "Geth"}[slot/12%2], Version: "v1"}
 		}
 		b.Blocks = append(b.Blocks, block)
 		parent = slot
@@ -135,7 +135,7 @@ func TestByGraffiti(t *testing.T) {
 			block := storetest.Block(slot, parent, 0, 0, label)
 			block.Model = model
 			if says {
-				block.Classification.Graffiti = blockprint.Graffiti{Client: truth, Version: "v1"}
+				block.Says = blockprint.Graffiti{Client: truth, Version: "v1"}
 			}
 			b.Blocks = append(b.Blocks, block)
 			parent = slot
@@ -199,7 +199,7 @@ func TestAllSay(t *testing.T) {
 	a := newAPI(t, service.Options{})
 	b := chain(1, 100)
 	for i := range b.Blocks {
-		b.Blocks[i].Classification.Graffiti.Client = b.Blocks[i].Single
+		b.Blocks[i].Says.Client = b.Blocks[i].Single
 	}
 	a.apply(b)
 	var shares struct {

@@ -121,7 +121,7 @@ func (l *Labels) validatorClient(ctx context.Context, index uint64) (validatorCl
 	}
 	proposals := make([]estimate.Proposal, len(blocks))
 	for i, b := range blocks {
-		proposals[i] = estimate.Proposal{Slot: b.Slot, Graffiti: b.Classification.Graffiti.Client, Probabilities: b.Probabilities}
+		proposals[i] = estimate.Proposal{Slot: b.Slot, Graffiti: b.Says.Client, Probabilities: b.Probabilities}
 	}
 	return validatorClient{index, estimate.Proposer(proposals)}, nil
 }

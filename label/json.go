@@ -15,9 +15,9 @@ type JSON struct {
 }
 
 // NewJSON shows a block's label. model is the name of the model that made it, or "" to leave that out.
-func NewJSON(slot blockprint.Slot, root blockprint.Root, c blockprint.Classification, model string) JSON {
+func NewJSON(slot blockprint.Slot, root blockprint.Root, c blockprint.Classification, says blockprint.Graffiti, model string) JSON {
 	out := JSON{slot, root, c.Single, c.Multi, c.ProbabilityMap(), nil, model, c.Reason}
-	if client := c.Graffiti.Client; client != "" {
+	if client := says.Client; client != "" {
 		out.Graffiti = &client
 	}
 	return out

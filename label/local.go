@@ -4,6 +4,7 @@ package label
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"blockprint"
@@ -82,11 +83,12 @@ func (l *Local) Label(rewards []*blockprint.BlockReward) []store.Block {
 }
 
 func labeled(l *classify.Labeler, r *blockprint.BlockReward, model string) store.Block {
-	c, features := l.Label(r)
+	c := l.Label(r)
+	c.Features.Values = slices.Clone(c.Features.Values)
 	return store.Block{
 		Slot: r.Meta.Slot, Root: r.BlockRoot, ParentSlot: r.Meta.ParentSlot, ParentRoot: r.Meta.ParentRoot,
-		Proposer: r.Meta.ProposerIndex, Graffiti: r.Meta.Graffiti, Classification: c,
-		Features: append([]float64(nil), features...), Model: model,
+		Proposer: r.Meta.ProposerIndex, Graffiti: r.Meta.Graffiti, Says: c.Says,
+		Classification: c.Classification, Features: c.Features, Model: model,
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
-	"blockprint/feature"
 	"blockprint/graffiti"
 	"blockprint/store"
 )
@@ -100,27 +99,24 @@ func reclassifyChunk(ctx context.Context, s Relabeler, m *classify.Model, rules 
 func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rules *graffiti.Rules) ([]*store.Label, error) {
 	// Each place is written by one worker; blocks that cannot be labeled stay nil.
 	labels := make([]*store.Label, len(blocks))
-	names := feature.Names()
 	g, stopped := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		g.Go(func() error {
 			for i := w; i < len(blocks); i += workers {
 				b := &blocks[i]
-				if !hasFeatures(m, b, names) {
+				if !hasFeatures(m, b) {
 					continue
 				}
-				c, err := m.Classify(b.Slot, names, b.Features, rules.Guess(b.Graffiti))
-				if err != nil {
-					return err
-				}
+				says := rules.Guess(b.Graffiti)
+				c := m.Classify(b.Slot, b.Features, says)
 				if c.Reason != "" && b.Single != blockprint.Uncertain {
 					continue // the model lacks what it needs: the old label is worth more
 				}
 				if b.Graffiti == "" { // databases of the original kept the guess, but not the text
-					c.Graffiti = b.Classification.Graffiti
+					says = b.Says
 				}
-				labels[i] = &store.Label{BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Classification: c, Model: m.Name}
+				labels[i] = &store.Label{BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Classification: c, Says: says, Model: m.Name}
 			}
 			return stopped.Err()
 		})
@@ -129,15 +125,10 @@ func newLabels(ctx context.Context, blocks []store.Block, m *classify.Model, rul
 }
 
 // hasFeatures reports whether any feature is stored that the model's part for the block's slot uses.
-func hasFeatures(m *classify.Model, b *store.Block, names []string) bool {
-	if b.Features == nil {
+func hasFeatures(m *classify.Model, b *store.Block) bool {
+	if b.Features.Values == nil {
 		return false
 	}
-	needed := m.FeaturesAt(b.Slot, names, b.Features)
-	for _, n := range needed {
-		if at := slices.Index(names, n); at >= 0 && !math.IsNaN(b.Features[at]) {
-			return true
-		}
-	}
-	return len(needed) == 0
+	needed := m.FeaturesAt(b.Slot, b.Features)
+	return len(needed) == 0 || slices.ContainsFunc(b.Features.In(needed, nil), func(v float64) bool { return !math.IsNaN(v) })
 }

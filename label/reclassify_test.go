@@ -26,12 +26,12 @@ func twoModels(t *testing.T) (a, b *classify.Model) {
 }
 
 // row returns a vector of all features, of which values are the default ones.
-func row(values []float64) []float64 {
+func row(values []float64) blockprint.Vector {
 	out := make([]float64, len(feature.Names()))
 	for k, name := range feature.Default() {
 		out[slices.Index(feature.Names(), name)] = values[k]
 	}
-	return out
+	return blockprint.Vector{Names: feature.Names(), Values: out}
 }
 
 func root(i int) (r blockprint.Root) {
@@ -56,13 +56,10 @@ func fill(t *testing.T, s store.Store, m *classify.Model, n int) {
 	for i := range n {
 		values := row(labeltest.Row(i))
 		slot := blockprint.Slot(10 * (i + 1))
-		c, err := m.Classify(slot, feature.Names(), values, blockprint.Graffiti{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := m.Classify(slot, values, blockprint.Graffiti{})
 		block := store.Block{Slot: slot, Root: root(i), ParentSlot: blockprint.Slot(10 * i), Proposer: uint64(i % 50), Classification: c, Features: values, Model: m.Name}
 		if i%10 == 0 {
-			block.Features = nil
+			block.Features = blockprint.Vector{}
 		}
 		if i%7 == 0 {
 			block.Canonical = store.Orphaned
@@ -125,7 +122,7 @@ func TestReclassify(t *testing.T) {
 		if b.Canonical != store.Orphaned {
 			counts[b.Single]++
 		}
-		if b.Features == nil {
+		if b.Features.Values == nil {
 			continue
 		}
 		w, err := want.Block(t.Context(), store.BlockID{Slot: b.Slot, Root: b.Root})
@@ -157,8 +154,7 @@ func TestFromStore(t *testing.T) {
 	var b store.Batch
 	for i, graffiti := range []string{"teku/v24.1.0", "NMPM", "Grandine/1.0"} {
 		c := blockprint.NewClassification([]blockprint.Probability{{Client: "Grandine", P: 0.001}, {Client: "Prysm", P: 0.002}, {Client: "Teku", P: 0.997}})
-		c.Graffiti = rules.Guess(graffiti)
-		b.Blocks = append(b.Blocks, store.Block{Slot: blockprint.Slot(5001 + i), ParentSlot: blockprint.Slot(5000 + i), Root: root(i), Proposer: 7, Graffiti: graffiti, Classification: c, Features: row(values), Model: "first"})
+		b.Blocks = append(b.Blocks, store.Block{Slot: blockprint.Slot(5001 + i), ParentSlot: blockprint.Slot(5000 + i), Root: root(i), Proposer: 7, Graffiti: graffiti, Says: rules.Guess(graffiti), Classification: c, Features: row(values), Model: "first"})
 	}
 	if _, err := s.Apply(t.Context(), b); err != nil {
 		t.Fatal(err)

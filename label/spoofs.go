@@ -38,7 +38,7 @@ func Spoofs(ctx context.Context, s Blocks, slots blockprint.Interval, each func(
 		if err != nil {
 			return err
 		}
-		says := b.Classification.Graffiti.Client
+		says := b.Says.Client
 		p := b.ProbabilityMap()
 		if says == "" || says == b.Single || p[b.Single] < spoofAtLeast || p[says] > spoofAtMost || !packs(says) {
 			continue

@@ -25,10 +25,10 @@ type Block struct {
 	Proposer   uint64
 	Canonical  Canonical
 	Graffiti   string
+	Says       blockprint.Graffiti // what Graffiti says; its client may be empty
 	blockprint.Classification
-	// Features is the whole vector, in the order of the store's FeatureNames at the time of writing; nil if it is
-	// not known.
-	Features []float64
+	// Features is the whole vector as it was written; without values if it is not known or not asked for.
+	Features blockprint.Vector
 	// Model names the model that labelled the block.
 	Model string
 }
@@ -86,6 +86,7 @@ type Result struct {
 type Label struct {
 	BlockID
 	blockprint.Classification
+	Says  blockprint.Graffiti
 	Model string
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"blockprint"
 )
@@ -57,22 +56,14 @@ func EncodeVector(v []float64) []byte {
 	return out
 }
 
-// DecodeVector reads a packed vector of some features in the order of others; those that it lacks are NaN.
-func DecodeVector(b []byte, names, order []string) ([]float64, error) {
+// DecodeVector reads a packed vector of the features that names lists.
+func DecodeVector(b []byte, names []string) (blockprint.Vector, error) {
 	if len(b) != 8*len(names) {
-		return nil, fmt.Errorf("%w: a vector of %d bytes for %d features", ErrDamaged, len(b), len(names))
+		return blockprint.Vector{}, fmt.Errorf("%w: a vector of %d bytes for %d features", ErrDamaged, len(b), len(names))
 	}
-	out := make([]float64, len(order))
-	for i, name := range order {
-		at := i
-		if at >= len(names) || names[at] != name {
-			at = slices.Index(names, name)
-		}
-		if at < 0 {
-			out[i] = math.NaN()
-			continue
-		}
-		out[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*at:]))
+	values := make([]float64, len(names))
+	for i := range values {
+		values[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
 	}
-	return out, nil
+	return blockprint.Vector{Names: names, Values: values}, nil
 }

@@ -67,7 +67,7 @@ func (g *Gate) Block(b *Block) error {
 		return blockprint.Errorf(blockprint.Invalid, "block of slot %d: there is no validator %d", b.Slot, b.Proposer)
 	case b.Canonical < Undecided || b.Canonical > Final:
 		return blockprint.Errorf(blockprint.Invalid, "block of slot %d: unknown place in the chain %d", b.Slot, b.Canonical)
-	case IsPlaceholder(b.Root) && (b.Root != PlaceholderRoot(b.Proposer) || b.Features != nil):
+	case IsPlaceholder(b.Root) && (b.Root != PlaceholderRoot(b.Proposer) || b.Features.Values != nil):
 		return blockprint.Errorf(blockprint.Invalid, "block of slot %d: its root is missing", b.Slot)
 	}
 	return nil

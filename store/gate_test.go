@@ -14,7 +14,7 @@ func TestGate(t *testing.T) {
 	blind := store.NewGate(nil, time.Now())
 	root := blockprint.Root{1}
 	block := func(change func(*store.Block)) store.Batch {
-		b := store.Block{Slot: 50, ParentSlot: 49, Root: root, Proposer: 7, Features: []float64{1}}
+		b := store.Block{Slot: 50, ParentSlot: 49, Root: root, Proposer: 7, Features: blockprint.Vector{Names: []string{"reward"}, Values: []float64{1}}}
 		change(&b)
 		return store.Batch{Blocks: []store.Block{b}}
 	}
@@ -35,8 +35,8 @@ func TestGate(t *testing.T) {
 		{"an impossible proposer", block(func(b *store.Block) { b.Proposer = 1 << 40 }), false, false},
 		{"the last possible proposer", block(func(b *store.Block) { b.Proposer = 1<<40 - 1 }), true, true},
 		{"no root", block(func(b *store.Block) { b.Root = blockprint.Root{}; b.Proposer = 0 }), false, false},
-		{"a placeholder", block(func(b *store.Block) { b.Root = store.PlaceholderRoot(7); b.Features = nil }), true, true},
-		{"another's placeholder", block(func(b *store.Block) { b.Root = store.PlaceholderRoot(8); b.Features = nil }), false, false},
+		{"a placeholder", block(func(b *store.Block) { b.Root = store.PlaceholderRoot(7); b.Features = blockprint.Vector{} }), true, true},
+		{"another's placeholder", block(func(b *store.Block) { b.Root = store.PlaceholderRoot(8); b.Features = blockprint.Vector{} }), false, false},
 		{"an unknown state", block(func(b *store.Block) { b.Canonical = 3 }), false, false},
 		{"covered up to the clock", store.Batch{Covered: []blockprint.Interval{span(3, 101)}}, true, true},
 		{"covered beyond the clock", store.Batch{Covered: []blockprint.Interval{span(3, 102)}}, false, true},

@@ -54,8 +54,7 @@ func TestDevnet(t *testing.T) {
 			t.Fatal(err)
 		}
 		return func(r *blockprint.BlockReward) blockprint.Classification {
-			answer, _ := l.Label(r)
-			return answer
+			return l.Label(r).Classification
 		}
 	}
 	whole, bySchedule, byShape := label(open()), label(scheduled), label(open())
@@ -76,10 +75,7 @@ func TestDevnet(t *testing.T) {
 		silent.Meta.Fork = ""
 		answers["schedule"] = bySchedule(silent)
 		answers["shape"] = byShape(silent)
-		values := extractor.Extract(nil, r.Reward)
-		if answers["features"], err = stored.Classify(r.Block.Slot, extractor.Names(), values, blockprint.Graffiti{}); err != nil {
-			return err
-		}
+		answers["features"] = stored.Classify(r.Block.Slot, extractor.Vector(r.Reward), blockprint.Graffiti{})
 		for way, answer := range answers {
 			if answer.Single == truth {
 				right[way]++

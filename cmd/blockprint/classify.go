@@ -49,14 +49,14 @@ func newClassify() *cobra.Command {
 						_ = out.Flush() // what was labelled before the bad block is still right
 						return err
 					}
-					c, _ := labeler.Label(r)
+					c := labeler.Label(r)
 					single[string(c.Single)]++
 					multi[c.Multi]++
 					total++
 					if !asJSON {
 						continue
 					}
-					if err := enc.Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c, "")); err != nil {
+					if err := enc.Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c.Classification, c.Says, "")); err != nil {
 						return err
 					}
 				}

@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/app"
+	"blockprint/classify"
 	"blockprint/label"
 )
 
@@ -104,9 +105,9 @@ type watcher struct {
 	begun  bool // the header is printed
 }
 
-func (w *watcher) print(r *blockprint.BlockReward, c blockprint.Classification) error {
+func (w *watcher) print(r *blockprint.BlockReward, c classify.Labeled) error {
 	if w.asJSON {
-		return json.NewEncoder(w.out).Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c, ""))
+		return json.NewEncoder(w.out).Encode(label.NewJSON(r.Meta.Slot, r.BlockRoot, c.Classification, c.Says, ""))
 	}
 	if !w.begun {
 		w.begun = true
@@ -114,7 +115,7 @@ func (w *watcher) print(r *blockprint.BlockReward, c blockprint.Classification) 
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w.out, "%10d %10d  %-11s %11s  %-24s %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, likelihood(c), c.Multi, r.Meta.Graffiti)
+	_, err := fmt.Fprintf(w.out, "%10d %10d  %-11s %11s  %-24s %q\n", r.Meta.Slot, r.Meta.ProposerIndex, c.Single, likelihood(c.Classification), c.Multi, r.Meta.Graffiti)
 	return err
 }
 

@@ -154,7 +154,7 @@ func checkDatabase(t *testing.T, ctx context.Context, db string, last blockprint
 			t.Fatal(err)
 		}
 		blocks++
-		if g := b.Classification.Graffiti; b.Single != blockprint.Lodestar || g.Client != blockprint.Lodestar || g.Version != "v1.5.1" {
+		if g := b.Says; b.Single != blockprint.Lodestar || g.Client != blockprint.Lodestar || g.Version != "v1.5.1" {
 			t.Errorf("slot %d: label %s, graffiti %q read as %+v", b.Slot, b.Single, b.Graffiti, g)
 		}
 	}

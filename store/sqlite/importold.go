@@ -199,6 +199,6 @@ func oldRow(rows *sql.Rows, present []blockprint.Client, graffiti bool) (b store
 			b.Probabilities = append(b.Probabilities, blockprint.Probability{Client: c, P: p.Float64})
 		}
 	}
-	b.Classification.Graffiti.Client = blockprint.Client(guess.String)
+	b.Says.Client = blockprint.Client(guess.String)
 	return b, nil
 }

@@ -55,13 +55,20 @@ func (s *Store) client(ctx context.Context, id int64) (blockprint.Client, error)
 	return blockprint.Client(text), err
 }
 
-// featureNames returns the names of a feature set.
+// featureNames returns the names of a feature set, always the same list for one set.
 func (s *Store) featureNames(ctx context.Context, set int64) (names []string, err error) {
+	if known, ok := s.featureSets.Load(set); ok {
+		return known.([]string), nil
+	}
 	text, err := s.textOf(ctx, "feature_sets", set)
 	if err != nil {
 		return nil, err
 	}
-	return names, json.Unmarshal([]byte(text), &names)
+	if err := json.Unmarshal([]byte(text), &names); err != nil {
+		return nil, err
+	}
+	known, _ := s.featureSets.LoadOrStore(set, names)
+	return known.([]string), nil
 }
 
 // idOf returns the number of a name, giving it one if it is new.

@@ -11,7 +11,6 @@ import (
 	"modernc.org/sqlite"
 
 	"blockprint"
-	"blockprint/feature"
 	"blockprint/store"
 )
 
@@ -189,7 +188,7 @@ func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, e
 	var root, parent, probabilities, vector sql.RawBytes
 	var single, model int64
 	var graffiti, set sql.NullInt64
-	g := &b.Classification.Graffiti
+	g := &b.Says
 	err = rows.Scan(&b.Slot, &root, &b.ParentSlot, &parent, &b.Proposer, &b.Canonical, &single, &b.Multi, &probabilities,
 		&b.Graffiti, &graffiti, &g.Execution, &g.Version, &b.Reason, &model, &set, &vector)
 	copy(b.Root[:], root)
@@ -218,6 +217,6 @@ func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, e
 	if err != nil {
 		return b, err
 	}
-	b.Features, err = store.DecodeVector(vector, names, feature.Names())
+	b.Features, err = store.DecodeVector(vector, names)
 	return b, err
 }

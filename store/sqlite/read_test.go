@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/feature"
 	"blockprint/store"
 	"blockprint/store/storetest"
 )
@@ -16,7 +15,7 @@ func TestUnreadableRows(t *testing.T) {
 	s := fresh(t)
 	b := chainOf(1, 600)
 	for i := range b.Blocks {
-		b.Blocks[i].Features = make([]float64, len(feature.Names()))
+		b.Blocks[i].Features = blockprint.Vector{Names: []string{"a", "b"}, Values: []float64{1, 2}}
 	}
 	must(t, s, b)
 	damages := []string{
@@ -63,7 +62,7 @@ func TestUnreadableRows(t *testing.T) {
 func TestWrongVectorIsRefused(t *testing.T) {
 	s := fresh(t)
 	b := chainOf(1, 2)
-	b.Blocks[1].Features = []float64{1, 2}
+	b.Blocks[1].Features = blockprint.Vector{Names: []string{"a", "b", "c"}, Values: []float64{1, 2}}
 	if _, err := s.Apply(t.Context(), b); err == nil {
 		t.Error("a vector of two features was stored")
 	}

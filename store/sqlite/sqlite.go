@@ -20,6 +20,7 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,10 +42,11 @@ type Store struct {
 	// cheap is for short queries whose rows are all read at once, so that its connections are given back at once.
 	cheap *sql.DB
 
-	names   store.Names
-	health  store.Health
-	skipped store.Skipped
-	closed  atomic.Bool
+	names       store.Names
+	featureSets sync.Map // number -> []string
+	health      store.Health
+	skipped     store.Skipped
+	closed      atomic.Bool
 }
 
 var _ store.Store = (*Store)(nil)

@@ -7,7 +7,6 @@ import (
 	"errors"
 
 	"blockprint"
-	"blockprint/feature"
 	"blockprint/store"
 )
 
@@ -22,6 +21,9 @@ type transaction struct {
 	*sql.Tx
 	reader
 	made map[nameKey]int64 // names that it has added; they are cached once it is committed
+
+	features []string // of the vector that was stored last
+	set      int64    // their number
 }
 
 var _ store.Tx = (*transaction)(nil)
@@ -151,11 +153,11 @@ type label struct {
 	probabilities []byte
 }
 
-func (tx *transaction) label(ctx context.Context, c *blockprint.Classification, model string) (l label, err error) {
+func (tx *transaction) label(ctx context.Context, c *blockprint.Classification, says blockprint.Client, model string) (l label, err error) {
 	if l.single, err = tx.idOf(ctx, "clients", string(c.Single)); err != nil {
 		return l, err
 	}
-	if l.graffiti, err = tx.maybe(ctx, c.Graffiti.Client); err != nil {
+	if l.graffiti, err = tx.maybe(ctx, says); err != nil {
 		return l, err
 	}
 	if l.model, err = tx.idOf(ctx, "models", model); err != nil {
@@ -175,7 +177,7 @@ func (tx *transaction) maybe(ctx context.Context, c blockprint.Client) (any, err
 
 // Insert implements store.Tx.
 func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
-	l, err := tx.label(ctx, &b.Classification, b.Model)
+	l, err := tx.label(ctx, &b.Classification, b.Says.Client, b.Model)
 	if err != nil {
 		return err
 	}
@@ -186,29 +188,33 @@ func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
 		probabilities, graffiti, graffiti_client, execution, version, reason, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(b.Canonical), l.single, b.Multi,
-		l.probabilities, b.Graffiti, l.graffiti, b.Classification.Graffiti.Execution, b.Classification.Graffiti.Version, b.Reason, l.model)
-	if err != nil || b.Features == nil {
+		l.probabilities, b.Graffiti, l.graffiti, b.Says.Execution, b.Says.Version, b.Reason, l.model)
+	if err != nil || b.Features.Values == nil {
 		return err
 	}
-	names := feature.Names()
-	if len(b.Features) != len(names) {
-		return blockprint.Errorf(blockprint.Internal, "block %s of slot %d comes with %d features, not with the %d that this version knows", b.Root.Short(), b.Slot, len(b.Features), len(names))
+	if v := b.Features; len(v.Values) != len(v.Names) {
+		return blockprint.Errorf(blockprint.Internal, "block %s of slot %d comes with %d values for %d features", b.Root.Short(), b.Slot, len(v.Values), len(v.Names))
 	}
-	set, err := tx.featureSet(ctx, names)
+	set, err := tx.featureSet(ctx, b.Features.Names)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, store.EncodeVector(b.Features))
+	_, err = tx.ExecContext(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, store.EncodeVector(b.Features.Values))
 	return err
 }
 
 // featureSet returns the number of a list of feature names.
 func (tx *transaction) featureSet(ctx context.Context, features []string) (int64, error) {
+	if last := tx.features; len(features) > 0 && len(last) == len(features) && &last[0] == &features[0] {
+		return tx.set, nil
+	}
 	text, err := json.Marshal(features)
 	if err != nil {
 		return 0, err
 	}
-	return tx.idOf(ctx, "feature_sets", string(text))
+	tx.features = features
+	tx.set, err = tx.idOf(ctx, "feature_sets", string(text))
+	return tx.set, err
 }
 
 // Delete implements store.Tx.
@@ -231,13 +237,13 @@ func (tx *transaction) SetCanonical(ctx context.Context, id store.BlockID, to st
 
 // SetLabel implements store.Tx.
 func (tx *transaction) SetLabel(ctx context.Context, n *store.Label) error {
-	l, err := tx.label(ctx, &n.Classification, n.Model)
+	l, err := tx.label(ctx, &n.Classification, n.Says.Client, n.Model)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE blocks SET single = ?, multi = ?, probabilities = ?, graffiti_client = ?, execution = ?, version = ?,
-		reason = ?, model = ? WHERE slot = ? AND root = ?`, l.single, n.Multi, l.probabilities, l.graffiti, n.Classification.Graffiti.Execution,
-		n.Classification.Graffiti.Version, n.Reason, l.model, clamp(n.Slot), n.Root[:])
+		reason = ?, model = ? WHERE slot = ? AND root = ?`, l.single, n.Multi, l.probabilities, l.graffiti, n.Says.Execution,
+		n.Says.Version, n.Reason, l.model, clamp(n.Slot), n.Root[:])
 	return err
 }
 

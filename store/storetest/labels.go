@@ -22,7 +22,7 @@ func relabel(t *testing.T, s store.Store) {
 			BlockID: store.BlockID{Slot: b.Slot, Root: b.Root}, Model: "new",
 			Classification: blockprint.NewClassification([]blockprint.Probability{{Client: client, P: 0.9}, {Client: "Teku", P: 0.1}}),
 		}
-		l.Classification.Graffiti = blockprint.Graffiti{Client: client, Execution: "Geth"}
+		l.Says = blockprint.Graffiti{Client: client, Execution: "Geth"}
 		return l
 	}
 	changed, err := s.Relabel(ctx, []store.Label{label(b, "Nimbus"), label(c, "Nimbus"), label(Block(9, 8, 0, 0, "Prysm"), "Nimbus")})
@@ -34,7 +34,7 @@ func relabel(t *testing.T, s store.Store) {
 		t.Errorf("counts %v, %v", counts, err)
 	}
 	got, err := s.Block(ctx, store.BlockID{Slot: 2, Root: b.Root})
-	if err != nil || got.Single != "Nimbus" || got.Multi != "Nimbus" || got.Model != "new" || got.ProbabilityMap()["Teku"] != 0.1 || got.Classification.Graffiti.Execution != "Geth" {
+	if err != nil || got.Single != "Nimbus" || got.Multi != "Nimbus" || got.Model != "new" || got.ProbabilityMap()["Teku"] != 0.1 || got.Says.Execution != "Geth" {
 		t.Errorf("relabelled block %+v, %v", got, err)
 	}
 	for l, err := range s.LatestBlocks(ctx) {
@@ -73,7 +73,7 @@ func tally(t *testing.T, s store.Store) {
 	for i := range blockprint.Slot(6) {
 		b := Block(i+1, i, 0, 0, "Prysm")
 		if i%2 == 0 {
-			b.Classification.Graffiti = blockprint.Graffiti{Client: "Teku", Execution: "Besu", Version: "ab12"}
+			b.Says = blockprint.Graffiti{Client: "Teku", Execution: "Besu", Version: "ab12"}
 		}
 		if i == 4 {
 			b.Canonical = store.Orphaned

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/feature"
 	"blockprint/store"
 )
 
@@ -124,18 +123,17 @@ func count(t *testing.T, s store.Store, start, end blockprint.Epoch) map[blockpr
 func insertAndRead(t *testing.T, s store.Store) {
 	b := Block(5, 4, 0, 0, blockprint.Teku)
 	b.Classification = blockprint.NewClassification([]blockprint.Probability{{Client: "Prysm", P: 0.25}, {Client: "Teku", P: 0.75}})
-	b.Classification.Graffiti = blockprint.Graffiti{Client: blockprint.Nimbus, Execution: "Geth", Version: "v1"}
+	b.Says = blockprint.Graffiti{Client: blockprint.Nimbus, Execution: "Geth", Version: "v1"}
 	b.Graffiti = "Nimbus/v1 ☕"
-	b.Features = make([]float64, len(feature.Names()))
-	b.Features[0], b.Features[1] = math.Pi, math.NaN()
+	b.Features = blockprint.Vector{Names: []string{"first", "second", "third"}, Values: []float64{math.Pi, math.NaN(), 0}}
 	apply(t, s, store.Batch{Blocks: []store.Block{b}})
 	got, err := s.Block(context.Background(), store.BlockID{Slot: 5, Root: b.Root})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Single != blockprint.Teku || got.Multi != "Prysm or Teku" || !slices.Equal(got.Probabilities, b.Probabilities) ||
-		got.Classification.Graffiti != b.Classification.Graffiti || got.Graffiti != b.Graffiti || got.Model != "test" ||
-		got.ParentRoot != b.ParentRoot || got.Features[0] != math.Pi || !math.IsNaN(got.Features[1]) {
+		got.Says != b.Says || got.Graffiti != b.Graffiti || got.Model != "test" ||
+		got.ParentRoot != b.ParentRoot || !slices.Equal(got.Features.Names, b.Features.Names) || got.Features.Values[0] != math.Pi || !math.IsNaN(got.Features.Values[1]) {
 		t.Errorf("stored %+v, read %+v", b, got)
 	}
 	list, err := s.ValidatorBlocks(context.Background(), 5, 0)
@@ -154,7 +152,7 @@ func insertAndRead(t *testing.T, s store.Store) {
 		}
 	}
 	tally, err := s.Tally(context.Background(), blockprint.Interval{End: 10})
-	if err != nil || len(tally) != 1 || tally[0].Single != blockprint.Teku || tally[0].Graffiti.Client != b.Classification.Graffiti.Client || tally[0].Blocks != 1 {
+	if err != nil || len(tally) != 1 || tally[0].Single != blockprint.Teku || tally[0].Graffiti.Client != b.Says.Client || tally[0].Blocks != 1 {
 		t.Errorf("tally: %+v, %v", tally, err)
 	}
 }
