@@ -108,7 +108,7 @@ func (c *change) apply(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// finalize moves the mark of what is settled, at most up to the first gap.
+// finalize moves the mark of finality, at most up to the first gap.
 func (c *change) finalize(ctx context.Context, slot blockprint.Slot) error {
 	_, covered, err := c.tx.Newest(ctx)
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *change) insert(ctx context.Context, b *Block) error {
 	if err := c.replacePlaceholder(ctx, beside, b); err != nil {
 		return err
 	}
-	// Whichever comes first, the block and what an original database says of it are one.
+	// A block and its row in an original database are the same, whichever comes first.
 	if IsPlaceholder(b.Root) && slices.ContainsFunc(beside, func(r Row) bool { return r.Proposer == b.Proposer }) {
 		known = true
 	}
@@ -191,8 +191,8 @@ func find(rows []Row, id BlockID) *Row {
 	return nil
 }
 
-// compare tells whether a block is stored already, and refuses one that contradicts what is stored. It fills in a parent's
-// root that was not known before.
+// compare reports whether a block is stored already, and refuses one that contradicts the stored one. It fills in a parent's
+// root that was unknown before.
 func (c *change) compare(ctx context.Context, have *Row, b *Block) (known bool, err error) {
 	if have == nil {
 		return false, nil
@@ -221,8 +221,8 @@ func (c *change) replacePlaceholder(ctx context.Context, beside []Row, b *Block)
 	return c.tx.Delete(ctx, have.BlockID)
 }
 
-// place returns where a new block belongs in the chain. Where that is settled already, a block that comes late, beside the
-// final block of its slot or between a final block and its parent, is off it.
+// place returns a new block's place in the chain. Where the chain is final already, a late block beside the final block of
+// its slot, or between a final block and its parent, is orphaned.
 func (c *change) place(ctx context.Context, b *Block) (Canonical, error) {
 	if b.Canonical != Undecided || IsPlaceholder(b.Root) {
 		return b.Canonical, nil
@@ -277,7 +277,7 @@ func (c *change) move(ctx context.Context, r *Row, to Canonical) error {
 	return c.tx.SetCanonical(ctx, r.BlockID, to)
 }
 
-// relabel changes one block's label and tells whether its client is another one now.
+// relabel changes one block's label and reports whether its client is another one now.
 func (c *change) relabel(ctx context.Context, l *Label) (bool, error) {
 	rows, err := c.tx.Rows(ctx, blockprint.Interval{Start: l.Slot, End: l.Slot})
 	if err != nil {

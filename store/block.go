@@ -9,7 +9,7 @@ import (
 // Canonical says whether a block is part of the chain.
 type Canonical int
 
-// A block is undecided until it is reorganised out or final.
+// A block is undecided until it is final or a reorganization orphans it.
 const (
 	Undecided Canonical = iota
 	Orphaned
@@ -29,11 +29,11 @@ type Block struct {
 	blockprint.Classification
 	// Features is the whole vector as it was written; without values if it is not known or not asked for.
 	Features blockprint.Vector
-	// Model names the model that labelled the block.
+	// Model names the model that labeled the block.
 	Model string
 }
 
-// BlockID names a block where its slot is needed to find it fast.
+// BlockID identifies a block. The slot is there because stores keep blocks in order of slot.
 type BlockID struct {
 	Slot blockprint.Slot `json:"Slot"`
 	Root blockprint.Root `json:"Root"`
@@ -42,21 +42,21 @@ type BlockID struct {
 // Batch is a change of the store.
 type Batch struct {
 	Blocks []Block
-	// Covered lists slots of which everything is known: their canonical block is stored, before or by this batch,
-	// or they have none.
+	// Covered lists slots that are complete: their canonical block is stored, before or by this batch, or they have
+	// none.
 	Covered []blockprint.Interval
-	// Uncovered lists slots of which too little is known after all: the chain has left the blocks that covered them.
-	// They are taken out before the rest of the batch is put in.
+	// Uncovered lists slots that are incomplete after all, since the chain has left the blocks that covered them.
+	// They are removed before the rest of the batch is applied.
 	Uncovered []blockprint.Interval
-	// Chains tells pieces of the canonical chain, as far as it is known now.
+	// Chains are pieces of the canonical chain, as far as it is known now.
 	Chains []Chain
-	// Finalized, if not nil, is the newest slot up to which everything is settled: all slots are covered, and it
-	// is known of each block whether it is canonical.
+	// Finalized, if not nil, is the newest slot up to which everything is settled: all slots are covered, and each
+	// block is known to be canonical or not.
 	Finalized *blockprint.Slot
 }
 
-// Chain is a piece of the canonical chain: of the slots it spans, exactly the blocks it names are on it. Other
-// stored blocks of these slots become orphaned; named ones that were orphaned are restored. Final says that this
+// Chain is a piece of the canonical chain: in the slots that it spans, exactly the blocks that it names are canonical.
+// Other stored blocks in these slots become orphaned; named ones that were orphaned are restored. Final says that this
 // cannot change any more.
 type Chain struct {
 	Slots  blockprint.Interval `json:"Slots"`
@@ -64,14 +64,14 @@ type Chain struct {
 	Final  bool                `json:"Final"`
 }
 
-// PlaceholderRoot stands for the root of a block that was imported from a database that did not keep roots. When
-// the block itself comes, it takes the placeholder's place. Chains leave placeholders alone.
+// PlaceholderRoot stands for the root of a block that was imported from a database without roots. When the block
+// itself arrives, it replaces the placeholder. Chains do not affect placeholders.
 func PlaceholderRoot(proposer uint64) (r blockprint.Root) {
 	binary.BigEndian.PutUint64(r[24:], proposer)
 	return r
 }
 
-// IsPlaceholder tells whether a root is one of PlaceholderRoot's.
+// IsPlaceholder reports whether a root is one of PlaceholderRoot's.
 func IsPlaceholder(r blockprint.Root) bool { return [24]byte(r[:24]) == [24]byte{} }
 
 // ImportedModel names the model of labels that come from a database of the original.
@@ -94,7 +94,7 @@ type Label struct {
 type Query struct {
 	Orphaned bool // orphaned blocks too
 	Features bool // with their feature vectors
-	// NotModel, if not empty, leaves out the blocks that this model has labelled.
+	// NotModel, if not empty, leaves out the blocks that this model has labeled.
 	NotModel string
 }
 

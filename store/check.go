@@ -25,7 +25,7 @@ func (f *Findings) Add(kind string, count int64, repaired bool, format string, a
 	}
 }
 
-// chainCheck compares what a database says about the chain with itself and with the clock.
+// chainCheck is one run of CheckChain.
 type chainCheck struct {
 	tx     Tx
 	gate   *Gate
@@ -105,9 +105,9 @@ func (c *chainCheck) finality(ctx context.Context) error {
 	return SetSlot(ctx, c.tx, MetaFinalized, right)
 }
 
-// chain compares what blocks say of their parents with what the database says of the chain. From the newest block that counts
-// as canonical it goes from parent to parent; where a parent is not stored, it begins anew below. Up to the mark of finality the
-// blocks that it meets are on the chain, and no others; and a slot between a block and its parent is empty.
+// chain compares the blocks' parents with what the database says about the chain. It goes from parent to parent, beginning
+// with the newest block that counts as canonical; where a parent is not stored, it begins again below. Up to the mark of
+// finality, exactly the blocks that it meets are on the chain, and the slots between a block and its parent are empty.
 func (c *chainCheck) chain(ctx context.Context) error {
 	w := &ancestry{final: c.final, floor: c.floor}
 	if err := c.tx.Walk(ctx, w.add); err != nil {
@@ -139,8 +139,8 @@ func (c *chainCheck) chain(ctx context.Context) error {
 	return c.parents(ctx, w)
 }
 
-// parents finds slots that count as covered, though a block says that its parent, which is not stored, is there; and slots
-// that do not, though a block and its parent show that nothing is there.
+// parents finds slots that count as covered although a stored block's parent is missing there, and slots that count as gaps
+// although a block and its parent show that they are empty.
 func (c *chainCheck) parents(ctx context.Context, w *ancestry) error {
 	have, err := c.tx.Covered(ctx, blockprint.Interval{End: c.gate.Newest})
 	if err != nil {
@@ -248,7 +248,7 @@ func (w *ancestry) lack() {
 	}
 }
 
-// beginning returns the block of a slot with which a walk may begin: the only final one, or, where nothing is settled yet, the
+// beginning returns the block of a slot with which a walk may begin: the only final one or, where nothing is final yet, the
 // only one that is not orphaned.
 func (w *ancestry) beginning(group []Row) (on *Row) {
 	least := Undecided
@@ -268,7 +268,7 @@ func (w *ancestry) beginning(group []Row) (on *Row) {
 	return on
 }
 
-// judge notes which blocks of a slot are wrongly on or off the chain; on is the one that is on it, if there is one.
+// judge notes which blocks of a slot are wrongly on or off the chain; on is the one that belongs on it, or nil.
 func (w *ancestry) judge(group []Row, on *Row) {
 	if group[0].Slot > w.final {
 		return // not settled yet

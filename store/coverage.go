@@ -35,7 +35,7 @@ func Uncover(ctx context.Context, tx Tx, i blockprint.Interval) error {
 
 // coverBlock marks a block's slot and the empty ones since its parent as covered. A parent that is not stored
 // opens a gap at its slot, unless that slot is final: then the block is off the chain and nothing is missing.
-// If more slots lie between them than may be believed, they are covered only if the parent is stored.
+// A long run of slots between the two counts as empty only if the parent is stored.
 func (c *change) coverBlock(ctx context.Context, b *Block) error {
 	first := b.ParentSlot + 1
 	if b.ParentSlot == 0 {
@@ -57,7 +57,8 @@ func (c *change) coverBlock(ctx context.Context, b *Block) error {
 	return Uncover(ctx, c.tx, blockprint.Interval{Start: b.ParentSlot, End: b.ParentSlot})
 }
 
-// stored tells whether a block is stored, or a placeholder of its slot; any block of the slot if its root is not known.
+// stored reports whether a block or a placeholder of its slot is stored; any block of the slot will do if its root is
+// unknown.
 func (c *change) stored(ctx context.Context, id BlockID) (bool, error) {
 	rows, err := c.tx.Rows(ctx, blockprint.Interval{Start: id.Slot, End: id.Slot})
 	for i := range rows {
@@ -68,8 +69,8 @@ func (c *change) stored(ctx context.Context, id BlockID) (bool, error) {
 	return false, err
 }
 
-// coverProven covers what a batch says is covered. Of long runs without a block it wants a proof: that the next block's
-// parent lies before them.
+// coverProven covers what a batch says is covered. A long run without a block needs a proof: the next block's parent must
+// lie before it.
 func (c *change) coverProven(ctx context.Context, i blockprint.Interval) error {
 	if i.Len() <= c.gate.Unproven {
 		return Cover(ctx, c.tx, i)
@@ -93,8 +94,8 @@ func (c *change) coverProven(ctx context.Context, i blockprint.Interval) error {
 	return nil
 }
 
-// proven returns the parts of an interval of which its blocks and the next one after it, in order of slot, show that
-// nothing is missing. Runs without a block of up to so many slots are believed.
+// proven returns the parts of an interval that its blocks and the next one after it, in order of slot, prove complete.
+// Shorter runs without a block than believed need no proof.
 func proven(rows []Row, i blockprint.Interval, believed uint64) (out blockprint.Intervals) {
 	next := i.Start // the first slot of the run without a block
 	add := func(end blockprint.Slot, proven bool) {

@@ -6,19 +6,19 @@ import (
 	"blockprint"
 )
 
-// Gate is what every claim of a writer passes before it is stored, whoever the writer is: a follower whose node may lie, a
-// reward that somebody has posted, a file, or an old database. It refuses what cannot be true, with code Invalid. What it lets pass need
-// not be true; but it lies within the bounds of the network, so that nothing that is computed from it runs away.
+// Gate checks every claim before it is stored, whoever makes it: a follower whose node may lie, somebody who posts
+// rewards, a file, or an old database. It refuses what cannot be true, with code Invalid. What passes may still be false,
+// but it lies within the network's bounds, so that nothing computed from it runs away.
 //
 // The gate knows the present slot from the network's genesis and slot time. A database that is not tied to a network has no
 // clock; then slots must merely be possible numbers.
 type Gate struct {
-	// Newest is the newest slot that may be spoken of: the clock's, and one more for clocks that differ a little.
+	// Newest is the newest possible slot: the clock's, and one more because clocks differ a little.
 	Newest blockprint.Slot
-	// Final is the newest slot that may be final. A network needs two epochs to finalise one.
+	// Final is the newest slot that may be final. A network needs two epochs to finalize one.
 	Final blockprint.Slot
-	// Unproven is how many slots in a row may count as empty just because a writer says so. For more, the block that
-	// comes after them and its parent must both be stored.
+	// Unproven is how many slots in a row may count as empty on a writer's word. For more, the block after them and its
+	// parent must both be stored.
 	Unproven uint64
 	clock    bool
 }
@@ -50,7 +50,7 @@ func (g *Gate) Slot(what string, slot blockprint.Slot) error {
 	case slot <= g.Newest:
 		return nil
 	case !g.clock:
-		return blockprint.Errorf(blockprint.Invalid, "%s: slot %d is no possible slot", what, slot)
+		return blockprint.Errorf(blockprint.Invalid, "%s: slot %d is impossible", what, slot)
 	}
 	return blockprint.Errorf(blockprint.Invalid, "%s: slot %d is in the future, by the clock of this machine it is slot %d now", what, slot, g.Newest-1)
 }
@@ -117,7 +117,7 @@ func (g *Gate) Finalized(slot, covered blockprint.Slot) error {
 	case slot > g.Final:
 		return blockprint.Errorf(blockprint.Invalid, "slot %d cannot be final yet: by the clock of this machine it is slot %d now, and finality needs two epochs", slot, g.Newest-1)
 	case slot > covered:
-		return blockprint.Errorf(blockprint.Invalid, "slot %d cannot be final: the newest slot of which something is known is %d", slot, covered)
+		return blockprint.Errorf(blockprint.Invalid, "slot %d cannot be final: the newest covered slot is %d", slot, covered)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"blockprint"
 )
 
-// Observation is what the block that a node of a known client dreamt in a slot was labelled.
+// Observation is the label of a block that a node of a known client dreamt in a slot.
 type Observation struct {
 	Slot  blockprint.Slot
 	Node  string
@@ -17,7 +17,7 @@ type Observation struct {
 	Day   string // of the slot, UTC, YYYY-MM-DD
 }
 
-// NodeCount is a number of a node's dreamt blocks that were labelled alike.
+// NodeCount counts a node's dreamt blocks with the same label.
 type NodeCount struct {
 	Node   string
 	Label  blockprint.Client
@@ -27,7 +27,7 @@ type NodeCount struct {
 	Latest blockprint.Slot // the newest of them
 }
 
-// DayCount is the same for a day.
+// DayCount is NodeCount for one day.
 type DayCount struct {
 	Day    string            `json:"day"`
 	Node   string            `json:"node"`
@@ -37,7 +37,7 @@ type DayCount struct {
 	Blocks int64             `json:"blocks"`
 }
 
-// Opinion is what the distances to dreamt blocks say of a canonical block.
+// Opinion is what the distances to dreamt blocks say about a canonical block.
 type Opinion struct {
 	BlockID
 	Likely  blockprint.Client // empty if it is too close to call
@@ -47,20 +47,20 @@ type Opinion struct {
 // GaugePart is how many slots Observed counts at once: the start of a window is rounded down to a multiple of it.
 const GaugePart = 256
 
-// Gauge keeps what is known of the classifier's accuracy.
+// Gauge keeps what measures the classifier's accuracy.
 type Gauge interface {
-	// Observe adds observations, whole or not at all. Of a node and slot the first one counts; it returns how many
+	// Observe adds observations, whole or not at all. Only the first one of a node and slot counts; it returns how many
 	// were new.
 	Observe(ctx context.Context, list []Observation) (added int, err error)
 	// Observed counts the observations of the slots from since on (see GaugePart).
 	Observed(ctx context.Context, since blockprint.Slot) ([]NodeCount, error)
-	// ObservedIn counts the single observations of an interval, which must not be forgotten yet.
+	// ObservedIn counts the single observations in an interval, as far as they are not forgotten yet.
 	ObservedIn(ctx context.Context, i blockprint.Interval) ([]NodeCount, error)
 	// ObservedDays counts the observations of the days first to last, both included, in order.
 	ObservedDays(ctx context.Context, first, last string) ([]DayCount, error)
-	// ForgetObservations drops the single observations before a slot; what is counted of them stays.
+	// ForgetObservations drops the single observations before a slot; their counts stay.
 	ForgetObservations(ctx context.Context, before blockprint.Slot) error
-	// AddOpinion keeps an opinion, in place of an earlier one of the same block.
+	// AddOpinion stores an opinion, replacing an earlier one about the same block.
 	AddOpinion(ctx context.Context, o Opinion) error
 	// Opinions gives the opinions of an interval in order of slot.
 	Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[Opinion, error]

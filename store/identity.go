@@ -16,13 +16,13 @@ type Identity struct {
 	GenesisValidatorsRoot blockprint.Root `json:"GenesisValidatorsRoot"`
 	SlotSeconds           float64         `json:"SlotSeconds"`
 	SlotsPerEpoch         uint64          `json:"SlotsPerEpoch"`
-	// ForkEpochs says when the forks begin that the node has scheduled, by name; empty in databases of before November
-	// 2026. An identity that differs in it is of the same network.
+	// ForkEpochs says when the forks begin that the node has scheduled, by name; it is empty in databases from before
+	// November 2026. Identities that differ only here belong to the same network.
 	ForkEpochs map[string]blockprint.Epoch `json:"ForkEpochs,omitempty"`
 }
 
-// Check refuses an identity without a clock that can be used: one that was written by another version, for instance, whose
-// keys differ. To take mainnet's for what is missing would be wrong without a word.
+// Check refuses an identity without a usable clock, such as one whose keys another version has named differently. Assuming
+// mainnet's values instead would be silently wrong.
 func (id *Identity) Check() error {
 	if id.SlotsPerEpoch == 0 || id.SlotsPerEpoch > 1<<20 || !(id.SlotSeconds > 0 && id.SlotSeconds < 1<<20) {
 		return blockprint.Errorf(blockprint.Invalid, "a network needs the length of its slots and epochs: SlotSeconds is %v, SlotsPerEpoch %d", id.SlotSeconds, id.SlotsPerEpoch)
@@ -51,8 +51,8 @@ func forkEpochs(spec *blockprint.Spec) map[string]blockprint.Epoch {
 	return out
 }
 
-// Schedule returns when the network's forks begin. Databases of before November 2026 do not know it: of a public network
-// it is known here; ok is false for others.
+// Schedule returns when the network's forks begin. Databases from before November 2026 lack them: for public networks this
+// program knows them; ok is false for others.
 func (id *Identity) Schedule() (s blockprint.ForkSchedule, ok bool) {
 	if len(id.ForkEpochs) == 0 {
 		if !blockprint.IsPublic(id.ConfigName, id.GenesisValidatorsRoot) {
@@ -81,7 +81,7 @@ func (id *Identity) Network() *blockprint.Network {
 	return &blockprint.Network{Spec: spec, GenesisTime: time.Unix(id.GenesisTime, 0), GenesisValidatorsRoot: id.GenesisValidatorsRoot}
 }
 
-// NetworkOf returns what tells a store's network: its clock.
+// NetworkOf returns a function that reads a store's network, for its clock.
 func NetworkOf(s Networks) func(context.Context) (*blockprint.Network, error) {
 	return func(ctx context.Context) (*blockprint.Network, error) {
 		id, ok, err := s.Identity(ctx)
@@ -95,8 +95,8 @@ func NetworkOf(s Networks) func(context.Context) (*blockprint.Network, error) {
 	}
 }
 
-// ReadIdentity reads what Identify has written. One that lacks something is an error: to guess would sum blocks in epochs of
-// the wrong length.
+// ReadIdentity reads what Identify has written. If something is missing, that is an error: a guess would sum blocks in
+// epochs of the wrong length.
 func ReadIdentity(ctx context.Context, s Settings) (id Identity, ok bool, err error) {
 	text, err := s.Meta(ctx, metaIdentity)
 	if err != nil || text == "" {
@@ -111,8 +111,8 @@ func ReadIdentity(ctx context.Context, s Settings) (id Identity, ok bool, err er
 	return id, true, nil
 }
 
-// Identify ties a database to a network, in a backend's transaction. The genesis says which network it is; all else that is
-// kept about it (its name, clock and forks) follows the newest word.
+// Identify ties a database to a network, in a backend's transaction. The genesis identifies the network; its name, clock and
+// forks may change.
 func Identify(ctx context.Context, tx Tx, id Identity) error {
 	if err := id.Check(); err != nil {
 		return err

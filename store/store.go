@@ -33,11 +33,11 @@ type Store interface {
 	Counts
 	Gauge
 	Events
-	// Ping tells whether the store answers, and takes writes: it fails if the file is gone, and after a write that failed until
-	// one succeeds. Long queries do not hold it up.
+	// Ping fails if the store does not answer, if its file is gone, and after a failed write until one succeeds. Long queries do
+	// not delay it.
 	Ping(ctx context.Context) error
-	// Check compares what a database says with itself and with the clock, and with repair set mends what it can: what was
-	// wrong is taken out or computed anew, so that a follower fetches again what is missing then. All of it happens, or nothing.
+	// Check compares a database with itself and with the clock, and with repair set repairs what it can, all or nothing: it
+	// removes what is wrong or computes it again, and a follower then fetches what is missing.
 	Check(ctx context.Context, repair bool) ([]Finding, error)
 	Close() error
 }
@@ -45,7 +45,7 @@ type Store interface {
 // Networks ties a database to a network.
 type Networks interface {
 	// Identify ties the database to a network, or makes sure that it is tied to this one; another network's
-	// database is a Conflict that names both. What else is known of the network (its name, clock and forks) is renewed.
+	// database is a Conflict that names both. The rest of the identity (name, clock and forks) is updated.
 	Identify(ctx context.Context, id Identity) error
 	// Identity returns what Identify has set; ok is false before.
 	Identity(ctx context.Context) (id Identity, ok bool, err error)
@@ -54,10 +54,10 @@ type Networks interface {
 // Blocks changes and reads blocks.
 type Blocks interface {
 	// Apply makes a change, whole or not at all. What Gate refuses is Invalid; a block that contradicts a stored one is a
-	// Conflict. Of covered slots those stay open that a long run without blocks leaves unproven (see Gate.Unproven).
+	// Conflict. Covered slots stay open if they lie in a long run without blocks that nothing proves (see Gate.Unproven).
 	Apply(ctx context.Context, b Batch) (Result, error)
-	// Relabel gives stored blocks new labels, whole or not at all; sums follow. Blocks that are not stored are passed
-	// over. It returns how many blocks now have another client.
+	// Relabel gives stored blocks new labels, whole or not at all, and updates the sums. It ignores blocks that are not
+	// stored, and returns how many blocks now have another client.
 	Relabel(ctx context.Context, labels []Label) (changed int, err error)
 	// Blocks gives the blocks of an interval in order of slot.
 	Blocks(ctx context.Context, i blockprint.Interval, q Query) iter.Seq2[Block, error]
@@ -66,10 +66,10 @@ type Blocks interface {
 	// Undecided returns the blocks of an interval that are neither final nor orphaned, placeholders left out.
 	Undecided(ctx context.Context, i blockprint.Interval) ([]BlockID, error)
 	// Ancestors follows parents by their roots: it returns a stored block and those before it, newest first, none
-	// before slot down, at most MaxAncestors. next is the parent of the last one, of which nothing else is known here;
-	// its root is zero if the last one's parent root is not known. If from is not stored, the list is empty and next
-	// is from. A from without a root means the oldest final block at or after its slot; the list and next's root are
-	// empty if there is none.
+	// before slot down, at most MaxAncestors. next is the parent of the last one, which is not stored or lies before down;
+	// its root is zero if the last one's parent root is unknown. If from is not stored, the list is empty and next
+	// is from. A from without a root means the oldest final block at or after its slot; if there is none, the list and
+	// next's root are empty.
 	Ancestors(ctx context.Context, from BlockID, down blockprint.Slot) (list []BlockID, next BlockID, err error)
 	// ValidatorBlocks returns the blocks of a validator from a slot on, newest last.
 	ValidatorBlocks(ctx context.Context, proposer uint64, since blockprint.Slot) ([]Block, error)

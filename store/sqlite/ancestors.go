@@ -11,7 +11,7 @@ import (
 
 // Undecided implements store.Store.
 func (s *Store) Undecided(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
-	// Placeholders begin with 24 zero bytes. There may be millions of them, so the index alone must tell.
+	// Placeholders begin with 24 zero bytes. There may be millions of them, so the index alone must decide.
 	err = s.each(ctx, s.read, `SELECT slot, root FROM blocks INDEXED BY blocks_undecided
 		WHERE canonical = 0 AND slot BETWEEN ? AND ? AND root >= x'000000000000000000000000000000000000000000000001' ORDER BY slot`,
 		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {

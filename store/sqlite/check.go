@@ -30,7 +30,7 @@ func (s *Store) Check(ctx context.Context, repair bool) (findings []store.Findin
 		err = s.inTransaction(ctx, "repair", look)
 		return findings, err
 	}
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one state of it all
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one snapshot for all steps
 	if err != nil {
 		return nil, s.wrap("check", err)
 	}
@@ -54,7 +54,7 @@ func (c *checker) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// chain leaves to the store what is not SQL.
+// chain leaves to package store what is not SQL.
 func (c *checker) chain(ctx context.Context) error {
 	findings, err := store.CheckChain(ctx, c, &c.gate, c.repair)
 	c.Findings = append(c.Findings, findings...)
@@ -147,7 +147,7 @@ func (c *checker) labels(ctx context.Context) error {
 	if err != nil || len(bad) == 0 {
 		return err
 	}
-	c.Add("labels", int64(len(bad)), c.repair, "blocks with probabilities that cannot be read: %d, the first of slot %d; `blockprint reclassify` makes them anew", len(bad), bad[0].Slot)
+	c.Add("labels", int64(len(bad)), c.repair, "blocks with probabilities that cannot be read: %d, the first of slot %d; `blockprint reclassify` computes them again", len(bad), bad[0].Slot)
 	for _, id := range bad {
 		if !c.repair {
 			break

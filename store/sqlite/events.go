@@ -58,7 +58,7 @@ func (s *Store) Notices(ctx context.Context, tenant string, after int64, limit i
 	return ids, texts, s.wrap("read", err)
 }
 
-// Told implements store.Events.
+// Delivered implements store.Events.
 func (s *Store) Delivered(ctx context.Context, tenant, receiver string) (id int64, err error) {
 	err = s.read.QueryRowContext(ctx, "SELECT coalesce(max(told), 0) FROM deliveries WHERE tenant = ? AND receiver = ?", tenant, receiver).Scan(&id)
 	return id, s.wrap("read", err)
@@ -95,7 +95,7 @@ func (s *Store) LastEvent(ctx context.Context, tenant string) (n int, last []byt
 	return n, last, s.wrap("read", err)
 }
 
-// Events implements store.Events. The log is read at once, since pages of different moments would not fit together.
+// Events implements store.Events. The log is read at once, since pages from different moments would not fit together.
 func (s *Store) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		store.Pages(yield, func() (list [][]byte, more bool, err error) {

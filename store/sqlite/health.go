@@ -24,7 +24,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.health.Ping(ctx, s.probe)
 }
 
-// probe writes as much as a small batch would, and takes it back.
+// probe writes as much as a small batch would, and removes it again.
 func (s *Store) probe(ctx context.Context) error {
 	for _, query := range []string{
 		"INSERT INTO meta (key, value) VALUES ('probe', hex(randomblob(65536))) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -40,8 +40,8 @@ func (s *Store) probe(ctx context.Context) error {
 	return nil
 }
 
-// present makes sure that the path still leads to the file that was opened: SQLite itself goes on with a deleted file as if
-// nothing had happened, and all that it writes is lost.
+// present makes sure that the path still leads to the file that was opened: SQLite itself continues with a deleted file as
+// if nothing had happened, and everything that it writes is lost.
 func (s *Store) present() error {
 	info, err := os.Stat(s.path)
 	switch {
@@ -95,11 +95,11 @@ func explain(e *sqlite.Error) (blockprint.Code, string) {
 	case sqlite3.SQLITE_FULL:
 		return blockprint.Unavailable, "the disk is full"
 	case sqlite3.SQLITE_IOERR:
-		return blockprint.Unavailable, "the disk gave an input/output error"
+		return blockprint.Unavailable, "the disk reported an input/output error"
 	case sqlite3.SQLITE_CANTOPEN:
-		return blockprint.Unavailable, "the file, or one of those beside it that end in -wal and -shm, cannot be opened or made"
+		return blockprint.Unavailable, "the file, or one of those beside it that end in -wal and -shm, cannot be opened or created"
 	case sqlite3.SQLITE_INTERRUPT:
-		return blockprint.Unavailable, "it took too long and was called off"
+		return blockprint.Unavailable, "it took too long and was canceled"
 	case sqlite3.SQLITE_NOTADB:
 		return blockprint.Invalid, "it is not an SQLite file"
 	case sqlite3.SQLITE_CORRUPT:

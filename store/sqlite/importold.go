@@ -39,7 +39,7 @@ type Original struct {
 	columns []string
 }
 
-// OpenOriginal opens a database of the original, and refuses other files.
+// OpenOriginal opens a database of the original blockprint, and refuses other files.
 func OpenOriginal(ctx context.Context, path string) (_ *Original, err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -65,8 +65,8 @@ func OpenOriginal(ctx context.Context, path string) (_ *Original, err error) {
 func (o *Original) Close() error { return o.db.Close() }
 
 // Import reads the blocks of the original into s, in batches that may be repeated after an interruption.
-// The original keeps no block roots, so the blocks get placeholders. History begins with the first of them, unless it begins
-// earlier already. progress, if not nil, is told the rows read.
+// The original keeps no block roots, so the blocks get placeholders. History begins with the first of them, unless it already
+// begins earlier. progress, if not nil, receives the number of rows read.
 func (o *Original) Import(ctx context.Context, s store.Store, progress func(done, total int)) (report ImportReport, err error) {
 	query, present, graffiti := o.query()
 	report.HadGrandine = slices.Contains(present, blockprint.Grandine)

@@ -100,19 +100,19 @@ func connect(path, options string, most int) (*sql.DB, error) {
 	return db, nil
 }
 
-// look refuses what is no database of ours, without changing it: opening a file for writing would turn on write-ahead
+// look refuses what is not our database, without changing it: opening a file for writing would turn on write-ahead
 // logging in it.
 func look(ctx context.Context, path string, o store.Options) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (o.Existing || o.ReadOnly):
-		return blockprint.Errorf(blockprint.NotFound, "database %s does not exist: `blockprint follow`, `build-db` or `import-db` make one", path)
+		return blockprint.Errorf(blockprint.NotFound, "database %s does not exist: `blockprint follow`, `build-db` or `import-db` create one", path)
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return blockprint.Errorf(blockprint.NotFound, "database %s cannot be made: there is no directory %s", path, filepath.Dir(path))
+			return blockprint.Errorf(blockprint.NotFound, "database %s cannot be created: there is no directory %s", path, filepath.Dir(path))
 		}
 		if err := file.Access(filepath.Dir(path), true); err != nil {
-			return blockprint.Errorf(blockprint.Unavailable, "database %s cannot be made: the directory %s cannot be written: %w", path, filepath.Dir(path), errors.Unwrap(err))
+			return blockprint.Errorf(blockprint.Unavailable, "database %s cannot be created: the directory %s cannot be written: %w", path, filepath.Dir(path), errors.Unwrap(err))
 		}
 		return nil
 	case err != nil:
@@ -125,13 +125,13 @@ func look(ctx context.Context, path string, o store.Options) error {
 	if err := access(path, !o.ReadOnly); err != nil {
 		return err
 	}
-	if info.Size() == 0 { // another process makes it in this moment, or the user has
+	if info.Size() == 0 { // another process is creating it, or the user did
 		return nil
 	}
 	return refuseForeign(ctx, path, o)
 }
 
-// access says in words what the system would refuse. A database needs files beside it, so its directory must be writable too.
+// access explains what the system would refuse. A database needs files beside it, so its directory must be writable, too.
 func access(path string, write bool) error {
 	err := file.Access(path, write)
 	if err == nil && write {
@@ -148,7 +148,7 @@ func access(path string, write bool) error {
 	return blockprint.Errorf(blockprint.Unavailable, "database %s cannot be read by this user: %w", path, errors.Unwrap(err))
 }
 
-// refuseForeign opens an existing file for reading and tells whose it is.
+// refuseForeign opens an existing file for reading and refuses another program's.
 func refuseForeign(ctx context.Context, path string, o store.Options) (err error) {
 	mode := "mode=ro"
 	if o.Immutable {
@@ -169,11 +169,11 @@ func refuseForeign(ctx context.Context, path string, o store.Options) (err error
 		return blockprint.Errorf(blockprint.Invalid, "database %s is not an SQLite file", path)
 	case errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CANTOPEN || e.Code()&0xff == sqlite3.SQLITE_READONLY) && !o.Immutable:
 		return &blockprint.Error{Code: blockprint.Unavailable, Cause: err, Text: fmt.Sprintf(
-			"database %s cannot be opened for reading: the files beside it that end in -wal and -shm cannot be opened or made. If nothing writes to it, `blockprint serve --immutable` serves it as it is; or copy it to where it can be written", path)}
+			"database %s cannot be opened for reading: the files beside it that end in -wal and -shm cannot be opened or created. If nothing writes to it, `blockprint serve --immutable` serves it as it is; or copy it to where it can be written", path)}
 	case err != nil:
 		return wrap("open", path, err)
 	case tables > 0 && id != applicationID && original == 2:
-		return blockprint.Errorf(blockprint.Conflict, "database %s is of the original blockprint: read it into a new one with `blockprint import-db %s --db NEW`", path, path)
+		return blockprint.Errorf(blockprint.Conflict, "database %s belongs to the original blockprint: import it into a new one with `blockprint import-db %s --db NEW`", path, path)
 	case tables > 0 && id != applicationID:
 		return blockprint.Errorf(blockprint.Conflict, "database %s belongs to another program", path)
 	}
@@ -181,7 +181,7 @@ func refuseForeign(ctx context.Context, path string, o store.Options) (err error
 }
 
 // openWriter opens the connection for writing and brings the schema up to date. Processes that open a new database at
-// once wait for each other: the first one's transaction looks and migrates, those of the others find nothing to do.
+// the same time wait for each other: the first one's transaction migrates, and the others find nothing to do.
 func (s *Store) openWriter(ctx context.Context) (err error) {
 	s.write, err = connect(s.path, "_txlock=immediate&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=cache_size(-65536)", 1)
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *Store) checkVersion(ctx context.Context) error {
 		return s.wrap("open", err)
 	}
 	if newest := steps[len(steps)-1].version; version < newest {
-		return blockprint.Errorf(blockprint.Conflict, "database %s has schema version %d and must be brought to %d, but it is opened for reading only: open it once where it can be written, with `blockprint db check`", s.path, version, newest)
+		return blockprint.Errorf(blockprint.Conflict, "database %s has schema version %d and needs version %d, but it is open for reading only: run `blockprint db check` once where the file can be written", s.path, version, newest)
 	}
 	return s.refuseNewer(version, steps)
 }
@@ -266,7 +266,7 @@ func (s *Store) refuseNewer(version int64, steps []migration) error {
 	return nil
 }
 
-// migrate looks at the version and does what is missing, in one transaction that has the write lock from its beginning.
+// migrate checks the version and applies the missing steps, in one transaction that holds the write lock from its beginning.
 func (s *Store) migrate(ctx context.Context) error {
 	steps, err := schema()
 	if err != nil {

@@ -149,7 +149,7 @@ func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.T
 	return out, err
 }
 
-// each calls scan for every row of a query. A row of which scan says that it is damaged is left out and counted.
+// each calls scan for every row of a query. A row that scan cannot read is left out and counted.
 func (s *Store) each(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) (err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -4,13 +4,13 @@
 // a pool, in write-ahead logging, so that readers never wait for writers. A transaction is on the disk when it is
 // acknowledged (synchronous = FULL).
 //
-// These laws hold here, and whoever adds a method keeps them:
+// These laws hold for every method:
 //
 //   - Whatever a writer claims passes store.Gate before it is stored; the clock is that of the database's network.
 //   - A reader holds no connection while its caller works: iterators read a page of rows, give the connection back, and
-//     only then hand out what they have read. So neither a slow caller nor one that asks again can stop the others, and
-//     no old snapshot keeps the write-ahead log from being reused.
-//   - What must be quick (Ping, status, gaps, sums, names) has connections that long queries cannot take.
+//     only then hand out what they have read. So neither a slow caller nor one that makes another query can block the
+//     others, and no old snapshot keeps the write-ahead log from being reused.
+//   - Quick queries (Ping, status, gaps, sums, names) have connections that long queries cannot take.
 //   - No query is made while a mutex is held.
 //   - A row that cannot be read is left out and counted; it never ends a reader.
 package sqlite
@@ -100,8 +100,8 @@ func (s *Store) transaction(tx *sql.Tx) *transaction {
 	return &transaction{Tx: tx, reader: reader{s, tx}, made: map[nameKey]int64{}}
 }
 
-// ignoreDone drops the error of a rollback that came too late: a context that ended, or SQLite itself, on a full disk for
-// instance, has taken the transaction back already.
+// ignoreDone drops the error of a rollback that came too late: a context that ended, or SQLite itself (on a full disk, for
+// instance), has rolled the transaction back already.
 func ignoreDone(err error) error {
 	var e *sqlite.Error
 	if errors.Is(err, sql.ErrTxDone) || errors.As(err, &e) && e.Code() == sqlite3.SQLITE_ERROR {

@@ -86,7 +86,7 @@ func longChain(t *testing.T, s store.Store) {
 	wantGaps(t, s, 0, 5000)
 }
 
-// corrections: the same genesis is the same network, whatever else is learnt of it.
+// corrections: the same genesis is the same network, whatever else changes about it.
 func corrections(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	id := store.Identity{ConfigName: "x", GenesisTime: 5, GenesisValidatorsRoot: root(1, 1), SlotSeconds: 12, SlotsPerEpoch: 8}

@@ -157,15 +157,15 @@ func events(t *testing.T, s store.Store) {
 		t.Errorf("%+v (%v), want %+v", tries, err, want)
 	}
 	if told, err := s.Delivered(ctx, "a", "web"); err != nil || told != 0 {
-		t.Errorf("what failed counts as told: %d (%v)", told, err)
+		t.Errorf("what failed counts as delivered: %d (%v)", told, err)
 	}
 	if told, err := s.Delivered(ctx, "a", "mail"); err != nil || told != ids[1] {
-		t.Errorf("told %d (%v)", told, err)
+		t.Errorf("delivered %d (%v)", told, err)
 	}
 	if told, err := s.Delivered(ctx, "b", "mail"); err != nil || told != 0 {
-		t.Errorf("told %d (%v)", told, err)
+		t.Errorf("delivered %d (%v)", told, err)
 	}
-	// A receiver that is down for long does not fill the database, nor push out what another one was told.
+	// A receiver that is down for long does not fill the database, nor push out what another one received.
 	for i := range store.DeliveriesKept + 5 {
 		if err := s.LogDelivery(ctx, "a", "web", ids[1], int64(3000+i), "status 500"); err != nil {
 			t.Fatal(err)

@@ -35,7 +35,7 @@ func relabel(t *testing.T, s store.Store) {
 	}
 	got, err := s.Block(ctx, store.BlockID{Slot: 2, Root: b.Root})
 	if err != nil || got.Single != "Nimbus" || got.Multi != "Nimbus" || got.Model != "new" || got.ProbabilityMap()["Teku"] != 0.1 || got.Says.Execution != "Geth" {
-		t.Errorf("relabelled block %+v, %v", got, err)
+		t.Errorf("relabeled block %+v, %v", got, err)
 	}
 	for l, err := range s.LatestBlocks(ctx) {
 		if err != nil {
@@ -53,7 +53,7 @@ func relabel(t *testing.T, s store.Store) {
 		rest = append(rest, b.Slot)
 	}
 	if !slices.Equal(rest, []blockprint.Slot{1}) {
-		t.Errorf("not labelled by the new model: %v", rest)
+		t.Errorf("not labeled by the new model: %v", rest)
 	}
 	// The same again changes nothing; back again restores the sums.
 	if changed, err = s.Relabel(ctx, []store.Label{label(b, "Nimbus")}); err != nil || changed != 0 {

@@ -69,7 +69,7 @@ func closed(t *testing.T, s store.Store) {
 	}
 }
 
-// Block makes a block whose root tells its slot and branch.
+// Block makes a block whose root encodes its slot and branch.
 func Block(slot, parent blockprint.Slot, branch byte, parentBranch byte, label blockprint.Client) store.Block {
 	b := store.Block{
 		Slot: slot, ParentSlot: parent, Root: root(slot, branch), Proposer: uint64(slot) % 7, Model: "test",
