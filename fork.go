@@ -3,8 +3,6 @@ package blockprint
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -135,40 +133,6 @@ func forkAt(epochs *[NumForks]Epoch, epoch Epoch) Fork {
 		}
 	}
 	return Phase0
-}
-
-// publicNetworks are the schedules of public networks, with the first bytes of their genesis validators roots (the
-// configurations of eth-clients and of gnosischain).
-var publicNetworks = map[string]struct {
-	ForkSchedule
-	root string
-}{
-	"mainnet": {ForkSchedule{32, [NumForks]Epoch{0, 74240, 144896, 194048, 269568, 364032, 411392}}, "0x4b363db94e286120"},
-	"sepolia": {ForkSchedule{32, [NumForks]Epoch{0, 50, 100, 56832, 132608, 222464, 272640}}, "0xd8ea171f3c94aea2"},
-	"holesky": {ForkSchedule{32, [NumForks]Epoch{0, 0, 0, 256, 29696, 115968, 165120}}, "0x9143aa7c615a7f71"},
-	"hoodi":   {ForkSchedule{32, [NumForks]Epoch{0, 0, 0, 0, 0, 2048, 50688}}, "0x212f13fc4df078b6"},
-	"gnosis":  {ForkSchedule{16, [NumForks]Epoch{0, 512, 385536, 648704, 889856, 1337856, 1714688}}, "0xf5dcb5564e829aab"},
-}
-
-// PublicSchedule returns the fork schedule of a public network; ok is false for other names.
-func PublicSchedule(network string) (s ForkSchedule, ok bool) {
-	n, ok := publicNetworks[network]
-	return n.ForkSchedule, ok
-}
-
-// IsPublic tells whether a network of this name and genesis is the public one: devnets borrow its name.
-func IsPublic(network string, genesisValidatorsRoot Root) bool {
-	n, ok := publicNetworks[network]
-	return ok && strings.HasPrefix(genesisValidatorsRoot.String(), n.root)
-}
-
-// ElectraSlot returns the first slot of Electra on a public network.
-func ElectraSlot(network string) (Slot, error) {
-	s, ok := PublicSchedule(network)
-	if !ok {
-		return 0, Errorf(Invalid, "the fork times of network %q are not known here: known are %s", network, strings.Join(slices.Sorted(maps.Keys(publicNetworks)), ", "))
-	}
-	return Slot(uint64(s.Epochs[Electra]) * s.SlotsPerEpoch), nil
 }
 
 // Limits of attestations that tell a block's time (consensus-specs, the same in all presets).

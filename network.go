@@ -38,7 +38,7 @@ type Spec struct {
 	UnknownForks map[string]Epoch
 }
 
-// MainnetSpec returns mainnet's constants, with its fork schedule up to Electra. Nodes tell their own; this is
+// MainnetSpec returns mainnet's constants, with its fork schedule. Nodes report their own; this is
 // the base on which their answers are laid, since old nodes leave out constants of later forks.
 func MainnetSpec() Spec {
 	return Spec{
@@ -50,7 +50,7 @@ func MainnetSpec() Spec {
 		WhistleblowerRewardQuotient: 512, WhistleblowerRewardQuotientE: 4096,
 		MaxWithdrawalsPerPayload: 16, MaxDepositRequests: 8192, MaxWithdrawalRequests: 16,
 		MaxConsolidationRequests: 2, MaxBlobCommitments: 4096, MaxAttestationsElectra: 8,
-		ForkEpochs: [NumForks]Epoch{0, 74240, 144896, 194048, 269568, 364032, 411392},
+		ForkEpochs: publicNetworks["mainnet"].Epochs,
 	}
 }
 

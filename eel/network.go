@@ -68,22 +68,22 @@ var (
 // chain specifications of go-ethereum 1.17.10 (Holesky: 1.16.9) and, for Gnosis, gnosischain/configs. A fork without a time
 // is learned from the execution client when it comes.
 var public = []struct {
-	name                     string
-	chain, genesis, slotTime uint64
-	amsterdam                blockprint.Epoch   // 0 if not scheduled
-	bpo                      []blockprint.Epoch // of BPO1 and BPO2
+	name      string
+	amsterdam blockprint.Epoch   // 0 if not scheduled
+	bpo       []blockprint.Epoch // of BPO1 and BPO2
 }{
-	{"mainnet", 1, 1606824023, 12, 0, []blockprint.Epoch{412672, 419072}},
-	{"sepolia", 11155111, 1655733600, 12, 353024, []blockprint.Epoch{274176, 275712}},
-	{"holesky", 17000, 1695902400, 12, 0, []blockprint.Epoch{166400, 167936}},
-	{"hoodi", 560048, 1742213400, 12, 0, []blockprint.Epoch{52480, 54016}},
-	{"gnosis", 100, 1638993340, 5, 0, nil},
+	{"mainnet", 0, []blockprint.Epoch{412672, 419072}},
+	{"sepolia", 353024, []blockprint.Epoch{274176, 275712}},
+	{"holesky", 0, []blockprint.Epoch{166400, 167936}},
+	{"hoodi", 0, []blockprint.Epoch{52480, 54016}},
+	{"gnosis", 0, nil},
 }
 
 // Networks returns the built-in networks.
 func Networks() (out []*Network) {
 	for _, p := range public {
-		schedule, _ := blockprint.PublicSchedule(p.name)
+		net, _ := blockprint.Public(p.name)
+		genesis := uint64(net.GenesisTime)
 		at := func(e blockprint.Epoch) uint64 {
 			switch e {
 			case 0:
@@ -91,12 +91,12 @@ func Networks() (out []*Network) {
 			case blockprint.FarFuture:
 				return Unscheduled
 			}
-			return p.genesis + uint64(e)*schedule.SlotsPerEpoch*p.slotTime
+			return genesis + uint64(e)*net.SlotsPerEpoch*uint64(net.SlotSeconds)
 		}
-		n := &Network{Name: p.name, ChainID: p.chain, Genesis: p.genesis}
+		n := &Network{Name: p.name, ChainID: net.ChainID, Genesis: genesis}
 		for f, name := range consensusForks {
 			if fork, err := blockprint.ParseFork(name); err == nil {
-				n.Forks[f] = at(schedule.Epochs[fork])
+				n.Forks[f] = at(net.Epochs[fork])
 			}
 		}
 		if n.Forks[Amsterdam] = Unscheduled; p.amsterdam > 0 {

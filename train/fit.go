@@ -53,9 +53,9 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 	if info.Forks == nil {
 		info.Forks = m.forks()
 	}
-	if o.Network == "mainnet" {
+	if n, ok := blockprint.Public(o.Network); ok {
 		for _, slot := range []blockprint.Slot{info.Training.Slots.Start, info.Training.Slots.End} {
-			info.Training.Dates = append(info.Training.Dates, mainnetDate(slot))
+			info.Training.Dates = append(info.Training.Dates, n.TimeOf(slot).Format(time.DateOnly))
 		}
 	}
 	a := algorithms[o.Type]
@@ -84,12 +84,6 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 		info.Calibration = v.Correction
 	}
 	return &classify.Model{Name: "unsaved", Parts: []classify.Part{{PartInfo: info, Predictor: p}}}, report, nil
-}
-
-// mainnetDate returns the day of a slot of mainnet.
-func mainnetDate(slot blockprint.Slot) string {
-	const genesis = 1606824023 // the Beacon chain's, 1 December 2020
-	return time.Unix(genesis+12*int64(min(slot, 1<<40)), 0).UTC().Format(time.DateOnly)
 }
 
 // warnings says what is doubtful about training data.

@@ -25,19 +25,6 @@ import (
 	"blockprint/file"
 )
 
-// colours are the clients', the same in every picture: Okabe and Ito's palette, which colour-blind eyes can tell
-// apart.
-var colours = map[blockprint.Client]color.RGBA{
-	blockprint.Lighthouse: {0x00, 0x72, 0xb2, 0xff},
-	blockprint.Prysm:      {0xd5, 0x5e, 0x00, 0xff},
-	blockprint.Teku:       {0xe6, 0x9f, 0x00, 0xff},
-	blockprint.Nimbus:     {0x00, 0x9e, 0x73, 0xff},
-	blockprint.Lodestar:   {0xcc, 0x79, 0xa7, 0xff},
-	blockprint.Grandine:   {0x56, 0xb4, 0xe9, 0xff},
-	blockprint.Caplin:     {0xb8, 0xa8, 0x00, 0xff},
-	blockprint.Other:      {0x55, 0x55, 0x55, 0xff},
-}
-
 // PlotOptions say what Plot draws.
 type PlotOptions struct {
 	Selection
@@ -174,9 +161,8 @@ func (m *Matrix) scatter(x, y string, rows []int, seed uint64) (*plot.Plot, erro
 }
 
 func glyph(c blockprint.Client, radius float64) draw.GlyphStyle {
-	colour := colours[c]
-	colour.A = 0xff
-	return draw.GlyphStyle{Color: colour, Radius: vg.Points(radius), Shape: draw.CircleGlyph{}}
+	rgb := c.Color()
+	return draw.GlyphStyle{Color: color.RGBA{rgb[0], rgb[1], rgb[2], 0xff}, Radius: vg.Points(radius), Shape: draw.CircleGlyph{}}
 }
 
 // thumbnail is a legend's dot.
