@@ -60,7 +60,7 @@ const mostCalls = 512
 // memory as a whole.
 func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	if !e.answering.TryAcquire(1) {
-		e.c.Logger.Warn("a call is turned away: too many are being answered", "client", who, "limit", mostCalls)
+		e.c.Logger.Warn("turning a call away: too many at once", "client", who, "limit", mostCalls)
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "too many calls at once", http.StatusServiceUnavailable)
 		return
@@ -359,7 +359,7 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		case ok && wrong.Code == codeInvalidAttributes:
 			return a, err
 		default: // the head is VALID nevertheless, and an error would hide that
-			e.c.Logger.Warn("no payload for a client", "block", f.Head, "error", err)
+			e.c.Logger.Warn("cannot build a payload for a client", "block", f.Head, "error", err)
 		}
 	}
 	a.result = out

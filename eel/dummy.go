@@ -125,7 +125,7 @@ const maxExtra = 32
 
 func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 	if c.BuilderCache < 1 || len(c.ExtraData) > maxExtra {
-		return nil, blockprint.Errorf(blockprint.Invalid, "payloads: the cache's size must be at least 1, and extra data have at most %d bytes, not %d", maxExtra, len(c.ExtraData))
+		return nil, blockprint.Errorf(blockprint.Invalid, "the cache of payloads must hold at least 1, and extra data at most %d bytes, not %d", maxExtra, len(c.ExtraData))
 	}
 	b := &builder{extra: []byte(c.ExtraData), schedule: s, asker: a}
 	// The sizes are above 0; nothing else can fail.
@@ -229,7 +229,7 @@ func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, e
 		return h, fmt.Errorf("the execution client gives another block for %s", block)
 	}
 	if !p.hasParentFields() {
-		return h, fmt.Errorf("the execution client gives no whole header for %s", block)
+		return h, fmt.Errorf("the execution client's header of %s lacks fields", block)
 	}
 	h = p.asParent()
 	b.learn(block, h)
@@ -254,7 +254,7 @@ func (b *builder) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 		fork = f.Next
 	}
 	if fork == nil || fork.Blobs == nil || fork.Blobs.Max == 0 || fork.Blobs.Fraction == 0 {
-		return forkConfig{}, fmt.Errorf("the execution client names no blob schedule for time %d", at)
+		return forkConfig{}, fmt.Errorf("the execution client has no blob schedule for time %d", at)
 	}
 	out := *fork
 	if scheduled != nil {

@@ -121,7 +121,7 @@ func New(c Config) (*Eel, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "matching %q: expected exact, loose or head-only", c.Matching)
 	}
 	if c.BodyLimit < 1 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "the limit of bodies is %d bytes, it must be at least 1", c.BodyLimit)
+		return nil, blockprint.Errorf(blockprint.Invalid, "the body limit is %d bytes; it must be at least 1", c.BodyLimit)
 	}
 	e := &Eel{
 		c: c, known: &known{limit: knownBytes, count: 2 * c.PayloadCache}, schedule: newSchedule(c.Network, c.Logger), began: c.Now(),
@@ -148,7 +148,7 @@ func New(c Config) (*Eel, error) {
 // newEngine returns the execution client, or several as one.
 func (e *Eel) newEngine() (engine, error) {
 	if len(e.c.Executions) == 0 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "there is no execution client")
+		return nil, blockprint.Errorf(blockprint.Invalid, "no execution client is configured: name at least one")
 	}
 	var list []*executionClient
 	for i, x := range e.c.Executions {
@@ -166,7 +166,7 @@ func (e *Eel) newEngine() (engine, error) {
 		list = append(list, client)
 		for name, secret := range e.c.Clients {
 			if secret == x.Secret {
-				e.c.Logger.Warn("a client has the execution client's own secret, and can drive it wherever it can reach its port", "client", name, "server", client.name)
+				e.c.Logger.Warn("a client has the execution client's own secret, so it can drive the execution client if it can reach its port", "client", name, "server", client.name)
 			}
 		}
 	}

@@ -332,7 +332,7 @@ func checkDummies(t *testing.T, client, controller *caller, e era, head *block, 
 		r := client.call(e.forkchoice, head.state(), e.attributes(number, timestamp, 2*i))
 		var fcu struct{ PayloadID string }
 		if err := json.Unmarshal(r.Result, &fcu); err != nil || fcu.PayloadID == "" {
-			t.Fatalf("%s: no payload for a client: %s %+v", e.fork, r.Result, r.Error)
+			t.Fatalf("%s: cannot build a payload for a client: %s %+v", e.fork, r.Result, r.Error)
 		}
 		if other := eras[(int(e.fork)+2)%len(eras)]; other.fork != eel.Shanghai { // whose method gives payloads of Paris, too
 			if r := client.call(other.get, fcu.PayloadID); r.status() != "error -38005" {

@@ -44,7 +44,7 @@ type knownCall struct {
 func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
 	k := &knownCall{method: method, fields: map[string][]byte{}, ready: make(chan struct{})}
 	if len(params) == 0 {
-		return nil, errors.New("there is no payload")
+		return nil, errors.New("the payload is missing")
 	}
 	for _, p := range params {
 		k.size += len(p)
@@ -55,7 +55,7 @@ func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
 	d := jx.DecodeBytes(params[0])
 	return k, eachField(d, func(name string) error {
 		if _, twice := k.fields[name]; twice {
-			return fmt.Errorf("%s stands there twice", name)
+			return fmt.Errorf("%s occurs twice", name)
 		}
 		value, err := d.Raw()
 		k.fields[name] = value

@@ -242,12 +242,12 @@ func (p *payload) versionedHashes() ([]hash32, error) {
 			}
 		}
 		if !list {
-			return nil, fmt.Errorf("transaction %d: its versioned hashes are no list", i)
+			return nil, fmt.Errorf("transaction %d: its versioned hashes are not a list", i)
 		}
 		for len(hashes) > 0 {
 			var h []byte
 			if h, list, hashes, err = splitItem(hashes); err != nil || list || len(h) != 32 {
-				return nil, fmt.Errorf("transaction %d: a versioned hash is no 32 bytes", i)
+				return nil, fmt.Errorf("transaction %d: a versioned hash does not have 32 bytes", i)
 			}
 			out = append(out, hash32(h))
 		}

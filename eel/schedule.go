@@ -107,7 +107,7 @@ func (s *schedule) accepted(version int, at uint64, withdrawals bool) {
 
 // mend forgets a time that has proven wrong.
 func (s *schedule) mend(f Fork, why string, begins, at uint64) {
-	s.logger.Warn("a fork's time is wrong and no longer used", "network", s.network.Name, "fork", f.String(), "time", begins, "payload", at, "reason", why)
+	s.logger.Warn("ignoring a fork time that has proven wrong", "network", s.network.Name, "fork", f.String(), "time", begins, "payload", at, "reason", why)
 	n := *s.network
 	n.Forks[f] = Unscheduled
 	s.network = &n
@@ -148,7 +148,7 @@ func (c *chain) identify(result json.RawMessage) error {
 		return c.wrong
 	}
 	if c.known {
-		logger.Warn("the execution client is of another chain than before", "chain", uint64(*id), "before", c.id)
+		logger.Warn("the execution client has moved to another chain", "chain", uint64(*id), "before", c.id)
 		c.schedule.forget(c.configured)
 	}
 	c.known, c.id, c.wrong = true, uint64(*id), nil
@@ -156,7 +156,7 @@ func (c *chain) identify(result json.RawMessage) error {
 		if n.ChainID != 0 && n.ChainID != c.id {
 			c.schedule.forget(nil)
 			c.wrong = &WrongChain{n, c.id}
-			logger.Error("the network is another one", "error", c.wrong)
+			logger.Error("the configured network is not the execution client's", "error", c.wrong)
 		}
 		return c.wrong
 	}

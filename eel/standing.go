@@ -323,7 +323,7 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 	}
 	state, _ = c.state()
 	if state == stateOK {
-		s.logger.Info("the execution client is used again", "server", c.name)
+		s.logger.Info("the execution client has caught up and is used again", "server", c.name)
 	}
 	return state == stateOK
 }

@@ -87,7 +87,7 @@ func (c claims) date(name string) (*jwt.NumericDate, error) {
 	}
 	seconds, err := jx.DecodeBytes(text).Float64()
 	if err != nil || math.Abs(seconds) > 1<<53 {
-		return nil, fmt.Errorf("%s is no time in seconds since 1970", name)
+		return nil, fmt.Errorf("%s is not a time in seconds since 1970", name)
 	}
 	whole, part := math.Modf(seconds)
 	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*1e9))), nil
