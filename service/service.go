@@ -12,6 +12,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,21 +65,6 @@ func (o *Options) Check() error {
 	return nil
 }
 
-func (o *Options) setDefaults() {
-	if o.MaxBody == 0 {
-		o.MaxBody = DefaultMaxBody
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
-	}
-}
-
 // Service is a set of routes under common rules. It is an http.Handler.
 type Service struct {
 	Options  // with defaults filled in
@@ -98,7 +84,10 @@ func New(o Options) (*Service, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	o.setDefaults()
+	o.MaxBody, o.Logger, o.Registry = cmp.Or(o.MaxBody, DefaultMaxBody), cmp.Or(o.Logger, slog.Default()), cmp.Or(o.Registry, prometheus.NewRegistry())
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	limiters, err := lru.New[string, *rate.Limiter](limitedAddresses)
 	if err != nil {
 		return nil, err
