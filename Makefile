@@ -37,7 +37,7 @@ bench-original: ## the original beside ours: ORIGINAL=<checkout of sigp/blockpri
 	@dir=$$(mktemp -d) && trap 'rm -rf $$dir' EXIT && \
 		$(PYTHON) -c 'import gzip, json, sys; c = json.load(gzip.open("testdata/golden/mainnet-phase0.json.gz")); [open(f"{sys.argv[1]}/{i:04d}.json", "w").write(json.dumps(c[i % len(c)]["block_reward"], separators=(",", ":"))) for i in range(3000)]' $$dir && \
 		figures=$$($(PYTHON) tools/bench_original.py '$(ORIGINAL)' $$dir) && echo "$$figures" && \
-		env $$figures $(GO) test -run '^$$' -bench '^Benchmark(Prepare|Query)$$' ./train ./classify/knn
+		env $$figures $(GO) test -run '^$$' -bench '^Benchmark(Prepare|Query)$$' ./dataset ./classify/knn
 
 FUZZTIME ?= 30s
 fuzz: ## each fuzz target for FUZZTIME

@@ -150,11 +150,11 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 			return Part{}, blockprint.Errorf(blockprint.Invalid, "the classes %v are not sorted by name", ph.Classes)
 		}
 	}
-	decode, ok := decoders[ph.Type]
-	if !ok {
+	a := Lookup(ph.Type)
+	if a == nil {
 		return Part{}, blockprint.Errorf(blockprint.Conflict, "classifier type %q is not known to this version", ph.Type)
 	}
-	p, err := decode(payload)
+	p, err := a.Decode(payload)
 	if err != nil {
 		return Part{}, err
 	}

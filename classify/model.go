@@ -4,7 +4,7 @@
 //
 //	model, err := classify.Open("mainnet.model")
 //	labeler, err := model.NewLabeler(rules)
-//	answer := labeler.Label(reward)
+//	answer, features := labeler.Label(reward)
 //
 // A model is made of parts, since clients change: each is for a range of forks, of slots, or of both. A part is chosen
 // by the block's own fork, never by a slot number alone where the fork can be known: slot numbers mean another time on
@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 	"blockprint/classify/gbt"
 	"blockprint/classify/knn"
 	"blockprint/classify/mlp"
@@ -27,22 +28,19 @@ import (
 )
 
 // Predictor is a fitted algorithm. It is safe for concurrent use.
-type Predictor interface {
-	// PredictProba writes the probability of each class for the row x, one number per feature, into dst.
-	PredictProba(dst, x []float64)
-	// Missing tells whether x may hold NaN, for features without a value.
-	Missing() bool
-	// Shape returns how many features a row has and how many classes there are.
-	Shape() (features, classes int)
-	// AppendBinary appends the predictor's payload for the model file.
-	AppendBinary(b []byte) ([]byte, error)
-}
+type Predictor = algorithm.Predictor
 
-// decoders read the payloads of each algorithm.
-var decoders = map[string]func([]byte) (Predictor, error){
-	"knn": func(b []byte) (Predictor, error) { return knn.Decode(b) },
-	"mlp": func(b []byte) (Predictor, error) { return mlp.Decode(b) },
-	"gbt": func(b []byte) (Predictor, error) { return gbt.Decode(b) },
+// Algorithms are the kinds of classifiers, sorted by name: what can be trained, and what model files can hold.
+var Algorithms = []*algorithm.Algorithm{&gbt.Algorithm, &knn.Algorithm, &mlp.Algorithm}
+
+// Lookup returns the algorithm of a name, nil if there is none.
+func Lookup(name string) *algorithm.Algorithm {
+	for _, a := range Algorithms {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
 }
 
 // Model is a trained classifier.

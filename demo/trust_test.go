@@ -13,6 +13,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/classify/builtin"
 	"blockprint/dataset"
 	"blockprint/dream"
@@ -142,7 +143,7 @@ func (r *trustRig) retrained(from blockprint.Slot) *classify.Model {
 		}
 	}
 	o := train.DefaultOptions("gbt")
-	o.Features, o.Rounds, o.Folds = e.Names(), 60, 3
+	o.Features, o.Settings, o.Folds = e.Names(), algorithm.Settings{"rounds": {60}}, 3
 	m, _, err := train.Fit(r.t.Context(), set, o)
 	if err != nil {
 		r.t.Fatal(err)

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/estimate"
 	"blockprint/feature"
@@ -289,7 +289,9 @@ func join(worlds []*world) *dataset.Set {
 func (c *Contender) fit(ctx context.Context, o *Options, worlds []*world) (*classify.Part, error) {
 	options := train.DefaultOptions(c.Type)
 	options.Features, options.Seed, options.Tool, options.Source = c.Features, o.Seed, o.Tool, record.Source
-	options.Rounds = o.Rounds
+	if o.Rounds > 0 {
+		options.Settings = algorithm.Settings{"rounds": {float64(o.Rounds)}}
+	}
 	m, _, err := train.Fit(ctx, join(worlds), options)
 	if err != nil {
 		return nil, err
@@ -404,56 +406,4 @@ func validators(a *train.Answers, set *dataset.Set) (asked, right int) {
 		}
 	}
 	return asked, right
-}
-
-// Text returns the evaluation for a terminal.
-func (e *Evaluation) Text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Simulated networks of the era %s, seed %d, %d validators, %d committees a slot; trained on %d blocks.\n", e.Era, e.Seed, e.Size.Validators, e.Size.Committees, e.Trained)
-	b.WriteString("A model of the clients, not the clients: nothing here is a measurement of a real network.\n")
-	for _, c := range Contenders() {
-		fmt.Fprintf(&b, "\n%s\n", c.Name)
-		fmt.Fprintf(&b, "%-34s %7s %9s %9s %9s %9s %9s %9s %10s\n", "tested in worlds with shift", "blocks", "balanced", "worst", "labelled", "precision", "uncertain", "cal.err.", "validators")
-		for _, r := range e.Results {
-			if r.Contender != c.Name {
-				continue
-			}
-			worst := 1.0
-			for _, rate := range r.TruePositiveRate {
-				worst = min(worst, rate)
-			}
-			fmt.Fprintf(&b, "%-34s %7d %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %7.2f %% %8.2f %%\n", r.Scenario, r.Blocks,
-				100*r.BalancedAccuracy, 100*worst, 100*r.Confident, 100*r.ConfidentPrecision, 100*r.Uncertain, 100*r.CalibrationError, 100*r.Validators)
-		}
-	}
-	b.WriteString("\nThe same block from the same votes (what no feature can tell), and the same attestations in any order\n")
-	for _, s := range e.Same[:min(len(e.Same), 6)] {
-		fmt.Fprintf(&b, "%-24s %-24s %6.1f %% %6.1f %%\n", s.A, s.B, 100*s.Same, 100*s.SameSet)
-	}
-	for _, r := range e.Results {
-		if r.Scenario != string(None) {
-			continue
-		}
-		fmt.Fprintf(&b, "\n%s, worlds drawn as in training\n%s", r.Contender, r.Table())
-		fmt.Fprintf(&b, "%-11s", "TPR")
-		for _, c := range r.Classes {
-			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TruePositiveRate[c])
-		}
-		fmt.Fprintf(&b, "\n%-11s", "TNR")
-		for _, c := range r.Classes {
-			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TrueNegativeRate[c])
-		}
-		b.WriteString("\nmost confused:")
-		for _, m := range r.Mistakes()[:min(5, len(r.Mistakes()))] {
-			fmt.Fprintf(&b, " %s called %s %.2f %%;", m.Truth, m.Called, 100*m.Share)
-		}
-		b.WriteString("\n")
-	}
-	if len(e.Examples) > 0 {
-		b.WriteString("\nA block of each of these pairs, and what makes it look like the other's\n")
-	}
-	for i := range e.Examples {
-		b.WriteString(e.Examples[i].text())
-	}
-	return b.String()
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 	"blockprint/evaluate"
 	"blockprint/feature"
 	"blockprint/train"
@@ -76,7 +77,7 @@ func TestBuildModel(t *testing.T) {
 	}
 	o := evaluate.ModelOptions{Options: small(t, ""), Fit: train.DefaultOptions("gbt")}
 	o.Sizes = []evaluate.Size{o.Size, {Slots: o.Size.Slots, Validators: 2 * o.Size.Validators, Committees: o.Size.Committees}}
-	o.Fit.Features, o.Fit.Rounds = feature.Names(), 5
+	o.Fit.Features, o.Fit.Settings = feature.Names(), algorithm.Settings{"rounds": {5}}
 	m, err := evaluate.BuildModel(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

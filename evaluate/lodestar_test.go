@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/graffiti"
@@ -56,7 +57,7 @@ func TestRealLodestar(t *testing.T) {
 	}
 	set.Groups = groups
 	o := train.DefaultOptions("gbt")
-	o.Features, o.Rounds = feature.Names(), 100
+	o.Features, o.Settings = feature.Names(), algorithm.Settings{"rounds": {100}}
 	model, _, err := train.Fit(t.Context(), set, o)
 	if err != nil {
 		t.Fatal(err)

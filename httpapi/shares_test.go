@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/httpapi"
@@ -109,7 +110,7 @@ func teaching(t *testing.T) *classify.Model {
 		x := float64(i) / 20
 		set.Add([]blockprint.Client{blockprint.Teku, blockprint.Prysm}[i%2], blockprint.Slot(i), blockprint.Root{}, 0, []float64{x, x, x, x})
 	}
-	m, _, err := train.Fit(context.Background(), set, train.Options{Type: "knn", K: 3, Selection: train.Selection{Features: feature.Default(), GraffitiOnly: []blockprint.Client{blockprint.Lodestar}}})
+	m, _, err := train.Fit(context.Background(), set, train.Options{Type: "knn", Settings: algorithm.Settings{"k": {3}}, Selection: train.Selection{Features: feature.Default(), GraffitiOnly: []blockprint.Client{blockprint.Lodestar}}})
 	if err != nil {
 		t.Fatal(err)
 	}

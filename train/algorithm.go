@@ -1,29 +1,22 @@
 package train
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	"blockprint"
 	"blockprint/classify"
-	"blockprint/classify/gbt"
-	"blockprint/classify/knn"
-	"blockprint/classify/mlp"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/feature"
 )
 
-// Options say how a model is fitted. Fields of another algorithm than Type's are ignored.
+// Options say how a model is fitted.
 type Options struct {
 	Selection
-	Type   string
-	K      int     // knn: neighbours
-	Hidden []int   // mlp: widths of the hidden layers; nil for the default
-	Rounds int     // gbt: trees per class at most; 0 for the default
-	Leaves int     // gbt: of a tree; 0 for the default
-	Rate   float64 // mlp and gbt: learning rate; 0 for the default
-	Seed   uint64
+	Type string
+	// Settings are the algorithm's own options; those of other algorithms are ignored.
+	Settings algorithm.Settings
+	Seed     uint64
 	// Folds of the cross-validation that measures the accuracy and fits the calibration; 0 for DefaultFolds.
 	Folds int
 	// Calibrate is on, off, or auto: on for algorithms but knn, whose probabilities are the original's to the bit.
@@ -37,11 +30,8 @@ type Options struct {
 	Progress func(done, total int)
 }
 
-// DefaultK is the original's number of neighbours, DefaultFolds that of cross-validation.
-const (
-	DefaultK     = 9
-	DefaultFolds = 5
-)
+// DefaultFolds is the number of folds of a cross-validation.
+const DefaultFolds = 5
 
 // Best is the classifier that recognises most in every measurement there is (docs/evaluation.md): what commands take unless
 // they are asked for another.
@@ -49,87 +39,51 @@ const Best = "gbt"
 
 // DefaultOptions are those of an algorithm with the default features.
 func DefaultOptions(algorithm string) Options {
-	return Options{Type: algorithm, K: DefaultK, Folds: DefaultFolds, Calibrate: "auto", Selection: Selection{Features: feature.Default()}}
-}
-
-// algorithm is a kind of classifier.
-type algorithm struct {
-	missing   bool // takes rows with missing values
-	calibrate bool // by default
-	fit       func(m *Matrix, o *Options) (classify.Predictor, error)
-	// parameters are what the model file keeps of the options and of what training found.
-	parameters func(o *Options, p classify.Predictor) map[string]float64
-}
-
-var algorithms = map[string]algorithm{
-	"knn": {
-		fit: func(m *Matrix, o *Options) (classify.Predictor, error) {
-			// A fold may have fewer rows than neighbours: all of them are asked then.
-			return knn.Fit(m.X, m.Y, len(m.Features), len(m.Classes), min(o.K, m.Rows()))
-		},
-		parameters: func(_ *Options, p classify.Predictor) map[string]float64 {
-			c, _ := p.(*knn.Classifier)
-			return map[string]float64{"k": float64(c.K())}
-		},
-	},
-	"mlp": {
-		calibrate: true,
-		fit: func(m *Matrix, o *Options) (classify.Predictor, error) {
-			return mlp.Fit(m.X, m.Y, len(m.Features), len(m.Classes), mlp.Options{Hidden: o.Hidden, Rate: o.Rate, Seed: o.Seed})
-		},
-		parameters: func(_ *Options, p classify.Predictor) map[string]float64 {
-			c, _ := p.(*mlp.Classifier)
-			out := map[string]float64{}
-			for i, w := range c.Hidden() {
-				out[fmt.Sprintf("hidden_%d", i+1)] = float64(w)
-			}
-			return out
-		},
-	},
-	"gbt": {
-		missing: true, calibrate: true,
-		fit: func(m *Matrix, o *Options) (classify.Predictor, error) {
-			return gbt.Fit(m.X, m.Y, len(m.Features), len(m.Classes), gbt.Options{Rounds: o.Rounds, Leaves: o.Leaves, Rate: o.Rate, Seed: o.Seed})
-		},
-		parameters: func(_ *Options, p classify.Predictor) map[string]float64 {
-			c, _ := p.(*gbt.Classifier)
-			return map[string]float64{"rounds": float64(c.Rounds())}
-		},
-	},
+	return Options{Type: algorithm, Folds: DefaultFolds, Calibrate: "auto", Selection: Selection{Features: feature.Default()}}
 }
 
 // Algorithms lists the classifier types.
 func Algorithms() []string {
 	var out []string
-	for name := range algorithms {
-		out = append(out, name)
+	for _, a := range classify.Algorithms {
+		out = append(out, a.Name)
 	}
-	slices.Sort(out)
 	return out
 }
 
 // algorithm returns the options' algorithm after checking them.
-func (o *Options) algorithm() (algorithm, error) {
-	a, ok := algorithms[o.Type]
-	bad := func(format string, args ...any) (algorithm, error) {
-		return a, blockprint.Errorf(blockprint.Invalid, format, args...)
+func (o *Options) algorithm() (*algorithm.Algorithm, error) {
+	a := classify.Lookup(o.Type)
+	if a == nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "unknown classifier type %q: expected one of %s", o.Type, strings.Join(Algorithms(), ", "))
 	}
-	switch {
-	case !ok:
-		return bad("unknown classifier type %q: expected one of %s", o.Type, strings.Join(Algorithms(), ", "))
-	case o.Type == "knn" && o.K < 1:
-		return bad("k = %d neighbours: expected 1 or more", o.K)
-	case o.Folds < 0 || o.Folds == 1 || o.Folds > 100:
-		return bad("%d folds: expected 2 to 100", o.Folds)
-	case o.Rounds < 0 || o.Leaves < 0 || o.Leaves == 1 || o.Rate < 0:
-		return bad("rounds %d, leaves %d, rate %g: expected positive numbers, and two leaves or more", o.Rounds, o.Leaves, o.Rate)
+	for _, option := range a.Options {
+		if err := option.Check(o.Settings[option.Name]); err != nil {
+			return nil, err
+		}
+	}
+	if o.Folds < 0 || o.Folds == 1 || o.Folds > 100 {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%d folds: expected 2 to 100", o.Folds)
 	}
 	switch o.Calibrate {
 	case "on", "off", "auto", "":
-	default:
-		return bad("calibrate %q: expected on, off or auto", o.Calibrate)
+		return a, nil
 	}
-	return a, nil
+	return nil, blockprint.Errorf(blockprint.Invalid, "calibrate %q: expected on, off or auto", o.Calibrate)
+}
+
+// fit fits the options' algorithm, which were checked, to a matrix.
+func (o *Options) fit(m *Matrix) (classify.Predictor, error) {
+	d := algorithm.Data{X: m.X, Y: m.Y, Features: len(m.Features), Classes: len(m.Classes)}
+	return classify.Lookup(o.Type).Fit(d, o.Settings, o.Seed)
+}
+
+// needs returns how many rows the algorithm needs at least, and what needs them; 0 if any number will do.
+func (o *Options) needs() (rows int, what string) {
+	if a := classify.Lookup(o.Type); a.Needs != nil {
+		return a.Needs(o.Settings)
+	}
+	return 0, ""
 }
 
 // matrix checks the options and selects the rows for their algorithm.
@@ -138,16 +92,16 @@ func (o *Options) matrix(set *dataset.Set) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := Select(set, o.Selection, a.missing)
+	m, err := Select(set, o.Selection, a.Missing)
 	if err != nil {
 		return nil, err
 	}
-	if o.Type == "knn" && m.Rows() < o.K {
+	if n, what := o.needs(); m.Rows() < n {
 		left := m.Left.String()
 		if left != "" {
 			left = " (left out: " + left + ")"
 		}
-		return nil, blockprint.Errorf(blockprint.Invalid, "k = %d neighbours, but there are only %d blocks to learn from%s", o.K, m.Rows(), left)
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s, but there are only %d blocks to learn from%s", what, m.Rows(), left)
 	}
 	return m, nil
 }
@@ -160,7 +114,7 @@ func (o *Options) calibrates() bool {
 	case "off":
 		return false
 	}
-	return algorithms[o.Type].calibrate
+	return classify.Lookup(o.Type).Calibrate
 }
 
 func (o *Options) folds() int {

@@ -58,14 +58,13 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 			info.Training.Dates = append(info.Training.Dates, n.TimeOf(slot).Format(time.DateOnly))
 		}
 	}
-	a := algorithms[o.Type]
 	trained := o.counter(m.Rows())
-	p, err := a.fit(m, &o)
+	p, err := o.fit(m)
 	if err != nil {
 		return nil, report, err
 	}
 	trained()
-	info.Training.Parameters = a.parameters(&o, p)
+	info.Training.Parameters = p.Parameters()
 	if m.Rows() > 1 {
 		folds, err := crossValidate(ctx, m, &o, func(int, classify.Predictor, []int) error {
 			trained()
@@ -89,9 +88,10 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 // warnings says what is doubtful about training data.
 func warnings(m *Matrix, o *Options) []string {
 	var out []string
+	least, what := o.needs()
 	for c, n := range m.counts() {
-		if o.Type == "knn" && n < o.K {
-			out = append(out, fmt.Sprintf("client %s has %d blocks, fewer than k = %d: it can never have all neighbours", m.Classes[c], n, o.K))
+		if n < least {
+			out = append(out, fmt.Sprintf("client %s has %d blocks, fewer than %s: no answer can be certain of it", m.Classes[c], n, what))
 		} else if n < o.folds() {
 			out = append(out, fmt.Sprintf("client %s has %d blocks, fewer than the %d folds of the cross-validation: its accuracy says little", m.Classes[c], n, o.folds()))
 		}

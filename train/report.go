@@ -231,7 +231,7 @@ func learningCurve(ctx context.Context, m *Matrix, o *Options, sizes []int, repo
 					}
 				}
 				rng := rand.New(rand.NewPCG(o.Seed, uint64(i*curveRepeats+r)))
-				p, err := algorithms[o.Type].fit(m.pick(m.sample(learn, sizes[i], rng)), o)
+				p, err := o.fit(m.pick(m.sample(learn, sizes[i], rng)))
 				if err != nil {
 					return fmt.Errorf("learning curve, %d blocks: %w", sizes[i], err)
 				}

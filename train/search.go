@@ -32,18 +32,14 @@ type Found struct {
 	LogLoss   float64             `json:"log_loss"`
 }
 
-// combinationsAtMost bounds a search: beyond it even a fast classifier takes days, and the others weeks.
-func combinationsAtMost(algorithm string) int {
-	if algorithm == "knn" {
-		return 200_000
-	}
-	return 2000
-}
-
 // Search cross-validates every combination of features and of grouped clients, on all cores, and returns the best
 // first: by mean balanced accuracy, then by the worst fold. All see the same folds.
 func Search(ctx context.Context, set *dataset.Set, o SearchOptions) ([]Found, error) {
-	most := combinationsAtMost(o.Type)
+	a, err := o.algorithm()
+	if err != nil {
+		return nil, err
+	}
+	most := a.Combinations
 	features, err := combinations(o.Features, o.NumFeatures, most, "features")
 	if err != nil {
 		return nil, err

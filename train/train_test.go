@@ -256,7 +256,7 @@ func TestTold(t *testing.T) {
 		"a client of one":     {few, "client Lodestar has 1 blocks, fewer than"},
 		"a constant feature":  {constant, "the same value in all blocks and tell nothing: difflib_slot"},
 		"fewer than the k":    {someSet(1, 24), "client Nimbus has 8 blocks, fewer than k = 9"},
-		"fewer rows than k":   {someSet(1, 6), "k = 9 neighbours, but there are only 6 blocks"},
+		"fewer rows than k":   {someSet(1, 6), "k = 9 neighbors, but there are only 6 blocks"},
 		"a block, many times": {repeated(someSet(1, 30)), ""},
 	} {
 		for _, kind := range train.Algorithms() {

@@ -143,7 +143,7 @@ func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold in
 					learn = append(learn, i)
 				}
 			}
-			p, err := algorithms[o.Type].fit(m.pick(learn), o)
+			p, err := o.fit(m.pick(learn))
 			if err != nil {
 				return fmt.Errorf("fold %d: %w", fold+1, err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"blockprint/classify/algorithm"
 	"blockprint/evaluate"
 	"blockprint/feature"
 	"blockprint/file"
@@ -78,7 +79,7 @@ func newSimTrain() *cobra.Command {
 	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool()}, Fit: train.DefaultOptions("gbt")}
 	var out string
 	var sizes []string
-	var slots int
+	var slots, rounds, leaves int
 	cmd := &cobra.Command{
 		Use:   "train -o MODEL",
 		Short: "Train a model in simulated networks, for the time before Electra and since",
@@ -102,6 +103,12 @@ func newSimTrain() *cobra.Command {
 			}
 			o.Logger, o.Progress = slog.Default(), progressBar("worlds")
 			o.Fit.Features, o.Fit.Seed, o.Fit.Tool = feature.Names(), o.Seed, tool()
+			o.Fit.Settings = algorithm.Settings{}
+			for name, n := range map[string]int{"rounds": rounds, "leaves": leaves} {
+				if n != 0 {
+					o.Fit.Settings[name] = []float64{float64(n)}
+				}
+			}
 			m, err := evaluate.BuildModel(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -121,8 +128,8 @@ func newSimTrain() *cobra.Command {
 	flags.IntVar(&o.TrainWorlds, "worlds", 16, "networks of each era")
 	flags.IntVar(&slots, "slots", 200, "slots of each network; in each of them every client builds a block")
 	flags.StringSliceVar(&sizes, "sizes", []string{"16384x16", "131072x64"}, "sizes of the networks in turn, as VALIDATORSxCOMMITTEES (of a slot)")
-	flags.IntVar(&o.Fit.Rounds, "rounds", 0, "trees per client at most (default 400)")
-	flags.IntVar(&o.Fit.Leaves, "leaves", 0, "leaves of a tree (default 31)")
+	flags.IntVar(&rounds, "rounds", 0, "trees per client at most (default 400)")
+	flags.IntVar(&leaves, "leaves", 0, "leaves of a tree (default 31)")
 	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
 	flags.Uint64("electra-slot", 0, "first slot of the second part")
 	_ = flags.MarkDeprecated("electra-slot", "parts are chosen by fork, which holds on every network")

@@ -12,6 +12,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
@@ -24,7 +25,7 @@ type fitFlags struct {
 	o                            train.Options
 	features                     []string
 	group, disable, graffitiOnly []string
-	hidden                       []int
+	settings                     []setting
 	dataSlots                    string
 	keepDuplicates               bool
 	fromDB                       string
@@ -46,21 +47,75 @@ func (f *fitFlags) addSelection(cmd *cobra.Command) {
 func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
 	d := train.DefaultOptions(train.Best)
 	cmd.Flags().StringVar(&f.o.Type, "type", d.Type, "classifier: "+strings.Join(train.Algorithms(), ", "))
-	cmd.Flags().IntVar(&f.o.K, "k", d.K, "knn (which it implies): neighbours")
-	cmd.Flags().IntSliceVar(&f.hidden, "hidden", nil, "mlp (which it implies): widths of the hidden layers (default 64,64; the original's 390,870)")
-	cmd.Flags().IntVar(&f.o.Rounds, "rounds", 0, "gbt: trees per client at most (default 400)")
-	cmd.Flags().IntVar(&f.o.Leaves, "leaves", 0, "gbt: leaves of a tree (default 31)")
-	cmd.Flags().Float64Var(&f.o.Rate, "rate", 0, "mlp and gbt: learning rate (default 0.001 and 0.1)")
+	f.addSettings(cmd)
 	cmd.Flags().Uint64Var(&f.o.Seed, "seed", 1, "seed of all that is chosen by chance")
 	cmd.Flags().IntVar(&f.o.Folds, "folds", d.Folds, "folds of the cross-validation")
 	cmd.Flags().StringVar(&f.o.Calibrate, "calibrate", d.Calibrate, "correct probabilities: on, off, or auto (on but for knn, whose probabilities are the original's)")
 	cmd.Flags().StringSliceVar(&f.group, "group", nil, "clients to take together as Other")
 }
 
+// setting is a flag for an option of one or several algorithms.
+type setting struct {
+	algorithm.Option
+	of   []*algorithm.Algorithm
+	read func() []float64
+}
+
+// implies returns the algorithm that the flag asks for; empty if it belongs to several or to the default one.
+func (s *setting) implies() string {
+	if len(s.of) == 1 && s.of[0].Name != train.Best {
+		return s.of[0].Name
+	}
+	return ""
+}
+
+// addSettings adds a flag for each option of the algorithms. Those that have an option in common share its flag.
+func (f *fitFlags) addSettings(cmd *cobra.Command) {
+	defaults := map[string][]string{}
+	for _, a := range classify.Algorithms {
+		for _, o := range a.Options {
+			defaults[o.Name] = append(defaults[o.Name], o.Default)
+			at := slices.IndexFunc(f.settings, func(s setting) bool { return s.Name == o.Name })
+			if at < 0 {
+				f.settings, at = append(f.settings, setting{Option: o}), len(f.settings)
+			}
+			f.settings[at].of = append(f.settings[at].of, a)
+		}
+	}
+	for i := range f.settings {
+		s := &f.settings[i]
+		var names []string
+		for _, a := range s.of {
+			names = append(names, a.Name)
+		}
+		who := strings.Join(names, " and ")
+		if s.implies() != "" {
+			who += " (which it implies)"
+		}
+		help := fmt.Sprintf("%s: %s (default %s)", who, s.Help, strings.Join(defaults[s.Name], " and "))
+		switch s.Kind {
+		case algorithm.Int:
+			v := cmd.Flags().Int(s.Name, 0, help)
+			s.read = func() []float64 { return []float64{float64(*v)} }
+		case algorithm.Float:
+			v := cmd.Flags().Float64(s.Name, 0, help)
+			s.read = func() []float64 { return []float64{*v} }
+		case algorithm.Ints:
+			v := cmd.Flags().IntSlice(s.Name, nil, help)
+			s.read = func() (out []float64) {
+				for _, n := range *v {
+					out = append(out, float64(n))
+				}
+				return out
+			}
+		}
+	}
+}
+
 // options reads the flags; data is the first of the training data, whose features "all" means.
 func (f *fitFlags) options(data string) (train.Options, error) {
 	o := f.o
-	o.Tool, o.Hidden, o.KeepDuplicates = tool(), f.hidden, f.keepDuplicates
+	o.Tool, o.KeepDuplicates = tool(), f.keepDuplicates
 	if slices.Equal(f.graffitiOnly, []string{"none"}) {
 		f.graffitiOnly = nil
 	}
@@ -121,28 +176,22 @@ func (f *fitFlags) options(data string) (train.Options, error) {
 // check refuses flags that mean nothing, before any work.
 func (f *fitFlags) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
-	switch { // a flag of one classifier asks for it
-	case changed("type"):
-	case changed("k"):
-		f.o.Type = "knn"
-	case changed("hidden"):
-		f.o.Type = "mlp"
+	if changed("folds") && (f.o.Folds < 2 || f.o.Folds > 100) {
+		return usagef("--folds %d: expected 2 to 100", f.o.Folds)
 	}
-	switch o := &f.o; {
-	case changed("folds") && (o.Folds < 2 || o.Folds > 100):
-		return usagef("--folds %d: expected 2 to 100", o.Folds)
-	case changed("k") && (o.K < 1 || o.K > 1<<16):
-		return usagef("--k %d: expected 1 to %d", o.K, 1<<16)
-	case changed("rounds") && (o.Rounds < 1 || o.Rounds > 1<<16):
-		return usagef("--rounds %d: expected 1 to %d", o.Rounds, 1<<16)
-	case changed("leaves") && (o.Leaves < 2 || o.Leaves > 1<<12):
-		return usagef("--leaves %d: expected 2 to %d", o.Leaves, 1<<12)
-	case changed("rate") && !(o.Rate > 0 && o.Rate <= 1):
-		return usagef("--rate %g: expected above 0 and at most 1", o.Rate)
-	}
-	for _, w := range f.hidden {
-		if w < 1 || w > 1<<14 || len(f.hidden) > 15 {
-			return usagef("--hidden %v: expected up to 15 widths of 1 to %d", f.hidden, 1<<14)
+	f.o.Settings = algorithm.Settings{}
+	asked := changed("type")
+	for _, s := range f.settings {
+		if !changed(s.Name) {
+			continue
+		}
+		values := s.read()
+		if err := s.Check(values); err != nil {
+			return usagef("%v", err)
+		}
+		f.o.Settings[s.Name] = values
+		if name := s.implies(); name != "" && !asked { // a flag of one classifier asks for it
+			f.o.Type, asked = name, true
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/train"
@@ -24,7 +25,7 @@ func Model(t testing.TB, name string, clients ...blockprint.Client) *classify.Mo
 	for i := range 20 {
 		set.Add(clients[i%len(clients)], blockprint.Slot(i), blockprint.Root{}, 0, Row(i))
 	}
-	m, _, err := train.Fit(t.Context(), set, train.Options{Type: "knn", K: 3, Selection: train.Selection{Features: feature.Default()}})
+	m, _, err := train.Fit(t.Context(), set, train.Options{Type: "knn", Settings: algorithm.Settings{"k": {3}}, Selection: train.Selection{Features: feature.Default()}})
 	if err != nil {
 		t.Fatal(err)
 	}
