@@ -105,7 +105,7 @@ const compareSlots = 200
 func compare(ctx context.Context, o *Options) ([]Agreement, error) {
 	c := Draw(o.Era, None, o.Seed, 0, o.Size)
 	c.AllSubnetsRate, c.LateAggregates, c.LostAggregates, c.Nodes = 1, 0, 0, 1
-	for i, list := range variants[o.Era] {
+	for i, list := range variants(o.Era) {
 		c.Shares[i].Variant = list[len(list)-1]
 	}
 	w, err := sim.New(c)
@@ -155,7 +155,7 @@ func (w *world) has(variant string) bool {
 
 // Run records the worlds, trains and tests.
 func Run(ctx context.Context, o Options) (*Evaluation, error) {
-	if _, ok := variants[o.Era]; !ok {
+	if variants(o.Era) == nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "unknown era %q: expected %s or %s", o.Era, Deneb, Electra)
 	}
 	if o.TrainWorlds < 1 || o.TestWorlds < 1 {

@@ -22,31 +22,20 @@ const (
 	Electra Era = "electra" // committees joined, at most 8
 )
 
-// variants lists, for each era, the variants that each client is drawn from.
-var variants = map[Era][][]string{
-	Deneb: {
-		{"grandine/optimal", "grandine/greedy"},
-		{"lighthouse/2024"},
-		{"lodestar/2023", "lodestar/2024"},
-		{"nimbus/2023"},
-		{"prysm/2023", "prysm/2024"},
-		{"teku/v1-plain", "teku/v1-sorted"},
-	},
-	Electra: {
-		{"grandine/optimal", "grandine/greedy"},
-		{"lighthouse/2024"},
-		{"lodestar/electra-distance", "lodestar/electra-weight"},
-		{"nimbus/2023", "nimbus/2026"},
-		{"prysm/2024", "prysm/marginal"},
-		{"teku/v1-sorted", "teku/v2"},
-	},
+// variants lists, for each client, the variants of an era that it is drawn from; none of an unknown era.
+func variants(era Era) [][]string {
+	fork, err := blockprint.ParseFork(string(era))
+	if err != nil || era != Deneb && era != Electra {
+		return nil
+	}
+	return sim.VariantsAt(fork)
 }
 
 // Variants lists the variants of an era of which a client has several: those whose absence from the training can be
 // tested.
 func Variants(era Era) []string {
 	var out []string
-	for _, list := range variants[era] {
+	for _, list := range variants(era) {
 		if len(list) > 1 {
 			out = append(out, list...)
 		}
@@ -87,7 +76,7 @@ func Draw(era Era, shift Shift, seed uint64, i int, size Size) sim.Config {
 	c.Validators, c.Committees, c.Nodes = size.Validators, size.Committees, 3
 	c.Proposers = max(size.Slots/7, 1) // so that many validators propose five blocks and more
 	c.Shares = nil
-	for _, list := range variants[era] {
+	for _, list := range variants(era) {
 		c.Shares = append(c.Shares, sim.Share{Variant: list[rng.IntN(len(list))], Weight: between(0.7, 1.3)})
 	}
 	c.Participation = between(0.97, 0.998)

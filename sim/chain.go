@@ -131,19 +131,19 @@ func (s *state) justify(spec *blockprint.Spec, b *block) {
 }
 
 // earned returns the flags that a vote sets in a block at slot on top of parent.
-func earned(spec *blockprint.Spec, fork blockprint.Fork, parent *block, slot blockprint.Slot, d *voteData) uint8 {
+func earned(spec *blockprint.Spec, fork blockprint.Fork, rootAt func(blockprint.Slot) blockprint.Root, slot blockprint.Slot, d *voteData) uint8 {
 	delay := uint64(slot - d.slot)
 	var f uint8
 	if root := uint64(math.Sqrt(float64(spec.SlotsPerEpoch))); delay <= root {
 		f |= flagSource
 	}
-	if d.target.Root != parent.rootAt(spec.StartOf(d.target.Epoch)) {
+	if d.target.Root != rootAt(spec.StartOf(d.target.Epoch)) {
 		return f
 	}
 	if delay <= spec.SlotsPerEpoch || fork >= blockprint.Deneb {
 		f |= flagTarget
 	}
-	if delay == 1 && d.root == parent.rootAt(d.slot) {
+	if delay == 1 && d.root == rootAt(d.slot) {
 		f |= flagHead
 	}
 	return f

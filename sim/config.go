@@ -115,7 +115,7 @@ func (c *Config) check() error {
 		return bad("a committee needs aggregators")
 	}
 	for _, s := range c.Shares {
-		if _, ok := variants[s.Variant]; !ok {
+		if _, ok := variantNamed(s.Variant); !ok {
 			return bad("unknown client variant %q: known are %v", s.Variant, Variants())
 		}
 	}

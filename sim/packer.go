@@ -59,7 +59,8 @@ func (s *singleVotes) single(g group, size, position int) {
 	b.set(position)
 }
 
-// view is the state that a block is built on, as a packer sees it.
+// view is the state that a block is built on, as a packer sees it: what a client knows of its own chain. It leads to no
+// other node, no gossip and no block's truth, so a packer has only its pool to choose from.
 type view struct {
 	slot    blockprint.Slot
 	spec    *blockprint.Spec
@@ -67,9 +68,9 @@ type view struct {
 	limit   int // attestations in the block
 	rng     *rand.Rand
 	state   *state
-	parent  *block
-	members func(g group) []uint32 // committee members by position
-	valid   func(d *voteData) bool // the attestation may be included at all
+	rootAt  func(blockprint.Slot) blockprint.Root // of the chain that the block is built on
+	members func(g group) []uint32                // committee members by position
+	valid   func(d *voteData) bool                // the attestation may be included at all
 
 	unseenOf map[group]bitset   // members without a flag, of groups that were asked for
 	earnedBy map[voteData]uint8 // flags, of votes that were asked for
@@ -97,7 +98,7 @@ func (v *view) flags(d *voteData) []uint8 {
 func (v *view) earned(d *voteData) uint8 {
 	f, ok := v.earnedBy[*d]
 	if !ok {
-		f = earned(v.spec, v.fork, v.parent, v.slot, d)
+		f = earned(v.spec, v.fork, v.rootAt, v.slot, d)
 		v.earnedBy[*d] = f
 	}
 	return f
@@ -142,41 +143,69 @@ func (v *view) numerator(a aggregate) uint64 {
 	})
 }
 
-// variants are the known client variants. Each packs before and after Electra; its name says of which time it is.
-var variants = map[string]struct {
-	client blockprint.Client
-	make   func() pool
-}{
-	"grandine/greedy":           {blockprint.Grandine, func() pool { return newGrandine(true) }},
-	"grandine/optimal":          {blockprint.Grandine, func() pool { return newGrandine(false) }},
-	"lighthouse/2024":           {blockprint.Lighthouse, func() pool { return newLighthouse() }},
-	"lodestar/2023":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2023) }},
-	"lodestar/2024":             {blockprint.Lodestar, func() pool { return newLodestar(lodestar2024) }},
-	"lodestar/electra-distance": {blockprint.Lodestar, func() pool { return newLodestar(lodestarDistance) }},
-	"lodestar/electra-weight":   {blockprint.Lodestar, func() pool { return newLodestar(lodestarWeight) }},
-	"nimbus/2023":               {blockprint.Nimbus, func() pool { return newNimbus(nimbus2023) }},
-	"nimbus/2026":               {blockprint.Nimbus, func() pool { return newNimbus(nimbus2026) }},
-	"prysm/2023":                {blockprint.Prysm, func() pool { return newPrysm(prysm2023) }},
-	"prysm/2024":                {blockprint.Prysm, func() pool { return newPrysm(prysm2024) }},
-	"prysm/marginal":            {blockprint.Prysm, func() pool { return newPrysm(prysmMarginal) }},
-	"teku/v1-plain":             {blockprint.Teku, func() pool { return newTeku(tekuPlain) }},
-	"teku/v1-sorted":            {blockprint.Teku, func() pool { return newTeku(tekuSorted) }},
-	"teku/v2":                   {blockprint.Teku, func() pool { return newTeku(tekuV2) }},
+// variants are the known client variants, grouped by client, the newest last. Each packs before and after Electra; forks
+// are those in which that version was in use.
+var variants = []variant{
+	{"grandine/optimal", blockprint.Grandine, blockprint.AnyFork, func() pool { return newGrandine(false) }},
+	{"grandine/greedy", blockprint.Grandine, blockprint.AnyFork, func() pool { return newGrandine(true) }},
+	{"lighthouse/2024", blockprint.Lighthouse, blockprint.AnyFork, func() pool { return newLighthouse() }},
+	{"lodestar/2023", blockprint.Lodestar, blockprint.BeforeElectra, func() pool { return newLodestar(lodestar2023) }},
+	{"lodestar/2024", blockprint.Lodestar, blockprint.BeforeElectra, func() pool { return newLodestar(lodestar2024) }},
+	{"lodestar/electra-distance", blockprint.Lodestar, blockprint.SinceElectra, func() pool { return newLodestar(lodestarDistance) }},
+	{"lodestar/electra-weight", blockprint.Lodestar, blockprint.SinceElectra, func() pool { return newLodestar(lodestarWeight) }},
+	{"nimbus/2023", blockprint.Nimbus, blockprint.AnyFork, func() pool { return newNimbus(nimbus2023) }},
+	{"nimbus/2026", blockprint.Nimbus, blockprint.SinceElectra, func() pool { return newNimbus(nimbus2026) }},
+	{"prysm/2023", blockprint.Prysm, blockprint.BeforeElectra, func() pool { return newPrysm(prysm2023) }},
+	{"prysm/2024", blockprint.Prysm, blockprint.AnyFork, func() pool { return newPrysm(prysm2024) }},
+	{"prysm/marginal", blockprint.Prysm, blockprint.SinceElectra, func() pool { return newPrysm(prysmMarginal) }},
+	{"teku/v1-plain", blockprint.Teku, blockprint.BeforeElectra, func() pool { return newTeku(tekuPlain) }},
+	{"teku/v1-sorted", blockprint.Teku, blockprint.AnyFork, func() pool { return newTeku(tekuSorted) }},
+	{"teku/v2", blockprint.Teku, blockprint.SinceElectra, func() pool { return newTeku(tekuV2) }},
 }
 
-// Variants lists the known client variants.
+type variant struct {
+	name   string
+	client blockprint.Client
+	forks  blockprint.ForkRange
+	make   func() pool
+}
+
+func variantNamed(name string) (v variant, ok bool) {
+	i := slices.IndexFunc(variants, func(v variant) bool { return v.name == name })
+	if i < 0 {
+		return v, false
+	}
+	return variants[i], true
+}
+
+// Variants lists the known client variants, sorted by name.
 func Variants() []string {
 	var names []string
-	for n := range variants {
-		names = append(names, n)
+	for _, v := range variants {
+		names = append(names, v.name)
 	}
 	sort.Strings(names)
 	return names
 }
 
-// ClientOf returns the client that a variant is of.
+// VariantsAt lists, for each client, the variants that were in use under a fork, the newest last.
+func VariantsAt(fork blockprint.Fork) (out [][]string) {
+	var last blockprint.Client
+	for _, v := range variants {
+		if !v.forks.Has(fork) {
+			continue
+		}
+		if v.client != last {
+			out, last = append(out, nil), v.client
+		}
+		out[len(out)-1] = append(out[len(out)-1], v.name)
+	}
+	return out
+}
+
+// ClientOf returns the client of a variant.
 func ClientOf(variant string) (client blockprint.Client, ok bool) {
-	v, ok := variants[variant]
+	v, ok := variantNamed(variant)
 	return v.client, ok
 }
 

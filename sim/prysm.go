@@ -304,5 +304,5 @@ func (p *prysm) packElectra(v *view, keys []group) []packed {
 }
 
 func (v *view) targetMatches(d *voteData) bool {
-	return d.target.Root == v.parent.rootAt(v.spec.StartOf(d.target.Epoch))
+	return d.target.Root == v.rootAt(v.spec.StartOf(d.target.Epoch))
 }

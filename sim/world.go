@@ -121,7 +121,7 @@ func (w *World) makeNodes() {
 	var ofShare [][2][]*node // those that hear all subnets, and those that hear two
 	for _, s := range w.config.Shares {
 		total += s.Weight
-		v := variants[s.Variant]
+		v, _ := variantNamed(s.Variant) // check has seen it
 		var kinds [2][]*node
 		for i := range w.config.Nodes {
 			spread := 0.25 + 1.5*w.rng.Float64()
@@ -381,7 +381,7 @@ func (w *World) view(b *block) *view {
 	}
 	epoch := w.spec.EpochOf(b.slot)
 	v := &view{
-		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, parent: b.parent,
+		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, rootAt: b.parent.rootAt,
 		unseenOf: map[group]bitset{}, earnedBy: map[voteData]uint8{},
 		state:   b.parent.state.advance(&w.spec, b.parent, epoch),
 		members: func(g group) []uint32 { return w.committeeOf(b.parent, g) },
