@@ -20,7 +20,7 @@ func newClassify() *cobra.Command {
 	var rules rulesFlags
 	cmd := &cobra.Command{
 		Use:     "classify --model M FILE|DIR...",
-		Short:   "Label the blocks in reward files",
+		Short:   "Label the blocks in reward files and print the labels or their shares",
 		Example: "  blockprint classify --model mainnet.model rewards/\n  blockprint classify --model mainnet.model --json slot_1_to_2048.json.gz",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,7 +70,7 @@ func newClassify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block instead of the table of shares")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line per block instead of the table of shares")
 	rules.add(cmd)
 	return cmd
 }

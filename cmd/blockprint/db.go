@@ -14,7 +14,7 @@ import (
 func newDB() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "db",
-		Short: "Look after a database",
+		Short: "Check a database and repair it",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -27,15 +27,15 @@ func newDBCheck() *cobra.Command {
 	var repair, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [--db D] [--rewards DIR] [--repair]",
-		Short: "Find what cannot be right in a database, and repair it",
+		Short: "Find contradictions in a database and repair them",
 		Long: `Compares a database with itself and with the clock: blocks that are stored twice, orphans from which canonical
 blocks descend, slots that count as covered though a block is missing there, blocks, coverage and finality of the future,
 sums that differ from the table, labels and features that cannot be read, and damage to the file.
 
---repair takes out what is wrong or computes it anew, all of it or nothing. What is missing then is a gap, which
-"blockprint follow" fills again. Files of rewards (--rewards) that lack blocks are put aside under another name, so that
-"blockprint load" fetches them anew. It may run beside a follower, but on a large database it keeps it waiting for a while. The exit
-status is 1 if something is wrong and not repaired.`,
+--repair removes what is wrong or computes it again, all of it or nothing. What it removes becomes a gap, which
+"blockprint follow" fills. Reward files (--rewards) that lack blocks get another name, so that "blockprint load" fetches
+them again. The check may run beside a follower, but on a large database the follower has to wait for a while. The exit
+status is 1 if something is wrong and was not repaired.`,
 		Example: "  blockprint db check --db mainnet.db\n  blockprint db check --db mainnet.db --repair --json\n  blockprint db check --rewards rewards/ --repair",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,7 +66,7 @@ status is 1 if something is wrong and not repaired.`,
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")
-	cmd.Flags().StringVar(&rewards, "rewards", "", "folder of files of rewards, as of blockprint load")
+	cmd.Flags().StringVar(&rewards, "rewards", "", "directory of reward files that blockprint load has written")
 	cmd.Flags().BoolVar(&repair, "repair", false, "repair what can be repaired")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
 	return cmd
@@ -93,7 +93,7 @@ func printFindings(cmd *cobra.Command, found []store.Finding, asJSON bool) error
 		}
 	}
 	if wrong > 0 {
-		return blockprint.Errorf(blockprint.Conflict, "%s left; `blockprint db check --repair` mends what can be mended", counted(wrong, "contradiction"))
+		return blockprint.Errorf(blockprint.Conflict, "%s left; `blockprint db check --repair` repairs what can be repaired", counted(wrong, "contradiction"))
 	}
 	if len(found) == 0 && !asJSON {
 		_, err := fmt.Fprintln(w, "nothing wrong was found")

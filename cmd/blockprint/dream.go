@@ -26,9 +26,9 @@ type dreamFlags struct {
 const defaultDreamTimeout = 6 * time.Second
 
 func (f *dreamFlags) add(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.Timeout, "timeout", defaultDreamTimeout, "how long to wait for a node's block")
-	cmd.Flags().StringArrayVar(&f.Labels, "label", nil, "a label to allow besides the clients' names")
-	cmd.Flags().StringVar(&f.Features, "features", "", "also write the blocks' features to this file, to train on")
+	cmd.Flags().DurationVar(&f.Timeout, "timeout", defaultDreamTimeout, "how long to wait for each node's block")
+	cmd.Flags().StringArrayVar(&f.Labels, "label", nil, "allow this label in addition to the clients' names")
+	cmd.Flags().StringVar(&f.Features, "features", "", "also write the features of these blocks to this file, as training data")
 }
 
 // load reads the configuration file.
@@ -48,10 +48,10 @@ func newDream() *cobra.Command {
 	var db string
 	cmd := &cobra.Command{
 		Use:   "dream --config F",
-		Short: "Ask nodes of known clients for a block in every slot",
-		Long: `Asks every node of a blockdreamer configuration for a block at the start of each slot and posts what they build
-to the configured endpoints, a gauge for instance. When the slot's own block is there, it is compared with the dreamt
-ones: the nearest is a second opinion on who built it. No block is signed or published.`,
+		Short: "Ask nodes whose client is known for a block in every slot",
+		Long: `Asks every node in a blockdreamer configuration for a block at the start of each slot and posts these blocks to the
+configured endpoints, such as a gauge. When the slot's own block arrives, it is compared with them: the closest one
+gives a second opinion on which client built it. No block is signed or published.`,
 		Example: "  blockprint dream --config blockdreamer.toml\n" +
 			"  blockprint dream --config blockdreamer.toml --features dreamt.features --db mainnet.db",
 		Args: cobra.NoArgs,
@@ -68,8 +68,8 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 		},
 	}
 	cmd.Annotations = map[string]string{ownConfig: ""}
-	cmd.Flags().StringVar(&f.config, "config", "", "blockdreamer's configuration file (TOML)")
-	cmd.Flags().StringVar(&db, "db", "", "database to keep the distances in (made if it does not exist)")
+	cmd.Flags().StringVar(&f.config, "config", "", "configuration file of blockdreamer (TOML)")
+	cmd.Flags().StringVar(&db, "db", "", "database for the distances (created if it does not exist)")
 	f.add(cmd)
 	withoutEffect(cmd, "genesis-state-timeout", "no genesis state is downloaded")
 	return cmd
@@ -77,7 +77,7 @@ ones: the nearest is a second opinion on who built it. No block is signed or pub
 
 // withoutEffect takes a flag that the original had and that means nothing here; who gives it is told why.
 func withoutEffect(cmd *cobra.Command, flag, why string) {
-	cmd.Flags().String(flag, "", "no effect: "+why)
+	cmd.Flags().String(flag, "", "has no effect: "+why)
 	_ = cmd.Flags().MarkDeprecated(flag, "it has no effect: "+why) // the flag is there
 }
 
@@ -108,17 +108,18 @@ func newGauge() *cobra.Command {
 	var port uint16
 	cmd := &cobra.Command{
 		Use:   "gauge --db D (--model M | --blockprint-url URL) [--beacon URL | --rewards-url URL]",
-		Short: "Measure the classifier by dreamt blocks",
-		Long: `Serves POST /classify for dreamt blocks (blockdreamer's post endpoints), labels them, and GET /accuracy for how
-often the labels were right in the last two weeks. Blocks are rated on top of --beacon's chain, or by any service with
-Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by another blockprint.`,
+		Short: "Measure the accuracy of labels with blocks from nodes whose client is known",
+		Long: `Accepts blocks of nodes whose client is known at POST /classify, which is where blockdreamer posts them, and labels
+them. GET /accuracy returns how often the labels were right in the last two weeks. Blocks are rated on the chain of
+--beacon, or by any service with Lighthouse's /lighthouse/analysis/block_rewards. They are labeled by --model, or by
+another blockprint.`,
 		Example: "  blockprint gauge --db gauge.db --model mainnet.model --beacon http://localhost:5052\n" +
 			"  blockprint gauge --db gauge.db --rewards-url http://localhost:5052 --blockprint-url http://localhost:8000 --port 8002",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case c.DB == "":
-				return usagef("--db D is missing: what was measured must outlive a restart")
+				return usagef("--db D is missing: measurements must survive a restart")
 			case (model == "") == (c.BlockprintURL == ""):
 				return usagef("expected either --model M or --blockprint-url URL")
 			}
@@ -151,18 +152,17 @@ Lighthouse's /lighthouse/analysis/block_rewards, and labelled by --model, or by 
 	nodes.add(cmd)
 	rules.add(cmd)
 	auth.add(cmd)
-	flags.StringVar(&c.DB, "db", "", "database to keep the observations in (made if it does not exist)")
+	flags.StringVar(&c.DB, "db", "", "database for the observations (created if it does not exist)")
 	flags.StringVar(&model, "model", "", modelHelp)
 	notifyTo.add(cmd)
-	flags.StringVar(&c.BlockprintURL, "blockprint-url", "", "URL of a blockprint service to label the blocks")
-	flags.StringVar(&c.RewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, instead of rating blocks on --beacon's chain")
-	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "the original's name for --rewards-url")
-	flags.StringVar(&address, "listen", "", "address to serve on (default: --listen-address and --port)")
-	flags.StringArrayVar(&addresses, "listen-address", []string{"127.0.0.1"}, "IP address to listen on; several may be given")
+	flags.StringVar(&c.BlockprintURL, "blockprint-url", "", "URL of a blockprint that labels the blocks, instead of --model")
+	flags.StringVar(&c.RewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, to rate the blocks there instead of on the chain of --beacon")
+	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "same as --rewards-url, under the name that the original uses")
+	flags.StringVar(&address, "listen", "", "address to listen on (default: --listen-address and --port)")
+	flags.StringArrayVar(&addresses, "listen-address", []string{"127.0.0.1"}, "IP address to listen on; repeat it for several")
 	flags.Uint16Var(&port, "port", 8002, "port to listen on")
-	flags.StringArrayVar(&c.Labels, "label", nil, "a label to allow besides the clients' names")
-	flags.Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
-	flags.Int64Var(&c.API.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
+	flags.StringArrayVar(&c.Labels, "label", nil, "allow this label in addition to the clients' names")
+	addLimits(cmd, &c.API)
 	return cmd
 }
 

@@ -25,10 +25,10 @@ func newEvaluate() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "evaluate",
-		Short: "Measure classifiers in simulated networks that differ from those of the training",
-		Long: "Trains the original's classifier and ours in simulated networks, and tests them in others: drawn alike, shifted\n" +
-			"in participation, latency, subscriptions or skipped slots, and with a variant of a client that was never seen.\n" +
-			"Everything follows from the seed. What is measured is a model of the clients, not a real network.",
+		Short: "Measure classifiers in simulated networks that differ from the ones they were trained in",
+		Long: "Trains the original's classifier and ours in simulated networks and tests them in others: similar ones, ones with\n" +
+			"different participation, latency, subscriptions or skipped slots, and ones with a client variant that training\n" +
+			"did not have. The seed decides everything. The networks are models of the clients, not real networks.",
 		Example: "  blockprint evaluate --era electra\n" +
 			"  blockprint evaluate --era deneb --seed 2 --dir worlds/ --json",
 		Args: cobra.NoArgs,
@@ -62,15 +62,15 @@ func newEvaluate() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&era, "era", "electra", "deneb (128 attestations of a committee each) or electra (8 of many)")
-	flags.Uint64Var(&o.Seed, "seed", 1, "everything follows from it")
-	flags.IntVar(&o.TrainWorlds, "train-worlds", 16, "networks to train in")
-	flags.IntVar(&o.TestWorlds, "test-worlds", 3, "networks to test in, of each kind")
-	flags.IntVar(&o.Size.Slots, "slots", o.Size.Slots, "slots of each network")
-	flags.IntVar(&o.Size.Validators, "validators", o.Size.Validators, "validators of each network")
+	flags.StringVar(&era, "era", "electra", "deneb (128 attestations, each of one committee) or electra (8 attestations, each of many)")
+	flags.Uint64Var(&o.Seed, "seed", 1, "seed of all random choices")
+	flags.IntVar(&o.TrainWorlds, "train-worlds", 16, "number of networks to train in")
+	flags.IntVar(&o.TestWorlds, "test-worlds", 3, "number of networks of each kind to test in")
+	flags.IntVar(&o.Size.Slots, "slots", o.Size.Slots, "slots in each network")
+	flags.IntVar(&o.Size.Validators, "validators", o.Size.Validators, "validators in each network")
 	flags.IntVar(&o.Size.Committees, "committees", o.Size.Committees, "committees in a slot")
-	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
-	flags.StringSliceVar(&shifts, "shifts", nil, "test in worlds with these shifts only, and leave out no variants (default all, and each variant)")
+	flags.StringVar(&o.Dir, "dir", "", "directory for the networks' blocks, as feature files; existing files are used again")
+	flags.StringSliceVar(&shifts, "shifts", nil, "test only in networks with these shifts, with all client variants (default all shifts, and without each variant)")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -82,9 +82,9 @@ func newSimTrain() *cobra.Command {
 	var slots, rounds, leaves int
 	cmd := &cobra.Command{
 		Use:   "train -o MODEL",
-		Short: "Train a model in simulated networks, for the time before Electra and since",
-		Long: "Draws simulated networks with all known variants of all clients and trains a model of two parts in them. It knows\n" +
-			"simulated blocks only: how it does on a real network must be measured there.",
+		Short: "Train a model in simulated networks, for blocks before Electra and since",
+		Long: "Creates random simulated networks with all known variants of all clients and trains a model with two parts in them.\n" +
+			"It has seen only simulated blocks; its accuracy on a real network must be measured there.",
 		Example: "  blockprint sim train -o simulated.model\n  blockprint sim train -o simulated.model --sizes 131072x64,262144x64 --dir worlds/",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,13 +124,13 @@ func newSimTrain() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&out, "output", "o", "", "model file to write")
-	flags.Uint64Var(&o.Seed, "seed", 1, "everything follows from it")
-	flags.IntVar(&o.TrainWorlds, "worlds", 16, "networks of each era")
-	flags.IntVar(&slots, "slots", 200, "slots of each network; in each of them every client builds a block")
-	flags.StringSliceVar(&sizes, "sizes", []string{"16384x16", "131072x64"}, "sizes of the networks in turn, as VALIDATORSxCOMMITTEES (of a slot)")
-	flags.IntVar(&rounds, "rounds", 0, "trees per client at most (default 400)")
-	flags.IntVar(&leaves, "leaves", 0, "leaves of a tree (default 31)")
-	flags.StringVar(&o.Dir, "dir", "", "keep the networks' blocks here, as feature files, and use those that are there")
+	flags.Uint64Var(&o.Seed, "seed", 1, "seed of all random choices")
+	flags.IntVar(&o.TrainWorlds, "worlds", 16, "number of networks for each era")
+	flags.IntVar(&slots, "slots", 200, "slots in each network; every client builds a block in each slot")
+	flags.StringSliceVar(&sizes, "sizes", []string{"16384x16", "131072x64"}, "sizes of the networks in turn, as VALIDATORSxCOMMITTEES (committees in a slot)")
+	flags.IntVar(&rounds, "rounds", 0, "maximum number of trees per client (default 400)")
+	flags.IntVar(&leaves, "leaves", 0, "number of leaves per tree (default 31)")
+	flags.StringVar(&o.Dir, "dir", "", "directory for the networks' blocks, as feature files; existing files are used again")
 	flags.Uint64("electra-slot", 0, "first slot of the second part")
 	_ = flags.MarkDeprecated("electra-slot", "parts are chosen by fork, which holds on every network")
 	return cmd

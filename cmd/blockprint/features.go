@@ -60,9 +60,9 @@ func newFeatures() *cobra.Command {
 			return out.Flush()
 		},
 	}
-	cmd.Flags().StringSliceVar(&only, "only", nil, "names of features, by comma (default all)")
-	cmd.Flags().BoolVar(&list, "list", false, "list all features with range and meaning")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "with --list: JSON lines (blocks are always JSON lines)")
+	cmd.Flags().StringSliceVar(&only, "only", nil, "features to print, separated by commas (default all)")
+	cmd.Flags().BoolVar(&list, "list", false, "list all features with their ranges and meanings")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --list: print JSON lines (blocks are always printed as JSON lines)")
 	rules.add(cmd)
 	return cmd
 }
@@ -104,8 +104,8 @@ func nullableClient(c blockprint.Client) *blockprint.Client {
 type rulesFlags struct{ path, network string }
 
 func (f *rulesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "rules", "", "graffiti rules to use instead of the built-in ones (TOML)")
-	cmd.Flags().StringVar(&f.network, "network", "", "name of the network, for graffiti rules that hold on some networks only (default mainnet's) and for blocks that do not say their fork")
+	cmd.Flags().StringVar(&f.path, "rules", "", "TOML file with graffiti rules, to replace the built-in ones")
+	cmd.Flags().StringVar(&f.network, "network", "", "name of the network, for graffiti rules of that network (default mainnet) and for the fork times of blocks that do not state their fork")
 }
 
 func (f *rulesFlags) load() (*graffiti.Rules, error) {

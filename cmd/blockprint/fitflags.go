@@ -34,13 +34,13 @@ type fitFlags struct {
 
 // addSelection adds the flags that choose blocks and features.
 func (f *fitFlags) addSelection(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.features, "features", []string{"auto"}, "features by comma; auto is all for gbt and the original's four for the others, default is the original's four, all is every one of the data, candidates those that differ between blocks")
-	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients to leave out")
-	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{"none"}, "clients to label by graffiti only, which are not learned; none for no client")
-	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "slots of the blocks to learn from, as A-B or A-")
-	cmd.Flags().StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose graffiti says who built them, instead of DATA")
+	cmd.Flags().StringSliceVar(&f.features, "features", []string{"auto"}, "features to learn from, separated by commas, or: auto (all for gbt, the original's four for other classifiers), default (the original's four), all (every feature of the data), candidates (all that vary between blocks)")
+	cmd.Flags().StringSliceVar(&f.disable, "disable", nil, "clients whose blocks are left out")
+	cmd.Flags().StringSliceVar(&f.graffitiOnly, "graffiti-only", []string{"none"}, "clients that the model labels by their graffiti only and does not learn; none for no client")
+	cmd.Flags().StringVar(&f.dataSlots, "data-slots", "all", "learn only from blocks in these slots, as A-B or A-")
+	cmd.Flags().StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose graffiti names their client, instead of DATA")
 	f.rules.add(cmd)
-	cmd.Flags().BoolVar(&f.keepDuplicates, "keep-duplicates", false, "count blocks that are there more than once each time")
+	cmd.Flags().BoolVar(&f.keepDuplicates, "keep-duplicates", false, "count a block that occurs several times each time")
 }
 
 // addAlgorithm adds the flags that choose and tune the classifier.
@@ -48,10 +48,10 @@ func (f *fitFlags) addAlgorithm(cmd *cobra.Command) {
 	d := train.DefaultOptions(train.Best)
 	cmd.Flags().StringVar(&f.o.Type, "type", d.Type, "classifier: "+strings.Join(train.Algorithms(), ", "))
 	f.addSettings(cmd)
-	cmd.Flags().Uint64Var(&f.o.Seed, "seed", 1, "seed of all that is chosen by chance")
-	cmd.Flags().IntVar(&f.o.Folds, "folds", d.Folds, "folds of the cross-validation")
-	cmd.Flags().StringVar(&f.o.Calibrate, "calibrate", d.Calibrate, "correct probabilities: on, off, or auto (on but for knn, whose probabilities are the original's)")
-	cmd.Flags().StringSliceVar(&f.group, "group", nil, "clients to take together as Other")
+	cmd.Flags().Uint64Var(&f.o.Seed, "seed", 1, "seed of all random choices")
+	cmd.Flags().IntVar(&f.o.Folds, "folds", d.Folds, "number of folds in the cross-validation")
+	cmd.Flags().StringVar(&f.o.Calibrate, "calibrate", d.Calibrate, "correct probabilities by the results of cross-validation: on, off, or auto (on except for knn, which keeps the original's probabilities)")
+	cmd.Flags().StringSliceVar(&f.group, "group", nil, "clients to combine into Other")
 }
 
 // setting is a flag for an option of one or several algorithms.

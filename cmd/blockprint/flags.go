@@ -17,6 +17,7 @@ import (
 	"blockprint/beacon"
 	"blockprint/classify"
 	"blockprint/classify/builtin"
+	"blockprint/httpapi"
 	"blockprint/service"
 	"blockprint/store"
 )
@@ -28,8 +29,8 @@ func process() app.Process { return app.Process{Version: version} }
 type nodeFlags struct{ app.Beacon }
 
 func (f *nodeFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.URLs, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; give several for failover")
-	cmd.Flags().DurationVar(&f.Timeout, "timeout", 30*time.Second, "how long to wait for an answer of a node")
+	cmd.Flags().StringSliceVar(&f.URLs, "beacon", []string{"http://localhost:5052"}, "URL of a beacon node; repeat it for failover")
+	cmd.Flags().DurationVar(&f.Timeout, "timeout", 30*time.Second, "how long to wait for a node's answer")
 }
 
 func (f *nodeFlags) client() (*beacon.Client, error) {
@@ -40,9 +41,9 @@ func (f *nodeFlags) client() (*beacon.Client, error) {
 type authFlags struct{ users, tokens, hosts []string }
 
 func (f *authFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.users, "user", nil, "NAME:PASSWORD for the private routes, or @FILE with one a line; without --user and --token they are served to this machine only")
-	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "bearer token for the private routes, or @FILE with one a line")
-	cmd.Flags().StringArrayVar(&f.hosts, "host", nil, "a name of this machine, besides localhost and that of --listen, under which it may ask for private routes without credentials")
+	cmd.Flags().StringArrayVar(&f.users, "user", nil, "NAME:PASSWORD for the private routes, or @FILE with one per line; without --user and --token only this machine may use them")
+	cmd.Flags().StringArrayVar(&f.tokens, "token", nil, "bearer token for the private routes, or @FILE with one per line")
+	cmd.Flags().StringArrayVar(&f.hosts, "host", nil, "another name of this machine, besides localhost and the host of --listen, that its own requests for private routes may use without credentials")
 }
 
 // names returns the names that a server listening on these addresses may be called by.
@@ -100,8 +101,14 @@ func secrets(flag string, values []string) ([]string, error) {
 	return out, nil
 }
 
+// addLimits adds the flags that bound what clients of an API may ask for.
+func addLimits(cmd *cobra.Command, o *httpapi.Options) {
+	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests per second for one client address; 0 means no limit")
+	cmd.Flags().Int64Var(&o.MaxBody, "max-body", service.DefaultMaxBody, "size limit for the body of a request, in bytes")
+}
+
 // modelHelp describes a --model flag.
-const modelHelp = "model file, or \"simulated\" for the one that ships, trained in simulated networks only; #FORK after it takes the part for that fork whatever a block is of"
+const modelHelp = "model file, or \"simulated\" for the built-in model, which was trained in simulated networks only; append #FORK to label every block with the part for that fork"
 
 // openModel opens a model file, or the model that ships. network is what the user says that the blocks are of; a name
 // that is not public says nothing about forks, which nodes, databases and the blocks themselves tell better.
@@ -112,9 +119,9 @@ func openModel(path, network string) (m *classify.Model, err error) {
 	}
 	switch name {
 	case "":
-		return nil, usagef("--model M is missing: make one with `blockprint train`, or try --model %s, which was trained in simulated networks only", builtin.Name)
+		return nil, usagef("--model M is missing: train a model with `blockprint train`, or try --model %s, which was trained in simulated networks only", builtin.Name)
 	case builtin.Name:
-		slog.Warn("the built-in model was trained in simulated networks only: how well it does on a real one is not known")
+		slog.Warn("the built-in model was trained in simulated networks only; its accuracy on real networks is unknown")
 		m, err = builtin.Model()
 	default:
 		m, err = classify.Open(name)

@@ -21,9 +21,9 @@ func newFollow() *cobra.Command {
 	var model, since string
 	cmd := &cobra.Command{
 		Use:   "follow --beacon URL (--db D --model M | --blockprint URL)",
-		Short: "Keep a database in step with the chain",
-		Long: `Follows the head of the chain by events, labels each block and stores it; fills gaps, marks orphaned
-blocks and settles what is final. It can be stopped and started at any moment.`,
+		Short: "Label the chain's blocks as they come and store them in a database",
+		Long: `Follows the head of the chain, labels each block and stores it. It also fills gaps, marks orphaned blocks and records
+which blocks are final. You can stop and restart it at any time.`,
 		Example: "  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model\n" +
 			"  blockprint follow --beacon http://a:5052 --beacon http://b:5052 --blockprint http://user:password@labels.example:8000",
 		Args: cobra.NoArgs,
@@ -46,13 +46,13 @@ blocks and settles what is final. It can be stopped and started at any moment.`,
 	}
 	nodes.add(cmd)
 	rules.add(cmd)
-	cmd.Flags().StringVar(&c.DB, "db", "", "database to keep (made if it does not exist)")
+	cmd.Flags().StringVar(&c.DB, "db", "", "database for the labeled blocks (created if it does not exist)")
 	cmd.Flags().StringVar(&model, "model", "", modelHelp+"; with --db")
 	cmd.Flags().StringVar(&c.Remote, "blockprint", "", "URL of a \"blockprint serve --model\" to write to instead of a database")
 	cmd.Flags().StringVar(&c.Token, "token", "", "bearer token for --blockprint")
-	cmd.Flags().StringVar(&since, "since", "finalized", "where history begins in a new database: a slot, genesis, or finalized")
-	cmd.Flags().BoolVar(&c.Extend, "extend", false, "with --since: lower the beginning of a database that has one")
-	cmd.Flags().StringVar(&c.Listen, "listen", "", "address for /metrics, /healthz and /readyz (default none)")
+	cmd.Flags().StringVar(&since, "since", "finalized", "first slot of a new database: a slot, genesis, or finalized")
+	cmd.Flags().BoolVar(&c.Extend, "extend", false, "with --since: make an existing database begin earlier")
+	cmd.Flags().StringVar(&c.Listen, "listen", "", "address to serve /metrics, /healthz and /readyz on (default none)")
 	return cmd
 }
 
@@ -94,7 +94,7 @@ func newWatch() *cobra.Command {
 	nodes.add(cmd)
 	rules.add(cmd)
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON line per block")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line per block")
 	return cmd
 }
 

@@ -20,7 +20,7 @@ func newBalance() *cobra.Command {
 	o := dataset.BalanceOptions{Tool: tool()}
 	cmd := &cobra.Command{
 		Use:   "balance IN OUT",
-		Short: "Take a random part of the blocks of frequent clients",
+		Short: "Reduce training data to similar numbers of blocks for each client, at random",
 		Example: "  blockprint balance training/ balanced/ --max-imbalance 2\n" +
 			"  blockprint balance mainnet.features balanced.features --seed 7",
 		Args: cobra.ExactArgs(2),
@@ -43,9 +43,9 @@ func newBalance() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().Float64Var(&o.MaxImbalance, "max-imbalance", 1, "blocks of a client at most, as a multiple of the smallest client's")
-	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the choice")
-	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients to leave out")
+	cmd.Flags().Float64Var(&o.MaxImbalance, "max-imbalance", 1, "maximum number of blocks of a client, as a multiple of the smallest client's number")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the random choice")
+	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients whose blocks are left out")
 	return cmd
 }
 
@@ -56,10 +56,10 @@ func newCV() *cobra.Command {
 	var group []string
 	cmd := &cobra.Command{
 		Use:   "cv DATA...",
-		Short: "Measure how well unseen blocks are recognised, and search for better features",
+		Short: "Measure by cross-validation how well a model recognizes unseen blocks, and search for better features",
 		Long: "Stratified k-fold cross-validation: balanced accuracy and the confusion matrix. With --num-features N every\n" +
-			"combination of N of the --features (default: candidates) is tried, with --group N every way to take N clients\n" +
-			"together as Other; the best come first.",
+			"combination of N of the --features (default: candidates) is tried, with --group N every way to combine N clients\n" +
+			"into Other. The best ones are printed first.",
 		Example: "  blockprint cv mainnet.features\n" +
 			"  blockprint cv mainnet.features --type knn --json\n" +
 			"  blockprint cv mainnet.features --num-features 4 --top 10\n" +
@@ -111,10 +111,10 @@ func newCV() *cobra.Command {
 	}
 	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
-	cmd.Flags().Lookup("group").Usage = "clients to take together as Other; or a number N, to try every N clients"
+	cmd.Flags().Lookup("group").Usage = "clients to combine into Other; or a number N, to try every combination of N clients"
 	cmd.PreRun = func(cmd *cobra.Command, _ []string) { group = f.group }
-	cmd.Flags().IntVar(&numFeatures, "num-features", 0, "try every combination of so many features")
-	cmd.Flags().IntVar(&top, "top", 20, "combinations to print; 0 for all")
+	cmd.Flags().IntVar(&numFeatures, "num-features", 0, "try every combination of this many features")
+	cmd.Flags().IntVar(&top, "top", 20, "how many combinations to print; 0 for all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -158,7 +158,7 @@ func newReport() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "report DATA...",
-		Short: "Say what can be learned: feature importance, learning curve, calibration, confusions",
+		Short: "Report what can be learned from data: feature importance, learning curve, calibration, confusions",
 		Example: "  blockprint report mainnet.features\n" +
 			"  blockprint report mainnet.features --type knn --html report.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -198,7 +198,7 @@ func newReport() *cobra.Command {
 	}
 	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
-	cmd.Flags().StringVar(&html, "html", "", "also write the report as one self-contained page")
+	cmd.Flags().StringVar(&html, "html", "", "also write the report to this file, as one self-contained HTML page")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -209,7 +209,7 @@ func newPlot() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "plot DATA... -o DIR",
-		Short: "Draw every pair of features, a colour per client",
+		Short: "Plot every pair of features, with one color for each client",
 		Example: "  blockprint plot mainnet.features -o plots/\n" +
 			"  blockprint plot mainnet.features -o plots/ --features difflib_slot,difflib_rewards --format svg",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -236,10 +236,10 @@ func newPlot() *cobra.Command {
 		},
 	}
 	f.addSelection(cmd)
-	cmd.Flags().StringVarP(&out, "output", "o", "", "directory for the pictures")
-	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the pictures")
-	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "blocks of each client to draw at most; 0 for all")
-	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the choice")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "directory for the images")
+	cmd.Flags().StringSliceVar(&o.Formats, "format", []string{"png", "svg"}, "formats of the images")
+	cmd.Flags().IntVar(&o.PerClass, "per-client", 2000, "maximum number of blocks to draw for each client; 0 for all")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "seed of the random choice")
 	return cmd
 }
 
@@ -248,9 +248,9 @@ func newSpoofs() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "spoofs --db D",
-		Short: "List blocks whose graffiti contradicts their packing strongly",
-		Long: "Lists blocks whose graffiti names one client while the model is all but sure of another: made-up or stale\n" +
-			"graffiti, blocks that a middleware took from another client, or a client that has changed its packing.",
+		Short: "List blocks whose graffiti strongly contradicts how they were packed",
+		Long: "Lists blocks whose graffiti names one client while the model is almost certain of another. The graffiti may be false\n" +
+			"or outdated, middleware may have chosen another client's block, or a client may have changed how it packs.",
 		Example: "  blockprint spoofs --db mainnet.db --slots 9000000-",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -283,7 +283,7 @@ func newSpoofs() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")
-	cmd.Flags().StringVar(&slots, "slots", "", "slots to look at, as A-B or A- (default all)")
+	cmd.Flags().StringVar(&slots, "slots", "", "slots to search, as A-B or A- (default all)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
 	return cmd
 }

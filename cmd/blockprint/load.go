@@ -28,11 +28,11 @@ func newLoad() *cobra.Command {
 	o := dataset.LoadOptions{}
 	cmd := &cobra.Command{
 		Use:   "load START END DIR",
-		Short: "Fetch the rewards of slots START to END into DIR/slot_X_to_Y.json",
-		Long: `Fetches the rewards of slots START to END into files of --batch slots each. A file is written when all its
-slots are over and every empty one of them is proven to be empty by the block after it; where slots are not over yet, the
-command stops before them, says so, and fails: the same command goes on later. Files that are there already are not
-fetched again, but those that are not whole are: lists without blocks, with holes, or with an orphan.`,
+		Short: "Fetch the rewards of the blocks in slots START to END into files in DIR",
+		Long: `Fetches the rewards of the blocks in slots START to END into files DIR/slot_X_to_Y.json of --batch slots each. A file is
+written once all its slots are over and the next block proves which of them are empty. If slots are not over yet, the
+command stops before them, says so, and fails; run it again later to continue. Existing files are not fetched again
+unless they are incomplete: without blocks, with missing blocks, or with an orphan.`,
 		Example: "  blockprint load 9000000 9010000 rewards/ --beacon http://localhost:5052 --gzip\n" +
 			"  blockprint load 1 2048 rewards/ --beacon http://old-lighthouse:5052 --lighthouse",
 		Args: cobra.ExactArgs(3),
@@ -61,11 +61,11 @@ fetched again, but those that are not whole are: lists without blocks, with hole
 		},
 	}
 	nodes.add(cmd)
-	cmd.Flags().Uint64Var(&o.Batch, "batch", 2048, "slots in a file")
-	cmd.Flags().BoolVar(&o.Gzip, "gzip", false, "write .json.gz")
-	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for the validators' balances of every epoch, even for long ranges (needs an archive node)")
-	cmd.Flags().BoolVar(&o.Finalized, "finalized", false, "stop at the finalised slot instead of the head, whose last blocks may still become orphans")
-	cmd.Flags().BoolVar(&o.Lighthouse, "lighthouse", false, "ask an old Lighthouse's analysis endpoint instead of computing the rewards")
+	cmd.Flags().Uint64Var(&o.Batch, "batch", 2048, "slots per file")
+	cmd.Flags().BoolVar(&o.Gzip, "gzip", false, "compress the files (.json.gz)")
+	cmd.Flags().BoolVar(&o.Exact, "exact", false, "ask for the validators' balances in every epoch, even for long ranges (needs an archive node)")
+	cmd.Flags().BoolVar(&o.Finalized, "finalized", false, "stop at the finalized slot; the last blocks before the head may still become orphans")
+	cmd.Flags().BoolVar(&o.Lighthouse, "lighthouse", false, "get the rewards from the analysis endpoint of an old Lighthouse instead of computing them")
 	return cmd
 }
 
@@ -110,7 +110,7 @@ func newBuildDB() *cobra.Command {
 			return badFiles(report.Bad, len(paths))
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database (made if it does not exist)")
+	cmd.Flags().StringVar(&db, "db", "", "database (created if it does not exist)")
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
 	rules.add(cmd)
 	return cmd
@@ -121,10 +121,10 @@ func newReclassify() *cobra.Command {
 	var rules rulesFlags
 	cmd := &cobra.Command{
 		Use:   "reclassify --db D --model M",
-		Short: "Label stored blocks anew, from their stored features",
-		Long: "Labels all stored blocks with a model, from the features that are stored with them; no node is asked. The API\n" +
-			"may serve and the follower may write meanwhile (restart both with the new model). An interrupted run goes on\n" +
-			"where it was. Blocks without stored features, as of an imported original database, keep their labels.",
+		Short: "Label the blocks in a database again, with another model",
+		Long: "Labels all stored blocks with a model, from the features that are stored with them; no node is needed. The API and\n" +
+			"the follower may keep running meanwhile; restart both with the new model. An interrupted run continues where it\n" +
+			"stopped. Blocks without stored features, such as those of an imported original database, keep their labels.",
 		Example: "  blockprint reclassify --db mainnet.db --model new.model",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -166,13 +166,13 @@ func newReclassify() *cobra.Command {
 				}
 			}
 			t.print(w)
-			_, _ = fmt.Fprintf(w, "%d blocks labelled by %s, %d of them with another client than before; %d without features keep their labels\n", report.Blocks, m.Name, report.Changed, report.NoFeatures)
+			_, _ = fmt.Fprintf(w, "%d blocks labeled by %s, %d of them with another client than before; %d without features keep their labels\n", report.Blocks, m.Name, report.Changed, report.NoFeatures)
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&db, "db", "", "database")
 	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp)
-	cmd.Flags().StringVar(&slots, "slots", "", "slots to label, as A-B or A- (default all)")
+	cmd.Flags().StringVar(&slots, "slots", "", "label only blocks in these slots, as A-B or A- (default all)")
 	rules.add(cmd)
 	return cmd
 }
@@ -181,9 +181,9 @@ func newImportDB() *cobra.Command {
 	var db, beaconURL string
 	cmd := &cobra.Command{
 		Use:   "import-db OLD.sqlite --db NEW",
-		Short: "Read a database of the original blockprint",
-		Long: `Reads the blocks and labels of an original database, with or without its pr_grandine column, into a new
-or existing one. It may be interrupted and repeated. The original keeps no block roots and no graffiti texts.`,
+		Short: "Import a database of the original blockprint",
+		Long: `Imports the blocks and labels of an original database, with or without the pr_grandine column, into a new or existing
+one. You can interrupt and repeat it. The original stores neither block roots nor graffiti.`,
 		Example: "  blockprint import-db block_db.sqlite --db mainnet.db",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -230,8 +230,8 @@ or existing one. It may be interrupted and repeated. The original keeps no block
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database to write (made if it does not exist)")
-	cmd.Flags().StringVar(&beaconURL, "beacon", "", "a beacon node of the database's network, to tie the new one to it (needed where epochs do not have 32 slots)")
+	cmd.Flags().StringVar(&db, "db", "", "database to write to (created if it does not exist)")
+	cmd.Flags().StringVar(&beaconURL, "beacon", "", "beacon node of the database's network, which the new database is then tied to (needed if epochs do not have 32 slots)")
 	return cmd
 }
 
@@ -239,9 +239,9 @@ func newRewards() *cobra.Command {
 	var nodes nodeFlags
 	cmd := &cobra.Command{
 		Use:   "rewards FILE...",
-		Short: "Compute the rewards of blocks in a file, or serve rewards",
-		Long: `Values beacon blocks in JSON (one, or a list; signed or not) against the chain of a beacon node, which must
-have their parents, and prints a reward a line. "rewards serve" is a server for tools that ask Lighthouse.`,
+		Short: "Compute the rewards of the blocks in a file, or serve rewards",
+		Long: `Computes what beacon blocks in JSON (one, or a list; signed or not) earn on the chain of a beacon node, which must know
+their parents, and prints one reward per line. "rewards serve" answers tools that were made for Lighthouse.`,
 		Example: "  blockprint rewards --beacon http://localhost:5052 blocks.json\n  blockprint rewards serve --beacon http://localhost:5052 --listen 127.0.0.1:5053",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -318,6 +318,6 @@ func newRewardsServe() *cobra.Command {
 		},
 	}
 	nodes.add(cmd)
-	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:5053", "address to serve on")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:5053", "address to listen on")
 	return cmd
 }

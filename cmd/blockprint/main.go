@@ -41,17 +41,18 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "blockprint",
-		Short: "Tell which consensus client built each block of Ethereum's beacon chain",
-		Long: `Blockprint tells which consensus client built each block of Ethereum's beacon chain, from how the block
-packs its attestations, and so measures client diversity. It works with any consensus client's standard API.`,
+		Short: "Find out which consensus client built each block of Ethereum's beacon chain",
+		Long: `Blockprint finds out which consensus client built each block of Ethereum's beacon chain, from how the block packs its
+attestations, and so measures client diversity. It needs only the standard API, which every consensus client has.
+If you are new, start with "blockprint demo", which needs neither a node nor a model.`,
 		Example:       "  blockprint demo\n  blockprint follow --beacon http://localhost:5052 --db mainnet.db --model mainnet.model\n  blockprint serve --db mainnet.db --model mainnet.model",
 		Version:       version,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.PersistentFlags().String("log-level", "info", "log messages of this level and above: debug, info, warn, error")
+	root.PersistentFlags().String("log-level", "info", "log messages at this level and above: debug, info, warn, error")
 	root.PersistentFlags().Bool("log-json", false, "log as JSON lines")
-	root.PersistentFlags().String("config", "", "TOML file whose keys are the names of this command's flags; flags on the command line win")
+	root.PersistentFlags().String("config", "", "TOML file whose keys are the names of this command's flags; flags on the command line override it")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := applyConfig(cmd); err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 func newModel() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "model COMMAND",
-		Short:   "Look into model files, and join them",
+		Short:   "Inspect model files and join them",
 		Example: "  blockprint model inspect mainnet.model\n  blockprint model join deneb.model electra.model -o mainnet.model",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -30,7 +30,7 @@ func newModelInspect() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "inspect MODEL",
-		Short:   "Say what a model is, what it was made from and how good it is",
+		Short:   "Show what a model is for, what it was trained on and how accurate it is",
 		Example: "  blockprint model inspect mainnet.model\n  blockprint model inspect mainnet.model --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -95,7 +95,7 @@ func describePart(p classify.PartInfo, last string) string {
 	}
 	line("made by", "%s, seed %d", t.Tool, t.Seed)
 	if p.Calibration != nil {
-		line("calibrated", "probabilities are corrected by what cross-validation taught")
+		line("calibrated", "probabilities are corrected by the results of cross-validation")
 	}
 	if t.AccuracyMethod != "" {
 		line("accuracy", "%.2f %% balanced, by %s", 100*t.BalancedAccuracy, t.AccuracyMethod)
@@ -103,7 +103,7 @@ func describePart(p classify.PartInfo, last string) string {
 	for _, c := range p.Classes {
 		recognised := "not measured"
 		if a, ok := t.Accuracy[c]; ok {
-			recognised = fmt.Sprintf("%6.2f %% recognised", 100*a)
+			recognised = fmt.Sprintf("%6.2f %% recognized", 100*a)
 		}
 		line("  "+string(c), "%8d blocks, %s", t.Blocks[c], recognised)
 	}
@@ -122,7 +122,7 @@ func newModelJoin() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:     "join MODEL... -o MODEL",
-		Short:   "Make one model of several, each for some forks or slots",
+		Short:   "Join several models, each for certain forks or slots, into one",
 		Example: "  blockprint model join deneb.model electra.model -o mainnet.model",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

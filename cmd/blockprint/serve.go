@@ -46,13 +46,12 @@ func newServe() *cobra.Command {
 			return c.Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&c.DB, "db", "", "database (made if it does not exist and --model is given)")
-	cmd.Flags().BoolVar(&c.Immutable, "immutable", false, "nothing writes to the database while it is served: needed on read-only disks")
-	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; without one, labels are served but not made")
-	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8000", "address to serve on")
-	cmd.Flags().Uint64Var(&c.API.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")
-	cmd.Flags().Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
-	cmd.Flags().Int64Var(&c.API.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
+	cmd.Flags().StringVar(&c.DB, "db", "", "database; if it does not exist, it is created with --model, and otherwise awaited")
+	cmd.Flags().BoolVar(&c.Immutable, "immutable", false, "promise that nothing writes to the database while it is served; needed on read-only disks")
+	cmd.Flags().StringVar(&modelPath, "model", "", modelHelp+"; without a model, labels are served but none are made")
+	cmd.Flags().StringVar(&c.Listen, "listen", "127.0.0.1:8000", "address to listen on")
+	cmd.Flags().Uint64Var(&c.API.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "how many slots the newest block may be behind the clock before this counts as a gap")
+	addLimits(cmd, &c.API.Options)
 	auth.add(cmd)
 	rules.add(cmd)
 	return cmd

@@ -22,10 +22,10 @@ func newShares() *cobra.Command {
 	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "shares HISTORY",
-		Short: "Correct published shares for the mistakes that a gauge measured",
+		Short: "Correct published client shares for the classifier's measured mistakes",
 		Long: "Reads a recorded gauge history (a JSON list of days, each with the gauge's clients and the published\n" +
-			"blocks_per_client) and estimates each day's real shares, with 95 % intervals. Clients that the classifier did not\n" +
-			"tell apart are named: of those only the sum is known.",
+			"blocks_per_client) and estimates each day's real shares, with 95 % intervals. It names clients that the\n" +
+			"classifier could not distinguish; only their sum is known.",
 		Example: "  blockprint shares gauge-history.json.gz --date 2023-12-01\n  blockprint shares gauge-history.json.gz --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,7 +69,7 @@ func newShares() *cobra.Command {
 					for _, c := range s.Like {
 						names = append(names, string(c))
 					}
-					like = "   cannot be told from " + strings.Join(names, ", ")
+					like = "   cannot be distinguished from " + strings.Join(names, ", ")
 				}
 				if s.Unmeasured {
 					_, _ = fmt.Fprintf(w, "%-11s %7.2f %%   unknown   no blocks of this client were measured\n", s.Client, 100*s.Raw)
@@ -80,8 +80,8 @@ func newShares() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&date, "date", "", "day to show (default the last)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each day")
-	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of the intervals")
+	cmd.Flags().StringVar(&date, "date", "", "day to show (default the last one)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line per day")
+	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of the random samples behind the intervals")
 	return cmd
 }

@@ -31,28 +31,28 @@ type worldFlags struct {
 func (f *worldFlags) add(cmd *cobra.Command) {
 	f.config = sim.DefaultConfig(1)
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.config.Seed, "seed", 1, "everything random follows from it")
+	flags.Uint64Var(&f.config.Seed, "seed", 1, "seed of all random choices")
 	flags.IntVar(&f.config.Validators, "validators", f.config.Validators, "number of validators")
 	flags.IntVar(&f.config.Committees, "committees", f.config.Committees, "committees in a slot")
 	flags.Uint64Var(&f.config.SlotsPerEpoch, "slots-per-epoch", f.config.SlotsPerEpoch, "slots in an epoch")
-	flags.Int64Var(&f.deneb, "deneb-epoch", 0, "epoch of the Deneb fork; -1 for never")
-	flags.Int64Var(&f.electra, "electra-epoch", -1, "epoch of the Electra fork; -1 for never")
-	flags.StringSliceVar(&f.clients, "clients", nil, "variants and their weights, as NAME=WEIGHT; known: "+strings.Join(sim.Variants(), ", "))
+	flags.Int64Var(&f.deneb, "deneb-epoch", 0, "epoch of the Deneb fork; -1 means never")
+	flags.Int64Var(&f.electra, "electra-epoch", -1, "epoch of the Electra fork; -1 means never")
+	flags.StringSliceVar(&f.clients, "clients", nil, "client variants and their weights, as NAME=WEIGHT; known variants: "+strings.Join(sim.Variants(), ", "))
 	flags.Float64Var(&f.config.GraffitiRate, "graffiti", f.config.GraffitiRate, "share of blocks with their client's default graffiti")
 	flags.Float64Var(&f.config.Participation, "participation", f.config.Participation, "share of validators that vote")
-	flags.Uint64Var(&f.config.KeepStates, "keep-states", 0, "slots whose states the API still serves, as on a node that is no archive; 0 for all")
-	flags.Float64Var(&f.config.SkipRate, "skip-rate", f.config.SkipRate, "share of slots at which a run of empty ones begins")
-	flags.IntVar(&f.config.SkipRun, "skip-run", f.config.SkipRun, "empty slots in a run at most")
-	flags.Float64Var(&f.config.AllSubnetsRate, "all-subnets", f.config.AllSubnetsRate, "share of validators whose node hears all single votes; the others' hears two subnets")
-	flags.IntVar(&f.config.Nodes, "nodes", f.config.Nodes, "nodes of each variant")
+	flags.Uint64Var(&f.config.KeepStates, "keep-states", 0, "number of recent slots whose states the API serves, as on a node that is not an archive; 0 for all")
+	flags.Float64Var(&f.config.SkipRate, "skip-rate", f.config.SkipRate, "share of slots in which a run of empty slots begins")
+	flags.IntVar(&f.config.SkipRun, "skip-run", f.config.SkipRun, "maximum number of empty slots in a run")
+	flags.Float64Var(&f.config.AllSubnetsRate, "all-subnets", f.config.AllSubnetsRate, "share of validators whose node receives all single votes; other nodes receive two subnets")
+	flags.IntVar(&f.config.Nodes, "nodes", f.config.Nodes, "number of nodes of each variant")
 	flags.Float64Var(&f.config.LateAggregates, "late-aggregates", f.config.LateAggregates, "share of aggregates that reach a node after the next block")
 	flags.Float64Var(&f.config.LostAggregates, "lost-aggregates", f.config.LostAggregates, "share of aggregates that never reach a node")
-	flags.Float64Var(&f.config.LateVotes, "late-votes", f.config.LateVotes, "share of votes that come too late for any aggregate")
-	flags.Float64Var(&f.config.WrongHeads, "wrong-heads", f.config.WrongHeads, "share of votes for the parent although the block was there")
-	flags.Float64Var(&f.config.Compounding, "compounding", f.config.Compounding, "share of validators with 33 to 2048 ETH")
-	flags.Float64Var(&f.config.LateRate, "late-rate", f.config.LateRate, "share of blocks that come late")
-	flags.Float64Var(&f.config.SideChainRate, "side-chain-rate", f.config.SideChainRate, "share of slots at which a side chain begins")
-	flags.IntVar(&f.config.SideChainLen, "side-chain-length", f.config.SideChainLen, "blocks of a side chain")
+	flags.Float64Var(&f.config.LateVotes, "late-votes", f.config.LateVotes, "share of votes that are too late for any aggregate")
+	flags.Float64Var(&f.config.WrongHeads, "wrong-heads", f.config.WrongHeads, "share of votes for the parent although the block had arrived")
+	flags.Float64Var(&f.config.Compounding, "compounding", f.config.Compounding, "share of validators with a balance of 33 to 2048 ETH")
+	flags.Float64Var(&f.config.LateRate, "late-rate", f.config.LateRate, "share of blocks that are late")
+	flags.Float64Var(&f.config.SideChainRate, "side-chain-rate", f.config.SideChainRate, "share of slots in which a side chain begins")
+	flags.IntVar(&f.config.SideChainLen, "side-chain-length", f.config.SideChainLen, "number of blocks in a side chain")
 }
 
 func (f *worldFlags) load() (sim.Config, error) {
@@ -91,10 +91,10 @@ func newSim() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sim",
 		Short: "Run a simulated network with a Beacon API",
-		Long: `Runs a simulated beacon network and serves it as the Beacon API of one node: first --history slots as fast as
-possible, then one slot every --slot-time milliseconds (whole seconds are what the API can tell). With --dream-config
-each client's node has an API of its own, which builds blocks for whoever asks, and a configuration of ` + "`blockprint dream`" + `
-that asks them is written.`,
+		Long: `Runs a simulated beacon network and serves it through the Beacon API of one node: first --history slots as fast as
+possible, then one slot every --slot-time milliseconds (whole seconds, because the API has no fractions). With
+--dream-config, each client also has a node of its own that builds blocks on request, and a configuration for
+` + "`blockprint dream`" + ` that asks these nodes is written to a file.`,
 		Example: "  blockprint sim --listen 127.0.0.1:5052 --history 640 --slot-time 2000\n  blockprint sim --history 320 --slot-time 2000 --dream-config dream.toml\n  blockprint sim --electra-epoch 10 --clients lighthouse/2024=3,prysm/2024=1",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -141,9 +141,9 @@ that asks them is written.`,
 	cmd.AddCommand(newSimRecord(), newSimTrain())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
-	cmd.Flags().StringVar(&dreamConfig, "dream-config", "", "serve a node of each client on a port of its own, and write a configuration for asking them to this file")
+	cmd.Flags().StringVar(&dreamConfig, "dream-config", "", "serve one node for each client variant, and write a configuration for blockprint dream that asks them to this file")
 	cmd.Flags().IntVar(&history, "history", 0, "slots to simulate before serving")
-	cmd.Flags().IntVar(&slotMillis, "slot-time", 12000, "milliseconds of a slot, whole seconds")
+	cmd.Flags().IntVar(&slotMillis, "slot-time", 12000, "duration of a slot in milliseconds; a multiple of 1000")
 	return cmd
 }
 
@@ -173,9 +173,9 @@ func newSimRecord() *cobra.Command {
 	var slots int
 	cmd := &cobra.Command{
 		Use:   "record -o FILE.features",
-		Short: "Write the features of a simulated network's blocks, labelled with their true builders",
-		Long: "Runs a simulated network as fast as possible and writes the features of its canonical blocks, labelled with the\n" +
-			"clients that built them: training data for trying things out. What is learned from it is a model of the clients.",
+		Short: "Write training data: the features of simulated blocks and the clients that built them",
+		Long: "Runs a simulated network as fast as possible and writes the features of its canonical blocks, labeled with the\n" +
+			"clients that built them. A model that learns from this data knows simulated clients, not real ones.",
 		Example: "  blockprint sim record -o deneb.features --slots 3200\n" +
 			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/electra,prysm/electra",
 		Args: cobra.NoArgs,
@@ -220,10 +220,10 @@ func newDemo() *cobra.Command {
 	var slotTime time.Duration
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run everything on a simulated network",
-		Long: `Starts a simulated network, follows its chain with the model that ships (or, with --train-epochs, one trained on
-its first epochs, whose builders are known), labels each block, stores it and serves the API. The figures are those
-of a simulation.`,
+		Short: "Watch everything work on a simulated network",
+		Long: `Starts a simulated network, follows its chain, labels each block with the built-in model, stores it and serves the API.
+With --train-epochs, it first trains a model on the network's first epochs, whose builders are known. All figures are
+those of a simulation.`,
 		Example: "  blockprint demo\n  blockprint demo --slots 320 --exit --json\n  blockprint demo --electra-epoch 0 --train-epochs 20",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -261,24 +261,24 @@ of a simulation.`,
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 			}
-			fmt.Printf("\n%d of %d blocks labelled rightly (%.1f %%), %d orphaned in %s, %d of %d slots skipped, %s; from the beginning of the slot to the stored label: median %.1f ms\n",
-				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, counted(s.Reorgs, "reorganisation"), s.Skipped, s.Slots, counted(s.Gaps, "gap"), s.LatencyMs["p50"])
-			fmt.Printf("The gauge has seen %d dreamt blocks, %.1f %% of an average client's labelled rightly; the distance to them named %d builders, %d rightly, and could not tell %d.\n",
+			fmt.Printf("\n%d of %d blocks labeled correctly (%.1f %%), %d orphaned in %s, %d of %d slots skipped, %s; from the beginning of the slot to the stored label: median %.1f ms\n",
+				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, counted(s.Reorgs, "reorganization"), s.Skipped, s.Slots, counted(s.Gaps, "gap"), s.LatencyMs["p50"])
+			fmt.Printf("The gauge has measured %d blocks of known clients; on average, %.1f %% of a client's blocks are labeled correctly. The distance to these blocks named the builder of %d blocks, %d of them correctly, and could not decide %d.\n",
 				s.Gauge.Blocks, 100*s.Gauge.BalancedAccuracy, s.Gauge.Opinions, s.Gauge.OpinionsRight, s.Gauge.TooClose)
 			if len(s.Gauge.Greylisted) > 0 {
-				fmt.Printf("Labels that are not to be trusted: %v (see /trust).\n", s.Gauge.Greylisted)
+				fmt.Printf("Labels that cannot be trusted: %v (see /trust).\n", s.Gauge.Greylisted)
 			}
 			return nil
 		},
 	}
 	world.add(cmd)
-	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 0, "epochs to train an own model on (default: use the one that ships)")
-	cmd.Flags().IntVar(&o.Slots, "slots", 0, "slots to follow; 0 for no end (320 with --exit)")
-	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "real time of a slot")
-	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible and exit")
+	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 0, "train a model on this many epochs first (default: use the built-in model)")
+	cmd.Flags().IntVar(&o.Slots, "slots", 0, "number of slots to follow; 0 means no end (320 with --exit)")
+	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "how long a slot takes in real time")
+	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible, then exit")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print only the summary, as JSON")
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "address of the API")
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "folder for the database and the model (default a temporary one)")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "directory for the database and the model (default a temporary one)")
 	return cmd
 }
 
@@ -292,7 +292,7 @@ func (t *liveTable) started(s demo.Started) {
 	if s.TrainBlocks > 0 {
 		fmt.Printf("Trained on %d blocks in %.1f s (%s).\n", s.TrainBlocks, s.Took.Seconds(), s.Model)
 	} else {
-		fmt.Printf("Using the model that ships (%s), which was trained in other simulated networks.\n", s.Model)
+		fmt.Printf("Using the built-in model (%s), which was trained in other simulated networks.\n", s.Model)
 	}
 	fmt.Printf("Beacon API of the simulated node: %s\nblockprint's API: %s (try %s/sync/status and %s/docs)\n\n", s.Node, s.API, s.API, s.API)
 }

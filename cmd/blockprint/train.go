@@ -24,10 +24,10 @@ func newPrepare() *cobra.Command {
 	o := dataset.PrepareOptions{Tool: tool()}
 	cmd := &cobra.Command{
 		Use:   "prepare RAW... OUT | prepare RAW... -o FILE.features",
-		Short: "Label raw reward files, into a feature file or OUT/<Client>/<root>.json",
-		Long: "Label raw reward files: into a compact feature file (-o), or into a directory of one file a block, as the\n" +
-			"original did. A feature file that is there already gets the blocks of files that it does not have yet, so an\n" +
-			"interrupted run goes on where it was, and new files can be added later.",
+		Short: "Label reward files by graffiti and turn them into training data",
+		Long: "Labels reward files and writes a compact feature file (-o) or, as the original does, a directory with one file per\n" +
+			"block, OUT/<Client>/<root>.json. An existing feature file gets the blocks of the files that it does not have yet,\n" +
+			"so you can continue an interrupted run, or add new files later.",
 		Example: "  blockprint prepare rewards/ -o mainnet.features\n" +
 			"  blockprint prepare rewards/ training/\n" +
 			"  blockprint prepare training/ -o mainnet.features --labels directory",
@@ -86,9 +86,9 @@ func newPrepare() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "feature file to write")
-	cmd.Flags().StringSliceVar(&disable, "disable", nil, "clients whose graffiti rules are not used")
-	cmd.Flags().StringVar(&labels, "labels", "graffiti", "where labels come from: graffiti, or the directory that a file is in")
-	cmd.Flags().BoolVar(&o.Strict, "strict", false, "stop at the first file that cannot be read")
+	cmd.Flags().StringSliceVar(&disable, "disable", nil, "ignore the graffiti rules of these clients")
+	cmd.Flags().StringVar(&labels, "labels", "graffiti", "source of the labels: graffiti, or directory (the name of the directory that a file is in)")
+	cmd.Flags().BoolVar(&o.Strict, "strict", false, "stop at the first unreadable file")
 	rules.add(cmd)
 	return cmd
 }
@@ -111,10 +111,10 @@ func newTrain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train DATA... -o MODEL",
 		Short: "Train a model on a feature file or a prepared directory",
-		Long: "Train a model on feature files or prepared directories; the cross-validation that measures it keeps several of\n" +
-			"them apart. With --slots A-B the model is for those slots, and learns\n" +
-			"from blocks of those slots (unless --data-slots says otherwise); several --slots make a model of several parts. A\n" +
-			"directory of slot_A_to_B directories, as the original has it, makes one part of each.",
+		Long: "Trains a model on feature files or prepared directories and measures it by cross-validation. If there are several files\n" +
+			"or directories, it is tested on blocks of ones that it was not trained on. With --slots A-B, the model is for these\n" +
+			"slots and learns from their blocks (unless --data-slots says otherwise); several --slots give a model with several\n" +
+			"parts. A directory of slot_A_to_B directories, the original's layout, gives one part for each.",
 		Example: "  blockprint train mainnet.features -o mainnet.model\n" +
 			"  blockprint train mainnet.features -o original.model --type knn --graffiti-only Lodestar\n" +
 			"  blockprint train mainnet.features -o mainnet.model --forks -deneb --forks electra-\n" +
@@ -173,9 +173,9 @@ func newTrain() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "model file to write")
-	cmd.Flags().StringArrayVar(&slots, "slots", nil, "slots that the model is for, as A-B or A- (default all); several make several parts")
-	cmd.Flags().StringArrayVar(&forks, "forks", nil, "forks that the model is for and learns from, as A-B, A- or -B (default those of the data); several make several parts")
-	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words, for \"blockprint model inspect\"")
+	cmd.Flags().StringArrayVar(&slots, "slots", nil, "slots that the model is for, as A-B or A- (default all); repeat it for a model with several parts")
+	cmd.Flags().StringArrayVar(&forks, "forks", nil, "forks that the model is for and learns from, as A-B, A- or -B (default all forks in the data); repeat it for a model with several parts")
+	cmd.Flags().StringVar(&source, "source", "", "where the blocks come from, in a few words; shown by \"blockprint model inspect\"")
 	f.addSelection(cmd)
 	f.addAlgorithm(cmd)
 	return cmd
@@ -254,7 +254,7 @@ func notLearned(info *classify.PartInfo, o *train.Options) string {
 		switch {
 		case slices.Contains(info.Classes, c):
 		case slices.Contains(info.GraffitiOnly, c):
-			out = append(out, string(c)+" (labelled if the graffiti says so, and never else)")
+			out = append(out, string(c)+" (labeled only if the graffiti says so)")
 		case slices.Contains(info.Grouped, c):
 			out = append(out, string(c)+" (is Other)")
 		case slices.Contains(o.Disable, c):
@@ -272,10 +272,10 @@ func printFit(cmd *cobra.Command, out string, info classify.PartInfo, o *train.O
 		_, _ = fmt.Fprintf(w, "for %s:\n", info.Serves())
 	}
 	if missing := notLearned(&info, o); missing != "" {
-		_, _ = fmt.Fprintf(w, "not learned: %s; their blocks are called another client's\n", missing)
+		_, _ = fmt.Fprintf(w, "not learned: %s; their blocks will get the labels of other clients\n", missing)
 	}
 	for _, c := range info.Classes {
-		_, _ = fmt.Fprintf(w, "%-12s %7d blocks, %5.1f %% recognised\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
+		_, _ = fmt.Fprintf(w, "%-12s %7d blocks, %5.1f %% recognized\n", c, info.Training.Blocks[c], 100*info.Training.Accuracy[c])
 	}
 	left := report.Left.String()
 	if left != "" {

@@ -20,7 +20,7 @@ import (
 func newTrust() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "trust COMMAND",
-		Short:   "Say when labels are not to be trusted",
+		Short:   "Show which labels cannot be trusted at the moment",
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust set label:Lodestar manual --db mainnet.db\n  blockprint trust replay gauge-history.json.gz",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -33,7 +33,7 @@ func newTrustReplay() *cobra.Command {
 	l := trust.DefaultLimits()
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
-		Short: "Run the rules over a recorded gauge history",
+		Short: "Apply the rules to a recorded gauge history",
 		Long: `Reads a gauge's history, a JSON list of days with the nodes' counts and the shares published that day, and prints a
 JSON line for each change of a node's or label's status or of its reasons, and one that sums up.`,
 		Example: "  blockprint trust replay gauge-history.json.gz\n  blockprint trust replay --rate 0.9 --silent-after 24h gauge-history.json",
@@ -68,10 +68,10 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&l.SilentAfter, "silent-after", l.SilentAfter, "how long a node or label may be without a block")
-	flags.DurationVar(&l.Window, "window", l.Window, "how old dreamt blocks may be that count")
-	flags.Float64Var(&l.Rate, "rate", l.Rate, "least true-positive rate of a label")
-	flags.Float64Var(&l.Precision, "precision", l.Precision, "least precision of a label")
+	flags.DurationVar(&l.SilentAfter, "silent-after", l.SilentAfter, "greylist a node or label that has had no block for longer than this")
+	flags.DurationVar(&l.Window, "window", l.Window, "maximum age of the blocks that count")
+	flags.Float64Var(&l.Rate, "rate", l.Rate, "greylist a label with a lower true-positive rate than this")
+	flags.Float64Var(&l.Precision, "precision", l.Precision, "greylist a label with a lower precision than this")
 	flags.IntVar(&l.Criteria.ZCDWindow, "zcd-window", l.Criteria.ZCDWindow, "days that are looked at for such without a rightly labelled block")
 	flags.IntVar(&l.Criteria.ZCDLimit, "zcd-limit", l.Criteria.ZCDLimit, "so many of them are still no reason")
 	return cmd
@@ -96,7 +96,7 @@ func newTrustStatus() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "status --db D",
-		Short:   "List how labels and dreaming nodes stand, and why",
+		Short:   "List the status of labels and nodes, and the reasons",
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust status --db mainnet.db --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,8 +124,8 @@ func newTrustStatus() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON line for each label and node")
+	cmd.Flags().StringVar(&db, "db", "", "database of blockprint up or blockprint gauge")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line per label or node")
 	return cmd
 }
 
@@ -134,7 +134,7 @@ func printPending(ctx context.Context, w io.Writer, t *trust.Service, r *trust.R
 	list, next, err := t.Pending(ctx)
 	switch {
 	case blockprint.CodeOf(err) == blockprint.NotFound:
-		_, _ = fmt.Fprintln(w, "nothing was measured yet:", err)
+		_, _ = fmt.Fprintln(w, "nothing has been measured yet:", err)
 		return nil
 	case err != nil:
 		return err
@@ -147,7 +147,7 @@ func printPending(ctx context.Context, w io.Writer, t *trust.Service, r *trust.R
 		_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", p.Subject, "", p.Right, p.Blocks)
 	}
 	if len(list) == 0 {
-		_, _ = fmt.Fprintln(w, "no dreamt block: `blockprint up --dream` or `blockprint dream` asks nodes for some")
+		_, _ = fmt.Fprintln(w, "no blocks of nodes whose client is known: `blockprint up --dream` or `blockprint dream` asks for some")
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func newTrustSet() *cobra.Command {
 		},
 	}
 	notifyTo.add(cmd)
-	cmd.Flags().StringVar(&db, "db", "", "database of a gauge")
+	cmd.Flags().StringVar(&db, "db", "", "database of blockprint up or blockprint gauge")
 	return cmd
 }
 

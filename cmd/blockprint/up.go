@@ -20,9 +20,9 @@ func newUp() *cobra.Command {
 	var model, since string
 	cmd := &cobra.Command{
 		Use:   "up --config F",
-		Short: "Run all services in one process: follow, serve, dream and gauge",
-		Long: `Follows the chain, labels and stores its blocks, serves the API, and, with --dream, asks nodes of known clients for
-blocks and measures by them how well the labels can be trusted. --config is a TOML file with these flags as keys:
+		Short: "Run everything for a real network in one process: follow, serve, dream and gauge",
+		Long: `Follows the chain, labels and stores its blocks, and serves the API. With --dream, it also asks nodes whose client is
+known for blocks, to measure the accuracy of the labels. --config is a TOML file with these flags as keys:
 
   beacon = ["http://localhost:5052"]
   db = "mainnet.db"
@@ -68,19 +68,18 @@ blocks and measures by them how well the labels can be trusted. --config is a TO
 	nodes.add(cmd)
 	rules.add(cmd)
 	auth.add(cmd)
-	flags.StringVar(&c.DB, "db", "", "database to keep (made if it does not exist)")
+	flags.StringVar(&c.DB, "db", "", "database for the labeled blocks (created if it does not exist)")
 	flags.StringVar(&model, "model", "", modelHelp)
-	flags.StringVar(&since, "since", "finalized", "where history begins in a new database: a slot, genesis, or finalized")
-	flags.BoolVar(&c.Extend, "extend", false, "with --since: lower the beginning of a database that has one")
+	flags.StringVar(&since, "since", "finalized", "first slot of a new database: a slot, genesis, or finalized")
+	flags.BoolVar(&c.Extend, "extend", false, "with --since: make an existing database begin earlier")
 	flags.StringVar(&c.Listen, "listen", "127.0.0.1:8000", "address of the API")
-	flags.StringVar(&dreaming.config, "dream", "", "blockdreamer configuration of the nodes to ask for blocks")
-	flags.StringVar(&c.GaugeListen, "gauge-listen", "", "address for POST /classify of dreamers elsewhere (default none)")
-	flags.DurationVar(&dreaming.Timeout, "dream-timeout", defaultDreamTimeout, "how long to wait for a node's block")
-	flags.StringArrayVar(&dreaming.Labels, "label", nil, "a label to allow besides the clients' names")
-	flags.StringVar(&dreaming.Features, "dream-features", "", "also write the dreamt blocks' features to this file, to train on")
-	flags.Uint64Var(&c.API.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "slots behind the clock that do not count as a gap")
+	flags.StringVar(&dreaming.config, "dream", "", "configuration file of blockdreamer with the nodes to ask for blocks")
+	flags.StringVar(&c.GaugeListen, "gauge-listen", "", "address to accept blocks at POST /classify from other dreamers (default none)")
+	flags.DurationVar(&dreaming.Timeout, "dream-timeout", defaultDreamTimeout, "how long to wait for each node's block")
+	flags.StringArrayVar(&dreaming.Labels, "label", nil, "allow this label in addition to the clients' names")
+	flags.StringVar(&dreaming.Features, "dream-features", "", "also write the features of these blocks to this file, as training data")
+	flags.Uint64Var(&c.API.HeadTolerance, "head-tolerance", httpapi.DefaultHeadTolerance, "how many slots the newest block may be behind the clock before this counts as a gap")
 	notifyTo.add(cmd)
-	flags.Float64Var(&c.API.Rate, "rate", 0, "requests a second for one client address; 0 for any number")
-	flags.Int64Var(&c.API.MaxBody, "max-body", 64<<20, "largest body of a request in bytes")
+	addLimits(cmd, &c.API.Options)
 	return cmd
 }
