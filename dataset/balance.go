@@ -14,6 +14,7 @@ import (
 
 	"blockprint"
 	"blockprint/dataset/featurefile"
+	"blockprint/file"
 )
 
 // BalanceOptions say how Balance resamples.
@@ -121,18 +122,16 @@ func balanceDir(ctx context.Context, in, out string, o BalanceOptions) (BalanceR
 	return report, nil
 }
 
-func copyFile(from, to string) (err error) {
+func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // read only
-	out, err := os.Create(to)
-	if err != nil {
+	return file.Write(to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
 		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	})
 }
 
 func balanceFile(ctx context.Context, in, out string, o BalanceOptions) (report BalanceReport, err error) {

@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/file"
 	"blockprint/reward"
 	"blockprint/rewardfile"
 )
@@ -188,30 +188,15 @@ func (c *chain) end(ctx context.Context, source reward.Source) error {
 	return nil
 }
 
-// fetch writes one batch under a temporary name, so that an interrupted one is never taken for whole.
-func (l *loader) fetch(ctx context.Context, b blockprint.Interval) (err error) {
-	tmp, err := os.CreateTemp(l.dir, ".load-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
+// fetch writes one batch, whole or not at all.
+func (l *loader) fetch(ctx context.Context, b blockprint.Interval) error {
+	return file.Write(l.path(b), func(w io.Writer) error {
+		if !l.Gzip {
+			return l.write(ctx, b, w)
 		}
-	}()
-	buffered := bufio.NewWriterSize(tmp, 1<<20)
-	var w io.Writer = buffered
-	closeGzip := func() error { return nil }
-	if l.Gzip {
-		z := gzip.NewWriter(buffered)
-		w, closeGzip = z, z.Close
-	}
-	err = l.write(ctx, b, w)
-	err = errors.Join(err, closeGzip(), buffered.Flush(), tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), l.path(b))
+		z := gzip.NewWriter(w)
+		return errors.Join(l.write(ctx, b, z), z.Close())
+	})
 }
 
 // write gives each reward a line of its own inside the list.

@@ -19,13 +19,24 @@ import (
 
 // WriteAtomic writes a file that is either complete and on the disk, or not there.
 func WriteAtomic(path string, data []byte) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Write does the same with what write writes, which need not fit into memory. It returns write's own error as it is.
+func Write(path string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return unwritable(path, err)
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // after a rename there is nothing to remove
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	buffered := bufio.NewWriterSize(tmp, 64<<10)
+	if err := write(buffered); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	err = errors.Join(buffered.Flush(), tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
