@@ -54,6 +54,17 @@ func client(t testing.TB, urls ...string) *beacon.Client {
 	return c
 }
 
+// patient returns a client whose answers end by their size, also where it takes long to read so much.
+func patient(t testing.TB, url string) *beacon.Client {
+	t.Helper()
+	c, err := beacon.New([]string{url}, beacon.Options{Tries: 1, Timeout: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
 func TestRetriesWhatMayPass(t *testing.T) {
 	for _, status := range []int{429, 500, 503} {
 		var calls atomic.Int32
@@ -200,12 +211,7 @@ func TestHugeAnswer(t *testing.T) {
 		}
 		return true
 	})
-	// The size must be what ends it, also where 64 MB take long.
-	c, err := beacon.New([]string{s.URL}, beacon.Options{Tries: 1, Timeout: 5 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := patient(t, s.URL)
 	if _, err := c.Network(t.Context()); blockprint.CodeOf(err) != blockprint.TooLarge {
 		t.Errorf("64 MB of genesis gave %v", err)
 	}

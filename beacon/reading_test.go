@@ -186,7 +186,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 		"committee":  endless(`{"data":[{"slot":"0","validators":["`, func(int) string { return text }),
 		"committees": endless(`{"data":[{}`, func(int) string { return strings.Repeat(",{}", 1000) }),
 	} {
-		c := client(t, node(t, w, habit.On("/(validators|committees)$", h)))
+		c := patient(t, node(t, w, habit.On("/(validators|committees)$", h)))
 		if name == "committee" || name == "committees" {
 			if _, err := c.Committees(t.Context(), beacon.Head, 3); blockprint.CodeOf(err) != blockprint.TooLarge {
 				t.Errorf("%s: %v", name, err)
@@ -199,7 +199,7 @@ func TestAnswersWithoutEnd(t *testing.T) {
 		return fmt.Sprintf(`{"index":"%d","validator":{"effective_balance":"1"}},`, i)
 	}
 	var lying atomic.Bool
-	c := client(t, node(t, w, habit.While(&lying, habit.On(habit.Registry, endless(`{"data":[`, one)))))
+	c := patient(t, node(t, w, habit.While(&lying, habit.On(habit.Registry, endless(`{"data":[`, one)))))
 	if _, err := c.Validators(t.Context(), beacon.Head); err != nil {
 		t.Fatal(err)
 	}
