@@ -13,8 +13,8 @@ type Graffiti struct {
 	Version   string // release ("v1.3.0") or commit digits of the consensus client, empty if unknown
 }
 
-// GraffitiText turns the 32 bytes of a block's graffiti into text, without the zero bytes at the end and with bytes that
-// are not UTF-8 replaced.
+// GraffitiText turns the 32 bytes of a block's graffiti into text: zero bytes at the end cut off, bytes that are
+// not UTF-8 replaced.
 func GraffitiText(b []byte) string {
 	return strings.ToValidUTF8(strings.TrimRight(string(b), "\x00"), string(utf8.RuneError))
 }

@@ -33,13 +33,13 @@ type Spec struct {
 
 	// ForkEpochs says when each fork begins; FarFuture if it is not scheduled.
 	ForkEpochs [NumForks]Epoch
-	// UnknownForks holds the scheduled forks of the node's configuration that this version does not know, with their
-	// epochs.
+	// UnknownForks names forks of the node's configuration that this version does not know and that are
+	// scheduled, with their epochs.
 	UnknownForks map[string]Epoch
 }
 
 // MainnetSpec returns mainnet's constants, with its fork schedule. Nodes report their own; this is
-// the base on which their answers are laid, since old nodes omit the constants of later forks.
+// the base on which their answers are laid, since old nodes leave out constants of later forks.
 func MainnetSpec() Spec {
 	return Spec{
 		ConfigName: "mainnet", PresetBase: "mainnet",

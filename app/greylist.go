@@ -8,6 +8,7 @@ import (
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
+	"blockprint/gridcoin/rules"
 	"blockprint/httpapi"
 	"blockprint/service"
 	"blockprint/store"
@@ -58,6 +59,7 @@ func (c Greylist) Run(ctx context.Context) error {
 		o := c.API
 		o.Version, o.Registry, o.Logger, o.Now = c.Version, newRegistry(), c.Logger, c.Now
 		api, err := httpapi.NewGreylist(httpapi.GreylistSource{
+			Numbers: rules.Mainnet().Judge(greylist.Series{}).Detail.Numbers(), Facts: rules.Facts{},
 			Snapshot: c.shelf(s).Snapshot,
 			Feed: func(ctx context.Context, id string, out io.Writer) error {
 				return notify.Log{Store: s, Tenant: c.Tenant}.WriteFeed(ctx, id, c.Title, out)

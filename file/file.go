@@ -66,7 +66,7 @@ func unwritable(path string, err error) error {
 // Input is an opened input; reading it gives the text that is not compressed.
 type Input struct {
 	io.Reader
-	// Info describes the file; nil for standard input.
+	// Info is what the system says of the file; nil for standard input.
 	Info  fs.FileInfo
 	close []io.Closer
 }
@@ -109,7 +109,7 @@ func Open(path string) (*Input, error) {
 	case strings.HasSuffix(path, ".gz"):
 		in.Reader = bufio.NewReader(f)
 		return gunzip(in, path)
-	case info.Mode().IsRegular() && info.Size() > 0: // a pipe has no size, and neither do the system's own files
+	case info.Mode().IsRegular() && info.Size() > 0: // a pipe has no size, and neither have the system's own files
 		in.Reader = io.LimitReader(f, info.Size()) // ends there without asking the system once more
 	}
 	return in, nil

@@ -1,4 +1,4 @@
-// Package graffiti guesses from a block's text who built it. A file can replace the built-in rules:
+// Package graffiti reads what the texts of blocks say about who built them, by rules that a file can replace:
 //
 //	rules := graffiti.Default("mainnet")
 //	client := rules.Guess(text).Client

@@ -3,6 +3,7 @@ package greylist
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"reflect"
 	"slices"
@@ -22,11 +23,8 @@ type Log interface {
 // not read what another one wrote cannot write.
 type Book struct {
 	*Engine
-	// Announce writes every change with the events that made it, to be told; but for those of the first events.
+	// Announce writes every change with the events that made it, to be told.
 	Announce bool
-	// Words makes of two states what is announced, for tenants whose statuses are more than the engine's; then the first
-	// events are announced, too. nil announces changes of the engine's effective statuses.
-	Words func(before, after *Engine) []Change
 
 	log    Log
 	tenant string
@@ -50,75 +48,100 @@ func OpenBook(ctx context.Context, log Log, tenant string, o Options) (*Book, er
 	return b, nil
 }
 
-// Replace makes the log what is given, reverting what is not in it and applying what is missing, and keeps that. It
-// returns the changes of effective statuses on the way, those by reverting first. What is reverted and comes back in the same
-// way is no change.
-func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
+// Append adds events and keeps them. It returns what changed by all of them together.
+func (b *Book) Append(ctx context.Context, events ...Event) ([]Change, error) {
 	events, err := normal(events)
 	if err != nil {
 		return nil, err
 	}
+	before := b.Len()
+	changes, err := b.ApplyAndCompare(events...)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.keep(ctx, before, before, events, changes); err != nil {
+		for range events {
+			_, _ = b.Revert() // it was just applied
+		}
+		return nil, err
+	}
+	return changes, nil
+}
+
+// Replace makes the log what is given, reverting what is not in it and applying what is missing, and keeps that. It
+// returns the changes of effective statuses on the way, those by reverting first. What is reverted and comes back in the same
+// way is no change. Nothing is announced when the log was empty: what was before anybody looked is no news.
+func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
+	before := b.Log()
 	keep := 0
-	for keep < len(events) && keep < len(b.Engine.log) && reflect.DeepEqual(events[keep], b.Engine.log[keep]) {
+	for keep < min(len(events), len(before)) && events[keep] == before[keep] { // the very same
 		keep++
 	}
-	if keep == len(b.Engine.log) && keep == len(events) {
+	events, err := normal(events[keep:])
+	if err != nil {
+		return nil, err
+	}
+	for len(events) > 0 && keep < len(before) && reflect.DeepEqual(events[0], before[keep]) {
+		keep, events = keep+1, events[1:]
+	}
+	if keep == len(before) && len(events) == 0 {
 		return nil, nil
 	}
-	// All of it must be possible before anything is kept or shown: it is tried with another engine, which takes the
-	// place of this one then.
-	first := len(b.Engine.log) == 0
-	next := New(b.o)
-	for _, ev := range b.Engine.log {
-		if err := next.Apply(ev); err != nil {
-			return nil, err
+	changes, err := b.replace(keep, events)
+	if err == nil {
+		news := changes
+		if len(before) == 0 {
+			news = nil
 		}
+		err = b.keep(ctx, len(before), keep, events, news)
 	}
-	var changes []Change
-	for next.Len() > keep {
-		_, c, err := next.RevertAndCompare()
+	if err != nil {
+		if _, undo := b.replace(keep, before[keep:]); undo != nil {
+			return nil, errors.Join(err, undo) // cannot be: it was applied before
+		}
+		return nil, err
+	}
+	return changes, nil
+}
+
+// replace reverts all but so many events, and applies others.
+func (b *Book) replace(keep int, events []Event) ([]Change, error) {
+	var reverted, applied []Change
+	for b.Len() > keep {
+		_, c, err := b.RevertAndCompare()
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, c...)
+		reverted = append(reverted, c...)
 	}
-	reverted := len(changes)
-	var texts [][]byte
-	for _, ev := range events[keep:] {
-		c, err := next.ApplyAndCompare(ev)
+	for _, ev := range events {
+		c, err := b.ApplyAndCompare(ev)
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, c...)
+		applied = append(applied, c...)
+	}
+	return settled(reverted, applied), nil
+}
+
+// keep writes what was changed: of the events that were read, so many stay, and others follow.
+func (b *Book) keep(ctx context.Context, read, keep int, events []Event, changes []Change) error {
+	var texts, notices [][]byte
+	for _, ev := range events {
 		text, err := json.Marshal(ev)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		texts = append(texts, text)
 	}
-	changes = settled(changes[:reverted], changes[reverted:])
-	var notices [][]byte
-	if b.Announce {
-		news := changes
-		switch {
-		case b.Words != nil:
-			news = b.Words(b.Engine, next)
-		case first: // what was before anybody looked is no news
-			news = nil
+	for i := 0; b.Announce && i < len(changes); i++ {
+		text, err := json.Marshal(changes[i])
+		if err != nil {
+			return err
 		}
-		for _, c := range news {
-			text, err := json.Marshal(c)
-			if err != nil {
-				return nil, err
-			}
-			notices = append(notices, text)
-		}
+		notices = append(notices, text)
 	}
-	if err := b.log.ChangeEvents(ctx, b.tenant, len(b.Engine.log), keep, texts, notices); err != nil {
-		return nil, err
-	}
-	b.Engine = next
-	return changes, nil
+	return b.log.ChangeEvents(ctx, b.tenant, read, keep, texts, notices)
 }
 
 // settled returns changes by reverting and by applying without those of a subject that undo each other: rewriting what lies

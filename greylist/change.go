@@ -1,8 +1,11 @@
 package greylist
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -16,10 +19,53 @@ type Change struct {
 	Height   uint64 `json:"height"`   // of the event
 	Hash     string `json:"hash"`
 	Time     int64  `json:"time"` // of the event
-	// ZCD and WAS are what the rules find of the subject now; 0 and empty where nothing is found.
-	ZCD int    `json:"zcd"`
-	WAS string `json:"was"`
+	// Numbers sum up what the rule finds of the subject now: fields beside the others in JSON, by name, with the value Exact.
+	Numbers []Number `json:"-"`
 }
+
+// plainChange is a Change's own fields.
+type plainChange Change
+
+// MarshalJSON implements json.Marshaler.
+func (c Change) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal(plainChange(c))
+	for _, n := range c.Numbers {
+		if text, err = beside(json.RawMessage(text), map[string]any{n.Name: n.Exact}); err != nil {
+			return nil, err
+		}
+	}
+	return text, err
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *Change) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, (*plainChange)(c)); err != nil {
+		return err
+	}
+	c.Numbers = nil
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if _, err := dec.Token(); err != nil {
+		return err
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		n := Number{Name: fmt.Sprint(name)}
+		if err := dec.Decode(&n.Exact); err != nil {
+			return err
+		}
+		if !slices.Contains(changeFields, n.Name) {
+			c.Numbers = append(c.Numbers, n)
+		}
+	}
+	return nil
+}
+
+// changeFields are the names of a Change's own fields.
+var changeFields = []string{"subject", "old", "new", "reason", "boundary", "height", "hash", "time"}
 
 // maxShown is how many bytes of a name are shown; Gridcoin's have 100 at most.
 const maxShown = 200
@@ -44,9 +90,6 @@ const (
 	ManualLifted   = "manual-lifted"
 	Override       = "override"
 	OverrideLifted = "override-lifted"
-	ByZCD          = "zcd"
-	ByWAS          = "was"
-	ByBoth         = "zcd+was"
 	Recovered      = "recovered"
 	Reorganisation = "reorganisation"
 	// Excluded and Included come with Options.Exclusions only, and with a status that stays.
@@ -54,24 +97,32 @@ const (
 	Included = "included"
 )
 
-// ApplyAndCompare applies an event and returns what changed by it, by subject.
-func (e *Engine) ApplyAndCompare(ev Event) ([]Change, error) {
-	before := e.effective(ev)
-	if err := e.Apply(ev); err != nil {
-		return nil, err
+// ApplyAndCompare applies events and returns what changed by all of them together, by subject. The last one is named as the
+// cause. If one cannot be applied, none is.
+func (e *Engine) ApplyAndCompare(events ...Event) ([]Change, error) {
+	if len(events) == 0 {
+		return nil, nil
 	}
-	return e.compare(before, ev, e.reasonOf), nil
+	before := e.shown()
+	for i, ev := range events {
+		if err := e.Apply(ev); err != nil {
+			for range i {
+				_, _ = e.Revert() // it was just applied
+			}
+			return nil, err
+		}
+	}
+	return e.compare(before, events[len(events)-1], e.reasonOf), nil
 }
 
 // RevertAndCompare takes the newest event away and returns what changed by it.
 func (e *Engine) RevertAndCompare() (Event, []Change, error) {
-	if len(e.log) == 0 {
-		_, err := e.Revert()
+	before := e.shown()
+	ev, err := e.Revert()
+	if err != nil {
 		return Event{}, nil, err
 	}
-	before := e.effective(e.log[len(e.log)-1])
-	ev, err := e.Revert()
-	return ev, e.compare(before, ev, func(string, Status, Status, Event) string { return Reorganisation }), err
+	return ev, e.compare(before, ev, func(string, Status, Status, Event) string { return Reorganisation }), nil
 }
 
 // shown is what of a subject's standing others are told of.
@@ -80,15 +131,9 @@ type shown struct {
 	excluded bool
 }
 
-// effective returns how those subjects stand that an event can change.
-func (e *Engine) effective(ev Event) map[string]shown {
-	out := map[string]shown{}
-	if ev.Entry != nil {
-		if s, ok := e.Standing(ev.Entry.Subject); ok {
-			out[ev.Entry.Subject] = shown{s.Effective, s.Excluded && e.o.Exclusions}
-		}
-		return out
-	}
+// shown returns what is shown of all subjects.
+func (e *Engine) shown() map[string]shown {
+	out := make(map[string]shown, len(e.subjects))
 	for name := range e.subjects {
 		s, _ := e.Standing(name) // it is there
 		out[name] = shown{s.Effective, s.Excluded && e.o.Exclusions}
@@ -96,29 +141,25 @@ func (e *Engine) effective(ev Event) map[string]shown {
 	return out
 }
 
+// compare returns what differs from what was shown before, and names an event as the cause.
 func (e *Engine) compare(before map[string]shown, ev Event, reason func(string, Status, Status, Event) string) []Change {
-	after := e.effective(ev)
-	names := map[string]bool{}
-	for n := range before {
-		names[n] = true
-	}
-	for n := range after {
-		names[n] = true
-	}
+	after := e.shown()
+	names := maps.Clone(after)
+	maps.Copy(names, before)
 	var out []Change
 	for n := range names {
 		was, is := before[n], after[n]
-		if was == is {
+		if was == is || e.o.QuietListings && was.status == Unknown && is.status == Active {
 			continue
 		}
-		c := Change{Subject: n, Old: was.status, New: is.status, Boundary: len(e.boundaries) - 1}
+		c := Change{Subject: n, Old: was.status, New: is.status, Boundary: len(e.boundaries) - 1, Numbers: e.blank}
 		if ev.Entry != nil {
 			c.Height, c.Hash, c.Time = ev.Entry.Height, ev.Entry.Hash, ev.Entry.Time
 		} else {
 			c.Height, c.Hash, c.Time = ev.Boundary.Height, ev.Boundary.Hash, ev.Boundary.Time
 		}
-		if s, ok := e.Standing(n); ok && s.Finding != nil {
-			c.ZCD, c.WAS = s.Finding.ZCD, fmt.Sprintf("%d/%d", s.Finding.WAS.Num, s.Finding.WAS.Den)
+		if s, ok := e.Standing(n); ok {
+			c.Numbers = s.Numbers()
 		}
 		if was.status != is.status {
 			c.Reason = reason(n, was.status, is.status, ev)
@@ -138,39 +179,27 @@ func (e *Engine) compare(before map[string]shown, ev Event, reason func(string, 
 
 // reasonOf says why an event that was applied changed a status.
 func (e *Engine) reasonOf(name string, before, after Status, ev Event) string {
-	if ev.Boundary != nil {
-		if !after.Greylisted() {
-			return Recovered
-		}
-		return e.criteriaOf(name)
+	var reasons []Reason // why the rule would have it on the greylist, if it is there
+	if s, _ := e.Standing(name); s.Finding != nil && after.Greylisted() {
+		reasons = s.Finding.Reasons
 	}
 	switch {
+	case ev.Boundary != nil && !after.Greylisted():
+		return Recovered
+	case ev.Boundary != nil && after != Manual:
+		return because("", reasons)
 	case before == Unknown || before == Deleted:
-		return Listed
+		return because(Listed, reasons)
 	case after == Deleted:
 		return Removed
 	case after == Manual:
-		return ByManual
+		return because(ByManual, reasons)
 	case after == AutoOverride:
 		return Override
 	case before == AutoOverride:
-		return OverrideLifted
-	case before == Manual:
-		return ManualLifted
+		return because(OverrideLifted, reasons)
+	case before == Manual || len(reasons) == 0: // without a reason the policy fsm waits
+		return because(ManualLifted, reasons)
 	}
-	return e.criteriaOf(name)
-}
-
-// criteriaOf names the criteria that a subject meets at the current boundary.
-func (e *Engine) criteriaOf(name string) string {
-	s, _ := e.Standing(name)
-	switch {
-	case s.Finding == nil || !s.Finding.Meets:
-		return ManualLifted // the policy "fsm" waits
-	case s.Finding.ZCDMet && s.Finding.WASMet:
-		return ByBoth
-	case s.Finding.ZCDMet:
-		return ByZCD
-	}
-	return ByWAS
+	return because("", reasons)
 }

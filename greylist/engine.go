@@ -3,6 +3,7 @@ package greylist
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"blockprint"
@@ -33,6 +34,8 @@ type Boundary struct {
 	// Doubt gives the benefit of the doubt to figures that are missing at this boundary.
 	Doubt  bool              `json:"benefit_of_doubt"`
 	Totals map[string]uint64 `json:"totals"`
+	// More has further figures of subjects, by subject and name, for rules that look at more than a total.
+	More map[string]map[string]uint64 `json:"more,omitempty"`
 	// Source names what recorded the boundary, where a tenant has several; the engine hands it on unread, as it does Signals.
 	Source  string            `json:"source,omitempty"`
 	Signals map[string]Signal `json:"signals,omitempty"` // by subject
@@ -60,7 +63,7 @@ type subject struct {
 	listed   int64
 	bound    bool
 	findings []finding // of the boundaries at which it was judged, in order
-	track    *tracked  // incremental evaluation; nil until it is needed
+	window   window
 }
 
 // finding is a Finding with the place of its boundary.
@@ -71,29 +74,19 @@ type finding struct {
 
 // Options choose how an engine judges.
 type Options struct {
-	Rules  Rules  // nil for Landed
-	Policy Policy // nil for landed
+	Rule   Rule   // never nil
+	Others []Rule // whose verdict a report adds
+	Policy Policy // nil for rules-first
 	// RelistRenews makes a subject that was deleted and is listed again a new one. Gridcoin does not.
 	RelistRenews bool
-	// Evaluation is how subjects are evaluated; what is found is the same.
-	Evaluation Evaluation
 	// Exclusions makes a subject without a figure at the current boundary a change of its own, with the reasons Excluded
 	// and Included: it has the effect of greylisting there, though its status stays.
 	Exclusions bool
+	// QuietListings makes a subject that is new no change as long as nothing is wrong with it.
+	QuietListings bool
+	// Boundary is what people call a boundary; empty for "boundary".
+	Boundary string
 }
-
-// Evaluation is a way of finding the same.
-type Evaluation int
-
-// The ways. BenchmarkReplay compares them.
-const (
-	// Incremental keeps what a walk would find again. Rules other than Landed are evaluated as by Cached.
-	Incremental Evaluation = iota
-	// Cached walks back once for each boundary and keeps what was found.
-	Cached
-	// Stateless walks back whenever somebody asks, and keeps nothing.
-	Stateless
-)
 
 // Engine folds a log of events into statuses. Whatever is applied can be reverted, newest first, and leaves the state of
 // what remains: everything is a function of the log. It is not safe for concurrent use.
@@ -101,24 +94,24 @@ type Engine struct {
 	o          Options
 	log        []Event
 	subjects   map[string]*subject
-	boundaries []int // places in the log
-}
-
-// Finding is what the rules found of a subject at a boundary.
-type Finding struct {
-	State
-	Figures int // how many figures, missing ones included, there are behind the baseline
+	boundaries []int    // places in the log
+	blank      []Number // what sums up a finding that there is not
 }
 
 // New returns an engine without events.
 func New(o Options) *Engine {
-	if o.Rules == nil {
-		o.Rules = NewLanded()
-	}
 	if o.Policy == nil {
 		o.Policy = policies[0]
 	}
-	return &Engine{o: o, subjects: map[string]*subject{}}
+	if o.Boundary == "" {
+		o.Boundary = "boundary"
+	}
+	e := &Engine{o: o, subjects: map[string]*subject{}}
+	none := o.Rule.Judge(Series{})
+	for _, n := range none.numbers() {
+		e.blank = append(e.blank, Number{Name: n.Name, Exact: reflect.Zero(reflect.TypeOf(n.Exact)).Interface(), Text: "-"})
+	}
+	return e
 }
 
 // Len returns how many events there are.
@@ -189,7 +182,7 @@ func (e *Engine) Revert() (Event, error) {
 			if n := len(s.findings); n > 0 && s.findings[n-1].boundary == len(e.boundaries) {
 				s.findings = s.findings[:n-1]
 			}
-			s.track = nil // built anew when the next boundary comes
+			s.window = window{} // filled anew when the next boundary comes
 		}
 		return ev, nil
 	}
@@ -251,59 +244,40 @@ func (e *Engine) listedBefore(s *subject, place int) int64 {
 // evaluate judges all subjects at boundary i, the newest, if anything is judged there.
 func (e *Engine) evaluate(i int) {
 	b := e.boundary(i)
-	if !b.Judged || e.o.Evaluation == Stateless {
+	if !b.Judged {
 		return
 	}
-	rules, incremental := e.o.Rules.(*Landed)
+	reach := e.o.Rule.Reach()
 	for name, s := range e.subjects {
-		if e.entry(s).Status == Deleted {
-			continue
-		}
 		listed := e.listedAt(s)
-		if b.Time < listed {
+		if e.entry(s).Status == Deleted || b.Time < listed {
 			continue
 		}
-		var f Finding
-		if incremental && e.o.Evaluation == Incremental {
-			f = e.incremental(rules, name, s, listed, i)
-		} else {
-			f = e.walk(name, listed, i)
+		if w := &s.window; w.next == i && i > 0 && w.listed == listed {
+			w.push(b.figure(name), reach)
+		} else { // it is new, or something was reverted, or it was not judged at the boundary before
+			w.fill(e.figures(name, listed, i, reach), reach)
+			w.listed = listed
 		}
+		s.window.next = i + 1
+		f := e.o.Rule.Judge(Series{name, b.Height, s.window.newest(reach), b.Doubt})
 		s.findings = append(s.findings, finding{i, f})
 	}
 }
 
-// walk evaluates a subject at boundary i from its figures.
-func (e *Engine) walk(name string, listed int64, i int) Finding {
-	figures := e.figures(name, listed, i, e.o.Rules.Reach())
-	return Finding{e.o.Rules.Evaluate(Series{figures, e.boundary(i).Doubt}), len(figures) - 1}
-}
-
 // found returns what was found of a subject at the current boundary; nil if it was not evaluated there.
-func (e *Engine) found(name string, s *subject) *Finding {
-	i := len(e.boundaries) - 1
-	if e.o.Evaluation != Stateless {
-		if n := len(s.findings); n > 0 && s.findings[n-1].boundary == i {
-			f := s.findings[n-1].Finding
-			return &f
-		}
-		return nil
-	}
-	// Whether it was evaluated was decided when the boundary came, by the entry of then.
-	if i < 0 || !e.boundary(i).Judged {
-		return nil
-	}
-	then := Unknown
-	for _, at := range s.entries {
-		if at < e.boundaries[i] {
-			then = e.log[at].Entry.Status
-		}
-	}
-	if listed := e.listedBefore(s, e.boundaries[i]); then != Unknown && then != Deleted && e.boundary(i).Time >= listed {
-		f := e.walk(name, listed, i)
+func (e *Engine) found(s *subject) *Finding {
+	if n := len(s.findings); n > 0 && s.findings[n-1].boundary == len(e.boundaries)-1 {
+		f := s.findings[n-1].Finding
 		return &f
 	}
 	return nil
+}
+
+// figure returns what the boundary records of a subject.
+func (b *Boundary) figure(name string) Figure {
+	total, present := b.Totals[name]
+	return Figure{total, present, b.More[name]}
 }
 
 // figures returns a subject's figures, newest first, from boundary i back to its listing, at most reach behind i.
@@ -314,10 +288,38 @@ func (e *Engine) figures(name string, listed int64, i, reach int) []Figure {
 		if !b.Judged || b.Time < listed {
 			break
 		}
-		total, present := b.Totals[name]
-		out = append(out, Figure{total, present})
+		out = append(out, b.figure(name))
 	}
 	return out
+}
+
+// window has a subject's newest figures at hand, newest first, so that judging needs no walk over the boundaries. They stand
+// at the end of a buffer that fills towards its beginning.
+type window struct {
+	figures []Figure
+	start   int
+	next    int   // the boundary whose figure comes next
+	listed  int64 // when the subject counted as listed
+}
+
+// fill begins anew.
+func (w *window) fill(figures []Figure, reach int) {
+	w.figures = make([]Figure, max(4*reach, len(figures)+1, 8))
+	w.start = len(w.figures) - copy(w.figures[len(w.figures)-len(figures):], figures)
+}
+
+// push adds the next figure.
+func (w *window) push(f Figure, reach int) {
+	if w.start == 0 {
+		w.fill(w.newest(reach), reach)
+	}
+	w.start--
+	w.figures[w.start] = f
+}
+
+// newest returns at most reach figures behind the newest one.
+func (w *window) newest(reach int) []Figure {
+	return w.figures[w.start:min(w.start+reach+1, len(w.figures))]
 }
 
 // Standing is how a subject stands now.
@@ -329,6 +331,16 @@ type Standing struct {
 	Finding *Finding
 	// Excluded tells that it was, though it has no figure there: it counts for nothing at that boundary.
 	Excluded bool
+
+	blank []Number
+}
+
+// Numbers sum up what the rule finds of the subject; without values if it was not evaluated.
+func (s *Standing) Numbers() []Number {
+	if s.Finding == nil {
+		return s.blank
+	}
+	return s.Finding.numbers()
 }
 
 // Standing returns how a subject stands; ok is false for one that was never listed.
@@ -337,9 +349,9 @@ func (e *Engine) Standing(name string) (s Standing, ok bool) {
 	if sub == nil {
 		return s, false
 	}
-	s = Standing{Subject: name, Entry: e.entry(sub)}
+	s = Standing{Subject: name, Entry: e.entry(sub), blank: e.blank}
 	situation := Situation{Entry: s.Entry.Status}
-	if s.Finding = e.found(name, sub); s.Finding != nil {
+	if s.Finding = e.found(sub); s.Finding != nil {
 		situation.Meets = s.Finding.Meets
 		_, recorded := e.current().Totals[name]
 		s.Excluded = !recorded && s.Entry.Status != Deleted

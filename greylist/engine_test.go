@@ -12,6 +12,7 @@ import (
 
 	"blockprint"
 	"blockprint/greylist"
+	"blockprint/gridcoin/rules"
 )
 
 func entry(subject string, s greylist.Status, at int64) greylist.Event {
@@ -43,32 +44,43 @@ func status(t testing.TB, e *greylist.Engine, subject string) greylist.Status {
 	return s.Effective
 }
 
-// ways are all ways to evaluate.
-var ways = []greylist.Evaluation{greylist.Incremental, greylist.Cached, greylist.Stateless}
-
-// TestGoldenThroughEngine: Gridcoin's 47 superblocks as a chain, with a subject that was in the superblocks before it was
-// listed, evaluated incrementally and by walking back.
-func TestGoldenThroughEngine(t *testing.T) {
-	records := readGolden(t, "horrible-project.json")
-	for _, way := range ways {
-		e := greylist.New(greylist.Options{Evaluation: way})
-		apply(t, e, entry("other", greylist.Active, 0), boundary(1, map[string]uint64{"horrible": 7}), boundary(2, map[string]uint64{"horrible": 9}), entry("horrible", greylist.Active, 10))
-		for i, g := range records {
-			totals := map[string]uint64{"other": uint64(i)}
-			if g.TotalCredit != nil {
-				totals["horrible"] = *g.TotalCredit
-			}
-			apply(t, e, boundary(int64(100+i), totals))
-			s, _ := e.Standing("horrible")
-			if s.Finding == nil || s.Finding.Figures != i && i <= 40 {
-				t.Fatalf("superblock %d: %+v", i, s)
-			}
-			check(t, fmt.Sprintf("superblock %d, evaluation %d", i, way), s.Finding.State, g.Expect)
-			if (s.Effective == greylist.AutoGreylist) != g.Expect.Meets {
-				t.Errorf("superblock %d: %s", i, s.Effective)
-			}
+// oracle walks over the log for what a rule finds of a subject at the newest boundary; nil if it is not evaluated there.
+func oracle(log []greylist.Event, o greylist.Options, subject string) *greylist.Finding {
+	newest := -1
+	for i, ev := range log {
+		if ev.Boundary != nil {
+			newest = i
 		}
 	}
+	if newest < 0 || !log[newest].Boundary.Judged {
+		return nil
+	}
+	listed, last := int64(-1), greylist.Unknown
+	for _, ev := range log[:newest] {
+		if n := ev.Entry; n != nil && n.Subject == subject {
+			if listed < 0 || o.RelistRenews && last == greylist.Deleted && n.Status != greylist.Deleted {
+				listed = n.Time
+			}
+			last = n.Status
+		}
+	}
+	if b := log[newest].Boundary; last == greylist.Unknown || last == greylist.Deleted || b.Time < listed {
+		return nil
+	}
+	var figures []greylist.Figure
+	for i := newest; i >= 0 && len(figures) <= o.Rule.Reach(); i-- {
+		b := log[i].Boundary
+		if b == nil {
+			continue
+		}
+		if !b.Judged || b.Time < listed {
+			break
+		}
+		total, present := b.Totals[subject]
+		figures = append(figures, greylist.Figure{Total: total, Present: present})
+	}
+	f := o.Rule.Judge(greylist.Series{Subject: subject, Height: log[newest].Boundary.Height, Figures: figures, Benefit: log[newest].Boundary.Doubt})
+	return &f
 }
 
 // meeting makes a chain of boundaries after which a subject meets the criteria, or does not.
@@ -93,14 +105,14 @@ func TestSeedExamples(t *testing.T) {
 	}{
 		{"manual-first", []greylist.Status{greylist.Manual, greylist.Manual, greylist.Manual, greylist.Active, greylist.Active}, []greylist.Status{greylist.Manual, greylist.Manual, greylist.AutoGreylist, greylist.Active}},
 		{"fsm", []greylist.Status{greylist.Manual, greylist.Manual, greylist.Manual, greylist.AutoGreylist, greylist.Active}, []greylist.Status{greylist.Manual, greylist.Manual, greylist.AutoGreylist, greylist.Active}},
-		{"landed", []greylist.Status{greylist.Manual, greylist.AutoGreylist, greylist.Manual, greylist.Active, greylist.Active}, []greylist.Status{greylist.Manual, greylist.AutoGreylist, greylist.AutoGreylist, greylist.Active}},
+		{"rules-first", []greylist.Status{greylist.Manual, greylist.AutoGreylist, greylist.Manual, greylist.Active, greylist.Active}, []greylist.Status{greylist.Manual, greylist.AutoGreylist, greylist.AutoGreylist, greylist.Active}},
 	} {
 		policy, err := greylist.PolicyOf(c.policy)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := func() (*greylist.Engine, *uint64) {
-			e, total := greylist.New(greylist.Options{Policy: policy}), uint64(0)
+			e, total := greylist.New(greylist.Options{Rule: rules.Mainnet(), Policy: policy}), uint64(0)
 			apply(t, e, entry("p", greylist.Active, 1))
 			meeting(t, e, 100, 10, &total, 1000)
 			apply(t, e, entry("p", greylist.Manual, 150))
@@ -141,7 +153,7 @@ func TestSeedExamples(t *testing.T) {
 
 // TestChanges: every change of an effective status has its reason.
 func TestChanges(t *testing.T) {
-	e, total := greylist.New(greylist.Options{}), uint64(0)
+	e, total := greylist.New(greylist.Options{Rule: rules.Mainnet()}), uint64(0)
 	var got []string
 	note := func(changes []greylist.Change) {
 		for _, c := range changes {
@@ -175,7 +187,7 @@ func TestChanges(t *testing.T) {
 // subject that is deleted is not judged.
 func TestListing(t *testing.T) {
 	for _, renew := range []bool{false, true} {
-		e := greylist.New(greylist.Options{RelistRenews: renew})
+		e := greylist.New(greylist.Options{Rule: rules.Mainnet(), RelistRenews: renew})
 		total := uint64(5)
 		apply(t, e, entry("p", greylist.Active, 1))
 		meeting(t, e, 100, 10, &total, 0)
@@ -201,7 +213,7 @@ func TestListing(t *testing.T) {
 
 // TestNotJudged: before totals are recorded there is no greylist, which is something else than an empty one.
 func TestNotJudged(t *testing.T) {
-	e := greylist.New(greylist.Options{})
+	e := greylist.New(greylist.Options{Rule: rules.Mainnet()})
 	if e.Evaluated() {
 		t.Error("nothing was evaluated yet")
 	}
@@ -214,13 +226,13 @@ func TestNotJudged(t *testing.T) {
 	for i := range 9 {
 		apply(t, e, boundary(int64(10+i), nil))
 	}
-	if s, _ := e.Standing("p"); !e.Evaluated() || s.Finding.Figures != 8 || !s.Finding.Meets {
+	if s, _ := e.Standing("p"); !e.Evaluated() || !s.Finding.Meets {
 		t.Errorf("%+v", s)
 	}
 }
 
 func TestRefuses(t *testing.T) {
-	e := greylist.New(greylist.Options{})
+	e := greylist.New(greylist.Options{Rule: rules.Mainnet()})
 	apply(t, e, boundary(10, nil))
 	for name, ev := range map[string]greylist.Event{
 		"nothing":      {},
@@ -236,22 +248,22 @@ func TestRefuses(t *testing.T) {
 	if e.Len() != 1 {
 		t.Errorf("%d events", e.Len())
 	}
-	if _, err := greylist.New(greylist.Options{}).Revert(); blockprint.CodeOf(err) != blockprint.NotFound {
+	if _, err := greylist.New(greylist.Options{Rule: rules.Mainnet()}).Revert(); blockprint.CodeOf(err) != blockprint.NotFound {
 		t.Errorf("nothing to revert: %v", err)
 	}
 }
 
-// TestReorganisations: after any sequence of applies and reverts the state is that of applying only what remains, by
-// every kind of evaluation and every policy.
+// TestReorganisations: after any sequence of applies and reverts the state is that of applying only what remains, by every
+// rule and policy, and what is found is what a walk over the log finds.
 func TestReorganisations(t *testing.T) {
 	statuses := []greylist.Status{greylist.Active, greylist.Active, greylist.Manual, greylist.AutoOverride, greylist.Deleted}
 	rapid.Check(t, func(rt *rapid.T) {
 		o := greylist.Options{RelistRenews: rapid.Bool().Draw(rt, "renew")}
 		var err error
-		if o.Policy, err = greylist.PolicyOf(rapid.SampledFrom([]string{"landed", "manual-first", "fsm"}).Draw(rt, "policy")); err != nil {
+		if o.Policy, err = greylist.PolicyOf(rapid.SampledFrom([]string{"rules-first", "manual-first", "fsm"}).Draw(rt, "policy")); err != nil {
 			rt.Fatal(err)
 		}
-		if o.Rules, err = greylist.Preset(rapid.SampledFrom([]string{"landed", "seed", "v2"}).Draw(rt, "rules")); err != nil {
+		if o.Rule, err = rules.Named(rapid.SampledFrom(rules.Names()).Draw(rt, "rules")); err != nil {
 			rt.Fatal(err)
 		}
 		e := greylist.New(o)
@@ -287,16 +299,18 @@ func TestReorganisations(t *testing.T) {
 				remains = append(remains, ev)
 			}
 		}
-		for _, way := range ways {
-			o.Evaluation = way
-			fresh := greylist.New(o)
-			for _, ev := range remains {
-				if err := fresh.Apply(ev); err != nil {
-					rt.Fatal(err)
-				}
+		fresh := greylist.New(o)
+		for _, ev := range remains {
+			if err := fresh.Apply(ev); err != nil {
+				rt.Fatal(err)
 			}
-			if !reflect.DeepEqual(fresh.Standings(), e.Standings()) || fresh.Evaluated() != e.Evaluated() {
-				rt.Fatalf("evaluation %d: %+v, want %+v", way, e.Standings(), fresh.Standings())
+		}
+		if !reflect.DeepEqual(fresh.Standings(), e.Standings()) || fresh.Evaluated() != e.Evaluated() {
+			rt.Fatalf("%+v, want %+v", e.Standings(), fresh.Standings())
+		}
+		for _, s := range e.Standings() {
+			if want := oracle(remains, o, s.Subject); !reflect.DeepEqual(s.Finding, want) {
+				rt.Fatalf("%s: found %+v, a walk finds %+v", s.Subject, s.Finding, want)
 			}
 		}
 	})
@@ -330,46 +344,36 @@ func series(superblocks, subjects int) []greylist.Event {
 	return events
 }
 
-// TestIncremental compares the incremental evaluation with walking back, at every superblock of a long chain.
-func TestIncremental(t *testing.T) {
-	a, b := greylist.New(greylist.Options{}), greylist.New(greylist.Options{Evaluation: greylist.Stateless})
-	met := 0
-	for i, ev := range series(600, 20) {
-		apply(t, a, ev)
-		apply(t, b, ev)
-		if x, y := a.Standings(), b.Standings(); !reflect.DeepEqual(x, y) {
-			t.Fatalf("event %d: %+v\nwant %+v", i, x, y)
-		}
-		for _, s := range a.Standings() {
-			if s.Effective == greylist.AutoGreylist {
-				met++
+// TestWalk compares what is found with what a walk over the log finds, at every superblock of a long chain.
+func TestWalk(t *testing.T) {
+	for _, rule := range rules.All() {
+		o := greylist.Options{Rule: rule}
+		e, events, met := greylist.New(o), series(300, 10), 0
+		for i, ev := range events {
+			apply(t, e, ev)
+			for _, s := range e.Standings() {
+				if want := oracle(events[:i+1], o, s.Subject); !reflect.DeepEqual(s.Finding, want) {
+					t.Fatalf("event %d, %s: %+v, want %+v", i, s.Subject, s.Finding, want)
+				}
+				if s.Effective == greylist.AutoGreylist {
+					met++
+				}
 			}
 		}
+		t.Logf("%s: %d of %d findings meet the criteria", rule.Name(), met, 300*10)
 	}
-	t.Logf("%d of %d findings meet the criteria", met, 600*20)
 }
 
-// BenchmarkReplay replays 2,500 superblocks of 40 projects, asking for all standings once after each, or a hundred times
-// as a node does that people look at. The original takes 5 to 11 us for each project and superblock.
+// BenchmarkReplay replays 2,500 superblocks of 40 projects, asking for all standings never, once, or ten times after each.
+// The original takes 5 to 11 us for each project and superblock.
 func BenchmarkReplay(b *testing.B) {
 	events := series(2500, 40)
-	for _, c := range []struct {
-		name string
-		o    greylist.Options
-	}{
-		{"incremental", greylist.Options{}},
-		{"cached", greylist.Options{Evaluation: greylist.Cached}},
-		{"stateless", greylist.Options{Evaluation: greylist.Stateless}},
-		{"cached v2", greylist.Options{Rules: greylist.NewV2()}},
-	} {
+	for _, rule := range rules.All() {
 		for _, reads := range []int{0, 1, 10} {
-			if reads == 0 && c.o.Evaluation == greylist.Stateless {
-				continue // who is not asked does nothing
-			}
-			b.Run(fmt.Sprintf("%s/reads=%d", c.name, reads), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/reads=%d", rule.Name(), reads), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					e := greylist.New(c.o)
+					e := greylist.New(greylist.Options{Rule: rule})
 					for _, ev := range events {
 						if err := e.Apply(ev); err != nil {
 							b.Fatal(err)
@@ -389,7 +393,7 @@ func BenchmarkReplay(b *testing.B) {
 
 // TestExclusions: a subject without a figure is excluded, which is told as a change of its own, and comes back.
 func TestExclusions(t *testing.T) {
-	e := greylist.New(greylist.Options{Exclusions: true})
+	e := greylist.New(greylist.Options{Rule: rules.Mainnet(), Exclusions: true})
 	apply(t, e, entry("a", greylist.Active, 1), entry("b", greylist.Active, 1), boundary(2, map[string]uint64{"a": 1, "b": 1}))
 	told := func(ev greylist.Event) (out []string) {
 		changes, err := e.ApplyAndCompare(ev)

@@ -2,11 +2,10 @@ package greylist
 
 import (
 	"fmt"
-	"math/bits"
 	"time"
 )
 
-// Report says why a subject stands as it does, since when, how far it is from each limit, and what it takes to recover.
+// Report says why a subject stands as it does, since when, and what the rule says of it.
 type Report struct {
 	Subject string         `json:"subject"`
 	Status  Status         `json:"status"`
@@ -17,24 +16,32 @@ type Report struct {
 	Since   *Place         `json:"since"`
 	Reasons []string       `json:"reasons"`
 	// Days is for how many whole days it has been on the greylist at the current boundary; the community delists after 60.
-	Days *int64 `json:"days_on_greylist,omitempty"`
-	// The rest is of the current boundary; nil if the subject was not evaluated there.
-	ZCD      *ZCDReport   `json:"zcd,omitempty"`
-	WAS      *WASReport   `json:"was,omitempty"`
-	Recovery *Recovery    `json:"recovery,omitempty"`
-	Grace    *GraceReport `json:"grace,omitempty"`
-	// Decisive are figures without any one of which the criteria would be met, or not be met, the other way round.
-	Decisive []Decisive `json:"decisive_figures,omitempty"`
-	Listed   string     `json:"first_listed"`
+	Days   *int64 `json:"days_on_greylist,omitempty"`
+	Listed string `json:"first_listed"`
 	// Bound tells that it was listed then at the latest: its first entry is not known.
 	Bound   bool         `json:"first_listed_is_bound,omitempty"`
 	Figures []FigureLine `json:"figures"`
 	Entries []EntryLine  `json:"entries"`
 	Changes []Transition `json:"transitions"`
-	// Others says what other rules would find.
+	// The rest is of the current boundary. Others says what other rules would find; nil if the subject was not evaluated.
 	Others map[string]bool `json:"meets_under_other_rules,omitempty"`
 	// NotARule is what is known beside that no rule looks at.
 	NotARule *NotARule `json:"not_a_rule,omitempty"`
+	// Numbers sum up what the rule found; without values if the subject was not evaluated.
+	Numbers []Number `json:"-"`
+	// Explanation is the rule's own. Its facts are fields beside the others.
+	Explanation Explanation `json:"-"`
+
+	boundary string // what people call one
+	others   []string
+}
+
+// plainReport is a Report's own fields.
+type plainReport Report
+
+// MarshalJSON implements json.Marshaler.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	return beside((*plainReport)(r), r.Explanation.Facts)
 }
 
 // NotARule warns early.
@@ -57,40 +64,6 @@ type BoundaryPlace struct {
 type Place struct {
 	Index  int    `json:"index"` // of the current boundary then; -1 before the first
 	Height uint64 `json:"height"`
-}
-
-// ZCDReport is about zero credit days.
-type ZCDReport struct {
-	Count  int       `json:"count"`
-	Limit  int       `json:"limit"`
-	Window int       `json:"window"`
-	Days   []ZeroDay `json:"days"`
-	// Margin is how many more are still no reason; negative if there are too many.
-	Margin int `json:"margin"`
-	// NextToLeaveIn is in how many boundaries the oldest one leaves the window; 0 if there is none.
-	NextToLeaveIn int `json:"next_to_leave_in"`
-}
-
-// WASReport is about the work availability score.
-type WASReport struct {
-	ShortSum     uint64  `json:"short_sum"`
-	ShortN       int     `json:"short_n"`
-	ShortAverage uint64  `json:"short_average"`
-	LongSum      uint64  `json:"long_sum"`
-	LongN        int     `json:"long_n"`
-	LongAverage  uint64  `json:"long_average"`
-	Value        string  `json:"value"`
-	Display      float64 `json:"display"`
-	Limit        string  `json:"limit"`
-	// NeededShortSum is the least credit of the short window that is no reason, at today's long average: of a subject that
-	// meets the criteria, Recovery says what it takes.
-	NeededShortSum uint64 `json:"needed_short_sum"`
-}
-
-// GraceReport says whether a subject has been listed for long enough to be judged.
-type GraceReport struct {
-	Over bool `json:"over"`
-	Left int  `json:"boundaries_left,omitempty"`
 }
 
 // FigureLine is a recorded total; nil where there is none. Delta is what it grew by since the next older one that is
@@ -151,11 +124,11 @@ func (e *Engine) Explain(name string) (*Report, error) {
 
 // explain reports on a subject whose history is known.
 func (e *Engine) explain(s *Standing, history []Transition) *Report {
-	name := s.Subject
-	sub := e.subjects[name]
+	sub := e.subjects[s.Subject]
+	listed := e.listedAt(sub)
 	r := &Report{
-		Subject: name, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rules.Name(),
-		Reasons: reasons(s), Listed: stamp(e.listedAt(sub)), Bound: sub.bound && e.listedAt(sub) == sub.listed, Changes: history,
+		Subject: s.Subject, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rule.Name(), Reasons: s.Reasons(),
+		Listed: stamp(listed), Bound: sub.bound && listed == sub.listed, Changes: history, Numbers: s.Numbers(), boundary: e.o.Boundary,
 	}
 	for _, at := range sub.entries {
 		n := e.log[at].Entry
@@ -171,62 +144,50 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	i := len(e.boundaries) - 1
 	r.Current = &BoundaryPlace{i, b.Height, b.Hash, stamp(b.Time)}
 	r.Days = daysGreylisted(history, b.Time)
-	figures := e.figures(name, e.listedAt(sub), i, e.o.Rules.Reach())
-	r.Figures = figureLines(figures)
+	r.Figures = e.Figures(s.Subject)
+	series := func(reach int) Series {
+		return Series{s.Subject, b.Height, e.figures(s.Subject, listed, i, reach), b.Doubt}
+	}
 	if s.Finding == nil {
 		return r
 	}
 	r.NotARule = &NotARule{Excluded: s.Excluded}
-	if signal, ok := b.Signals[name]; ok {
+	if signal, ok := b.Signals[s.Subject]; ok {
 		age := max(signal.ExportAge, 0) // a project's clock may have been ahead
 		r.NotARule.ExportAge, r.NotARule.Ready = &age, signal.Ready
 	}
-	if c := criteria(e.o.Rules); c != nil {
-		r.judge(c, s.Finding)
-		series := Series{figures, b.Doubt}
-		if s.Finding.Meets {
-			r.Recovery = recovery(e.o.Rules, c, series, s.Finding, i)
-		}
-		r.Decisive = decisive(e.o.Rules, c, series, s.Finding, e.figures(name, e.listedAt(sub), i, 2*e.o.Rules.Reach()))
+	if d := s.Finding.Detail; d != nil {
+		r.Explanation = d.Explain(Case{e.o.Rule, series(2 * e.o.Rule.Reach()), s.Finding, i, s.Entry.Status, s.Effective})
 	}
 	r.Others = map[string]bool{}
-	for _, other := range []Rules{NewLanded(), NewSeed(), NewV2()} {
-		if other.Name() != e.o.Rules.Name() {
-			r.Others[other.Name()] = other.Evaluate(Series{e.figures(name, e.listedAt(sub), i, other.Reach()), b.Doubt}).Meets
-		}
+	for _, other := range e.o.Others {
+		r.Others[other.Name()] = other.Judge(series(other.Reach())).Meets
+		r.others = append(r.others, other.Name())
 	}
 	return r
 }
 
-// criteria returns the numbers of rules that have Gridcoin's.
-func criteria(r Rules) *Criteria {
-	switch r := r.(type) {
-	case *Landed:
-		return &r.Criteria
-	case *V2:
-		return &r.Criteria
-	}
-	return nil
-}
-
-// reasons names why a subject is greylisted.
-func reasons(s *Standing) []string {
+// Reasons says why a subject is greylisted.
+func (s *Standing) Reasons() []string {
 	out := []string{}
 	if s.Entry.Status == Manual {
 		out = append(out, ByManual)
 	}
-	if f := s.Finding; f != nil && f.Meets {
-		if f.ZCDMet {
-			out = append(out, ByZCD)
-		}
-		if f.WASMet {
-			out = append(out, ByWAS)
+	if s.Finding != nil {
+		for _, r := range s.Finding.Reasons {
+			out = append(out, r.String())
 		}
 	}
 	return out
 }
 
-func figureLines(figures []Figure) []FigureLine {
+// Figures returns the figures of a subject that its rule looks at, newest first.
+func (e *Engine) Figures(name string) []FigureLine {
+	sub := e.subjects[name]
+	if sub == nil {
+		return nil
+	}
+	figures := e.figures(name, e.listedAt(sub), len(e.boundaries)-1, e.o.Rule.Reach())
 	out := make([]FigureLine, len(figures))
 	for k, f := range figures {
 		out[k].Distance = k
@@ -247,45 +208,6 @@ func figureLines(figures []Figure) []FigureLine {
 		}
 	}
 	return out
-}
-
-// judge fills in what the rules found.
-func (r *Report) judge(c *Criteria, f *Finding) {
-	r.Grace = &GraceReport{Over: f.Judged, Left: max(c.Grace-f.Figures, 0)}
-	z := &ZCDReport{Count: f.ZCD, Limit: c.ZCDLimit, Window: c.ZCDWindow, Days: f.ZCDDays, Margin: c.ZCDLimit - f.ZCD}
-	if z.Days == nil {
-		z.Days = []ZeroDay{}
-	}
-	if n := len(z.Days); n > 0 {
-		z.NextToLeaveIn = c.ZCDWindow + 1 - z.Days[n-1].Distance
-	}
-	r.ZCD = z
-	w := &WASReport{
-		ShortSum: f.Short, ShortN: f.ShortN, LongSum: f.Long, LongN: f.LongN,
-		Value: fmt.Sprintf("%d/%d", f.WAS.Num, f.WAS.Den), Display: f.WAS.Float(), Limit: fmt.Sprintf("%d/%d", c.WASLimit.Num, c.WASLimit.Den),
-	}
-	if f.ShortN > 0 && f.LongN > 0 {
-		w.ShortAverage, w.LongAverage = f.Short/uint64(f.ShortN), f.Long/uint64(f.LongN)
-		w.NeededShortSum = needed(w.LongAverage, uint64(f.ShortN), c.WASLimit)
-	}
-	r.WAS = w
-}
-
-// needed is the least sum of n boundaries whose truncated average is at least limit times the long average; the largest
-// number if none is.
-func needed(long, n uint64, limit Fraction) uint64 {
-	// average >= long * num / den, rounded up
-	hi, lo := bits.Mul64(long, limit.Num)
-	lo, carry := bits.Add64(lo, limit.Den-1, 0)
-	if hi += carry; hi >= limit.Den {
-		return 1<<64 - 1
-	}
-	average, _ := bits.Div64(hi, lo, limit.Den)
-	hi, lo = bits.Mul64(average, n)
-	if hi > 0 {
-		return 1<<64 - 1
-	}
-	return max(lo, 1)
 }
 
 // History returns how a subject's effective status changed, oldest first.
@@ -356,7 +278,7 @@ type Snapshot struct {
 
 // Snapshot works out everything at once, so that reading needs no work.
 func (e *Engine) Snapshot() *Snapshot {
-	s := &Snapshot{Evaluated: e.Evaluated(), Rules: e.o.Rules.Name(), Policy: e.o.Policy.Name(), Changes: e.Changes()}
+	s := &Snapshot{Evaluated: e.Evaluated(), Rules: e.o.Rule.Name(), Policy: e.o.Policy.Name(), Changes: e.Changes()}
 	histories := map[string][]Transition{}
 	for i := range s.Changes {
 		if t, ok := s.Changes[i].transition(); ok {

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Shelf keeps a book that others may write to at hand for readers. When it is a few seconds old, it asks whether the log has
-// grown, and reads it again only then, or every few minutes. It is safe for concurrent use.
+// Shelf keeps a book that others may write to at hand. When what it has is a few seconds old, it asks how long the log is and
+// what its last event is. It reads the log again only if that has changed, or every few minutes. It is safe for concurrent
+// use.
 type Shelf struct {
 	Open func(context.Context) (*Book, error)
-	// Age is how old what is shown may be; 0 for two seconds.
+	// Age is how old what readers get may be; 0 for two seconds.
 	Age time.Duration
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
@@ -25,41 +26,51 @@ type Shelf struct {
 // unread is how long a log that seems to be the same is not read again.
 const unread = 5 * time.Minute
 
-// Book hands the book to use, which must not change it and must not keep it.
-func (s *Shelf) Book(ctx context.Context, use func(*Book) error) error {
+// Read hands the book to use, which must not change it and must not keep it.
+func (s *Shelf) Read(ctx context.Context, use func(*Book) error) error {
+	age := s.Age
+	if age == 0 {
+		age = 2 * time.Second
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.fresh(ctx); err != nil {
+	if err := s.fresh(ctx, age); err != nil {
 		return err
 	}
 	return use(s.book)
 }
 
+// Write is Read for somebody who appends to the book: what others have written is read first.
+func (s *Shelf) Write(ctx context.Context, use func(*Book) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fresh(ctx, 0); err != nil {
+		return err
+	}
+	before := s.book.Len()
+	defer func() {
+		if s.book.Len() != before {
+			s.shot = nil
+		}
+	}()
+	return use(s.book)
+}
+
 // Snapshot returns what readers are shown.
-func (s *Shelf) Snapshot(ctx context.Context) (*Snapshot, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.fresh(ctx); err != nil {
-		return nil, err
-	}
-	if s.shot == nil {
-		s.shot = s.book.Snapshot()
-	}
-	return s.shot, nil
+func (s *Shelf) Snapshot(ctx context.Context) (shot *Snapshot, err error) {
+	err = s.Read(ctx, func(b *Book) error {
+		if s.shot == nil {
+			s.shot = b.Snapshot()
+		}
+		shot = s.shot
+		return nil
+	})
+	return shot, err
 }
 
-// Forget makes the next reader read it again: after one's own writing.
-func (s *Shelf) Forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.book = nil
-}
-
-func (s *Shelf) fresh(ctx context.Context) error {
-	age, now := s.Age, time.Now
-	if age == 0 {
-		age = 2 * time.Second
-	}
+// fresh reads the book if it has changed; if it was looked at within age, it counts as the same.
+func (s *Shelf) fresh(ctx context.Context, age time.Duration) error {
+	now := time.Now
 	if s.Now != nil {
 		now = s.Now
 	}

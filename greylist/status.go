@@ -84,7 +84,7 @@ func (p policy) Effective(s Situation) Status { return p.effective(s) }
 
 // The policies differ in the reason that they show, and in what follows when a manual greylisting is lifted.
 var policies = []policy{
-	{"landed", func(s Situation) Status { // as on Gridcoin's main network: what the rules find is shown first
+	{"rules-first", func(s Situation) Status { // as on Gridcoin's main network: what the rules find is shown first
 		if s.Meets && (s.Entry == Active || s.Entry == Manual) {
 			return AutoGreylist
 		}
@@ -104,12 +104,15 @@ var policies = []policy{
 	}},
 }
 
-// PolicyOf returns the policy of a name: landed, manual-first or fsm.
+// PolicyOf returns the policy of a name: rules-first, manual-first or fsm. The first one was called landed before.
 func PolicyOf(name string) (Policy, error) {
+	if name == "landed" {
+		name = policies[0].name
+	}
 	for _, p := range policies {
 		if p.name == name {
 			return p, nil
 		}
 	}
-	return nil, blockprint.Errorf(blockprint.Invalid, "unknown policy %q: expected landed, manual-first or fsm", name)
+	return nil, blockprint.Errorf(blockprint.Invalid, "unknown policy %q: expected rules-first, manual-first or fsm", name)
 }

@@ -21,16 +21,12 @@ const (
 )
 
 // addKey adds an entry.
-func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (any, error) {
-	words := wordsOf(params)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	book, err := s.Shelf.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Shelf.Forget()
-	return AddKey(ctx, book, words, s.Now())
+func (s *Server) addKey(ctx context.Context, params []json.RawMessage) (out any, err error) {
+	err = s.Shelf.Write(ctx, func(b *greylist.Book) error {
+		out, err = AddKey(ctx, b, wordsOf(params), s.Now())
+		return err
+	})
+	return out, err
 }
 
 // AddKey adds an entry to a greylist and announces what changes: add project NAME URL GDPR ADAPTER [STATUS], or delete
@@ -66,7 +62,7 @@ func AddKey(ctx context.Context, book *greylist.Book, words []string, now time.T
 	p.Hash = p.digest(book.Len())
 	entry := &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}
 	book.Announce = true
-	if _, err := book.Replace(ctx, append(book.Log(), greylist.Event{Entry: entry})); err != nil {
+	if _, err := book.Append(ctx, greylist.Event{Entry: entry}); err != nil {
 		if blockprint.CodeOf(err) == blockprint.Invalid {
 			return nil, badParameter("%v", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"blockprint/greylist"
+	"blockprint/gridcoin/rules"
 )
 
 // Chain makes a greylist's log of what was known before and what a node tells now: superblocks from the oldest one that it
@@ -122,7 +123,7 @@ func boundByRecord(events []greylist.Event, newest *Superblock) {
 		}
 	}
 	greylisted := func(name string) bool {
-		e := greylist.New(greylist.Options{})
+		e := greylist.New(greylist.Options{Rule: rules.Mainnet()})
 		for _, ev := range events {
 			if e.Apply(ev) != nil { // will be said when the log is applied
 				return false

@@ -15,6 +15,7 @@ import (
 	"blockprint"
 	"blockprint/greylist"
 	"blockprint/gridcoin"
+	"blockprint/gridcoin/rules"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 )
@@ -126,7 +127,7 @@ func (r *rig) sync(lookback int) (changes []string, engine *greylist.Engine) {
 		r.t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	book, err := greylist.OpenBook(ctx, s, gridcoin.Tenant, greylist.Options{})
+	book, err := greylist.OpenBook(ctx, s, gridcoin.Tenant, greylist.Options{Rule: rules.Mainnet()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestSync(t *testing.T) {
 		t.Errorf("a second time: %q, %d events", changes, e.Len())
 	}
 	report, err := e.Explain("horrible")
-	if err != nil || report.Status != greylist.AutoGreylist || report.WAS.Value != "5/176" || report.Since.Height != first+2400 {
+	if err != nil || report.Status != greylist.AutoGreylist || report.Explanation.Facts.(*rules.Facts).WAS.Value != "5/176" || report.Since.Height != first+2400 {
 		t.Errorf("%+v (%v)", report, err)
 	}
 	// The newest superblock is staked anew, with another total.

@@ -10,6 +10,7 @@ import (
 	"blockprint"
 	"blockprint/greylist"
 	"blockprint/gridcoin"
+	"blockprint/gridcoin/rules"
 )
 
 // daily adds superblocks a day apart, beginning with the number from, whose hashes end with a mark.
@@ -176,7 +177,7 @@ func TestWords(t *testing.T) {
 	}
 	// A superblock records greylisted ones only: one of an unknown word is greylisted.
 	b := gridcoin.Superblock{Recorded: map[string]greylist.Status{"a": greylist.Unknown}}
-	e := greylist.New(greylist.Options{})
+	e := greylist.New(greylist.Options{Rule: rules.Mainnet()})
 	for _, status := range []greylist.Status{greylist.Active, greylist.Manual} {
 		if err := e.Apply(greylist.Event{Entry: &greylist.Entry{Subject: "a", Status: status}}); err != nil {
 			t.Fatal(err)

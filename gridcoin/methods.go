@@ -154,16 +154,13 @@ func (s *Server) autoGreylist(b *greylist.Book, params []json.RawMessage) (any, 
 		var line keyed
 		line.add("project:", st.Subject) // the original's key; scripts rely on the colon
 		line.add("project", st.Subject)
-		line.add("zcd", st.Finding.ZCD)
-		line.add("was", st.Finding.WAS.Float())
+		for _, n := range st.Numbers() {
+			line.add(n.Name, n.Value)
+		}
 		line.add("meets_greylist_criteria", st.Finding.Meets)
 		if history {
-			r, err := b.Explain(st.Subject)
-			if err != nil {
-				return nil, err
-			}
 			figures := []keyed{}
-			for _, f := range r.Figures {
+			for _, f := range b.Figures(st.Subject) {
 				var figure keyed
 				figure.add("superblocks_from_baseline", f.Distance)
 				if f.Total == nil {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"blockprint/greylist"
@@ -25,8 +24,6 @@ type Server struct {
 	// Shelf has the greylist, to which other processes may write.
 	Shelf *greylist.Shelf
 	Now   func() time.Time
-
-	mu sync.Mutex // of writing
 }
 
 // Codes of JSON-RPC and Gridcoin errors.
@@ -71,7 +68,7 @@ func (s *Server) Service(o service.Options) (*service.Service, error) {
 		s.serve(w, r, body)
 	}))
 	srv.Health(service.Guarded, func(ctx context.Context) error {
-		return s.Shelf.Book(ctx, func(*greylist.Book) error { return nil })
+		return s.Shelf.Read(ctx, func(*greylist.Book) error { return nil })
 	})
 	return srv, nil
 }
@@ -181,7 +178,7 @@ func (s *Server) call(ctx context.Context, q *request) (any, error) {
 		return nil, &rpcError{codeMethod, "Method not found: help lists those that are known"}
 	}
 	var out any
-	err := s.Shelf.Book(ctx, func(b *greylist.Book) (err error) {
+	err := s.Shelf.Read(ctx, func(b *greylist.Book) (err error) {
 		out, err = method.answer(s, b, q.Params)
 		return err
 	})

@@ -15,6 +15,7 @@ import (
 
 	"blockprint/greylist"
 	"blockprint/gridcoin"
+	"blockprint/gridcoin/rules"
 	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -29,7 +30,7 @@ func rpcServer(t *testing.T) (call func(version, method string, params ...any) (
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	open := func(ctx context.Context) (*greylist.Book, error) {
-		return greylist.OpenBook(ctx, s, gridcoin.Tenant, greylist.Options{})
+		return greylist.OpenBook(ctx, s, gridcoin.Tenant, greylist.Options{Rule: rules.Mainnet()})
 	}
 	now := time.Date(2026, 4, 18, 9, 12, 0, 0, time.UTC)
 	var superblocks []gridcoin.Superblock

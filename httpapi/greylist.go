@@ -3,8 +3,13 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"time"
 
@@ -19,6 +24,9 @@ type GreylistSource struct {
 	Snapshot func(context.Context) (*greylist.Snapshot, error)
 	// Feed writes the newest changes as an Atom feed; id is where it is served.
 	Feed func(ctx context.Context, id string, out io.Writer) error
+	// Numbers and Facts are examples of what the rule adds to a subject's line and to its report, for the API's description.
+	Numbers []greylist.Number
+	Facts   any
 }
 
 // Greylist serves a greylist: the status of each subject, and why it has it.
@@ -35,6 +43,7 @@ func NewGreylist(source GreylistSource, o Options) (*Greylist, error) {
 	}
 	g := &Greylist{b, source}
 	g.routes()
+	g.describe()
 	b.Registry.MustRegister(&greylistMetrics{source.Snapshot})
 	b.finish(func(ctx context.Context) error {
 		_, err := source.Snapshot(ctx)
@@ -51,8 +60,22 @@ type greylistLine struct {
 	Reasons  []string        `json:"reasons"`
 	Since    *greylist.Place `json:"since"`
 	Excluded bool            `json:"excluded"`
-	ZCD      *int            `json:"zcd"` // nil if it was not evaluated
-	WAS      *float64        `json:"was"`
+
+	numbers []greylist.Number // fields beside the others, null if it was not evaluated
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l greylistLine) MarshalJSON() ([]byte, error) {
+	type plain greylistLine
+	text, err := json.Marshal(plain(l))
+	for _, n := range l.numbers {
+		value, failed := json.Marshal(n.Value)
+		if err = errors.Join(err, failed); err != nil {
+			return nil, err
+		}
+		text = fmt.Appendf(text[:len(text)-1], ",%q:%s}", n.Name, value)
+	}
+	return text, err
 }
 
 type greylistBody struct {
@@ -96,6 +119,24 @@ func (g *Greylist) routes() {
 	g.Handle(service.Public, "GET /greylist/feed.atom", http.HandlerFunc(g.serveFeed))
 }
 
+// describe adds the rule's own fields to the API's description: the Go types of the answers do not have them.
+func (g *Greylist) describe() {
+	schemas := g.api.OpenAPI().Components.Schemas
+	add := func(to, field string, example any) {
+		schemas.Map()[to].Properties[field] = schemas.Schema(reflect.TypeOf(example), true, to+field)
+	}
+	for _, n := range g.source.Numbers {
+		add("GreylistLine", n.Name, n.Value)
+		schemas.Map()["GreylistLine"].Properties[n.Name].Nullable = true
+		add("Change", n.Name, n.Exact)
+	}
+	if g.source.Facts == nil {
+		return
+	}
+	facts := schemas.Schema(reflect.TypeOf(g.source.Facts), false, "Facts")
+	maps.Copy(schemas.Map()["Report"].Properties, facts.Properties)
+}
+
 func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) ([]greylist.Change, error) {
 	shot, err := g.source.Snapshot(ctx)
 	if err != nil {
@@ -128,12 +169,9 @@ func greylistOf(shot *greylist.Snapshot, all bool) greylistBody {
 		if r.Status == greylist.Deleted && !all {
 			continue
 		}
-		line := greylistLine{Subject: r.Subject, Status: r.Status, Entry: r.Entry, Reasons: r.Reasons, Since: r.Since}
+		line := greylistLine{Subject: r.Subject, Status: r.Status, Entry: r.Entry, Reasons: r.Reasons, Since: r.Since, numbers: r.Numbers}
 		if r.NotARule != nil {
 			line.Excluded = r.NotARule.Excluded
-		}
-		if r.ZCD != nil {
-			line.ZCD, line.WAS = &r.ZCD.Count, &r.WAS.Display
 		}
 		out.Subjects = append(out.Subjects, line)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
+	"blockprint/gridcoin/rules"
 	"blockprint/httpapi"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -28,7 +29,7 @@ func TestGreylist(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	open := func(ctx context.Context) (*greylist.Book, error) {
-		return greylist.OpenBook(ctx, s, "projects", greylist.Options{Exclusions: true})
+		return greylist.OpenBook(ctx, s, "projects", greylist.Options{Rule: rules.Mainnet(), Exclusions: true})
 	}
 	book, err := open(t.Context())
 	if err != nil {
@@ -94,19 +95,22 @@ func TestGreylist(t *testing.T) {
 	if got := get("/greylist?all=true", 200); !strings.Contains(got, `"subject":"gone","status":"DELETED"`) {
 		t.Errorf("%s", got)
 	}
-	var report greylist.Report
 	want, err := book.Explain("a b@home/1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(get("/greylist/subjects/a%20b@home%2F1", 200)), &report); err != nil || !reflect.DeepEqual(&report, want) {
-		t.Errorf("%v: %+v, want %+v", err, &report, want)
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := get("/greylist/subjects/a%20b@home%2F1", 200); strings.TrimSpace(got) != string(text) {
+		t.Errorf("%s, want %s", got, text)
 	}
 	if got := get("/greylist/subjects/none", 404); !strings.Contains(got, `there is no subject \"none\"`) {
 		t.Error(got)
 	}
 	var history []greylist.Change
-	if err := json.Unmarshal([]byte(get("/greylist/history?subject=a+b@home/1&limit=2", 200)), &history); err != nil || len(history) != 2 || history[0].Reason != greylist.ByBoth && history[0].Reason != greylist.ByZCD && history[0].Reason != greylist.ByWAS || history[1].Reason != greylist.Excluded {
+	if err := json.Unmarshal([]byte(get("/greylist/history?subject=a+b@home/1&limit=2", 200)), &history); err != nil || len(history) != 2 || !strings.Contains(history[0].Reason, "was") && !strings.Contains(history[0].Reason, "zcd") || history[1].Reason != greylist.Excluded {
 		t.Errorf("%v: %+v", err, history)
 	}
 	get("/greylist/history?limit=0", 400)

@@ -2,7 +2,7 @@ package rewardfile
 
 import "blockprint"
 
-// The format, in the order in which it is written. Each name appears only here; reading and writing follow from it.
+// The format, in the order in which it is written. A name stands here only; reading and writing follow from it.
 var (
 	rewardJSON = object(
 		key("total", func(r *reward) *uint64 { return &r.Total }, number),

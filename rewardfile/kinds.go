@@ -8,7 +8,7 @@ import (
 	"blockprint"
 )
 
-// kind reads and writes one kind of value. An optional key with an empty value is not written.
+// kind is how one kind of value is read and written. An optional key whose value is empty is not written.
 type kind[V any] struct {
 	read  func(*scanner, *V) error
 	write func([]byte, *V) []byte
@@ -32,7 +32,7 @@ func key[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 	return f
 }
 
-// needed returns a field that every object must have.
+// needed returns a field without which an object is none.
 func needed[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 	f := key(name, at, k)
 	f.needed = true

@@ -13,7 +13,7 @@ import (
 
 // Reader reads inputs one after another with the same memory. It is not safe for concurrent use.
 type Reader struct {
-	// Info describes the file that ReadFile has opened; nil for standard input.
+	// Info is what the system says of the file that ReadFile has opened; nil for standard input.
 	Info fs.FileInfo
 
 	r       io.Reader
@@ -44,8 +44,8 @@ const MaxSize = 64 << 20
 func Read(in io.Reader) iter.Seq2[*blockprint.BlockReward, error] { return new(Reader).Read(in) }
 
 // Read returns the rewards of in: one object, an array of them, or objects one after another, of any total size. Only
-// one block is in memory, so a reward is valid until the next one; Clone keeps it. An error ends the sequence and names
-// the line and the byte offset.
+// one block is in memory: a reward is valid until the next one, unless it is cloned. An error is the last thing returned;
+// it names the line and the byte offset.
 func (r *Reader) Read(in io.Reader) iter.Seq2[*blockprint.BlockReward, error] {
 	return func(yield func(*blockprint.BlockReward, error) bool) {
 		*r = Reader{Info: r.Info, r: in, line: 1, buf: r.buf[:0], s: scanner{seen: r.s.seen, stamp: r.s.stamp, ends: r.s.ends}, block: r.block}
@@ -98,7 +98,7 @@ func (r *Reader) next() error {
 	return nil
 }
 
-// failed adds the position in the text to an error.
+// failed says where in the text an error is.
 func (r *Reader) failed(err error) error {
 	at := 0
 	var syntax *syntaxError

@@ -5,10 +5,10 @@
 //
 // reads one block after the other.
 //
-// The reader is our own because nearly all of such a file is maps with some 4,000 validators per block, which it reads
-// 20 times as fast as encoding/json. jx, which reads our other JSON, cannot hand such a map to another reader and
-// continue after it. The reader is strict: it rejects whatever is not JSON, a validator that appears twice in a map, and
-// a number that does not fit into a uint64.
+// The reader is ours because maps of 4,000 validators a block are nearly all of such a file: it reads them 20 times as
+// fast as encoding/json. jx, which reads our other JSON, can neither be stopped in front of such a map nor go on behind
+// it. The reader is strict: it accepts nothing that is not JSON, no validator twice in a map, and no number that a
+// uint64 cannot hold.
 package rewardfile
 
 import (
@@ -47,7 +47,7 @@ func Decode(data []byte) (*blockprint.BlockReward, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "block reward: %w", err)
 	}
 	if s.peek() != 0 || s.pos < len(s.data) {
-		return nil, blockprint.Errorf(blockprint.Invalid, "block reward: text follows its end")
+		return nil, blockprint.Errorf(blockprint.Invalid, "block reward: text after its end")
 	}
 	return r, nil
 }

@@ -1,21 +1,19 @@
 package trust
 
 import (
-	"cmp"
+	"context"
 	"fmt"
+	"iter"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"blockprint"
 	"blockprint/estimate"
 	"blockprint/greylist"
-)
-
-// secondsPerSlot is mainnet's, on which histories were recorded.
-const (
-	secondsPerSlot = 12
-	slotsPerDay    = 86400 / secondsPerSlot
+	"blockprint/store"
 )
 
 // gaugeLimit is how many observations of a node the original's gauge kept.
@@ -40,14 +38,14 @@ type Summary struct {
 	Text    string                    `json:"summary"`
 }
 
-// Replay runs the rules over a recorded gauge history, day after day.
+// Replay feeds a Keeper with a recorded gauge history, day after day. The keeper's log is in memory.
 type Replay struct {
-	limits   Limits
-	rules    greylist.Rules
+	settings Settings
+	keeper   *Keeper
 	nodes    map[nodeKey]*node
 	order    []nodeKey
-	credits  map[string][]greylist.Figure // of each subject, oldest first
-	statuses map[string]verdict
+	names    map[string]blockprint.Client // the label with which a node's name came first
+	reasons  map[string]string            // of each subject that is greylisted
 	summary  Summary
 	last     blockprint.Slot
 }
@@ -57,15 +55,14 @@ type nodeKey struct {
 	label blockprint.Client
 }
 
-// node is what is known of a node's observations. The original's gauge tells counts of the newest 100,800 only, so
+// node is what is known of a node's observations. The original's gauge has counts of the newest 100,800 only, so
 // what came between two days is worked out from how they changed.
 type node struct {
-	latest  blockprint.Slot
-	head    blockprint.Slot // when it was seen last
-	counts  counts
-	chunks  []chunk
-	credit  float64 // rightly labelled blocks, summed up
-	present bool    // in the present day's record
+	latest blockprint.Slot
+	head   blockprint.Slot // when it was seen last
+	counts counts
+	// owed are parts of blocks: estimates are fractions, and a keeper counts whole blocks.
+	owed counts
 }
 
 // counts are observations by what they were labelled.
@@ -78,102 +75,107 @@ func (c counts) total() (sum float64) {
 	return sum
 }
 
-// chunk is observations that came between two records.
-type chunk struct {
-	newest blockprint.Slot
-	counts counts
-}
-
-// verdict is a subject's status.
-type verdict struct {
-	greylisted bool
-	reasons    []reason
-}
-
-// reason is why a subject is greylisted.
-type reason struct {
-	word string // the kind
-	text string
-}
-
-// Statuses, as everywhere in this program.
-const (
-	Active     = "ACTIVE"
-	Greylisted = "AUTO_GREYLISTED"
-)
-
-// NewReplay returns a replay by the given limits.
-func NewReplay(l Limits) *Replay {
+// NewReplay returns a replay by the given settings. Histories were recorded on mainnet.
+func NewReplay(s Settings) (*Replay, error) {
+	s = s.On(nil)
+	k, err := Open(context.Background(), &memory{}, s)
+	if err != nil {
+		return nil, err
+	}
 	return &Replay{
-		limits: l, rules: l.Rules(), nodes: map[nodeKey]*node{}, credits: map[string][]greylist.Figure{}, statuses: map[string]verdict{},
+		settings: s, keeper: k, nodes: map[nodeKey]*node{}, names: map[string]blockprint.Client{}, reasons: map[string]string{},
 		summary: Summary{ByLabel: map[blockprint.Client]int{}},
+	}, nil
+}
+
+// memory is a log in memory, which only one keeper reads and writes.
+type memory struct {
+	Store  // nothing is asked of its observations
+	events [][]byte
+}
+
+func (m *memory) ChangeEvents(_ context.Context, _ string, _, keep int, events, _ [][]byte) error {
+	m.events = append(m.events[:keep], events...)
+	return nil
+}
+
+func (m *memory) Events(context.Context, string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, e := range m.events {
+			if !yield(e, nil) {
+				return
+			}
+		}
 	}
 }
 
 // Day adds a day and returns what changed. Days must come in order.
 func (r *Replay) Day(d *estimate.GaugeDay) ([]Change, error) {
-	if _, err := time.Parse(time.DateOnly, d.Date); err != nil {
+	at, err := time.Parse(time.DateOnly, d.Date)
+	if err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "record %d is no day of a gauge history: its date is %q, not YYYY-MM-DD", r.summary.Days+1, d.Date)
 	}
-	if d.HeadSlot+slotsPerDay < r.last { // a record of the same day may be a little earlier
+	if d.HeadSlot+r.settings.Period < r.last { // a record of the same day may be a little earlier
 		return nil, blockprint.Errorf(blockprint.Invalid, "day %s: its head slot %d is before that of the day before, %d", d.Date, d.HeadSlot, r.last)
 	}
 	r.last = max(r.last, d.HeadSlot)
-	r.observe(d)
-	found := map[string]verdict{}
-	for _, k := range r.order {
-		if n := r.nodes[k]; n.present {
-			found["node:"+k.name+labelSuffix(r.order, k)] = r.judgeNode(k, n, d.HeadSlot)
-		}
+	if _, err := r.keeper.close(context.Background(), at, r.last, append(r.observe(d), published(d)...)); err != nil {
+		return nil, err
 	}
-	labels := r.labels(d)
-	for _, label := range labels {
-		found["label:"+string(label)] = r.judgeLabel(label, d.HeadSlot)
-	}
-	changes := r.compare(d.Date, found)
+	changes := r.compare(d.Date)
 	r.summary.Days++
 	r.summary.Changes += len(changes)
-	r.count(d, found)
+	r.count(d)
 	return changes, nil
 }
 
-// labelSuffix tells nodes of one name apart that have had two labels.
-func labelSuffix(all []nodeKey, k nodeKey) string {
-	for _, o := range all {
-		if o.name == k.name && o.label != k.label {
-			return "(" + string(k.label) + ")"
-		}
-	}
-	return ""
-}
-
 // observe works out what each node's record brings.
-func (r *Replay) observe(d *estimate.GaugeDay) {
-	for _, n := range r.nodes {
-		n.present = false
-	}
+func (r *Replay) observe(d *estimate.GaugeDay) []store.NodeCount {
+	var out []store.NodeCount
 	for i := range d.Nodes {
 		g := &d.Nodes[i]
 		k := nodeKey{g.Name, g.Label}
-		n := r.nodes[k]
 		now := counts{g.Label: float64(g.TruePositives)}
 		for c, m := range g.FalseNegatives {
 			now[c] += float64(m)
 		}
+		n, came := r.nodes[k], now
 		if n == nil {
-			n = &node{}
+			n = &node{owed: counts{}}
 			r.nodes[k] = n
-			r.order = append(r.order, k)
-			n.chunks = append(n.chunks, chunk{g.LatestSlot, now})
-			n.credit = now[g.Label]
-		} else if c := n.since(now, g.LatestSlot, d.HeadSlot); c.total() > 0 {
-			n.chunks = append(n.chunks, chunk{g.LatestSlot, c})
-			n.credit += c[g.Label]
+		} else {
+			came = n.since(now, g.LatestSlot, d.HeadSlot)
 		}
-		n.latest, n.head, n.counts, n.present = g.LatestSlot, d.HeadSlot, now, true
-		n.chunks = slices.DeleteFunc(n.chunks, func(c chunk) bool { return c.newest+r.limits.window() <= d.HeadSlot })
+		n.latest, n.head, n.counts = g.LatestSlot, d.HeadSlot, now
+		for _, c := range slices.Sorted(maps.Keys(came)) {
+			n.owed[c] += came[c]
+			whole := math.Floor(n.owed[c])
+			n.owed[c] -= whole
+			out = append(out, store.NodeCount{Node: r.name(k), Label: k.label, Guess: c, Blocks: int64(whole), Latest: g.LatestSlot})
+		}
 	}
-	slices.SortStableFunc(r.order, func(a, b nodeKey) int { return cmp.Or(cmp.Compare(a.label, b.label), cmp.Compare(a.name, b.name)) })
+	return out
+}
+
+// name distinguishes nodes of one name that have had two labels.
+func (r *Replay) name(k nodeKey) string {
+	if first, ok := r.names[k.name]; !ok {
+		r.names[k.name] = k.label
+	} else if first != k.label {
+		return k.name + "(" + string(k.label) + ")"
+	}
+	return k.name
+}
+
+// published lists the clients that the published shares name, of which no block needs to have been measured.
+func published(d *estimate.GaugeDay) []store.NodeCount {
+	var out []store.NodeCount
+	for _, c := range slices.Sorted(maps.Keys(d.BlocksPerClient)) {
+		if d.BlocksPerClient[c] > 0 && c != blockprint.Uncertain && c != blockprint.Other {
+			out = append(out, store.NodeCount{Label: c})
+		}
+	}
+	return out
 }
 
 // since estimates the observations that came since a node was seen last.
@@ -205,55 +207,43 @@ func (n *node) since(now counts, latest, head blockprint.Slot) counts {
 	return out
 }
 
-// labels lists the labels that are judged: those of nodes, and those in the published shares that are clients.
-func (r *Replay) labels(d *estimate.GaugeDay) []blockprint.Client {
-	seen := map[blockprint.Client]bool{}
-	for _, k := range r.order {
-		seen[k.label] = true
-	}
-	for c, blocks := range d.BlocksPerClient {
-		if blocks > 0 && c != blockprint.Uncertain && c != blockprint.Other {
-			seen[c] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
-}
-
-// compare notes the statuses of a day and returns the changes.
-func (r *Replay) compare(date string, found map[string]verdict) []Change {
+// compare notes how subjects stand after a day and returns what changed: their status, or the kinds of their reasons.
+func (r *Replay) compare(date string) []Change {
 	var out []Change
-	for _, subject := range slices.Sorted(maps.Keys(found)) {
-		v, before := found[subject], r.statuses[subject]
-		r.statuses[subject] = v
-		if v.greylisted == before.greylisted && slices.EqualFunc(v.reasons, before.reasons, func(a, b reason) bool { return a.word == b.word }) {
+	for _, s := range r.keeper.Report().Subjects {
+		var words []string
+		for _, text := range s.Reasons {
+			word, _, _ := strings.Cut(text, ":")
+			words = append(words, word)
+		}
+		kinds := strings.Join(words, ";")
+		if kinds == r.reasons[s.Subject] {
 			continue
 		}
-		c := Change{Date: date, Subject: subject, Status: Active, Reasons: []string{"recovered"}}
-		if v.greylisted {
-			c.Status, c.Reasons = Greylisted, nil
-			for _, x := range v.reasons {
-				c.Reasons = append(c.Reasons, x.text)
-			}
+		r.reasons[s.Subject] = kinds
+		if len(s.Reasons) == 0 {
+			s.Reasons = []string{greylist.Recovered}
 		}
-		out = append(out, c)
+		out = append(out, Change{Date: date, Subject: s.Subject, Status: s.Status.String(), Reasons: s.Reasons})
 	}
 	return out
 }
 
 // count adds a day to the summary.
-func (r *Replay) count(d *estimate.GaugeDay, found map[string]verdict) {
-	published, doubtful := false, false
+func (r *Replay) count(d *estimate.GaugeDay) {
+	greylisted := r.keeper.Report().Greylisted()
+	some, doubtful := false, false
 	for c, blocks := range d.BlocksPerClient {
 		if blocks <= 0 {
 			continue
 		}
-		published = true
-		if found["label:"+string(c)].greylisted {
+		some = true
+		if slices.Contains(greylisted, c) {
 			doubtful = true
 			r.summary.ByLabel[c]++
 		}
 	}
-	if published {
+	if some {
 		r.summary.Published++
 	}
 	if doubtful {

@@ -9,10 +9,14 @@ import (
 
 	"blockprint"
 	"blockprint/estimate"
+	"blockprint/greylist"
 	"blockprint/trust"
 )
 
 const day = 7200 // slots
+
+// Statuses of subjects.
+var active, greylisted = greylist.Active.String(), greylist.AutoGreylist.String()
 
 // history makes days of a gauge like the original's, whose figures are the newest 100,800 observations of each node.
 type history struct {
@@ -33,8 +37,13 @@ type dreamer struct {
 }
 
 func newHistory(t *testing.T) *history {
+	t.Helper()
+	r, err := trust.NewReplay(trust.DefaultSettings())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &history{
-		t: t, r: trust.NewReplay(trust.DefaultLimits()), date: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), head: 8_000_000,
+		t: t, r: r, date: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), head: 8_000_000,
 		nodes: map[string]*dreamer{}, shares: map[blockprint.Client]float64{"Teku": 10, "Uncertain": 1},
 	}
 }
@@ -123,18 +132,18 @@ func TestSilence(t *testing.T) {
 	teku, prysm := h.nodes["t"].guess, h.nodes["p1"].guess
 	h.nodes["t"].guess, h.nodes["p1"].guess = nil, nil
 	h.run(3)
-	h.want("node:t", trust.Greylisted, "silent")
-	h.want("label:Teku", trust.Greylisted, "silent")
-	h.want("node:p1", trust.Greylisted, "silent")
+	h.want("node:t", greylisted, "silent")
+	h.want("label:Teku", greylisted, "silent")
+	h.want("node:p1", greylisted, "silent")
 	if c := h.last("label:Prysm"); c.Status != "" {
 		t.Errorf("a label with a node that dreams: %+v", c)
 	}
 	h.run(30)
 	h.nodes["t"].guess, h.nodes["p1"].guess = teku, prysm
 	h.run(3)
-	h.want("node:t", trust.Active, "recovered")
-	h.want("node:p1", trust.Active, "recovered")
-	h.want("label:Teku", trust.Active, "recovered")
+	h.want("node:t", active, "recovered")
+	h.want("node:p1", active, "recovered")
+	h.want("label:Teku", active, "recovered")
 	s := h.r.Summary()
 	if s.Days != 56 || s.Published != 56 || s.NotTrusted != s.ByLabel["Teku"] || s.NotTrusted < 30 || s.NotTrusted > 36 {
 		t.Errorf("%+v", s)
@@ -151,15 +160,15 @@ func TestNeverRecognised(t *testing.T) {
 	h.nodes["l"] = &dreamer{label: "Lodestar", guess: map[blockprint.Client]int{"Prysm": 7000}}
 	h.nodes["p"] = &dreamer{label: "Prysm", guess: map[blockprint.Client]int{"Prysm": 7000}}
 	h.run(1)
-	h.want("label:Lodestar", trust.Greylisted, "never recognised: 0 of 7000")
-	h.want("label:Prysm", trust.Greylisted, "precision: 50.0 %")
+	h.want("label:Lodestar", greylisted, "never recognised: 0 of 7000")
+	h.want("label:Prysm", greylisted, "precision: 50.0 %")
 	if c := h.last("node:p"); c.Status != "" {
 		t.Errorf("%+v", c)
 	}
 	h.nodes["l"].guess = map[blockprint.Client]int{"Lodestar": 7000}
 	h.run(20)
-	h.want("label:Lodestar", trust.Active, "recovered")
-	h.want("label:Prysm", trust.Active, "recovered")
+	h.want("label:Lodestar", active, "recovered")
+	h.want("label:Prysm", active, "recovered")
 }
 
 // TestCollapse: when a fork makes a full gauge's labels wrong, the label is named within the window, long before the
@@ -171,15 +180,15 @@ func TestCollapse(t *testing.T) {
 	h.run(30)
 	h.nodes["p"].guess = map[blockprint.Client]int{"Teku": 7200}
 	h.run(3)
-	h.want("label:Prysm", trust.Greylisted, "zcd: no block recognised on")
+	h.want("label:Prysm", greylisted, "zcd: no block recognised at")
 	h.run(4)
-	h.want("label:Prysm", trust.Greylisted, "true-positive rate")
-	c := h.want("label:Teku", trust.Greylisted, "precision")
+	h.want("label:Prysm", greylisted, "true-positive rate")
+	c := h.want("label:Teku", greylisted, "precision")
 	if h.on(c) > 4 {
 		t.Errorf("%+v was said late", c)
 	}
 	h.run(14)
-	h.want("label:Prysm", trust.Greylisted, "never recognised")
+	h.want("label:Prysm", greylisted, "never recognised")
 }
 
 // TestOldFigures: after a long silence a full gauge's old figures do not count for a node that is back; what is new does.
@@ -192,7 +201,7 @@ func TestOldFigures(t *testing.T) {
 	h.nodes["t"].guess = map[blockprint.Client]int{"Prysm": 7200}
 	h.run(1)
 	// The gauge still shows 93 % of its 100,800 blocks as Teku's.
-	h.want("label:Teku", trust.Greylisted, "of 72")
+	h.want("label:Teku", greylisted, "of 72")
 	if c := h.last("label:Teku"); !strings.Contains(fmt.Sprint(c.Reasons), "recognised") || strings.Contains(fmt.Sprint(c.Reasons), "silent") {
 		t.Errorf("%+v", c)
 	}
@@ -208,24 +217,24 @@ func TestFew(t *testing.T) {
 	if c := h.last("label:Teku"); c.Status != "" {
 		t.Errorf("two of three: %+v", c)
 	}
-	h.want("label:Nimbus", trust.Greylisted, "never measured")
-	h.want("label:teku", trust.Greylisted, "the name of no client")
+	h.want("label:Nimbus", greylisted, "never measured")
+	h.want("label:teku", greylisted, "the name of no client")
 	if _, err := h.r.Day(&estimate.GaugeDay{Date: "2023-01-01", HeadSlot: 5}); blockprint.CodeOf(err) != blockprint.Invalid {
 		t.Errorf("a day out of order: %v", err)
 	}
 }
 
-func TestLimits(t *testing.T) {
-	for name, change := range map[string]func(*trust.Limits){
-		"never silent": func(l *trust.Limits) { l.SilentAfter = 0 },
-		"no window":    func(l *trust.Limits) { l.Window = -time.Hour },
-		"rate":         func(l *trust.Limits) { l.Rate = 1.1 },
-		"precision":    func(l *trust.Limits) { l.Precision = -0.1 },
-		"criteria":     func(l *trust.Limits) { l.Criteria.ZCDWindow = 99 },
+func TestSettings(t *testing.T) {
+	for name, change := range map[string]func(*trust.Settings){
+		"never silent": func(s *trust.Settings) { s.Silent = 0 },
+		"no window":    func(s *trust.Settings) { s.Window = -1 },
+		"rate":         func(s *trust.Settings) { s.Rate = 1.1 },
+		"precision":    func(s *trust.Settings) { s.Precise = -0.1 },
+		"dry window":   func(s *trust.Settings) { s.DryWindow = -1 },
 	} {
-		l := trust.DefaultLimits()
-		if change(&l); l.Check() == nil {
-			t.Errorf("%s: %+v was taken", name, l)
+		s := trust.DefaultSettings()
+		if change(&s); s.Check() == nil {
+			t.Errorf("%s: %+v was taken", name, s)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"blockprint/classify/builtin"
 	"blockprint/eel"
 	"blockprint/evaluate"
+	"blockprint/gridcoin/rules"
 	"blockprint/sim"
 	"blockprint/train"
 )
@@ -51,7 +52,7 @@ func complete(cmd *cobra.Command) {
 		"calibrate": {"auto", "on", "off"}, "chain": {"main", "test"}, "clients": sim.Variants(), "era": {"deneb", "electra"},
 		"fcu-matching": {string(eel.Exact), string(eel.Loose), string(eel.HeadOnly)}, "format": {"png", "svg"},
 		"labels": {"graffiti", "directory"}, "log-level": {"debug", "info", "warn", "error"}, "network": networks,
-		"of": {"gridcoin", "trust"}, "policy": {"landed", "manual-first", "fsm"}, "since": {"finalized", "genesis"}, "type": train.Algorithms(),
+		"of": {"gridcoin", "trust"}, "policy": {"rules-first", "manual-first", "fsm"}, "since": {"finalized", "genesis"}, "type": train.Algorithms(),
 	}
 	for _, s := range evaluate.Shifts() {
 		values["shifts"] = append(values["shifts"], string(s))
@@ -62,7 +63,7 @@ func complete(cmd *cobra.Command) {
 			directive := cobra.ShellCompDirectiveNoFileComp
 			switch {
 			case f.Name == "rules" && c.HasParent() && (c.Parent().Name() == "greylist" || c.Parent().Name() == "gridcoin"):
-				list, fixed = []string{"landed", "seed", "v2"}, true
+				list, fixed = rules.Names(), true
 			case f.Name == "model":
 				list, fixed, directive = []string{builtin.Name}, true, cobra.ShellCompDirectiveDefault // or a file
 			}

@@ -15,6 +15,7 @@ import (
 	"blockprint"
 	"blockprint/file"
 	"blockprint/greylist"
+	"blockprint/gridcoin/rules"
 )
 
 func newGreylist() *cobra.Command {
@@ -37,8 +38,8 @@ type criteriaFlags struct {
 
 func (f *criteriaFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.rules, "rules", "landed", "landed (Gridcoin's main network), seed (as first proposed) or v2 (the redesign of 2026)")
-	flags.IntVar(&f.zcdWindow, "zcd-window", 0, "superblocks that are looked at for zero credit days (default of the rules: 20, seed 40)")
+	flags.StringVar(&f.rules, "rules", rules.Names()[0], "rules to judge by: "+strings.Join(rules.Names(), ", ")+" (the main network's, those first proposed, the redesign; their old names are landed, seed, v2)")
+	flags.IntVar(&f.zcdWindow, "zcd-window", 0, "superblocks that are looked at for zero credit days (default of the rules: 20, gridcoin-proposal 40)")
 	flags.IntVar(&f.zcdLimit, "zcd-limit", 0, "zero credit days that are still no reason (default 7)")
 	flags.IntVar(&f.shortWindow, "short-window", 0, "superblocks of the short average (default 7)")
 	flags.IntVar(&f.longWindow, "long-window", 0, "superblocks of the long average (default 40)")
@@ -47,18 +48,12 @@ func (f *criteriaFlags) add(cmd *cobra.Command) {
 }
 
 // load returns the chosen rules.
-func (f *criteriaFlags) load(cmd *cobra.Command) (greylist.Rules, error) {
-	rules, err := greylist.Preset(f.rules)
+func (f *criteriaFlags) load(cmd *cobra.Command) (rules.Tunable, error) {
+	rule, err := rules.Named(f.rules)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	var c *greylist.Criteria
-	switch r := rules.(type) {
-	case *greylist.Landed:
-		c = &r.Criteria
-	case *greylist.V2:
-		c = &r.Criteria
-	}
+	c := rule.Tune()
 	for _, n := range []struct {
 		flag string
 		from int
@@ -74,8 +69,8 @@ func (f *criteriaFlags) load(cmd *cobra.Command) (greylist.Rules, error) {
 			*n.into = n.from
 		}
 	}
-	if cmd.Flags().Changed("long-window") && !cmd.Flags().Changed("zcd-window") && f.rules == "seed" {
-		c.ZCDWindow = c.LongWindow // the seed counts zero credit days over the whole window
+	if cmd.Flags().Changed("long-window") && !cmd.Flags().Changed("zcd-window") && rule.Name() == rules.Proposal().Name() {
+		c.ZCDWindow = c.LongWindow // it counts zero credit days over the whole window
 	}
 	if f.wasLimit != "" {
 		if c.WASLimit, err = parseFraction(f.wasLimit); err != nil {
@@ -85,11 +80,11 @@ func (f *criteriaFlags) load(cmd *cobra.Command) (greylist.Rules, error) {
 	if err := c.Check(); err != nil {
 		return nil, usageError{err}
 	}
-	return rules, nil
+	return rule, nil
 }
 
 // parseFraction reads A/B or a decimal number, exactly.
-func parseFraction(s string) (greylist.Fraction, error) {
+func parseFraction(s string) (rules.Fraction, error) {
 	bad := errors.New("expected A/B or a decimal number, 1/10 or 0.1 say")
 	a, b, ok := strings.Cut(s, "/")
 	if !ok {
@@ -98,13 +93,13 @@ func parseFraction(s string) (greylist.Fraction, error) {
 	}
 	num, err := strconv.ParseUint(a, 10, 64)
 	if err != nil {
-		return greylist.Fraction{}, bad
+		return rules.Fraction{}, bad
 	}
 	den, err := strconv.ParseUint(b, 10, 64)
 	if err != nil || den == 0 {
-		return greylist.Fraction{}, bad
+		return rules.Fraction{}, bad
 	}
-	return greylist.Fraction{Num: num, Den: den}, nil
+	return rules.Fraction{Num: num, Den: den}, nil
 }
 
 func newGreylistEvaluate() *cobra.Command {
@@ -116,10 +111,10 @@ func newGreylistEvaluate() *cobra.Command {
 .gz) or standard input, and prints a JSON line for each: what the rules find at its newest superblock.`,
 		Example: "  blockprint greylist evaluate series.json\n" +
 			"  echo '[{\"total_credits\":[1,2,null,4,5,6,7,8]}]' | blockprint greylist evaluate\n" +
-			"  blockprint greylist evaluate --rules seed --zcd-limit 5 series.json.gz",
+			"  blockprint greylist evaluate --rules gridcoin-proposal --zcd-limit 5 series.json.gz",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rules, err := f.load(cmd)
+			rule, err := f.load(cmd)
 			if err != nil {
 				return err
 			}
@@ -133,7 +128,7 @@ func newGreylistEvaluate() *cobra.Command {
 			}
 			defer func() { _ = in.Close() }() // read only
 			out := bufio.NewWriter(cmd.OutOrStdout())
-			err = evaluateSeries(in, out, rules)
+			err = evaluateSeries(in, out, rule)
 			if err != nil && path != "-" {
 				err = blockprint.Errorf(blockprint.CodeOf(err), "%s: %w", path, err)
 			}
@@ -154,7 +149,7 @@ type evaluated struct {
 }
 
 // evaluateSeries judges the series of a JSON array, one after another.
-func evaluateSeries(in io.Reader, out io.Writer, rules greylist.Rules) error {
+func evaluateSeries(in io.Reader, out io.Writer, rule greylist.Rule) error {
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
 	d := json.NewDecoder(in)
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
@@ -183,8 +178,9 @@ func evaluateSeries(in io.Reader, out io.Writer, rules greylist.Rules) error {
 			}
 			figures[len(figures)-1-k] = greylist.Figure{Total: n, Present: true}
 		}
-		s := rules.Evaluate(greylist.Series{Figures: figures, Benefit: record.Benefit})
-		if err := enc.Encode(evaluated{s.ZCD, s.Short, s.Long, [2]uint64{s.WAS.Num, s.WAS.Den}, s.Meets}); err != nil {
+		f := rule.Judge(greylist.Series{Figures: figures, Benefit: record.Benefit})
+		s := f.Detail.(*rules.State) // as of all of Gridcoin's rules
+		if err := enc.Encode(evaluated{s.ZCD, s.Short, s.Long, [2]uint64{s.WAS.Num, s.WAS.Den}, f.Meets}); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
 	"blockprint/gridcoin"
+	"blockprint/gridcoin/rules"
 	"blockprint/store"
 	"blockprint/trust"
 )
@@ -33,7 +35,7 @@ func (f *bookFlags) add(cmd *cobra.Command) {
 	f.criteria.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.db, "db", "", "database of the greylist")
-	flags.StringVar(&f.policy, "policy", "landed", "how a status follows from entries and findings: landed, manual-first or fsm")
+	flags.StringVar(&f.policy, "policy", "rules-first", "how a status follows from entries and findings: rules-first (as on Gridcoin's main network; its old name is landed), manual-first or fsm")
 	flags.BoolVar(&f.relist, "relist-renews", false, "a subject that was deleted and is listed again counts as new (Gridcoin judges it on the time that it was deleted, too)")
 }
 
@@ -43,10 +45,11 @@ func (f *bookFlags) load(cmd *cobra.Command) (app.Book, error) {
 	if f.db == "" {
 		return b, usagef("--db D is missing")
 	}
-	var err error
-	if b.Judged.Rules, err = f.criteria.load(cmd); err != nil {
+	rule, err := f.criteria.load(cmd)
+	if err != nil {
 		return b, err
 	}
+	b.Judged.Rule, b.Judged.Others, b.Judged.Boundary = rule, rules.Others(rule), "superblock"
 	if b.Judged.Policy, err = greylist.PolicyOf(f.policy); err != nil {
 		return b, usageError{err}
 	}
@@ -160,7 +163,7 @@ func newGreylistStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status --db D",
 		Short:   "List how all subjects stand",
-		Example: "  blockprint greylist status --db gridcoin.db\n  blockprint greylist status --db gridcoin.db --rules v2 --json",
+		Example: "  blockprint greylist status --db gridcoin.db\n  blockprint greylist status --db gridcoin.db --rules gridcoin-2026 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.with(cmd, false, func(_ context.Context, b *greylist.Book, _ store.Store) error {
@@ -168,10 +171,18 @@ func newGreylistStatus() *cobra.Command {
 				if !b.Evaluated() {
 					fmt.Fprintln(os.Stderr, "nothing is evaluated: the newest superblock records no total credits, or there is none")
 				}
-				if !asJSON {
-					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", "subject", "status", "ZCD", "WAS", "since")
+				line := func(subject, status, since string, numbers []greylist.Number, text func(greylist.Number) string) {
+					_, _ = fmt.Fprintf(w, "%-24s %-28s", subject, status)
+					for _, n := range numbers {
+						_, _ = fmt.Fprintf(w, " %8s", text(n))
+					}
+					_, _ = fmt.Fprintf(w, "  %s\n", since)
 				}
-				for _, r := range b.Snapshot().Reports {
+				reports := b.Snapshot().Reports
+				if !asJSON && len(reports) > 0 {
+					line("subject", "status", "since", reports[0].Numbers, func(n greylist.Number) string { return strings.ToUpper(n.Name) })
+				}
+				for _, r := range reports {
 					if r.Status == greylist.Deleted && !all {
 						continue
 					}
@@ -181,17 +192,14 @@ func newGreylistStatus() *cobra.Command {
 						}
 						continue
 					}
-					zcd, was, since, status := "-", "-", "-", r.Status.Text()
+					since, status := "-", r.Status.Text()
 					if n := r.NotARule; n != nil && n.Excluded && !r.Status.Greylisted() {
 						status += ", excluded"
-					}
-					if r.ZCD != nil {
-						zcd, was = fmt.Sprintf("%d/%d", r.ZCD.Count, r.ZCD.Limit), fmt.Sprintf("%.3f", r.WAS.Display)
 					}
 					if r.Since != nil {
 						since = fmt.Sprintf("height %d", r.Since.Height)
 					}
-					_, _ = fmt.Fprintf(w, "%-24s %-28s %7s %10s  %s\n", greylist.Printable(r.Subject, 100), status, zcd, was, since)
+					line(greylist.Printable(r.Subject, 100), status, since, r.Numbers, func(n greylist.Number) string { return n.Text })
 				}
 				return nil
 			})

@@ -177,7 +177,7 @@ func newSimRecord() *cobra.Command {
 		Long: "Runs a simulated network as fast as possible and writes the features of its canonical blocks, labeled with the\n" +
 			"clients that built them. A model that learns from this data knows simulated clients, not real ones.",
 		Example: "  blockprint sim record -o deneb.features --slots 3200\n" +
-			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/2024,prysm/marginal",
+			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/electra,prysm/electra",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if out == "" {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +32,8 @@ func newTrust() *cobra.Command {
 }
 
 func newTrustReplay() *cobra.Command {
-	l := trust.DefaultLimits()
+	var silentAfter, window time.Duration
+	l := trust.DefaultSettings()
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Apply the rules to a recorded gauge history",
@@ -39,6 +42,7 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 		Example: "  blockprint trust replay gauge-history.json.gz\n  blockprint trust replay --rate 0.9 --silent-after 24h gauge-history.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			l.Silent, l.Window = silentAfter.Hours()/24, int(math.Ceil(window.Hours()/24))
 			if err := l.Check(); err != nil {
 				return usageError{err}
 			}
@@ -47,7 +51,10 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 				return err
 			}
 			defer func() { _ = in.Close() }() // read only
-			r := trust.NewReplay(l)
+			r, err := trust.NewReplay(l)
+			if err != nil {
+				return err
+			}
 			enc := json.NewEncoder(cmd.OutOrStdout())
 			enc.SetEscapeHTML(false)
 			err = estimate.ReadHistory(in, func(d *estimate.GaugeDay) error {
@@ -68,12 +75,12 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&l.SilentAfter, "silent-after", l.SilentAfter, "greylist a node or label that has had no block for longer than this")
-	flags.DurationVar(&l.Window, "window", l.Window, "maximum age of the blocks that count")
+	flags.DurationVar(&silentAfter, "silent-after", 48*time.Hour, "greylist a node or label that has had no block for this long")
+	flags.DurationVar(&window, "window", estimate.Window, "maximum age of the blocks that count, in whole days")
 	flags.Float64Var(&l.Rate, "rate", l.Rate, "greylist a label with a lower true-positive rate than this")
-	flags.Float64Var(&l.Precision, "precision", l.Precision, "greylist a label with a lower precision than this")
-	flags.IntVar(&l.Criteria.ZCDWindow, "zcd-window", l.Criteria.ZCDWindow, "days that are looked at for such without a rightly labelled block")
-	flags.IntVar(&l.Criteria.ZCDLimit, "zcd-limit", l.Criteria.ZCDLimit, "so many of them are still no reason")
+	flags.Float64Var(&l.Precise, "precision", l.Precise, "greylist a label with a lower precision than this")
+	flags.IntVar(&l.DryWindow, "zcd-window", l.DryWindow, "newest days to search for days without a correctly labeled block")
+	flags.IntVar(&l.DryLimit, "zcd-limit", l.DryLimit, "greylist after more such days than this")
 	return cmd
 }
 

@@ -68,8 +68,10 @@ func (c *Command) Notify(ctx context.Context, n Notice) error {
 	cmd.WaitDelay = time.Second // a child that keeps the output open must not hold up the rest
 	cmd.Env = append(os.Environ(),
 		"GREYLIST_HASH="+hash, "GREYLIST_SUBJECT="+subject, "GREYLIST_OLD="+n.Old.String(), "GREYLIST_NEW="+n.New.String(), "GREYLIST_REASON="+reason,
-		"GREYLIST_BOUNDARY="+strconv.Itoa(n.Boundary), "GREYLIST_HEIGHT="+strconv.FormatUint(n.Height, 10),
-		"GREYLIST_ZCD="+strconv.Itoa(n.ZCD), "GREYLIST_WAS="+greylist.Printable(n.WAS, most))
+		"GREYLIST_BOUNDARY="+strconv.Itoa(n.Boundary), "GREYLIST_HEIGHT="+strconv.FormatUint(n.Height, 10))
+	for _, f := range n.Numbers {
+		cmd.Env = append(cmd.Env, "GREYLIST_"+strings.ToUpper(f.Name)+"="+greylist.Printable(fmt.Sprint(f.Exact), most))
+	}
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		return unreachable{fmt.Errorf("the command did not end within %s", c.timeout)}

@@ -24,6 +24,7 @@ import (
 	"blockprint"
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
+	"blockprint/gridcoin/rules"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
 )
@@ -36,7 +37,7 @@ func book(t *testing.T, path string) (*greylist.Book, store.Store) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	b, err := greylist.OpenBook(t.Context(), s, "test", greylist.Options{})
+	b, err := greylist.OpenBook(t.Context(), s, "test", greylist.Options{Rule: rules.Mainnet()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,9 @@
-package greylist_test
+package rules_test
 
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,7 +12,18 @@ import (
 	"testing"
 
 	"blockprint/greylist"
+	"blockprint/gridcoin/rules"
 )
+
+// judge returns what a rule finds of figures.
+func judge(r greylist.Rule, s greylist.Series) *rules.State {
+	f := r.Judge(s)
+	state := f.Detail.(*rules.State)
+	if f.Meets != (state.ZCDMet || state.WASMet) || f.Judged != state.Judged || (len(f.Reasons) > 0) != f.Meets {
+		panic(fmt.Sprintf("%+v does not fit %+v", f, state))
+	}
+	return state
+}
 
 // golden is a record of testdata/golden/greylist.
 type golden struct {
@@ -36,7 +48,7 @@ type expected struct {
 
 func readGolden(t testing.TB, name string) []golden {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "testdata", "golden", "greylist", name))
+	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", "greylist", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +77,9 @@ func newestFirst(credits []*uint64) []greylist.Figure {
 	return out
 }
 
-func check(t *testing.T, what string, got greylist.State, want expected) {
+func check(t *testing.T, what string, got *rules.State, want expected) {
 	t.Helper()
-	found := expected{got.ZCD, got.Short, got.Long, [2]uint64{got.WAS.Num, got.WAS.Den}, got.Meets}
+	found := expected{got.ZCD, got.Short, got.Long, [2]uint64{got.WAS.Num, got.WAS.Den}, got.ZCDMet || got.WASMet}
 	if found != want {
 		t.Errorf("%s: %+v, want %+v", what, found, want)
 	}
@@ -83,8 +95,8 @@ func TestGolden(t *testing.T) {
 		states := 0
 		for _, g := range records {
 			figures := newestFirst(g.Credits)
-			check(t, file+" "+g.Name, greylist.NewLanded().Evaluate(greylist.Series{Figures: figures, Benefit: g.Benefit}), g.Expect)
-			check(t, file+" "+g.Name+" v2", greylist.NewV2().Evaluate(greylist.Series{Figures: figures}), g.ExpectV2)
+			check(t, file+" "+g.Name, judge(rules.Mainnet(), greylist.Series{Figures: figures, Benefit: g.Benefit}), g.Expect)
+			check(t, file+" "+g.Name+" v2", judge(rules.Redesign(), greylist.Series{Figures: figures}), g.ExpectV2)
 			for i, raw := range g.Each {
 				var each struct {
 					expected
@@ -98,7 +110,7 @@ func TestGolden(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				check(t, file+" "+g.Name, greylist.NewLanded().Evaluate(greylist.Series{Figures: figures[len(figures)-1-i:], Benefit: g.Benefit}), each.expected)
+				check(t, file+" "+g.Name, judge(rules.Mainnet(), greylist.Series{Figures: figures[len(figures)-1-i:], Benefit: g.Benefit}), each.expected)
 				states++
 			}
 		}
@@ -108,9 +120,9 @@ func TestGolden(t *testing.T) {
 	for _, g := range readGolden(t, "horrible-project.json") {
 		credits = append(credits, g.TotalCredit)
 		figures := newestFirst(credits)
-		check(t, "horrible", greylist.NewLanded().Evaluate(greylist.Series{Figures: figures}), g.Expect)
-		check(t, "horrible, with benefit", greylist.NewLanded().Evaluate(greylist.Series{Figures: figures, Benefit: true}), g.ExpectBenefit)
-		check(t, "horrible, v2", greylist.NewV2().Evaluate(greylist.Series{Figures: figures}), g.ExpectV2)
+		check(t, "horrible", judge(rules.Mainnet(), greylist.Series{Figures: figures}), g.Expect)
+		check(t, "horrible, with benefit", judge(rules.Mainnet(), greylist.Series{Figures: figures, Benefit: true}), g.ExpectBenefit)
+		check(t, "horrible, v2", judge(rules.Redesign(), greylist.Series{Figures: figures}), g.ExpectV2)
 	}
 }
 
@@ -125,7 +137,7 @@ func TestSeed(t *testing.T) {
 		figures[k] = greylist.Figure{Total: total, Present: true}
 	}
 	s := greylist.Series{Figures: figures}
-	if l, seed := greylist.NewLanded().Evaluate(s), greylist.NewSeed().Evaluate(s); l.ZCD != 0 || l.Meets || seed.ZCD != 9 || !seed.Meets || !seed.ZCDMet || seed.WASMet {
+	if l, seed := judge(rules.Mainnet(), s), judge(rules.Proposal(), s); l.ZCD != 0 || l.WASMet || seed.ZCD != 9 || !seed.ZCDMet || seed.WASMet {
 		t.Errorf("landed %+v, seed %+v", l, seed)
 	}
 }
@@ -136,35 +148,35 @@ func TestParameters(t *testing.T) {
 	for k := range 30 {
 		figures = append(figures, greylist.Figure{Total: uint64(3000 - 100*k), Present: k%3 != 1})
 	}
-	base := greylist.NewLanded().Evaluate(greylist.Series{Figures: figures})
+	base := judge(rules.Mainnet(), greylist.Series{Figures: figures})
 	for name, c := range map[string]struct {
-		change func(*greylist.Criteria)
-		want   func(greylist.State) bool
+		change func(*rules.Criteria)
+		want   func(*rules.State) bool
 	}{
-		"ZCD window": {func(c *greylist.Criteria) { c.ZCDWindow = 6 }, func(s greylist.State) bool { return s.ZCD == 2 }},
-		"ZCD limit":  {func(c *greylist.Criteria) { c.ZCDLimit = 6 }, func(s greylist.State) bool { return s.ZCDMet }},
-		"short":      {func(c *greylist.Criteria) { c.ShortWindow = 3 }, func(s greylist.State) bool { return s.Short == 300 && s.ShortN == 3 }},
-		"long":       {func(c *greylist.Criteria) { c.LongWindow = 20 }, func(s greylist.State) bool { return s.Long == 2000 && s.LongN == 20 }},
-		"WAS limit":  {func(c *greylist.Criteria) { c.WASLimit = greylist.Fraction{Num: 2, Den: 1} }, func(s greylist.State) bool { return s.WASMet }},
-		"grace":      {func(c *greylist.Criteria) { c.Grace = 30; c.ZCDLimit = 0 }, func(s greylist.State) bool { return !s.Judged && !s.Meets }},
+		"ZCD window": {func(c *rules.Criteria) { c.ZCDWindow = 6 }, func(s *rules.State) bool { return s.ZCD == 2 }},
+		"ZCD limit":  {func(c *rules.Criteria) { c.ZCDLimit = 6 }, func(s *rules.State) bool { return s.ZCDMet }},
+		"short":      {func(c *rules.Criteria) { c.ShortWindow = 3 }, func(s *rules.State) bool { return s.Short == 300 && s.ShortN == 3 }},
+		"long":       {func(c *rules.Criteria) { c.LongWindow = 20 }, func(s *rules.State) bool { return s.Long == 2000 && s.LongN == 20 }},
+		"WAS limit":  {func(c *rules.Criteria) { c.WASLimit = rules.Fraction{Num: 2, Den: 1} }, func(s *rules.State) bool { return s.WASMet }},
+		"grace":      {func(c *rules.Criteria) { c.Grace = 30; c.ZCDLimit = 0 }, func(s *rules.State) bool { return !s.Judged && !s.ZCDMet && !s.WASMet }},
 	} {
-		r := greylist.NewLanded()
+		r := rules.Mainnet()
 		c.change(&r.Criteria)
 		if err := r.Check(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if s := r.Evaluate(greylist.Series{Figures: figures}); !c.want(s) {
+		if s := judge(r, greylist.Series{Figures: figures}); !c.want(s) {
 			t.Errorf("%s: %+v, before %+v", name, s, base)
 		}
 	}
-	for name, change := range map[string]func(*greylist.Criteria){
-		"no window":    func(c *greylist.Criteria) { c.LongWindow = 0 },
-		"short > long": func(c *greylist.Criteria) { c.ShortWindow = 41 },
-		"ZCD > long":   func(c *greylist.Criteria) { c.ZCDWindow = 41 },
-		"by zero":      func(c *greylist.Criteria) { c.WASLimit.Den = 0 },
-		"negative":     func(c *greylist.Criteria) { c.Grace = -1 },
+	for name, change := range map[string]func(*rules.Criteria){
+		"no window":    func(c *rules.Criteria) { c.LongWindow = 0 },
+		"short > long": func(c *rules.Criteria) { c.ShortWindow = 41 },
+		"ZCD > long":   func(c *rules.Criteria) { c.ZCDWindow = 41 },
+		"by zero":      func(c *rules.Criteria) { c.WASLimit.Den = 0 },
+		"negative":     func(c *rules.Criteria) { c.Grace = -1 },
 	} {
-		r := greylist.NewV2()
+		r := rules.Redesign()
 		if change(&r.Criteria); r.Check() == nil {
 			t.Errorf("%s: %+v was taken", name, r.Criteria)
 		}
@@ -180,13 +192,13 @@ func FuzzEvaluate(f *testing.F) {
 			// The top bits choose a scale, so that sums overflow what is signed.
 			figures = append(figures, greylist.Figure{Total: uint64(b&63) << (b >> 6 * 19), Present: b != 250})
 		}
-		for _, r := range []greylist.Rules{greylist.NewLanded(), greylist.NewSeed(), greylist.NewV2()} {
-			a := r.Evaluate(greylist.Series{Figures: figures, Benefit: benefit})
+		for _, r := range []greylist.Rule{rules.Mainnet(), rules.Proposal(), rules.Redesign()} {
+			a := judge(r, greylist.Series{Figures: figures, Benefit: benefit})
 			if a.WAS.Den == 0 {
 				t.Fatalf("%s: %+v", r.Name(), a)
 			}
 			cut := figures[:min(len(figures), r.Reach()+1)]
-			if b := r.Evaluate(greylist.Series{Figures: cut, Benefit: benefit}); a.Meets != b.Meets || a.ZCD != b.ZCD || !slices.Equal(a.ZCDDays, b.ZCDDays) || a.WAS != b.WAS {
+			if b := judge(r, greylist.Series{Figures: cut, Benefit: benefit}); a.ZCDMet != b.ZCDMet || a.WASMet != b.WASMet || a.ZCD != b.ZCD || !slices.Equal(a.ZCDDays, b.ZCDDays) || a.WAS != b.WAS {
 				t.Fatalf("%s: %+v with older figures, %+v without", r.Name(), a, b)
 			}
 		}

@@ -1,8 +1,10 @@
-package greylist
+package rules
 
 import (
 	"fmt"
 	"slices"
+
+	"blockprint/greylist"
 )
 
 // Recovery says what it takes not to meet the criteria any more.
@@ -32,7 +34,7 @@ const plenty = 1 << 55
 
 // recovery looks for the first boundary behind boundary i at which the criteria need not be met any more, and for the least
 // steady growth until then that is enough.
-func recovery(r Rules, c *Criteria, now Series, f *Finding, i int) *Recovery {
+func recovery(r greylist.Rule, c *Criteria, now greylist.Series, found *State, i int) *Recovery {
 	var last uint64
 	for _, figure := range now.Figures {
 		if figure.Present {
@@ -40,13 +42,13 @@ func recovery(r Rules, c *Criteria, now Series, f *Finding, i int) *Recovery {
 			break
 		}
 	}
-	after := func(wait int, growth uint64) State {
-		next := make([]Figure, wait, wait+len(now.Figures))
+	after := func(wait int, growth uint64) greylist.Finding {
+		next := make([]greylist.Figure, wait, wait+len(now.Figures))
 		for k := range next {
-			next[k] = Figure{last + uint64(wait-k)*growth, true}
+			next[k] = greylist.Figure{Total: last + uint64(wait-k)*growth, Present: true}
 		}
 		next = append(next, now.Figures...)
-		return r.Evaluate(Series{next[:min(len(next), r.Reach()+1)], now.Benefit})
+		return r.Judge(greylist.Series{Figures: next[:min(len(next), r.Reach()+1)], Benefit: now.Benefit})
 	}
 	most := min(uint64(plenty), (1<<64-1-last)/uint64(c.LongWindow+1))
 	for wait := 1; wait <= c.LongWindow+1; wait++ {
@@ -61,12 +63,12 @@ func recovery(r Rules, c *Criteria, now Series, f *Finding, i int) *Recovery {
 				high = middle
 			}
 		}
-		s := after(wait, high)
+		s := after(wait, high).Detail.(*State) // these rules have no other
 		out := &Recovery{EarliestBoundary: i + wait, ShortSum: s.Short, Growth: high}
-		if f.ZCDMet {
+		if found.ZCDMet {
 			out.Needs = fmt.Sprintf("growth at each of the next %d superblocks", wait)
 		}
-		if f.WASMet || high > 1 {
+		if found.WASMet || high > 1 {
 			if out.Needs != "" {
 				out.Needs += ", and "
 			}
@@ -79,19 +81,21 @@ func recovery(r Rules, c *Criteria, now Series, f *Finding, i int) *Recovery {
 
 // decisive looks for single figures that decide. Without a total that is wrong, a subject that is greylisted would not be;
 // and one that is not, since a wrong total passes for work, would be. further are its figures beyond those that count.
-func decisive(r Rules, c *Criteria, now Series, f *Finding, further []Figure) []Decisive {
-	if !f.Judged {
+func decisive(r greylist.Rule, c *Criteria, now greylist.Series, found *State, further []greylist.Figure) []Decisive {
+	if !found.Judged {
 		return nil
 	}
+	met := found.ZCDMet || found.WASMet
 	var out []Decisive
 	for k, figure := range now.Figures {
 		if !figure.Present || k > c.LongWindow {
 			continue
 		}
 		without := slices.Clone(now.Figures)
-		without[k] = Figure{}
-		s := r.Evaluate(Series{without, now.Benefit})
-		if s.Meets == f.Meets || !f.Meets && !s.WASMet { // that a figure is missing is a zero credit day itself
+		without[k] = greylist.Figure{}
+		f := r.Judge(greylist.Series{Figures: without, Benefit: now.Benefit})
+		// That a figure is missing is a zero credit day itself.
+		if f.Meets == met || !met && !f.Detail.(*State).WASMet {
 			continue
 		}
 		impossible := false

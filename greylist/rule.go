@@ -1,0 +1,184 @@
+package greylist
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Figure is what a boundary records of a subject.
+type Figure struct {
+	Total   uint64
+	Present bool // false where no total was recorded
+	// More has the tenant's further figures by name (Boundary.More); nil if there are none.
+	More map[string]uint64
+}
+
+// Series is what a rule looks at: the figures of one subject, newest first. It begins at the boundary that is judged, the
+// baseline, and goes back to the subject's first listing or as far as Rule.Reach says.
+type Series struct {
+	Subject string
+	Height  uint64   // of the baseline
+	Figures []Figure // valid until Judge returns
+	// Benefit gives the baseline the benefit of the doubt: a figure that is missing there is not held against the subject
+	// yet.
+	Benefit bool
+}
+
+// Rule judges subjects by their figures. It has no memory: what it finds follows from the series alone.
+type Rule interface {
+	// Name names the rule in results and on the command line.
+	Name() string
+	// Reach is how many boundaries behind the baseline the rule looks at, at most.
+	Reach() int
+	// Judge judges a subject at the baseline of a series.
+	Judge(s Series) Finding
+}
+
+// Finding is what a rule found of a subject at a boundary.
+type Finding struct {
+	Judged  bool     // there are boundaries enough to judge at all
+	Meets   bool     // the criteria of the greylist are met
+	Reasons []Reason // why they are met
+	// Detail shows what was found beyond the reasons; nil if there is nothing to show.
+	Detail Detail
+}
+
+// Reason is a criterion that a subject meets.
+type Reason struct {
+	Word string // a stable word
+	Text string // a sentence that begins with the word; empty if the word says enough
+}
+
+func (r Reason) String() string { return cmp.Or(r.Text, r.Word) }
+
+// Detail is what a rule shows of a finding, so that reports, notices and tables need not know the rule.
+type Detail interface {
+	// Numbers are the figures that sum up the finding, always the same ones in the same order.
+	Numbers() []Number
+	// Explain says how the finding came about and what could change it.
+	Explain(c Case) Explanation
+}
+
+// Number is a figure that sums up a finding.
+type Number struct {
+	Name  string // of a JSON field, and in capitals of a column
+	Value any    // in short lines
+	Exact any    // in changes, where Value is rounded
+	Text  string // in tables
+}
+
+// Case is a finding's circumstances, for its explanation.
+type Case struct {
+	Rule    Rule
+	Series  Series // reaches twice as far back as the rule
+	Finding *Finding
+	Index   int    // of the baseline among the boundaries
+	Entry   Status // of the subject's newest entry
+	Status  Status // effective
+}
+
+// Explanation is what a rule adds to a report.
+type Explanation struct {
+	// Facts marshal to a JSON object, whose fields stand beside those of the report; nil for none.
+	Facts any
+	// Lines say the same to people.
+	Lines []string
+}
+
+// Plain is the Detail of a rule that has nothing to show but numbers.
+type Plain map[string]uint64
+
+// Numbers implements Detail.
+func (p Plain) Numbers() []Number {
+	var out []Number
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		out = append(out, Number{name, p[name], p[name], fmt.Sprint(p[name])})
+	}
+	return out
+}
+
+// Explain implements Detail.
+func (p Plain) Explain(Case) Explanation {
+	out := Explanation{Facts: p}
+	for _, n := range p.Numbers() {
+		out.Lines = append(out.Lines, n.Name+": "+n.Text)
+	}
+	return out
+}
+
+// together judges by several rules: a subject meets the criteria if it meets those of one of them.
+type together struct {
+	name  string
+	rules []Rule
+}
+
+// Together returns a rule that finds whatever one of several finds. It shows the first detail.
+func Together(name string, rules ...Rule) Rule { return together{name, rules} }
+
+func (t together) Name() string { return t.name }
+
+func (t together) Reach() (reach int) {
+	for _, r := range t.rules {
+		reach = max(reach, r.Reach())
+	}
+	return reach
+}
+
+func (t together) Judge(s Series) Finding {
+	var out Finding
+	all := s.Figures
+	for _, r := range t.rules {
+		s.Figures = all[:min(len(all), r.Reach()+1)]
+		f := r.Judge(s)
+		out.Judged, out.Meets = out.Judged || f.Judged, out.Meets || f.Meets
+		out.Reasons = append(out.Reasons, f.Reasons...)
+		if out.Detail == nil {
+			out.Detail = f.Detail
+		}
+	}
+	return out
+}
+
+// numbers returns what sums up a finding; nil if there is nothing.
+func (f *Finding) numbers() []Number {
+	if f == nil || f.Detail == nil {
+		return nil
+	}
+	return f.Detail.Numbers()
+}
+
+// because words a change: the reason that the event itself is, if any, and what was found. Reasons that are words only are
+// joined as such.
+func because(event string, reasons []Reason) string {
+	var words, texts []string
+	for _, r := range reasons {
+		words, texts = append(words, r.Word), append(texts, r.String())
+	}
+	if plain := slices.Equal(words, texts); plain && event != "" {
+		return event
+	} else if plain {
+		return strings.Join(words, "+")
+	}
+	if event != "" {
+		texts = slices.Insert(texts, 0, event)
+	}
+	return strings.Join(texts, "; ")
+}
+
+// beside writes the fields of two JSON objects into one. The second may be null.
+func beside(a, b any) ([]byte, error) {
+	first, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	second, err := json.Marshal(b)
+	if err != nil || len(second) <= len("{}") || bytes.Equal(second, []byte("null")) {
+		return first, err
+	}
+	return append(append(first[:len(first)-1], ','), second[1:]...), nil
+}

@@ -1,0 +1,338 @@
+// Package rules has Gridcoin's rules: zero credit days and the work availability score, as they run on its main network
+// (Mainnet), as they were first proposed (Proposal), and as they were redesigned in 2026 (Redesign). Each of their numbers can
+// be changed. No decision uses floating point.
+package rules
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"blockprint"
+	"blockprint/greylist"
+)
+
+// registry has all rules that --rules knows, the default first. A further one needs no other place.
+var registry = []struct {
+	alias string // the name that it had before; empty for none
+	make  func() Tunable
+}{
+	{"landed", func() Tunable { return Mainnet() }},
+	{"seed", func() Tunable { return Proposal() }},
+	{"v2", func() Tunable { return Redesign() }},
+}
+
+// All returns all rules, the default first.
+func All() []greylist.Rule {
+	var out []greylist.Rule
+	for _, r := range registry {
+		out = append(out, r.make())
+	}
+	return out
+}
+
+// Names returns the names of all rules.
+func Names() []string {
+	var out []string
+	for _, r := range All() {
+		out = append(out, r.Name())
+	}
+	return out
+}
+
+// Named returns the rules of a name, which may be one that they had before.
+func Named(name string) (Tunable, error) {
+	for _, r := range registry {
+		if rule := r.make(); name == rule.Name() || name == r.alias && name != "" {
+			return rule, nil
+		}
+	}
+	return nil, blockprint.Errorf(blockprint.Invalid, "unknown rules %q: expected %s", name, strings.Join(Names(), ", "))
+}
+
+// Others returns all rules but one.
+func Others(rule greylist.Rule) []greylist.Rule {
+	return slices.DeleteFunc(All(), func(r greylist.Rule) bool { return r.Name() == rule.Name() })
+}
+
+// Fraction is a quotient that is not reduced. The denominator is not 0.
+type Fraction struct{ Num, Den uint64 }
+
+// Less compares exactly, in 128 bits.
+func (f Fraction) Less(g Fraction) bool {
+	hi, lo := bits.Mul64(f.Num, g.Den)
+	hi2, lo2 := bits.Mul64(g.Num, f.Den)
+	return hi < hi2 || hi == hi2 && lo < lo2
+}
+
+func (f Fraction) String() string { return fmt.Sprintf("%d/%d", f.Num, f.Den) }
+
+// Float is for display only.
+func (f Fraction) Float() float64 { return float64(f.Num) / float64(f.Den) }
+
+// State is what these rules find.
+type State struct {
+	ZCD     int      // zero credit days in the window
+	Short   uint64   // credit of the short window
+	Long    uint64   // credit of the long window
+	ShortN  int      // boundaries that the short sum is divided by; 0 if there is none
+	LongN   int      // the same of the long sum
+	WAS     Fraction // work availability score: the short average by the long one
+	Judged  bool     // there are boundaries enough to judge at all
+	ZCDMet  bool     // too many zero credit days
+	WASMet  bool     // too low a score
+	ZCDDays []ZeroDay
+
+	criteria *Criteria
+}
+
+// ZeroDay is an interval between boundaries that counts as a zero credit day.
+type ZeroDay struct {
+	Distance int    `json:"distance"` // of the interval's older end from the baseline
+	Why      string `json:"why"`
+}
+
+// Criteria are the numbers of Gridcoin's rules.
+type Criteria struct {
+	ZCDWindow   int      // intervals that are looked at for zero credit days
+	ZCDLimit    int      // so many of them are still no reason
+	ShortWindow int      // boundaries of the short average
+	LongWindow  int      // boundaries of the long average, and of everything
+	WASLimit    Fraction // a score below it is a reason
+	Grace       int      // no subject is judged before it has so many boundaries behind its newest
+}
+
+// mainnet are the numbers on Gridcoin's main network since block 3,989,800.
+var mainnet = Criteria{ZCDWindow: 20, ZCDLimit: 7, ShortWindow: 7, LongWindow: 40, WASLimit: Fraction{1, 10}, Grace: 7}
+
+// Check refuses numbers that cannot be.
+func (c *Criteria) Check() error {
+	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
+	switch {
+	case c.ShortWindow < 1 || c.LongWindow < 1:
+		return bad("windows of %d and %d boundaries: expected at least one", c.ShortWindow, c.LongWindow)
+	case c.ShortWindow > c.LongWindow:
+		return bad("the short window of %d boundaries is longer than the long one of %d", c.ShortWindow, c.LongWindow)
+	case c.ZCDWindow < 0 || c.ZCDWindow > c.LongWindow:
+		return bad("a window of %d boundaries for zero credit days: expected 0 to the long window, %d", c.ZCDWindow, c.LongWindow)
+	case c.LongWindow > 10_000:
+		return bad("a long window of %d boundaries: expected at most 10000", c.LongWindow)
+	case c.ZCDLimit < 0 || c.Grace < 0:
+		return bad("a limit of %d zero credit days and a grace of %d: expected none below 0", c.ZCDLimit, c.Grace)
+	case c.WASLimit.Den == 0:
+		return bad("a work availability limit with the denominator 0")
+	}
+	return nil
+}
+
+// Tunable is a rule whose numbers can be changed.
+type Tunable interface {
+	greylist.Rule
+	// Tune returns the numbers that the rule judges by, to be changed.
+	Tune() *Criteria
+}
+
+// Tune implements Tunable.
+func (c *Criteria) Tune() *Criteria { return c }
+
+// Truncating are Gridcoin's rules bit for bit: unsigned 64-bit integers, averages truncated before they are divided.
+type Truncating struct {
+	Criteria
+	name string
+}
+
+// Mainnet returns the rules of Gridcoin's main network.
+func Mainnet() *Truncating { return &Truncating{mainnet, "gridcoin-mainnet"} }
+
+// Proposal returns the rules as first proposed, with zero credit days counted over the long window.
+func Proposal() *Truncating {
+	r := &Truncating{mainnet, "gridcoin-proposal"}
+	r.ZCDWindow = r.LongWindow
+	return r
+}
+
+// Name implements greylist.Rule.
+func (r *Truncating) Name() string { return r.name }
+
+// Reach implements greylist.Rule.
+func (r *Truncating) Reach() int { return r.LongWindow }
+
+// Judge implements greylist.Rule.
+func (r *Truncating) Judge(s greylist.Series) greylist.Finding {
+	figures := s.Figures[:min(len(s.Figures), r.LongWindow+1)]
+	n := len(figures) - 1
+	if n < 1 {
+		return r.none()
+	}
+	state := r.walk(figures, s.Benefit)
+	state.ShortN, state.LongN = min(n, r.ShortWindow), min(n, r.LongWindow)
+	state.WAS = truncatedRatio(state.Short, state.Long, state.ShortN, state.LongN)
+	return state.finding(n)
+}
+
+// truncatedRatio divides truncated averages. What is too large for a signed number is halved, as the original does.
+func truncatedRatio(short, long uint64, shortN, longN int) Fraction {
+	a, b := short/uint64(shortN), long/uint64(longN)
+	if const63 := uint64(1)<<63 - 1; a > const63 || b > const63 {
+		a, b = a/2, b/2
+	}
+	if b == 0 {
+		return Fraction{0, 1}
+	}
+	return Fraction{a, b}
+}
+
+// none is what is found without two figures.
+func (c *Criteria) none() greylist.Finding {
+	return greylist.Finding{Detail: &State{WAS: Fraction{0, 1}, criteria: c}}
+}
+
+// The criteria that can be met.
+var (
+	byZCD  = []greylist.Reason{{Word: ByZCD}}
+	byWAS  = []greylist.Reason{{Word: ByWAS}}
+	byBoth = []greylist.Reason{{Word: ByZCD}, {Word: ByWAS}}
+)
+
+// Words of reasons.
+const (
+	ByZCD = "zcd"
+	ByWAS = "was"
+)
+
+// finding says whether the criteria are met with n boundaries behind the newest.
+func (s *State) finding(n int) greylist.Finding {
+	c := s.criteria
+	s.Judged = n >= c.Grace
+	s.ZCDMet = s.Judged && s.ZCD > c.ZCDLimit
+	s.WASMet = s.Judged && s.WAS.Less(c.WASLimit)
+	f := greylist.Finding{Judged: s.Judged, Meets: s.ZCDMet || s.WASMet, Detail: s}
+	switch {
+	case s.ZCDMet && s.WASMet:
+		f.Reasons = byBoth
+	case s.ZCDMet:
+		f.Reasons = byZCD
+	case s.WASMet:
+		f.Reasons = byWAS
+	}
+	return f
+}
+
+// Why an interval is a zero credit day.
+const (
+	noFigure = "no figure"
+	noGrowth = "no growth"
+	loss     = "loss"
+)
+
+// walk goes back over figures, newest first, of which there are two or more: it counts zero credit days and sums up credit.
+func (c *Criteria) walk(figures []greylist.Figure, benefit bool) *State {
+	s := &State{criteria: c}
+	initial, newer := figures[0], figures[0] // the newest figure that is there, and the last one that was passed
+	for k := 1; k < len(figures); k++ {
+		f := &figures[k]
+		if k <= c.ZCDWindow && !(benefit && k == 1 && !figures[0].Present) {
+			if why := zero(f, &newer); why != "" {
+				if s.ZCD++; s.ZCDDays == nil {
+					s.ZCDDays = make([]ZeroDay, 0, 8)
+				}
+				s.ZCDDays = append(s.ZCDDays, ZeroDay{k, why})
+			}
+		}
+		if !f.Present {
+			continue
+		}
+		if !initial.Present {
+			initial = *f
+		}
+		if initial.Total > f.Total {
+			s.Long = initial.Total - f.Total
+			if k <= c.ShortWindow {
+				s.Short = s.Long
+			}
+		}
+		newer = *f
+	}
+	return s
+}
+
+// zero says why the interval from an older figure to a newer one is a zero credit day; empty if it is not.
+func zero(older, newer *greylist.Figure) string {
+	switch {
+	case !older.Present || !newer.Present:
+		return noFigure
+	case older.Total == newer.Total:
+		return noGrowth
+	case older.Total > newer.Total:
+		return loss
+	}
+	return ""
+}
+
+// Exact are the rules of Gridcoin's redesign of 2026: an impossible zero counts as missing, averages divide by the number of
+// figures that exist, and the score is exact.
+type Exact struct{ Criteria }
+
+// Redesign returns the rules of Gridcoin's redesign of 2026.
+func Redesign() *Exact { return &Exact{mainnet} }
+
+// Name implements greylist.Rule.
+func (r *Exact) Name() string { return "gridcoin-2026" }
+
+// Reach implements greylist.Rule: behind the window as many boundaries again, for evidence that a zero cannot be.
+func (r *Exact) Reach() int { return 2 * r.LongWindow }
+
+// Judge implements greylist.Rule. The benefit of the doubt always holds.
+func (r *Exact) Judge(s greylist.Series) greylist.Finding {
+	n := min(len(s.Figures)-1, r.LongWindow)
+	if n < 1 {
+		return r.none()
+	}
+	figures := r.effective(s.Figures, n)
+	state := r.walk(figures, true)
+	for k := 1; k <= n; k++ {
+		if figures[k].Present {
+			state.LongN = k
+			if k <= r.ShortWindow {
+				state.ShortN = k
+			}
+		}
+	}
+	state.WAS = r.exactRatio(state)
+	return state.finding(n)
+}
+
+// effective returns the figures of the window without zeros that cannot be: a total never falls back to 0.
+func (r *Exact) effective(all []greylist.Figure, n int) []greylist.Figure {
+	out := slices.Clone(all[:n+1])
+	// From the oldest figure that is looked at to the newest, once a total is above 0 every later 0 is an error.
+	end := min(len(all), r.Reach()+1)
+	risen := false
+	for k := end - 1; k >= 0; k-- {
+		f := all[k]
+		switch {
+		case f.Present && f.Total > 0:
+			risen = true
+		case f.Present && risen && k <= n:
+			out[k] = greylist.Figure{}
+		}
+	}
+	return out
+}
+
+// exactRatio is (short / ShortN) / (long / LongN), the sums halved together until their products fit.
+func (r *Exact) exactRatio(s *State) Fraction {
+	if s.ShortN == 0 || s.LongN == 0 || s.Long == 0 {
+		return Fraction{0, 1}
+	}
+	const fits = (1<<63 - 1) / 800
+	short, long := s.Short, s.Long
+	for short > fits || long > fits {
+		short, long = short/2, long/2
+	}
+	if long == 0 {
+		return Fraction{0, 1}
+	}
+	return Fraction{short * uint64(s.LongN), long * uint64(s.ShortN)}
+}
