@@ -54,9 +54,7 @@ func refused(status int, body []byte) error {
 		return blockprint.Errorf(blockprint.Unauthorized, "wrong name or password: put rpcuser and rpcpassword of gridcoinresearch.conf into the URL")
 	}
 	var r reply
-	if json.Unmarshal(body, &r) != nil {
-		return nil
-	}
+	_ = json.Unmarshal(body, &r) // what is no answer of JSON-RPC has no error in it
 	return r.err()
 }
 

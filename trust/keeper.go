@@ -328,8 +328,11 @@ func renew(text []byte) ([]byte, error) {
 		return text, nil
 	}
 	var ev greylist.Event
-	if err := json.Unmarshal(text, &ev); err != nil || ev.Boundary == nil {
-		return text, nil // who reads it says what is wrong
+	if err := json.Unmarshal(text, &ev); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "event of %s: %w", Tenant, err)
+	}
+	if ev.Boundary == nil {
+		return text, nil
 	}
 	for key, n := range ev.Boundary.Totals {
 		subject, figure, ok := strings.Cut(key, "#")

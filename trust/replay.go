@@ -43,7 +43,6 @@ type Replay struct {
 	settings Settings
 	keeper   *Keeper
 	nodes    map[nodeKey]*node
-	order    []nodeKey
 	names    map[string]blockprint.Client // the label with which a node's name came first
 	reasons  map[string]string            // of each subject that is greylisted
 	summary  Summary

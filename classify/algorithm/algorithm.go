@@ -67,10 +67,10 @@ type Option struct {
 // Check refuses values outside the option's bounds.
 func (o *Option) Check(values []float64) error {
 	expected := fmt.Sprintf("%g to %g", o.Min, o.Max)
-	switch {
-	case o.Kind == Float:
+	switch o.Kind {
+	case Float:
 		expected = fmt.Sprintf("above %g and at most %g", o.Min, o.Max)
-	case o.Kind == Ints:
+	case Ints:
 		expected = fmt.Sprintf("up to %d numbers from %s", o.Most, expected)
 	}
 	ok := o.Kind != Ints || len(values) <= o.Most
