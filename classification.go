@@ -28,7 +28,7 @@ type Classification struct {
 	Reason string
 }
 
-// NewClassification applies the labelling rules to probabilities that are sorted by client name. Ties go to the
+// NewClassification applies the labeling rules to probabilities that are sorted by client name. Ties go to the
 // first name, as in the original.
 func NewClassification(probabilities []Probability) Classification {
 	c := Classification{Single: Uncertain, Multi: string(Uncertain), Probabilities: probabilities}

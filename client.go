@@ -27,7 +27,7 @@ const (
 )
 
 // clients is the table that every other list follows from, sorted by name. Colors are Okabe and Ito's palette, which
-// colour-blind eyes can tell apart.
+// color-blind eyes can tell apart.
 var clients = []struct {
 	name     Client
 	color    [3]uint8

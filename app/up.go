@@ -26,7 +26,7 @@ type Up struct {
 	Labeling
 	Measuring
 	DB     string
-	Since  *blockprint.Slot // where history begins in a new database; nil for the finalised slot
+	Since  *blockprint.Slot // where history begins in a new database; nil for the finalized slot
 	Extend bool             // lower the beginning of a database that has one
 	Listen string
 	API    httpapi.LabelsOptions // who may ask for what; Up fills in the rest

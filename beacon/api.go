@@ -25,7 +25,7 @@ func (c *Client) Version(ctx context.Context) (version string, err error) {
 // Finality holds a state's checkpoints.
 type Finality struct{ Justified, Finalized blockprint.Checkpoint }
 
-// Finality returns the checkpoints of the head state: the finalised epoch is never after the justified one, nor that
+// Finality returns the checkpoints of the head state: the finalized epoch is never after the justified one, nor that
 // after the head's.
 func (c *Client) Finality(ctx context.Context) (f Finality, err error) {
 	network, err := c.Network(ctx)

@@ -151,7 +151,7 @@ func TestWrongHeaders(t *testing.T) {
 	}
 }
 
-// TestFinalityThatCannotBe: the finalised epoch is not after the justified one, nor that after the head's.
+// TestFinalityThatCannotBe: the finalized epoch is not after the justified one, nor that after the head's.
 func TestFinalityThatCannotBe(t *testing.T) {
 	w := world(t, 1, 60)
 	for _, epoch := range []string{"1000000", "18446744073709551615", "8"} {

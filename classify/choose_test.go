@@ -208,7 +208,7 @@ func TestCalibration(t *testing.T) {
 	}
 }
 
-// TestLabeler: graffiti decides for clients that are labelled by it only; a feature without a value makes a block Uncertain.
+// TestLabeler: graffiti decides for clients that are labeled by it only; a feature without a value makes a block Uncertain.
 func TestLabeler(t *testing.T) {
 	p := always(t, blockprint.Teku, nil, nil)
 	p.GraffitiOnly = []blockprint.Client{blockprint.Lodestar}

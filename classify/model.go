@@ -63,7 +63,7 @@ type PartInfo struct {
 	Type     string              `json:"type"`
 	Features []string            `json:"features"`
 	Classes  []blockprint.Client `json:"classes"` // sorted by name; the predictor's classes in this order
-	// GraffitiOnly lists clients that are labelled when the graffiti says so, and never else.
+	// GraffitiOnly lists clients that are labeled when the graffiti says so, and never else.
 	GraffitiOnly []blockprint.Client `json:"graffiti_only"`
 	// Grouped lists clients whose training blocks were taken as Other.
 	Grouped []blockprint.Client `json:"grouped,omitempty"`
@@ -77,7 +77,7 @@ type PartInfo struct {
 	Training Training `json:"training"`
 }
 
-// Training summarises the training data of a part.
+// Training summarizes the training data of a part.
 type Training struct {
 	Blocks     map[blockprint.Client]int `json:"blocks"`
 	Slots      blockprint.Interval       `json:"slots"`
@@ -147,7 +147,7 @@ func (m *Model) classify(from origin, v blockprint.Vector, says blockprint.Graff
 	return blockprint.NewClassification(list)
 }
 
-// uncertain is the answer for a block that cannot be labelled.
+// uncertain is the answer for a block that cannot be labeled.
 func uncertain(format string, args ...any) blockprint.Classification {
 	return blockprint.Classification{Single: blockprint.Uncertain, Multi: string(blockprint.Uncertain), Reason: fmt.Sprintf(format, args...)}
 }
@@ -173,7 +173,7 @@ type Labeled struct {
 }
 
 // NewLabeler returns a labeler that extracts the named features: all features if there are no names, which is
-// what is stored; model.Features() is enough for labelling alone.
+// what is stored; model.Features() is enough for labeling alone.
 func (m *Model) NewLabeler(rules *graffiti.Rules, features ...string) (*Labeler, error) {
 	e, err := feature.NewExtractor(features)
 	if err != nil {

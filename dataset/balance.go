@@ -52,7 +52,7 @@ func Balance(ctx context.Context, in, out string, o BalanceOptions) (BalanceRepo
 	return balanceDir(ctx, in, out, o)
 }
 
-// take chooses rows of labelled data: all of small clients, a random part of the others, in their order.
+// take chooses rows of labeled data: all of small clients, a random part of the others, in their order.
 func (o *BalanceOptions) take(labels []blockprint.Client) ([]int, BalanceReport, error) {
 	report := BalanceReport{map[blockprint.Client]int{}, map[blockprint.Client]int{}}
 	byClient := map[blockprint.Client][]int{}

@@ -24,7 +24,7 @@ type LoadOptions struct {
 	Gzip       bool
 	Lighthouse bool // ask an old Lighthouse's analysis endpoint instead of computing
 	Exact      bool // ask for a registry an epoch however long the range is
-	Finalized  bool // stop at the finalised slot rather than at the head
+	Finalized  bool // stop at the finalized slot rather than at the head
 	Logger     *slog.Logger
 	Progress   func(done, total int) // batches
 }

@@ -27,7 +27,7 @@ import (
 	"blockprint/rewardfile"
 )
 
-// Set is labelled training data: one row of features per block.
+// Set is labeled training data: one row of features per block.
 type Set struct {
 	Features []string
 	Rows     []float64 // len(Features) numbers per block, one block after another

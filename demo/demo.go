@@ -63,7 +63,7 @@ type Row struct {
 	Label   blockprint.Client
 	Multi   string
 	Truth   blockprint.Client
-	Right   int // blocks labelled rightly so far
+	Right   int // blocks labeled rightly so far
 	Blocks  int
 	Shares  map[blockprint.Client]int // labels so far
 	Gaps    int

@@ -83,7 +83,7 @@ func counterValue(c prometheus.Counter) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// GaugeSummary is how blocks that the network's nodes dreamt were labelled.
+// GaugeSummary is how blocks that the network's nodes dreamt were labeled.
 type GaugeSummary struct {
 	Blocks           int64   `json:"blocks"`
 	BalancedAccuracy float64 `json:"balanced_accuracy"`

@@ -18,7 +18,7 @@ import (
 // TestRealLodestar asks a model of simulated clients of 2023 for the blocks of a real Lodestar 1.5.1, the only client
 // of a network of 256 validators who all vote in time and whose node hears every vote. Such blocks are alike whoever
 // packs them, so the right answer is none: the model must not name another client with confidence. What share it
-// recognises is logged, and stands in docs/evaluation.md.
+// recognizes is logged, and stands in docs/evaluation.md.
 func TestRealLodestar(t *testing.T) {
 	if testing.Short() {
 		t.Skip("training takes minutes under the race detector")

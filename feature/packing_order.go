@@ -10,7 +10,7 @@ func anyPair(_, _ *att) bool { return true }
 
 func sameSlot(a, b *att) bool { return a.slot == b.slot }
 
-// notRising is the share of neighbours for which value does not rise; 1 if there are none to compare.
+// notRising is the share of neighbors for which value does not rise; 1 if there are none to compare.
 func notRising(n needs, value func(*att) float64, among func(a, b *att) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(n)

@@ -67,7 +67,7 @@ type Situation struct {
 }
 
 // Policy makes an effective status of a situation. It has no memory of its own: everything follows from the events
-// that are left after a reorganisation.
+// that are left after a reorganization.
 type Policy interface {
 	Name() string
 	Effective(s Situation) Status

@@ -164,7 +164,7 @@ func newRig(t *testing.T) *rig {
 
 const first = 4_000_000
 
-// TestSync follows a node: superblocks come, one is reorganised away, a project is greylisted by hand and listed again; a
+// TestSync follows a node: superblocks come, one is reorganized away, a project is greylisted by hand and listed again; a
 // node that looks back less far than the database does not shorten it.
 func TestSync(t *testing.T) {
 	r := newRig(t)

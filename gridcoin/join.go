@@ -136,7 +136,7 @@ func (c *Client) Bring(ctx context.Context, log []greylist.Event, lookback int) 
 			lookback = min(2*lookback, furthest)
 			continue
 		}
-		// A chain of which the newest known superblock was reorganised away, and that has no other one yet, looks like one
+		// A chain of which the newest known superblock was reorganized away, and that has no other one yet, looks like one
 		// that is behind. The node knows.
 		if how == behind && len(told) > 0 {
 			height, synced, err := c.head(ctx)

@@ -49,7 +49,7 @@ func open(t *testing.T) store.Store {
 	return s
 }
 
-// fill stores blocks of a chain labelled by a model; every tenth without features, every seventh orphaned.
+// fill stores blocks of a chain labeled by a model; every tenth without features, every seventh orphaned.
 func fill(t *testing.T, s store.Store, m *classify.Model, n int) {
 	t.Helper()
 	var b store.Batch

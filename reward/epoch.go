@@ -42,7 +42,7 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	return e, nil
 }
 
-// validatorsAt returns the registry as of a block. Most nodes keep no states of finalised history, and some give no
+// validatorsAt returns the registry as of a block. Most nodes keep no states of finalized history, and some give no
 // states at all but the head's: then the head's registry stands in, which tells who was active at any time before, and
 // whose effective balances are at most a little off. later says that it was used.
 func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.Validators, later bool, err error) {

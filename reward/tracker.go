@@ -292,7 +292,7 @@ func (t *Tracker) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockR
 	return r, nil
 }
 
-// Prune forgets blocks before a slot. What is left can still be extended and reorganised as long as nothing forks
+// Prune forgets blocks before a slot. What is left can still be extended and reorganized as long as nothing forks
 // off before that slot and two epochs before every new block are kept.
 func (t *Tracker) Prune(before blockprint.Slot) {
 	if before <= t.pruned || t.cursor == nil || before > t.cursor.slot {

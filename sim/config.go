@@ -2,10 +2,10 @@
 //
 // New makes a World of validators that run given clients (variants of packers), Step runs a slot: a proposer's
 // node packs the votes that it has heard into a block, late blocks split the votes, aggregates reach each node
-// differently, slots are skipped and chains reorganised. Handler serves the world as a Beacon API that a client
+// differently, slots are skipped and chains reorganized. Handler serves the world as a Beacon API that a client
 // cannot tell from a node's. Everything random follows from Config.Seed.
 //
-// What each client does is modelled on its public behaviour, in our own words and code; docs/simulation.md says
+// What each client does is modeled on its public behavior, in our own words and code; docs/simulation.md says
 // what is left out. May be imported by tests and cmd only.
 package sim
 

@@ -33,7 +33,7 @@ type Options struct {
 // DefaultFolds is the number of folds of a cross-validation.
 const DefaultFolds = 5
 
-// Best is the classifier that recognises most in every measurement there is (docs/evaluation.md): what commands take unless
+// Best is the classifier that recognizes most in every measurement there is (docs/evaluation.md): what commands take unless
 // they are asked for another.
 const Best = "gbt"
 

@@ -49,7 +49,7 @@ func fitCalibration(classes int, y []uint8, proba []float64) *classify.Calibrati
 // rounded drops digits that say nothing and would make model files differ.
 func rounded(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
-// calibrationProblem is the penalised negative log-likelihood of a calibration's weights and biases, class by class
+// calibrationProblem is the penalized negative log-likelihood of a calibration's weights and biases, class by class
 // (weights, then bias).
 type calibrationProblem struct {
 	classes int

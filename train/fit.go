@@ -1,4 +1,4 @@
-// Package train makes models: it fits classifiers to sets of labelled feature vectors (Fit) and says how good they are
+// Package train makes models: it fits classifiers to sets of labeled feature vectors (Fit) and says how good they are
 // (Validate, Search, NewStudy). It knows numbers only; package dataset says where they come from.
 //
 //	set, bad, err := dataset.Read(ctx, "mainnet.features", feature.Default())

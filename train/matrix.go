@@ -17,7 +17,7 @@ type Selection struct {
 	Features     []string             // of the set's
 	Group        []blockprint.Client  // taken together as Other
 	Disable      []blockprint.Client  // left out
-	GraffitiOnly []blockprint.Client  // left out, and labelled by graffiti
+	GraffitiOnly []blockprint.Client  // left out, and labeled by graffiti
 	Within       *blockprint.Interval // blocks of other slots are left out; nil means all
 	// Forks leaves out the blocks of other forks, and those that do not tell; nil means all. A block's fork follows from
 	// Schedule, if that is known, or from the features that classify.ShapeFeatures names.

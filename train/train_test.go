@@ -158,7 +158,7 @@ func TestValidate(t *testing.T) {
 		if v.BalancedAccuracy < 0.81 || v.BalancedAccuracy > 0.87 || v.TruePositiveRate["Prysm"] < 0.99 {
 			t.Errorf("%s: balanced accuracy %.3f, Prysm %.3f", kind, v.BalancedAccuracy, v.TruePositiveRate["Prysm"])
 		}
-		// Nine neighbours give coarse probabilities.
+		// Nine neighbors give coarse probabilities.
 		if limit := map[string]float64{"knn": 0.05, "mlp": 0.03, "gbt": 0.03}[kind]; v.CalibrationError > limit {
 			t.Errorf("%s: calibration error %.3f", kind, v.CalibrationError)
 		}

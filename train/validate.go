@@ -49,7 +49,7 @@ func validate(ctx context.Context, m *Matrix, o *Options) (*Validation, error) {
 	return f.summarise(m, o), nil
 }
 
-// summarise corrects the answers, if the options want it, and scores them.
+// summarize corrects the answers, if the options want it, and scores them.
 func (f *folded) summarise(m *Matrix, o *Options) *Validation {
 	v := &Validation{Type: o.Type, Features: m.Features, Left: m.Left}
 	if o.calibrates() {

@@ -119,7 +119,7 @@ func (k *Keeper) next(last, now blockprint.Slot) blockprint.Slot {
 type Pending struct {
 	Subject string
 	Blocks  int64
-	Right   int64 // labelled as what they are
+	Right   int64 // labeled as what they are
 }
 
 // Pending returns what was observed since the newest boundary, up to slot now, and the last slot of the one that comes
@@ -243,7 +243,7 @@ type Subject struct {
 	Subject string          `json:"subject"`
 	Status  greylist.Status `json:"status"`
 	Reasons []string        `json:"reasons"`
-	// Blocks of the window, and how many of them were labelled rightly.
+	// Blocks of the window, and how many of them were labeled rightly.
 	Blocks uint64 `json:"blocks"`
 	Right  uint64 `json:"right"`
 	Latest uint64 `json:"latest_slot"`

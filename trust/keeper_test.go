@@ -124,7 +124,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// TestLiveRates: a label that is never recognised, and one that swallows it.
+// TestLiveRates: a label that is never recognized, and one that swallows it.
 func TestLiveRates(t *testing.T) {
 	l := newLive(t)
 	l.dream(500, map[string]blockprint.Client{"t1": "Prysm", "t2": "Prysm", "p1": "Prysm"})

@@ -64,7 +64,7 @@ type node struct {
 	owed counts
 }
 
-// counts are observations by what they were labelled.
+// counts are observations by what they were labeled.
 type counts map[blockprint.Client]float64
 
 func (c counts) total() (sum float64) {
@@ -189,7 +189,7 @@ func (n *node) since(now counts, latest, head blockprint.Slot) counts {
 	added := after - before
 	dropped := 0.0
 	if after >= gaugeLimit && before > 0 {
-		// The newest push out the oldest, of which is known how they were labelled on average. No node gives more than
+		// The newest push out the oldest, of which is known how they were labeled on average. No node gives more than
 		// a block a slot, and none before it was seen last.
 		added = max(added, min(float64(latest-n.latest), float64(head-min(head, n.head))+1, gaugeLimit))
 		dropped = added - (after - before)

@@ -153,7 +153,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestNeverRecognised: a label of which no block is recognised is named on the first day; one block of it does not make
+// TestNeverRecognised: a label of which no block is recognized is named on the first day; one block of it does not make
 // it another reason's.
 func TestNeverRecognised(t *testing.T) {
 	h := newHistory(t)

@@ -15,7 +15,7 @@ import (
 	"blockprint/sim"
 )
 
-// TestDevnet: a network that has Electra from its genesis on, as every new devnet does, is labelled by the part for
+// TestDevnet: a network that has Electra from its genesis on, as every new devnet does, is labeled by the part for
 // Electra, although its slots are those of mainnet's first days. That holds by the block's own fork, by the node's
 // schedule, by the attestations alone, and for features without a block.
 func TestDevnet(t *testing.T) {

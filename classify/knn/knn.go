@@ -1,4 +1,4 @@
-// Package knn is a k-nearest-neighbour classifier with weights of one over distance, exact, on a flat k-d tree.
+// Package knn is a k-nearest-neighbor classifier with weights of one over distance, exact, on a flat k-d tree.
 //
 // Fit builds it from rows, PredictProba asks it. Equal rows are stored once with their classes, so thousands of
 // blocks with the same features cost no more than one. Of rows at the same distance the one that came first in
@@ -38,7 +38,7 @@ type node struct {
 }
 
 // Fit builds a classifier. X holds the rows one after another, dims numbers each; y their classes, 0 to
-// classes-1. k is the number of neighbours to ask; NaN is refused.
+// classes-1. k is the number of neighbors to ask; NaN is refused.
 func Fit(x []float64, y []uint8, dims, classes, k int) (*Classifier, error) {
 	switch n := len(y); {
 	case dims < 1 || len(x) != n*dims:
@@ -256,7 +256,7 @@ func (b *builder) selectMedian(p []int32, n, dim int) {
 	}
 }
 
-// Neighbour is a training row found by a query.
+// Neighbor is a training row found by a query.
 type Neighbour struct {
 	Row      uint32 // position in the training data
 	Class    uint8
@@ -272,7 +272,7 @@ type search struct {
 	found []Neighbour
 }
 
-// Neighbours appends the k nearest rows of x to dst, nearest first. x must not hold NaN.
+// Neighbors appends the k nearest rows of x to dst, nearest first. x must not hold NaN.
 func (c *Classifier) Neighbours(dst []Neighbour, x []float64) []Neighbour {
 	s, _ := c.pool.Get().(*search)
 	if s == nil {
@@ -359,7 +359,7 @@ func (c *Classifier) PredictProba(dst, x []float64) {
 	vote(dst, c.Neighbours(room[:0], x))
 }
 
-// vote turns neighbours, nearest first, into probabilities.
+// vote turns neighbors, nearest first, into probabilities.
 func vote(dst []float64, nearest []Neighbour) {
 	clear(dst)
 	if len(nearest) == 0 {
@@ -384,7 +384,7 @@ func vote(dst []float64, nearest []Neighbour) {
 	}
 }
 
-// K returns the number of neighbours that are asked.
+// K returns the number of neighbors that are asked.
 func (c *Classifier) K() int { return c.k }
 
 // Rows returns the number of training rows.

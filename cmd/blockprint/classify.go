@@ -46,7 +46,7 @@ func newClassify() *cobra.Command {
 			for _, path := range paths {
 				for r, err := range rewardfile.ReadFile(path) {
 					if err != nil {
-						_ = out.Flush() // what was labelled before the bad block is still right
+						_ = out.Flush() // what was labeled before the bad block is still right
 						return err
 					}
 					c := labeler.Label(r)

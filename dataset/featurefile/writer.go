@@ -170,7 +170,7 @@ func (w *Writer) Begin() {
 	w.safe = position{w.offset, len(w.footer.Chunks)}
 }
 
-// Append adds labelled rows of the present source.
+// Append adds labeled rows of the present source.
 func (w *Writer) Append(rows *Rows) error {
 	for from := 0; from < rows.Len(); {
 		n := min(chunkRows-w.rows.Len(), rows.Len()-from)

@@ -1,4 +1,4 @@
-// Package record makes labelled training data from simulated networks: it runs a world, rates each block through the
+// Package record makes labeled training data from simulated networks: it runs a world, rates each block through the
 // same Beacon API and tracker as a real network's, and says which client built it.
 //
 // What a model learns from it is a model of the clients (docs/simulation.md), never a measurement of a network.

@@ -249,7 +249,7 @@ func orphans(t *testing.T, s store.Store) {
 }
 
 func finality(t *testing.T, s store.Store) {
-	// Slot 7's block has a parent at slot 6 that nobody has: it was reorganised out before we saw it.
+	// Slot 7's block has a parent at slot 6 that nobody has: it was reorganized out before we saw it.
 	blocks := []store.Block{Block(4, 0, 0, 0, blockprint.Teku), Block(5, 4, 0, 0, blockprint.Teku), Block(7, 6, 1, 1, blockprint.Prysm), Block(8, 5, 0, 0, blockprint.Teku)}
 	apply(t, s, store.Batch{Blocks: blocks[:3]})
 	wantGaps(t, s, 4, 7, blockprint.Interval{Start: 6, End: 6})
