@@ -27,7 +27,7 @@ func (f *Follower) headLoop(ctx context.Context) {
 		}
 		if err != nil {
 			f.o.Metrics.HeadErrors.Inc()
-			t.note(f.log, "following the head failed, will retry", err, f.o.Now())
+			t.note(f.log, "cannot follow the head now, will retry", err, f.o.Now())
 			if !sleep(ctx, pause) {
 				return
 			}

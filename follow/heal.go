@@ -41,7 +41,7 @@ func (f *Follower) healLoop(ctx context.Context) {
 		pause := f.o.HealPause
 		if err != nil && ctx.Err() == nil {
 			f.o.Metrics.HealErrors.Inc()
-			t.note(f.log, "healing failed, will retry", err, f.o.Now())
+			t.note(f.log, "cannot heal now, will retry", err, f.o.Now())
 			pause = min(pause<<min(t.failures, 8), 10*time.Minute)
 		} else {
 			t = trouble{}
