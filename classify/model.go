@@ -213,7 +213,7 @@ func (m *Model) Nearest(slot blockprint.Slot, v blockprint.Vector) ([]Nearest, [
 		return nil, p.Features
 	}
 	var out []Nearest
-	for _, n := range near.Neighbours(nil, x) {
+	for _, n := range near.Neighbors(nil, x) {
 		out = append(out, Nearest{p.Classes[n.Class], n.Distance})
 	}
 	return out, p.Features

@@ -257,7 +257,7 @@ func (b *builder) selectMedian(p []int32, n, dim int) {
 }
 
 // Neighbor is a training row found by a query.
-type Neighbour struct {
+type Neighbor struct {
 	Row      uint32 // position in the training data
 	Class    uint8
 	Distance float64
@@ -269,14 +269,14 @@ type search struct {
 	k     int
 	x     []float64
 	off   []float64 // distance of x to the present cell in each dimension
-	found []Neighbour
+	found []Neighbor
 }
 
 // Neighbors appends the k nearest rows of x to dst, nearest first. x must not hold NaN.
-func (c *Classifier) Neighbours(dst []Neighbour, x []float64) []Neighbour {
+func (c *Classifier) Neighbors(dst []Neighbor, x []float64) []Neighbor {
 	s, _ := c.pool.Get().(*search)
 	if s == nil {
-		s = &search{c: c, k: c.k, off: make([]float64, c.dims), found: make([]Neighbour, 0, c.k+1)}
+		s = &search{c: c, k: c.k, off: make([]float64, c.dims), found: make([]Neighbor, 0, c.k+1)}
 	}
 	s.x, s.found = x, s.found[:0]
 	clear(s.off)
@@ -324,7 +324,7 @@ func (s *search) scan(lo, hi int) {
 			d += diff * diff
 		}
 		for r := c.rowStart[p]; r < c.rowStart[p+1]; r++ {
-			if !s.offer(Neighbour{c.rowNum[r], c.rowClass[r], d}) {
+			if !s.offer(Neighbor{c.rowNum[r], c.rowClass[r], d}) {
 				break // the point's other rows come later still
 			}
 		}
@@ -332,8 +332,8 @@ func (s *search) scan(lo, hi int) {
 }
 
 // offer inserts a row in its place and tells whether it belongs to the k nearest so far.
-func (s *search) offer(n Neighbour) bool {
-	nearer := func(a, b Neighbour) bool {
+func (s *search) offer(n Neighbor) bool {
+	nearer := func(a, b Neighbor) bool {
 		return a.Distance < b.Distance || a.Distance == b.Distance && a.Row < b.Row
 	}
 	full := len(s.found) == s.k
@@ -355,12 +355,12 @@ func (s *search) offer(n Neighbour) bool {
 // PredictProba writes the probability of each class for the row x into dst, which has one place per class. If any
 // of the k nearest rows coincide with x, those alone count.
 func (c *Classifier) PredictProba(dst, x []float64) {
-	var room [16]Neighbour
-	vote(dst, c.Neighbours(room[:0], x))
+	var room [16]Neighbor
+	vote(dst, c.Neighbors(room[:0], x))
 }
 
 // vote turns neighbors, nearest first, into probabilities.
-func vote(dst []float64, nearest []Neighbour) {
+func vote(dst []float64, nearest []Neighbor) {
 	clear(dst)
 	if len(nearest) == 0 {
 		return

@@ -27,17 +27,17 @@ func rows(rng *rand.Rand, n, dims, steps int) (x []float64, y []uint8) {
 }
 
 // brute finds the k nearest rows by looking at all.
-func brute(x []float64, y []uint8, dims, k int, q []float64) []knn.Neighbour {
-	var all []knn.Neighbour
+func brute(x []float64, y []uint8, dims, k int, q []float64) []knn.Neighbor {
+	var all []knn.Neighbor
 	for i := range y {
 		d := 0.0
 		for j := range dims {
 			diff := q[j] - x[i*dims+j]
 			d += diff * diff
 		}
-		all = append(all, knn.Neighbour{Row: uint32(i), Class: y[i], Distance: d})
+		all = append(all, knn.Neighbor{Row: uint32(i), Class: y[i], Distance: d})
 	}
-	slices.SortFunc(all, func(a, b knn.Neighbour) int {
+	slices.SortFunc(all, func(a, b knn.Neighbor) int {
 		return cmp.Or(cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.Row, b.Row))
 	})
 	all = all[:k]
@@ -69,7 +69,7 @@ func TestExact(t *testing.T) {
 			q, _ := rows(rng, 1, c.dims, c.steps)
 			want := brute(x, y, c.dims, c.k, q)
 			for _, tree := range []*knn.Classifier{tree, decoded} {
-				if got := tree.Neighbours(nil, q); !slices.Equal(got, want) {
+				if got := tree.Neighbors(nil, q); !slices.Equal(got, want) {
 					t.Fatalf("%+v: neighbours of %v are %v, want %v", c, q, got, want)
 				}
 			}
@@ -200,7 +200,7 @@ func TestParallelBuild(t *testing.T) {
 	}
 	for range 10 {
 		q, _ := rows(rng, 1, 3, 500)
-		if got, want := tree.Neighbours(nil, q), brute(x, y, 3, 9, q); !slices.Equal(got, want) {
+		if got, want := tree.Neighbors(nil, q), brute(x, y, 3, 9, q); !slices.Equal(got, want) {
 			t.Fatalf("neighbours of %v are %v, want %v", q, got, want)
 		}
 	}
