@@ -175,8 +175,8 @@ func settled(reverted, applied []Change) []Change {
 // same tells whether another book has the same events.
 func (b *Book) same(other *Book) bool { return reflect.DeepEqual(b.Engine.log, other.Engine.log) }
 
-// current tells whether the log is still the one that was read, as far as its length and its last event tell.
-func (b *Book) current(ctx context.Context) (bool, error) {
+// Current tells whether the log is still the one that was read, as far as its length and its last event tell.
+func (b *Book) Current(ctx context.Context) (bool, error) {
 	n, last, err := b.log.LastEvent(ctx, b.tenant)
 	if err != nil || n != len(b.Engine.log) {
 		return false, err

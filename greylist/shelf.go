@@ -23,8 +23,8 @@ type Shelf struct {
 	checked time.Time
 }
 
-// unread is how long a log that seems to be the same is not read again.
-const unread = 5 * time.Minute
+// Unread is how long a log that seems to be the same is not read again.
+const Unread = 5 * time.Minute
 
 // Read hands the book to use, which must not change it and must not keep it.
 func (s *Shelf) Read(ctx context.Context, use func(*Book) error) error {
@@ -78,8 +78,8 @@ func (s *Shelf) fresh(ctx context.Context, age time.Duration) error {
 	if s.book != nil && at.Sub(s.checked) < age {
 		return nil
 	}
-	if s.book != nil && at.Sub(s.opened) < unread {
-		current, err := s.book.current(ctx)
+	if s.book != nil && at.Sub(s.opened) < Unread {
+		current, err := s.book.Current(ctx)
 		if err != nil {
 			return err
 		}

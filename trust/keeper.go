@@ -170,6 +170,11 @@ func (k *Keeper) close(ctx context.Context, at time.Time, end blockprint.Slot, c
 		return b.More[subject]
 	}
 	for _, c := range counts {
+		if _, listed := k.book.Standing("label:" + string(c.Label)); !listed { // what was mistaken for it before does not count
+			delete(b.More, "label:"+string(c.Label))
+		}
+	}
+	for _, c := range counts {
 		for _, subject := range []string{"node:" + c.Node, "label:" + string(c.Label)} {
 			if subject == "node:" {
 				continue // a label that is published, and that no node measures

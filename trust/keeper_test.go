@@ -228,6 +228,34 @@ func TestFirstBoundary(t *testing.T) {
 	}
 }
 
+// TestLateLabel: a label that nodes measure late is judged by what came since, and not by all that was mistaken for it before.
+func TestLateLabel(t *testing.T) {
+	l := newLive(t)
+	l.s.Period, l.s.Window = 100, 5
+	l.dream(1000, map[string]blockprint.Client{"p1": "Teku", "p2": "Prysm"})
+	k, err := trust.Open(t.Context(), l.store, l.s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Set(t.Context(), mainnet(), "label:Teku", greylist.Active, l.slot); err != nil {
+		t.Fatal(err)
+	}
+	l.dream(1000, map[string]blockprint.Client{"p1": "Nimbus", "p2": "Prysm"}) // it is left to the rules, and not measured yet
+	l.dream(100, map[string]blockprint.Client{"t1": "Teku", "p2": "Prysm"})
+	if s := l.subject("label:Teku"); s.Status != greylist.Active || len(s.Reasons) != 0 || s.Blocks != 100 {
+		t.Errorf("listed before it was measured: %+v", s)
+	}
+
+	l = newLive(t)
+	l.s.Period, l.s.Window = 100, 5
+	l.dream(1000, map[string]blockprint.Client{"p1": "Teku", "p2": "Prysm"})
+	l.dream(1000, map[string]blockprint.Client{"p1": "Nimbus", "p2": "Prysm"})
+	l.dream(100, map[string]blockprint.Client{"t1": "Teku", "p2": "Prysm"})
+	if s := l.subject("label:Teku"); s.Status != greylist.Active || len(s.Reasons) != 0 {
+		t.Errorf("not listed before it was measured: %+v", s)
+	}
+}
+
 // TestFewBlocks: nodes that fell silent before there were enough blocks are judged after a period.
 func TestFewBlocks(t *testing.T) {
 	l := newLive(t)
@@ -326,5 +354,41 @@ func TestReportDoesNotWait(t *testing.T) {
 	slow.leave <- struct{}{}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// countedLog counts how often the whole log is read.
+type countedLog struct {
+	store.Store
+	reads int
+}
+
+func (c *countedLog) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
+	c.reads++
+	return c.Store.Events(ctx, tenant)
+}
+
+// TestLogIsReadAgain: the log is read again when another process has written to it, and otherwise not for a while.
+func TestLogIsReadAgain(t *testing.T) {
+	l := newLive(t)
+	log, now := &countedLog{Store: l.store}, time.Unix(1_700_000_000, 0)
+	network := func(context.Context) (*blockprint.Network, error) { return mainnet(), nil }
+	service := trust.NewService(log, l.s, network, trust.ServiceOptions{Now: func() time.Time { return now }})
+	other := trust.NewService(l.store, l.s, network, trust.ServiceOptions{Now: func() time.Time { return now }})
+	for i, step := range []struct {
+		after      time.Duration
+		write      bool
+		reads, say int
+	}{{0, false, 1, 0}, {time.Minute, false, 1, 0}, {time.Minute, true, 2, 1}, {time.Minute, false, 2, 1}, {time.Hour, false, 3, 1}} {
+		now = now.Add(step.after)
+		if step.write {
+			if err := other.Set(t.Context(), "label:Teku", greylist.Manual); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := service.Report(t.Context())
+		if err != nil || log.reads != step.reads || len(r.Greylisted()) != step.say {
+			t.Errorf("step %d: read %d times, %v (%v)", i, log.reads, r, err)
+		}
 	}
 }

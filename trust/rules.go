@@ -2,6 +2,7 @@ package trust
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"blockprint"
@@ -41,7 +42,7 @@ type tally struct{ right, own, called uint64 }
 func since(s greylist.Series, n int) tally {
 	now := s.Figures[0]
 	t := tally{now.Total, now.More[seen], now.More[called]}
-	if n < len(s.Figures) && s.Figures[n].Present {
+	if n < len(s.Figures) {
 		old := s.Figures[n]
 		t.right, t.own, t.called = t.right-old.Total, t.own-old.More[seen], t.called-old.More[called]
 	}
@@ -50,6 +51,15 @@ func since(s greylist.Series, n int) tally {
 
 // measured says whether anything is known of a subject: an administrator may have named it before its first block.
 func measured(s greylist.Series) bool { return len(s.Figures) > 0 && s.Figures[0].Present }
+
+// measuredSince returns the newest figures of those at which something was known of a subject.
+func measuredSince(s greylist.Series) []greylist.Figure {
+	n := slices.IndexFunc(s.Figures, func(f greylist.Figure) bool { return !f.Present })
+	if n < 0 {
+		n = len(s.Figures)
+	}
+	return s.Figures[:n]
+}
 
 func isSilent(s greylist.Series, limit blockprint.Slot) bool {
 	return s.Height-min(s.Height, s.Figures[0].More[latest]) >= uint64(limit)
@@ -122,12 +132,13 @@ func (r unrecognized) Reach() int { return max(r.DryWindow, warmUp) }
 const warmUp = 3
 
 func (r unrecognized) Judge(s greylist.Series) greylist.Finding {
-	if !measured(s) || len(s.Figures) <= warmUp || isSilent(s, r.silentSlots()) { // it follows from silence
+	figures := measuredSince(s)
+	if len(figures) <= warmUp || isSilent(s, r.silentSlots()) { // it follows from silence
 		return greylist.Finding{}
 	}
 	dry := 0
-	for k := 1; k < len(s.Figures) && k <= r.DryWindow; k++ {
-		if s.Figures[k].Total == s.Figures[k-1].Total {
+	for k := 1; k < len(figures) && k <= r.DryWindow; k++ {
+		if figures[k].Total == figures[k-1].Total {
 			dry++
 		}
 	}
@@ -147,11 +158,12 @@ func (r falling) Reach() int { return r.Window }
 const fewIn = 10
 
 func (r falling) Judge(s greylist.Series) greylist.Finding {
-	n := len(s.Figures) - 1
-	if !measured(s) || n < warmUp || isSilent(s, r.silentSlots()) {
+	figures := measuredSince(s)
+	n := len(figures) - 1
+	if n < warmUp || isSilent(s, r.silentSlots()) {
 		return greylist.Finding{}
 	}
-	short, long := (s.Figures[0].Total-s.Figures[warmUp].Total)/warmUp, (s.Figures[0].Total-s.Figures[n].Total)/uint64(n)
+	short, long := (figures[0].Total-figures[warmUp].Total)/warmUp, (figures[0].Total-figures[n].Total)/uint64(n)
 	if long == 0 || fewIn*short >= long {
 		return found()
 	}

@@ -24,9 +24,10 @@ type Service struct {
 
 	told atomic.Pointer[Report] // the newest report
 
-	mu     sync.Mutex
-	keeper *Keeper
-	opened time.Time
+	mu      sync.Mutex
+	keeper  *Keeper
+	opened  time.Time
+	checked time.Time
 }
 
 // ServiceOptions change how a Service works; the zero value is right for most uses.
@@ -46,10 +47,22 @@ func NewService(s Store, settings Settings, network func(context.Context) (*bloc
 	return &Service{store: s, settings: settings, network: network, now: o.Now, log: o.Logger}
 }
 
-// open reads the log if that was not done yet, or longer ago than age.
+// open reads the log if that was not done yet, or if another process has written to it. What was looked at within age counts
+// as the same.
 func (s *Service) open(ctx context.Context, age time.Duration) error {
-	if s.keeper != nil && s.now().Sub(s.opened) <= age {
+	now := s.now()
+	if s.keeper != nil && now.Sub(s.checked) <= age {
 		return nil
+	}
+	if s.keeper != nil && now.Sub(s.opened) < greylist.Unread {
+		current, err := s.keeper.book.Current(ctx)
+		if err != nil {
+			return err
+		}
+		if current {
+			s.checked = now
+			return nil
+		}
 	}
 	if network, err := s.network(ctx); err == nil {
 		s.settings = s.settings.On(network) // the period stays, once it is known
@@ -58,7 +71,7 @@ func (s *Service) open(ctx context.Context, age time.Duration) error {
 	if err != nil {
 		return err
 	}
-	s.keeper, s.opened = k, s.now()
+	s.keeper, s.opened, s.checked = k, now, now
 	return nil
 }
 
