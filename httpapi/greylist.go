@@ -123,7 +123,9 @@ func (g *Greylist) routes() {
 func (g *Greylist) describe() {
 	schemas := g.api.OpenAPI().Components.Schemas
 	add := func(to, field string, example any) {
-		schemas.Map()[to].Properties[field] = schemas.Schema(reflect.TypeOf(example), true, to+field)
+		into := schemas.Map()[to]
+		into.Properties[field] = schemas.Schema(reflect.TypeOf(example), true, to+field)
+		into.Required = append(into.Required, field)
 	}
 	for _, n := range g.source.Numbers {
 		add("GreylistLine", n.Name, n.Value)
