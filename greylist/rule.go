@@ -48,6 +48,17 @@ type Finding struct {
 	Detail Detail
 }
 
+// MarshalJSON writes the fields of the detail, and whether the criteria are met.
+func (f Finding) MarshalJSON() ([]byte, error) {
+	met := struct {
+		Meets bool `json:"meets_greylist_criteria"`
+	}{f.Meets}
+	if f.Detail == nil {
+		return json.Marshal(met)
+	}
+	return beside(f.Detail, met)
+}
+
 // Reason is a criterion that a subject meets.
 type Reason struct {
 	Word string // a stable word
@@ -170,15 +181,19 @@ func because(event string, reasons []Reason) string {
 	return strings.Join(texts, "; ")
 }
 
-// beside writes the fields of two JSON objects into one. The second may be null.
+// beside writes the fields of two JSON objects into one. Either may be null.
 func beside(a, b any) ([]byte, error) {
 	first, err := json.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
 	second, err := json.Marshal(b)
-	if err != nil || len(second) <= len("{}") || bytes.Equal(second, []byte("null")) {
+	empty := func(text []byte) bool { return len(text) <= len("{}") || bytes.Equal(text, []byte("null")) }
+	switch {
+	case err != nil || empty(second):
 		return first, err
+	case empty(first):
+		return second, nil
 	}
 	return append(append(first[:len(first)-1], ','), second[1:]...), nil
 }

@@ -47,13 +47,17 @@ func (f *criteriaFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.grace, "grace", 0, "superblocks behind the newest before anything is judged (default 7)")
 }
 
-// load returns the chosen rules.
-func (f *criteriaFlags) load(cmd *cobra.Command) (rules.Tunable, error) {
+// load returns the chosen rule.
+func (f *criteriaFlags) load(cmd *cobra.Command) (greylist.Rule, error) {
 	rule, err := rules.Named(f.rules)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	c := rule.Tune()
+	c := &rules.Criteria{} // of a rule that has none
+	tunable, ok := rule.(rules.Tunable)
+	if ok {
+		c = tunable.Tune()
+	}
 	for _, n := range []struct {
 		flag string
 		from int
@@ -65,9 +69,18 @@ func (f *criteriaFlags) load(cmd *cobra.Command) (rules.Tunable, error) {
 		{"long-window", f.longWindow, &c.LongWindow},
 		{"grace", f.grace, &c.Grace},
 	} {
-		if cmd.Flags().Changed(n.flag) {
-			*n.into = n.from
+		if !cmd.Flags().Changed(n.flag) {
+			continue
 		}
+		if *n.into = n.from; !ok {
+			return nil, usagef("--%s: the rules %s have no such number", n.flag, rule.Name())
+		}
+	}
+	if !ok {
+		if f.wasLimit != "" {
+			return nil, usagef("--was-limit: the rules %s have no such number", rule.Name())
+		}
+		return rule, nil
 	}
 	if cmd.Flags().Changed("long-window") && !cmd.Flags().Changed("zcd-window") && rule.Name() == rules.Proposal().Name() {
 		c.ZCDWindow = c.LongWindow // it counts zero credit days over the whole window
@@ -139,15 +152,6 @@ func newGreylistEvaluate() *cobra.Command {
 	return cmd
 }
 
-// evaluated is a line of `greylist evaluate`.
-type evaluated struct {
-	ZCD   int       `json:"zcd"`
-	Short uint64    `json:"tc_7"`
-	Long  uint64    `json:"tc_40"`
-	WAS   [2]uint64 `json:"was"`
-	Meets bool      `json:"meets_greylist_criteria"`
-}
-
 // evaluateSeries judges the series of a JSON array, one after another.
 func evaluateSeries(in io.Reader, out io.Writer, rule greylist.Rule) error {
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
@@ -178,9 +182,7 @@ func evaluateSeries(in io.Reader, out io.Writer, rule greylist.Rule) error {
 			}
 			figures[len(figures)-1-k] = greylist.Figure{Total: n, Present: true}
 		}
-		f := rule.Judge(greylist.Series{Figures: figures, Benefit: record.Benefit})
-		s := f.Detail.(*rules.State) // as of all of Gridcoin's rules
-		if err := enc.Encode(evaluated{s.ZCD, s.Short, s.Long, [2]uint64{s.WAS.Num, s.WAS.Den}, f.Meets}); err != nil {
+		if err := enc.Encode(rule.Judge(greylist.Series{Figures: figures, Benefit: record.Benefit})); err != nil {
 			return err
 		}
 	}

@@ -16,11 +16,11 @@ import (
 // registry has all rules that --rules knows, the default first. A further one needs no other place.
 var registry = []struct {
 	alias string // the name that it had before; empty for none
-	make  func() Tunable
+	make  func() greylist.Rule
 }{
-	{"landed", func() Tunable { return Mainnet() }},
-	{"seed", func() Tunable { return Proposal() }},
-	{"v2", func() Tunable { return Redesign() }},
+	{"landed", func() greylist.Rule { return Mainnet() }},
+	{"seed", func() greylist.Rule { return Proposal() }},
+	{"v2", func() greylist.Rule { return Redesign() }},
 }
 
 // All returns all rules, the default first.
@@ -42,7 +42,7 @@ func Names() []string {
 }
 
 // Named returns the rules of a name, which may be one that they had before.
-func Named(name string) (Tunable, error) {
+func Named(name string) (greylist.Rule, error) {
 	for _, r := range registry {
 		if rule := r.make(); name == rule.Name() || name == r.alias && name != "" {
 			return rule, nil
@@ -66,6 +66,11 @@ func (f Fraction) Less(g Fraction) bool {
 	return hi < hi2 || hi == hi2 && lo < lo2
 }
 
+// MarshalJSON implements json.Marshaler: numerator and denominator.
+func (f Fraction) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "[%d,%d]", f.Num, f.Den), nil
+}
+
 func (f Fraction) String() string { return fmt.Sprintf("%d/%d", f.Num, f.Den) }
 
 // Float is for display only.
@@ -73,16 +78,16 @@ func (f Fraction) Float() float64 { return float64(f.Num) / float64(f.Den) }
 
 // State is what these rules find.
 type State struct {
-	ZCD     int      // zero credit days in the window
-	Short   uint64   // credit of the short window
-	Long    uint64   // credit of the long window
-	ShortN  int      // boundaries that the short sum is divided by; 0 if there is none
-	LongN   int      // the same of the long sum
-	WAS     Fraction // work availability score: the short average by the long one
-	Judged  bool     // there are boundaries enough to judge at all
-	ZCDMet  bool     // too many zero credit days
-	WASMet  bool     // too low a score
-	ZCDDays []ZeroDay
+	ZCD     int       `json:"zcd"`   // zero credit days in the window
+	Short   uint64    `json:"tc_7"`  // credit of the short window
+	Long    uint64    `json:"tc_40"` // credit of the long window
+	ShortN  int       `json:"-"`     // boundaries that the short sum is divided by; 0 if there is none
+	LongN   int       `json:"-"`     // the same of the long sum
+	WAS     Fraction  `json:"was"`   // work availability score: the short average by the long one
+	Judged  bool      `json:"-"`     // there are boundaries enough to judge at all
+	ZCDMet  bool      `json:"-"`     // too many zero credit days
+	WASMet  bool      `json:"-"`     // too low a score
+	ZCDDays []ZeroDay `json:"-"`
 
 	criteria *Criteria
 }
@@ -126,7 +131,7 @@ func (c *Criteria) Check() error {
 	return nil
 }
 
-// Tunable is a rule whose numbers can be changed.
+// Tunable is a rule whose numbers can be changed, as those of zero credit days and work availability.
 type Tunable interface {
 	greylist.Rule
 	// Tune returns the numbers that the rule judges by, to be changed.
