@@ -3,11 +3,9 @@ package beacon_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/protolambda/zrnt/eth2/beacon/bellatrix"
 	"github.com/protolambda/zrnt/eth2/beacon/capella"
 	"github.com/protolambda/zrnt/eth2/beacon/common"
@@ -19,26 +17,8 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/file"
 )
-
-// gunzip reads a file of testdata/blocks.
-func gunzip(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open("../testdata/blocks/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(z); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // TestRealBlocks decodes real blocks of several networks and forks and compares their roots with zrnt's.
 func TestRealBlocks(t *testing.T) {
@@ -69,9 +49,11 @@ func TestRealBlocks(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.file, func(t *testing.T) {
-			raw := gunzip(t, c.file)
+			raw, err := file.ReadAll("../testdata/blocks/" + c.file)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var got *beacon.Block
-			var err error
 			message := raw
 			if strings.HasSuffix(c.file, ".ssz.gz") {
 				if raw[0] == 100 && raw[1] == 0 { // the offset of a signed block

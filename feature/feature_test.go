@@ -1,14 +1,13 @@
 package feature_test
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"math"
-	"os"
 	"testing"
 
 	"blockprint"
 	"blockprint/feature"
+	"blockprint/file"
 	"blockprint/graffiti"
 	"blockprint/rewardfile"
 )
@@ -30,17 +29,12 @@ func (r *rewardJSON) UnmarshalJSON(text []byte) (err error) {
 
 func golden(t testing.TB, name string) []goldenCase {
 	t.Helper()
-	f, err := os.Open("../testdata/golden/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
+	text, err := file.ReadAll("../testdata/golden/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var cases []goldenCase
-	if err := json.NewDecoder(z).Decode(&cases); err != nil {
+	if err := json.Unmarshal(text, &cases); err != nil {
 		t.Fatal(err)
 	}
 	return cases

@@ -28,13 +28,7 @@ type plainChange Change
 
 // MarshalJSON implements json.Marshaler.
 func (c Change) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(plainChange(c))
-	for _, n := range c.Numbers {
-		if text, err = beside(json.RawMessage(text), map[string]any{n.Name: n.Exact}); err != nil {
-			return nil, err
-		}
-	}
-	return text, err
+	return WithNumbers(plainChange(c), c.Numbers, func(n Number) any { return n.Exact })
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -181,6 +181,17 @@ func because(event string, reasons []Reason) string {
 	return strings.Join(texts, "; ")
 }
 
+// WithNumbers writes a struct as a JSON object, with a field more for each number, in their order.
+func WithNumbers(of any, numbers []Number, value func(Number) any) ([]byte, error) {
+	text, err := json.Marshal(of)
+	for _, n := range numbers {
+		if text, err = beside(json.RawMessage(text), map[string]any{n.Name: value(n)}); err != nil {
+			return nil, err
+		}
+	}
+	return text, err
+}
+
 // beside writes the fields of two JSON objects into one. Either may be null.
 func beside(a, b any) ([]byte, error) {
 	first, err := json.Marshal(a)

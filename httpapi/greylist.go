@@ -3,9 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -67,15 +64,7 @@ type greylistLine struct {
 // MarshalJSON implements json.Marshaler.
 func (l greylistLine) MarshalJSON() ([]byte, error) {
 	type plain greylistLine
-	text, err := json.Marshal(plain(l))
-	for _, n := range l.numbers {
-		value, failed := json.Marshal(n.Value)
-		if err = errors.Join(err, failed); err != nil {
-			return nil, err
-		}
-		text = fmt.Appendf(text[:len(text)-1], ",%q:%s}", n.Name, value)
-	}
-	return text, err
+	return greylist.WithNumbers(plain(l), l.numbers, func(n greylist.Number) any { return n.Value })
 }
 
 type greylistBody struct {

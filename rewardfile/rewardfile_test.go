@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/klauspost/compress/gzip"
 
 	"blockprint"
+	"blockprint/file"
 	"blockprint/rewardfile"
 )
 
@@ -41,31 +40,17 @@ type plainRewards struct {
 	} `json:"attestation_rewards"`
 }
 
-func gunzip(t testing.TB, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // realRewards returns the 15 real blocks' JSON.
 func realRewards(t testing.TB) []json.RawMessage {
 	t.Helper()
 	var cases []struct {
 		Reward json.RawMessage `json:"block_reward"`
 	}
-	if err := json.Unmarshal(gunzip(t, "../testdata/golden/mainnet-phase0.json.gz"), &cases); err != nil {
+	text, err := file.ReadAll("../testdata/golden/mainnet-phase0.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
 		t.Fatal(err)
 	}
 	var out []json.RawMessage

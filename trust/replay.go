@@ -121,10 +121,11 @@ func (r *Replay) Day(d *estimate.GaugeDay) ([]Change, error) {
 	if _, err := r.keeper.close(context.Background(), at, r.last, append(r.observe(d), published(d)...)); err != nil {
 		return nil, err
 	}
-	changes := r.compare(d.Date)
+	report := r.keeper.Report()
+	changes := r.compare(d.Date, report)
 	r.summary.Days++
 	r.summary.Changes += len(changes)
-	r.count(d)
+	r.count(d, report.Greylisted())
 	return changes, nil
 }
 
@@ -207,9 +208,9 @@ func (n *node) since(now counts, latest, head blockprint.Slot) counts {
 }
 
 // compare notes how subjects stand after a day and returns what changed: their status, or the kinds of their reasons.
-func (r *Replay) compare(date string) []Change {
+func (r *Replay) compare(date string, report *Report) []Change {
 	var out []Change
-	for _, s := range r.keeper.Report().Subjects {
+	for _, s := range report.Subjects {
 		var words []string
 		for _, text := range s.Reasons {
 			word, _, _ := strings.Cut(text, ":")
@@ -229,8 +230,7 @@ func (r *Replay) compare(date string) []Change {
 }
 
 // count adds a day to the summary.
-func (r *Replay) count(d *estimate.GaugeDay) {
-	greylisted := r.keeper.Report().Greylisted()
+func (r *Replay) count(d *estimate.GaugeDay, greylisted []blockprint.Client) {
 	some, doubtful := false, false
 	for c, blocks := range d.BlocksPerClient {
 		if blocks <= 0 {

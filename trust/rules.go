@@ -154,7 +154,7 @@ type falling struct{ *Settings }
 func (falling) Name() string { return "falling" }
 func (r falling) Reach() int { return r.Window }
 
-// Few is a tenth of the average.
+// fewIn says what counts as hardly any block: less than one in ten of the average.
 const fewIn = 10
 
 func (r falling) Judge(s greylist.Series) greylist.Finding {

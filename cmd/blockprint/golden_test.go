@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"blockprint/nodetest"
 )
 
 // update makes the golden files anew. What changes in them changes for users: look at the difference before it is
@@ -103,38 +104,17 @@ func TestGoldenHelp(t *testing.T) {
 // serve starts a service of the program and returns its URL when it answers.
 func serve(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, append(args, "--listen", address)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%v:\n%s", args, &stderr)
-		}
-	})
+	address := freeAddress(t)
+	running(t, program, append(args, "--listen", address)...)
 	url := "http://" + address
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	nodetest.Await(t, args[0]+" to answer", func() bool {
 		res, err := http.Get(url + "/healthz")
 		if err == nil {
 			_ = res.Body.Close()
-			return url
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v does not answer: %v", args, err)
-		}
-	}
+		return err == nil
+	})
+	return url
 }
 
 // transcript asks for paths and writes each down with its status and its answer, indented.

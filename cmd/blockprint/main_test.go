@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
+	"blockprint/file"
 )
 
 // buildProgram builds the real program.
@@ -36,16 +36,11 @@ type goldenKNN struct {
 
 func readGolden(t testing.TB, name string, into any) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", name))
+	text, err := file.ReadAll(filepath.Join("..", "..", "testdata", "golden", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.NewDecoder(z).Decode(into); err != nil {
+	if err := json.Unmarshal(text, into); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -114,14 +114,10 @@ func TestUp(t *testing.T) {
 	node, api := freeAddress(t), freeAddress(t)
 	slotTime := strconv.FormatInt(nodetest.SlotTime(t, time.Second).Milliseconds(), 10)
 	running(t, program, "sim", "--history", "80", "--slot-time", slotTime, "--validators", "2048", "--committees", "2", "--listen", node, "--dream-config", dreamConfig)
-	for deadline := time.Now().Add(nodetest.Patience); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := os.Stat(dreamConfig); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the simulated network does not start")
-		}
-	}
+	nodetest.Await(t, "the simulated network to start", func() bool {
+		_, err := os.Stat(dreamConfig)
+		return err == nil
+	})
 	config := filepath.Join(dir, "up.toml")
 	text := fmt.Sprintf("beacon = [\"http://%s\"]\ndb = %q\nmodel = \"simulated\"\nsince = \"genesis\"\nlisten = %q\ndream = %q\n", node, db, api, dreamConfig)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
