@@ -11,13 +11,11 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 
 	"blockprint"
 	"blockprint/dream"
-	"blockprint/estimate"
 	"blockprint/store"
 )
 
@@ -53,7 +51,6 @@ type Gauge struct {
 	store      Store
 	classifier Classifier
 	o          Options
-	forgotten  atomic.Uint64 // the part up to which observations were last forgotten
 }
 
 // New returns a gauge. network returns the chain's clock.
@@ -101,24 +98,8 @@ func (g *Gauge) observe(ctx context.Context, blocks []dream.Block) error {
 	for i := range list {
 		list[i].Guess, list[i].Model = guesses[i], model
 	}
-	if _, err := g.store.Observe(ctx, list); err != nil {
-		return err
-	}
-	return g.forget(ctx, newest, slots(network, estimate.Window))
-}
-
-// forget drops single observations once another part of the window has passed. They are kept for two windows, so that
-// repeated requests are recognized; what was counted stays.
-func (g *Gauge) forget(ctx context.Context, newest, window blockprint.Slot) error {
-	if newest <= 2*window {
-		return nil
-	}
-	before := newest - 2*window
-	part := uint64(before / store.GaugePart)
-	if g.forgotten.Swap(part) == part {
-		return nil
-	}
-	return g.store.ForgetObservations(ctx, before)
+	_, err = g.store.Observe(ctx, list)
+	return err
 }
 
 // Ready returns an error while nothing can be measured: the chain's clock is unknown, or the store does not answer.

@@ -274,35 +274,6 @@ blockprint_gauge_true_positive_rate{client="Teku"} 0.5
 	}
 }
 
-// TestForget: single observations from before two windows are dropped, whatever slots the new ones are for; the sums stay.
-func TestForget(t *testing.T) {
-	r := newRig(t)
-	const window = 14 * 7200
-	stored := func() (n int64) {
-		t.Helper()
-		counts, err := r.store.ObservedIn(t.Context(), blockprint.Interval{End: 1 << 40})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range counts {
-			n += c.Blocks
-		}
-		return n
-	}
-	for _, slot := range []blockprint.Slot{1001, 1001 + 2*window, 1501 + 2*window} { // none is a multiple of a part
-		r.at(slot)
-		if err := r.classify(t, slot, "t1", "Teku"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := stored(); n != 2 {
-		t.Errorf("%d observations are stored, want those of the last two windows", n)
-	}
-	if days, err := r.Days(t.Context(), "2023-11-14", "2024-01-31"); err != nil || len(days) != 2 {
-		t.Errorf("%d days, %v", len(days), err)
-	}
-}
-
 // TestBounds: the number and the length of names are limited.
 func TestBounds(t *testing.T) {
 	r := newRig(t)

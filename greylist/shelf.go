@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Shelf keeps a book that others may write to at hand. When what it has is a few seconds old, it asks how long the log is and
-// what its last event is. It reads the log again only if that has changed, or every few minutes. It is safe for concurrent
-// use.
+// Shelf keeps at hand a book that other processes may write to. When its copy is a few seconds old, it asks how long the log is
+// and what its last event is. It reads the log again only if that has changed, or every few minutes. It is safe for concurrent
+// use; Open runs by itself, as the functions do that use the book.
 type Shelf struct {
 	Open func(context.Context) (*Book, error)
-	// Age is how old what readers get may be; 0 for two seconds.
+	// Age is how old a reader's copy may be; 0 means two seconds.
 	Age time.Duration
-	// Now is the clock; nil for time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
 	mu      sync.Mutex
@@ -23,24 +23,37 @@ type Shelf struct {
 	checked time.Time
 }
 
-// Unread is how long a log that seems to be the same is not read again.
-const Unread = 5 * time.Minute
+// unread is how long a log that seems to be the same is not read again.
+const unread = 5 * time.Minute
 
-// Read hands the book to use, which must not change it and must not keep it.
+// Read hands the book to use, which must neither change it nor keep it.
 func (s *Shelf) Read(ctx context.Context, use func(*Book) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read(ctx, use)
+}
+
+// TryRead is Read for a caller that must not wait: it does nothing while another caller has the book.
+func (s *Shelf) TryRead(ctx context.Context, use func(*Book) error) error {
+	if !s.mu.TryLock() {
+		return nil
+	}
+	defer s.mu.Unlock()
+	return s.read(ctx, use)
+}
+
+func (s *Shelf) read(ctx context.Context, use func(*Book) error) error {
 	age := s.Age
 	if age == 0 {
 		age = 2 * time.Second
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := s.fresh(ctx, age); err != nil {
 		return err
 	}
 	return use(s.book)
 }
 
-// Write is Read for somebody who appends to the book: what others have written is read first.
+// Write is Read for a caller that appends to the book: it first reads what other processes have written.
 func (s *Shelf) Write(ctx context.Context, use func(*Book) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,17 +81,16 @@ func (s *Shelf) Snapshot(ctx context.Context) (shot *Snapshot, err error) {
 	return shot, err
 }
 
-// fresh reads the book if it has changed; if it was looked at within age, it counts as the same.
+// fresh reads the book if it has changed. A book that was checked within age counts as unchanged.
 func (s *Shelf) fresh(ctx context.Context, age time.Duration) error {
-	now := time.Now
+	at := time.Now()
 	if s.Now != nil {
-		now = s.Now
+		at = s.Now()
 	}
-	at := now()
 	if s.book != nil && at.Sub(s.checked) < age {
 		return nil
 	}
-	if s.book != nil && at.Sub(s.opened) < Unread {
+	if s.book != nil && at.Sub(s.opened) < unread {
 		current, err := s.book.Current(ctx)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"blockprint"
@@ -391,4 +393,51 @@ func TestLogIsReadAgain(t *testing.T) {
 			t.Errorf("step %d: read %d times, %v (%v)", i, log.reads, r, err)
 		}
 	}
+}
+
+// forgetfulLog notes what is forgotten, and what was judged by then.
+type forgetfulLog struct {
+	store.Store
+	before []blockprint.Slot
+	events []int
+}
+
+func (f *forgetfulLog) ForgetObservations(ctx context.Context, before blockprint.Slot) error {
+	n, _, err := f.LastEvent(ctx, trust.Tenant)
+	f.before, f.events = append(f.before, before), append(f.events, n)
+	return errors.Join(err, f.Store.ForgetObservations(ctx, before))
+}
+
+// TestForget: once an hour, Run drops the single observations from before two windows, after it has judged them; the sums stay.
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const window = 14 * 7200
+		l := newLive(t)
+		network := mainnet()
+		network.GenesisTime = time.Now().Add(-(2*window + 300) * network.SlotDuration)
+		log := &forgetfulLog{Store: l.store}
+		for _, slot := range []blockprint.Slot{250, 2*window + 150} {
+			if _, err := l.store.Observe(t.Context(), []store.Observation{{Slot: slot, Node: "t1", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m", Day: "2000-01-01"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		service := trust.NewService(log, l.s, func(context.Context) (*blockprint.Network, error) { return network, nil }, trust.ServiceOptions{})
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Minute)
+		defer cancel()
+		if err := service.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(log.before, []blockprint.Slot{300, 600}) || log.events[0] == 0 {
+			t.Errorf("forgotten up to %v, after %v events", log.before, log.events)
+		}
+		for i, want := range []int64{1, 2} { // single observations, and sums
+			counts, err := l.store.ObservedIn(t.Context(), blockprint.Interval{End: 1 << 40})
+			if i == 1 {
+				counts, err = l.store.Observed(t.Context(), 0)
+			}
+			if err != nil || len(counts) != 1 || counts[0].Blocks != want {
+				t.Errorf("%+v (%v), want %d", counts, err, want)
+			}
+		}
+	})
 }

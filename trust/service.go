@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,10 +10,11 @@ import (
 
 	"blockprint"
 	"blockprint/dream"
+	"blockprint/estimate"
 	"blockprint/greylist"
 )
 
-// Service judges as time goes by, in a process that gauges, or tells what another one found.
+// Service judges as time goes by, in a process that gauges, or reports what another process found.
 type Service struct {
 	store    Store
 	settings Settings
@@ -22,12 +22,10 @@ type Service struct {
 	now      func() time.Time
 	log      *slog.Logger
 
-	told atomic.Pointer[Report] // the newest report
-
-	mu      sync.Mutex
-	keeper  *Keeper
-	opened  time.Time
-	checked time.Time
+	shelf     greylist.Shelf
+	keeper    *Keeper // of the shelf's book
+	reported  atomic.Pointer[Report]
+	forgotten time.Time // when Run last forgot old observations
 }
 
 // ServiceOptions change how a Service works; the zero value is right for most uses.
@@ -36,7 +34,10 @@ type ServiceOptions struct {
 	Logger *slog.Logger
 }
 
-// NewService returns a service. network tells the chain's clock.
+// reportAge is how old a report may be where another process judges.
+const reportAge = 10 * time.Second
+
+// NewService returns a service. network returns the chain's clock.
 func NewService(s Store, settings Settings, network func(context.Context) (*blockprint.Network, error), o ServiceOptions) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -44,66 +45,57 @@ func NewService(s Store, settings Settings, network func(context.Context) (*bloc
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Service{store: s, settings: settings, network: network, now: o.Now, log: o.Logger}
+	out := &Service{store: s, settings: settings, network: network, now: o.Now, log: o.Logger}
+	out.shelf.Age, out.shelf.Now, out.shelf.Open = reportAge, o.Now, out.open
+	return out
 }
 
-// open reads the log if that was not done yet, or if another process has written to it. What was looked at within age counts
-// as the same.
-func (s *Service) open(ctx context.Context, age time.Duration) error {
-	now := s.now()
-	if s.keeper != nil && now.Sub(s.checked) <= age {
-		return nil
-	}
-	if s.keeper != nil && now.Sub(s.opened) < greylist.Unread {
-		current, err := s.keeper.book.Current(ctx)
-		if err != nil {
-			return err
-		}
-		if current {
-			s.checked = now
-			return nil
-		}
-	}
+// open reads the log.
+func (s *Service) open(ctx context.Context) (*greylist.Book, error) {
 	if network, err := s.network(ctx); err == nil {
 		s.settings = s.settings.On(network) // the period stays, once it is known
 	}
 	k, err := Open(ctx, s.store, s.settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.keeper, s.opened, s.checked = k, now, now
-	return nil
+	s.keeper = k
+	return k.book, nil
 }
 
-// Advance closes the boundaries that have passed, and tells what changed.
-func (s *Service) Advance(ctx context.Context) ([]Change, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// with hands the keeper to use, with the network and the current slot. do says how: Read or Write of the shelf.
+func (s *Service) with(ctx context.Context, do func(context.Context, func(*greylist.Book) error) error, use func(k *Keeper, n *blockprint.Network, now blockprint.Slot) error) error {
 	network, err := s.network(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.open(ctx, time.Minute); err != nil { // an administrator may have written from elsewhere
-		return nil, err
-	}
-	changes, err := s.keeper.Advance(ctx, network, network.SlotAt(s.now()))
-	if err != nil {
-		s.keeper = nil // what is on the disk counts
-		return nil, err
-	}
+	return do(ctx, func(*greylist.Book) error { return use(s.keeper, network, network.SlotAt(s.now())) })
+}
+
+// Advance closes the boundaries that have passed, and returns what changed.
+func (s *Service) Advance(ctx context.Context) (changes []Change, err error) {
+	err = s.with(ctx, s.shelf.Write, func(k *Keeper, n *blockprint.Network, now blockprint.Slot) (err error) {
+		changes, err = k.Advance(ctx, n, now)
+		return err
+	})
 	for _, c := range changes {
 		s.log.Warn("trust changed", "subject", c.Subject, "status", c.Status, "reasons", c.Reasons)
 	}
-	return changes, nil
+	return changes, err
 }
 
-// Run judges every now and then until ctx ends: when all nodes are silent, nothing else makes it look.
+// Run judges every now and then until ctx ends: when all nodes are silent, nothing else makes it look. Once an hour it forgets
+// old observations.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()
 	for {
 		if _, err := s.Advance(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("labels and nodes cannot be judged", "error", err)
+		} else if err == nil { // what is not judged yet must not be forgotten
+			if err := s.forget(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("old observations cannot be forgotten", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -113,59 +105,55 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
+// forget drops single observations, once an hour. The store keeps them for two windows, so that it recognizes repeated requests;
+// what was counted stays.
+func (s *Service) forget(ctx context.Context) error {
+	now := s.now()
+	network, err := s.network(ctx)
+	if err != nil || now.Sub(s.forgotten) < time.Hour {
+		return err
+	}
+	s.forgotten = now
+	return s.store.ForgetObservations(ctx, network.SlotAt(now.Add(-2*estimate.Window)))
+}
+
 // Take is a dream.Sink, to stand behind the gauge's.
 func (s *Service) Take(ctx context.Context, _ *dream.Round) error {
 	_, err := s.Advance(ctx)
 	return err
 }
 
-// reportAge is how old what is told may be where another process judges.
-const reportAge = 10 * time.Second
-
-// Report tells how all subjects stand. While somebody judges or reads anew, it is the report from before: every counted
-// answer of the API asks for it, and none may wait for a database that is being written to.
+// Report says how all subjects stand. While another caller judges or reads the log, it returns the previous report: every
+// counted answer of the API asks for one, and none may wait for a database that is being written to.
 func (s *Service) Report(ctx context.Context) (*Report, error) {
-	if !s.mu.TryLock() {
-		if r := s.told.Load(); r != nil {
-			return r, nil
-		}
-		s.mu.Lock()
+	read := s.shelf.Read
+	if s.reported.Load() != nil {
+		read = s.shelf.TryRead
 	}
-	defer s.mu.Unlock()
-	if err := s.open(ctx, reportAge); err != nil {
+	err := read(ctx, func(*greylist.Book) error {
+		s.reported.Store(s.keeper.Report())
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	r := s.keeper.Report()
-	s.told.Store(r)
-	return r, nil
+	return s.reported.Load(), nil
 }
 
-// Pending tells what was observed since the newest boundary, and when the next one comes (Keeper.Pending).
+// Pending returns what was observed since the newest boundary, and when the next one comes (Keeper.Pending).
 func (s *Service) Pending(ctx context.Context) (list []Pending, next blockprint.Slot, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	network, err := s.network(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := s.open(ctx, reportAge); err != nil {
-		return nil, 0, err
-	}
-	return s.keeper.Pending(ctx, network.SlotAt(s.now()))
+	err = s.with(ctx, s.shelf.Read, func(k *Keeper, _ *blockprint.Network, now blockprint.Slot) (err error) {
+		list, next, err = k.Pending(ctx, now)
+		return err
+	})
+	return list, next, err
 }
 
 // Set gives a subject an administrator's entry.
 func (s *Service) Set(ctx context.Context, subject string, status greylist.Status) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	network, err := s.network(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.open(ctx, 0); err != nil {
-		return err
-	}
-	return s.keeper.Set(ctx, network, subject, status, network.SlotAt(s.now()))
+	return s.with(ctx, s.shelf.Write, func(k *Keeper, n *blockprint.Network, now blockprint.Slot) error {
+		return k.Set(ctx, n, subject, status, now)
+	})
 }
 
 // Describe implements prometheus.Collector.
@@ -179,7 +167,7 @@ func (s *Service) Collect(out chan<- prometheus.Metric) {
 	defer cancel()
 	r, err := s.Report(ctx)
 	if err != nil {
-		s.log.Error("trust cannot be told", "error", err)
+		s.log.Error("trust cannot be reported", "error", err)
 		return
 	}
 	for i := range r.Subjects {
