@@ -1,6 +1,10 @@
 package classify
 
-import "math"
+import (
+	"math"
+
+	"blockprint/classify/algorithm"
+)
 
 // Calibration makes probabilities honest: of blocks that are called X with 80 %, 80 % should be X's. It is a linear
 // map of the logarithms of the probabilities (Dirichlet calibration; Kull et al. 2019), so that being too sure
@@ -32,21 +36,15 @@ func (c *Calibration) Apply(proba []float64) {
 	var room [16]float64
 	logs := append(room[:0], proba...)
 	Logarithms(logs, proba)
-	most := math.Inf(-1)
 	for j := range proba {
 		proba[j] = c.Bias[j]
 		for k, v := range logs {
 			proba[j] += c.Weights[j][k] * v
 		}
-		most = max(most, proba[j])
 	}
-	total := 0.0
+	algorithm.Softmax(proba)
 	for j, v := range proba {
-		proba[j] = math.Exp(v - most)
-		total += proba[j]
-	}
-	for j, v := range proba {
-		proba[j] = (1-c.Smoothing)*v/total + c.Smoothing/float64(len(proba))
+		proba[j] = (1-c.Smoothing)*v + c.Smoothing/float64(len(proba))
 	}
 }
 

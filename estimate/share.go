@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"blockprint"
 )
 
@@ -153,10 +155,7 @@ func (c *Confusion) like(i int) []blockprint.Client {
 func expectMaximize(rates [][]float64, counts, start []float64) []float64 {
 	pi := slices.Clone(start)
 	next := make([]float64, len(pi))
-	total := 0.0
-	for _, n := range counts {
-		total += n
-	}
+	total := floats.Sum(counts)
 	if total == 0 {
 		return pi
 	}
@@ -174,11 +173,8 @@ func expectMaximize(rates [][]float64, counts, start []float64) []float64 {
 				next[i] += n * p * rates[i][j] / mix
 			}
 		}
-		moved := 0.0
-		for i := range next {
-			next[i] /= total
-			moved = max(moved, math.Abs(next[i]-pi[i]))
-		}
+		floats.Scale(1/total, next)
+		moved := floats.Distance(next, pi, math.Inf(1))
 		pi, next = next, pi
 		if moved < 1e-7 {
 			break

@@ -7,6 +7,8 @@ package estimate
 import (
 	"math"
 
+	"gonum.org/v1/gonum/floats"
+
 	"blockprint"
 )
 
@@ -82,7 +84,7 @@ func (m *ValidatorModel) Validator(blocks []Evidence) ValidatorEstimate {
 		e.ByBlock = append(e.ByBlock, p)
 	}
 	e.Now = e.ByBlock[n-1]
-	best := argmax(e.Now)
+	best := floats.MaxIdx(e.Now)
 	e.Client, e.P = m.Classes[best], e.Now[best]
 	e.Switches = m.switches(blocks, likelihood, forward, backward)
 	return e
@@ -164,7 +166,7 @@ func (m *ValidatorModel) switches(blocks []Evidence, likelihood, forward, backwa
 		score = next
 	}
 	path := make([]int, n)
-	path[n-1] = argmax(score)
+	path[n-1] = floats.MaxIdx(score)
 	for i := n - 1; i > 0; i-- {
 		path[i-1] = from[i][path[i]]
 	}
@@ -188,22 +190,4 @@ func (m *ValidatorModel) switches(blocks []Evidence, likelihood, forward, backwa
 	return out
 }
 
-func normalize(p []float64) {
-	total := 0.0
-	for _, v := range p {
-		total += v
-	}
-	for i := range p {
-		p[i] /= total
-	}
-}
-
-func argmax(p []float64) int {
-	best := 0
-	for i, v := range p {
-		if v > p[best] {
-			best = i
-		}
-	}
-	return best
-}
+func normalize(p []float64) { floats.Scale(1/floats.Sum(p), p) }

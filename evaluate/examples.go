@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/floats"
+
 	"blockprint"
 	"blockprint/dataset"
 	"blockprint/feature"
@@ -82,7 +84,7 @@ func findExamples(mistakes []train.Mistake, training *dataset.Set, worlds []*wor
 		for k, a := range answers {
 			for i, truth := range a.Truth {
 				p := a.Of(i)
-				best := slices.Index(p, slices.Max(p))
+				best := floats.MaxIdx(p)
 				if a.Classes[truth] == m.Truth && a.Classes[best] == m.Called && p[best] > e.P {
 					set := worlds[k].set
 					e.World, e.Slot, e.P, e.Variant = worlds[k].file, set.Slots[a.Row[i]], p[best], worlds[k].variantOf(m.Truth)

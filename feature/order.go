@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"slices"
 
+	"gonum.org/v1/gonum/stat"
+
 	"blockprint"
 )
 
@@ -177,5 +179,27 @@ func (in *input) spearman() float64 {
 	o := &in.order
 	o.sorted = append(o.sorted[:0], ranks...)
 	slices.Sort(o.sorted)
-	return pearson(averageRanks(ranks), averageRanks(o.sorted))
+	return stat.Correlation(averageRanks(ranks), averageRanks(o.sorted), nil)
+}
+
+// averageRanks returns the rank of each value, from 1; equal values share the mean of their ranks.
+// gonum correlates values but ranks none.
+func averageRanks(values []int32) []float64 {
+	perm := make([]int, len(values))
+	for i := range perm {
+		perm[i] = i
+	}
+	slices.SortFunc(perm, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
+	ranks := make([]float64, len(values))
+	for lo := 0; lo < len(perm); {
+		hi := lo + 1
+		for hi < len(perm) && values[perm[hi]] == values[perm[lo]] {
+			hi++
+		}
+		for _, at := range perm[lo:hi] {
+			ranks[at] = float64(lo+hi+1) / 2
+		}
+		lo = hi
+	}
+	return ranks
 }

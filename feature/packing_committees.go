@@ -3,6 +3,8 @@ package feature
 import (
 	"math"
 
+	"gonum.org/v1/gonum/stat"
+
 	"blockprint"
 )
 
@@ -107,17 +109,14 @@ func densitySpread(in *input) float64 {
 		if atts[i].distance != 1 {
 			continue
 		}
-		sum, squares, n := 0.0, 0.0, 0.0
+		densities := in.pack.values[:0]
 		for _, c := range in.pack.lists[i] {
 			if c.Size > 0 {
-				d := float64(c.Attesters) / float64(c.Size)
-				sum, squares, n = sum+d, squares+d*d, n+1
+				densities = append(densities, float64(c.Attesters)/float64(c.Size))
 			}
 		}
-		if n == 0 {
-			return math.NaN()
-		}
-		return math.Sqrt(max(squares/n-sum/n*sum/n, 0))
+		in.pack.values = densities
+		return stat.PopStdDev(densities, nil) // NaN if there is none
 	}
 	return math.NaN()
 }

@@ -6,6 +6,7 @@ import (
 	"gonum.org/v1/gonum/optimize"
 
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 )
 
 // calibrationRows bounds how many answers a calibration is fitted to.
@@ -76,7 +77,6 @@ func newCalibrationProblem(classes int, y []uint8, proba []float64) *calibration
 func (q *calibrationProblem) scores(x []float64, i int) (logs []float64) {
 	k := q.classes
 	logs = q.logs[i*k : (i+1)*k]
-	most := math.Inf(-1)
 	for j := range q.p {
 		row := x[j*(k+1) : (j+1)*(k+1)]
 		v := row[k]
@@ -84,16 +84,8 @@ func (q *calibrationProblem) scores(x []float64, i int) (logs []float64) {
 			v += row[c] * l
 		}
 		q.p[j] = v
-		most = max(most, v)
 	}
-	total := 0.0
-	for j, v := range q.p {
-		q.p[j] = math.Exp(v - most)
-		total += q.p[j]
-	}
-	for j := range q.p {
-		q.p[j] /= total
-	}
+	algorithm.Softmax(q.p)
 	return logs
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/floats"
+	"gonum.org/v1/gonum/stat"
 
 	"blockprint"
 	"blockprint/classify"
@@ -143,7 +145,7 @@ func (s *Study) importance(ctx context.Context, m *Matrix, o *Options, report fu
 		return nil, err
 	}
 	for f, name := range m.Features {
-		mean, deviation := meanAndDeviation(slices.Concat(losses[f*o.folds() : (f+1)*o.folds()]...))
+		mean, deviation := stat.PopMeanStdDev(slices.Concat(losses[f*o.folds():(f+1)*o.folds()]...), nil)
 		s.Importance = append(s.Importance, Importance{name, mean, deviation})
 	}
 	slices.SortStableFunc(s.Importance, func(a, b Importance) int { return cmp.Compare(b.Loss, a.Loss) })
@@ -162,28 +164,17 @@ func balancedOn(m *Matrix, p classify.Predictor, rows []int, f int, perm []int) 
 		}
 		p.PredictProba(proba, x)
 		total[m.Y[r]]++
-		if argmax(proba) == int(m.Y[r]) {
+		if floats.MaxIdx(proba) == int(m.Y[r]) {
 			right[m.Y[r]]++
 		}
 	}
-	sum, present := 0.0, 0
+	var rates []float64
 	for c, n := range total {
 		if n > 0 {
-			sum += share(right[c], n)
-			present++
+			rates = append(rates, share(right[c], n))
 		}
 	}
-	return sum / float64(max(present, 1))
-}
-
-func meanAndDeviation(list []float64) (mean, deviation float64) {
-	for _, v := range list {
-		mean += v / float64(len(list))
-	}
-	for _, v := range list {
-		deviation += (v - mean) * (v - mean) / float64(len(list))
-	}
-	return mean, math.Sqrt(deviation)
+	return stat.Mean(rates, nil)
 }
 
 const (
@@ -246,7 +237,7 @@ func learningCurve(ctx context.Context, m *Matrix, o *Options, sizes []int, repo
 	}
 	c := Curve{Margin: curveMargin}
 	for i, n := range sizes {
-		mean, deviation := meanAndDeviation(balanced[i])
+		mean, deviation := stat.PopMeanStdDev(balanced[i], nil)
 		c.Points = append(c.Points, CurvePoint{n, mean, deviation})
 	}
 	c.fit()

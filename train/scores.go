@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/floats"
+
 	"blockprint"
 	"blockprint/estimate"
 )
@@ -64,7 +66,7 @@ func NewScores(classes []blockprint.Client, y []uint8, proba []float64) *Scores 
 	right, confident, confidentRight, uncertain := 0, 0, 0, 0
 	for i, truth := range y {
 		p := proba[i*k : (i+1)*k]
-		best, possible := argmax(p), 0
+		best, possible := floats.MaxIdx(p), 0
 		for _, v := range p {
 			if v > blockprint.PossibleAbove {
 				possible++
@@ -92,16 +94,6 @@ func NewScores(classes []blockprint.Client, y []uint8, proba []float64) *Scores 
 	}
 	s.finish(right, confident, confidentRight, uncertain)
 	return s
-}
-
-func argmax(p []float64) int {
-	best := 0
-	for i, v := range p {
-		if v > p[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 func sum(list []int) (total int) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/stat"
 
 	"blockprint"
 	"blockprint/classify"
@@ -28,7 +29,7 @@ type Validation struct {
 
 // MeanAndDeviation returns the mean of the folds' balanced accuracies and their standard deviation.
 func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
-	return meanAndDeviation(v.Folds)
+	return stat.PopMeanStdDev(v.Folds, nil)
 }
 
 // Validate measures how well an algorithm tells blocks that it has not seen: the blocks are divided into folds, the

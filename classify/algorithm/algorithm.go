@@ -4,6 +4,9 @@ package algorithm
 
 import (
 	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/floats"
 
 	"blockprint"
 )
@@ -20,6 +23,15 @@ type Predictor interface {
 	Parameters() map[string]float64
 	// AppendBinary appends the predictor's payload for the model file.
 	AppendBinary(b []byte) ([]byte, error)
+}
+
+// Softmax turns scores into probabilities in place. It subtracts the largest score first, so that none overflows.
+func Softmax(scores []float64) {
+	most := floats.Max(scores)
+	for i, v := range scores {
+		scores[i] = math.Exp(v - most)
+	}
+	floats.Scale(1/floats.Sum(scores), scores)
 }
 
 // Data is what a classifier learns from.

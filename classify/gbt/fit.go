@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"blockprint/classify/algorithm"
 )
 
 // Fit grows trees. x holds the rows one after another, features numbers each, NaN where a value is missing; y their
@@ -138,7 +140,7 @@ func (b *booster) gradients() {
 			for c := range p {
 				p[c] = b.score[c][i]
 			}
-			softmax(p)
+			algorithm.Softmax(p)
 			for c, v := range p {
 				target := 0.0
 				if int(b.y[i]) == c {
@@ -158,7 +160,7 @@ func (b *booster) loss() float64 {
 		for c := range p {
 			p[c] = b.score[c][i]
 		}
-		softmax(p)
+		algorithm.Softmax(p)
 		total -= math.Log(max(p[b.y[i]], 1e-300))
 	}
 	return total / float64(max(1, len(b.hold)))

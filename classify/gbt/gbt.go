@@ -11,6 +11,7 @@ import (
 	"math"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 )
 
 // Options say how trees are grown. The zero value of a field is its default.
@@ -77,23 +78,7 @@ func (c *Classifier) PredictProba(dst, x []float64) {
 		}
 		dst[i%c.classes] += n.value
 	}
-	softmax(dst)
-}
-
-// softmax turns scores into probabilities in place.
-func softmax(s []float64) {
-	most := math.Inf(-1)
-	for _, v := range s {
-		most = max(most, v)
-	}
-	total := 0.0
-	for i, v := range s {
-		s[i] = math.Exp(v - most)
-		total += s[i]
-	}
-	for i := range s {
-		s[i] /= total
-	}
+	algorithm.Softmax(dst)
 }
 
 // Shape returns the number of features of a row and of classes.

@@ -182,7 +182,7 @@ func (t *trainer) loss(rows []int) float64 {
 		some := rows[at:min(at+1024, len(rows))]
 		scores := t.forward(some)
 		for k, i := range some {
-			softmax(p, scores[k*t.c.classes:(k+1)*t.c.classes])
+			probabilities(p, scores[k*t.c.classes:(k+1)*t.c.classes])
 			total -= math.Log(max(p[t.y[i]], 1e-30))
 		}
 	}
@@ -196,7 +196,7 @@ func (t *trainer) step(rows []int) {
 	d := t.delta[last].size(n * classes)
 	p := make([]float64, classes)
 	for k, i := range rows {
-		softmax(p, scores[k*classes:(k+1)*classes])
+		probabilities(p, scores[k*classes:(k+1)*classes])
 		p[t.y[i]]--
 		for c, v := range p {
 			d[k*classes+c] = float32(v / float64(n))

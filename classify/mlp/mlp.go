@@ -14,6 +14,7 @@ import (
 	"github.com/viterin/vek/vek32"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 )
 
 // Options say how the network is trained. The zero value of a field is its default.
@@ -88,7 +89,7 @@ func (c *Classifier) PredictProba(dst, x []float64) {
 	for i, l := range c.layers {
 		l.forward(buffers[i+1], buffers[i], i+1 < len(c.layers))
 	}
-	softmax(dst, buffers[len(c.layers)])
+	probabilities(dst, buffers[len(c.layers)])
 }
 
 // standardise writes a row as the first layer takes it. Values are bounded, so that one that is far outside of all
@@ -110,20 +111,12 @@ func (l *layer) forward(dst, x []float32, rectify bool) {
 	}
 }
 
-// softmax turns scores into probabilities.
-func softmax(dst []float64, scores []float32) {
-	most := math.Inf(-1)
-	for _, v := range scores {
-		most = max(most, float64(v))
-	}
-	total := 0.0
+// probabilities turns scores into probabilities.
+func probabilities(dst []float64, scores []float32) {
 	for i, v := range scores {
-		dst[i] = math.Exp(float64(v) - most)
-		total += dst[i]
+		dst[i] = float64(v)
 	}
-	for i := range scores {
-		dst[i] /= total
-	}
+	algorithm.Softmax(dst[:len(scores)])
 }
 
 // checkInput refuses data that no network can be trained on.
