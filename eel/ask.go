@@ -88,7 +88,7 @@ func fetch(ctx context.Context, x engine, method string, body []byte) (reply, er
 		return reply{}, err
 	}
 	var r reply
-	if err := decode(text, r.read); err != nil {
+	if err := decode(text, &r); err != nil {
 		return reply{}, fmt.Errorf("the execution client's answer cannot be read: %w", err)
 	}
 	if r.Error == nil && r.Result == nil {
@@ -149,13 +149,13 @@ func (a *asker) proxy(ctx context.Context, c *call) (reply, string) {
 }
 
 // ask calls a method and reads its result.
-func (a *asker) ask(ctx context.Context, method string, read reader, params ...any) error {
+func (a *asker) ask(ctx context.Context, method string, result any, params ...any) error {
 	c, err := newCall(method, params...)
 	if err != nil {
 		return err
 	}
 	r, _ := a.proxy(ctx, c)
-	return r.into(method, read)
+	return r.into(method, result)
 }
 
 // probe is the cheapest question.

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-faster/jx"
 )
 
 // contradiction is the outcome of a payload that contradicts itself.
@@ -242,7 +240,7 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 		return e.forkchoiceUpdated(ctx, version, c.Params)
 	case "engine_getPayload":
 		var id string
-		if len(c.Params) != 1 || decode(c.Params[0], str(&id)) != nil {
+		if len(c.Params) != 1 || decode(c.Params[0], &id) != nil {
 			return answered{}, invalidParams("%s takes a payload's id", c.Method)
 		}
 		return e.builder.payload(version, id)
@@ -255,51 +253,38 @@ func (e *Eel) call(ctx context.Context, c *call, same *knownCall) (answered, err
 	return e.capabilities(ctx, c)
 }
 
-// check checks a newPayload call, unless one that says the same is known or being checked.
-func (e *Eel) check(c *call, version int) (*knownCall, error) {
-	own, err := newKnownCall(c.Method, c.Params)
-	if err != nil {
-		return nil, invalidParams("execution payload: %v", err)
-	}
-	same, mine := e.known.claim(own, !c.keep)
-	if mine {
-		c.kept = c.keep
-		var found checked
-		err := errors.New("it could not be checked")
-		defer func() { e.known.settle(same, found, err) }() // others may be waiting, even if this panics
-		p, failure, failed := parseNewPayload(version, same)
-		if err = failed; err == nil {
-			found = checked{*p.BlockHash, *p.ParentHash, uint64(*p.Number), uint64(*p.Timestamp), failure}
-		}
-	}
-	return same, nil
-}
-
 // newPayload answers engine_newPayload. A payload that contradicts itself is INVALID whatever the controller may send.
 func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownCall) (answered, error) {
 	if same == nil {
-		var err error
-		if same, err = e.check(c, version); err != nil {
-			return answered{}, err
+		own, err := newKnownCall(c.Method, c.Params)
+		if err != nil {
+			return answered{}, invalidParams("execution payload: %v", err)
 		}
+		known := false
+		same, known = e.known.find(own, !c.keep)
+		c.kept = c.keep && !known
 	}
-	p, err := same.wait(ctx)
+	failure, err := same.check()
+	if err != nil || failure != "" {
+		e.known.forget(same)
+	}
 	if err != nil {
 		return answered{}, err
 	}
-	a := answered{block: &p.block}
-	if err := e.schedule.check("engine_newPayload", version, p.timestamp); err != nil {
+	p := same.claim
+	a := answered{block: p.BlockHash}
+	if err := e.schedule.check("engine_newPayload", version, uint64(*p.Timestamp)); err != nil {
 		return a, err
 	}
-	if p.failure != "" {
-		a.result, a.outcome = payloadStatus{Status: statusInvalid, ValidationError: &p.failure}, contradiction
+	if failure != "" {
+		a.result, a.outcome = payloadStatus{Status: statusInvalid, ValidationError: &failure}, contradiction
 		return a, nil
 	}
 	limit := e.c.PayloadWait
-	if e.memory.old(p.number, e.c.Cutoff) {
+	if e.memory.old(uint64(*p.Number), e.c.Cutoff) {
 		limit = 0
 	}
-	s, ok := e.memory.wait(ctx, question{block: p.block}, limit, statusOfPayload(p.block, p.parent), e.asker.answers)
+	s, ok := e.memory.wait(ctx, question{block: *p.BlockHash}, limit, statusOfPayload(*p.BlockHash, *p.ParentHash), e.asker.answers)
 	if !ok {
 		s = payloadStatus{Status: statusSyncing}
 	}
@@ -322,7 +307,7 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		return answered{}, invalidParams("engine_forkchoiceUpdatedV%d takes 1 to %d parameters, not %d", version, most, len(params))
 	}
 	var f forkchoice
-	if err := required(params[0], f.read); err != nil {
+	if err := required(params[0], &f); err != nil {
 		return answered{}, invalidParams("fork choice state: %v", err)
 	}
 	if len(params) > 2 {
@@ -378,13 +363,7 @@ func engineMethods() []string {
 func (e *Eel) capabilities(ctx context.Context, c *call) (answered, error) {
 	list := engineMethods()
 	var theirs []string
-	names := func(d *jx.Decoder) error {
-		return eachItem(d, func(d *jx.Decoder) error {
-			theirs = append(theirs, "")
-			return str(&theirs[len(theirs)-1])(d)
-		})
-	}
-	if e.asker.ask(ctx, c.Method, names, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
+	if e.asker.ask(ctx, c.Method, &theirs, list) == nil && len(theirs) > 0 { // it may be away, or not know the method
 		list = slices.DeleteFunc(list, func(m string) bool {
 			return !slices.Contains(theirs, m) && m != "engine_exchangeTransitionConfigurationV1"
 		})

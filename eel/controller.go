@@ -15,14 +15,10 @@ import (
 // controllerName is what the controller is called in logs and metrics.
 const controllerName = "controller"
 
-// lesson is what the answer to one of the controller's calls can teach.
+// lesson is what the answer to one of the controller's calls can teach: about a payload, or a fork choice.
 type lesson struct {
 	*call
-	version int
-	// claim and known are set for newPayload.
-	claim *claim
-	known *knownCall
-	// forkchoice is set for forkchoiceUpdated.
+	known      *knownCall // with a claim
 	forkchoice *forkchoice
 }
 
@@ -42,19 +38,16 @@ func lessons(body []byte) (out reading) {
 		if len(c.Params) == 0 || version == 0 || version > len(versionForks[name]) {
 			continue
 		}
-		l := lesson{call: c, version: version}
+		l := lesson{call: c}
 		switch name {
 		case "engine_newPayload":
 			var err error
-			if l.known, err = newKnownCall(c.Method, c.Params); err != nil {
-				continue
-			}
-			if l.claim = l.known.claim(version); l.claim != nil {
+			if l.known, err = newKnownCall(c.Method, c.Params); err == nil && l.known.claim != nil {
 				out.lessons = append(out.lessons, l)
 			}
 		case "engine_forkchoiceUpdated":
 			l.forkchoice = &forkchoice{}
-			if decode(c.Params[0], l.forkchoice.read) == nil && l.forkchoice.Head != (hash32{}) {
+			if decode(c.Params[0], l.forkchoice) == nil && l.forkchoice.Head != (hash32{}) {
 				out.lessons = append(out.lessons, l)
 			}
 		}
@@ -67,7 +60,7 @@ func (l *lesson) question() question {
 	if l.forkchoice != nil {
 		return question{true, l.forkchoice.Head}
 	}
-	return question{block: l.claim.block}
+	return question{block: *l.known.claim.BlockHash}
 }
 
 // request is one of the controller's. It is parsed while the execution client is already at work.
@@ -142,7 +135,7 @@ func (e *Eel) unpassed(w http.ResponseWriter, read *reading, err error, who stri
 func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []call, began time.Time) {
 	outcome := "ok"
 	var one reply
-	if start, _ := in.Peek(beginning); decode(start, one.read) == nil && one.Error != nil {
+	if start, _ := in.Peek(beginning); decode(start, &one) == nil && one.Error != nil {
 		outcome = "error"
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -174,15 +167,11 @@ func (e *Eel) passLearned(ctx context.Context, w http.ResponseWriter, in *incomi
 
 // learn remembers what the execution client answered to the controller's calls.
 func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
-	var replies []reply
-	one := func(d *jx.Decoder) error {
-		replies = append(replies, reply{})
-		return replies[len(replies)-1].read(d)
-	}
+	replies := make([]reply, 1)
 	if d := jx.DecodeBytes(text); d.Next() == jx.Array {
-		_ = eachItem(d, one) // what cannot be read teaches nothing
+		_ = scan(d, &replies) // what cannot be read teaches nothing
 	} else {
-		_ = one(d) // as above
+		_ = scan(d, &replies[0]) // as above
 	}
 	for i := range read.calls {
 		c := &read.calls[i]
@@ -203,48 +192,55 @@ func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
 	}
 }
 
+// status reads the answer to a lesson's call.
+func (l *lesson) status(result json.RawMessage) (s payloadStatus, payloadID string, err error) {
+	if l.known != nil {
+		err = decode(result, &s)
+		return s, "", err
+	}
+	var r forkchoiceResponse
+	err = decode(result, &r)
+	return r.Status, deref(r.PayloadID), err
+}
+
 // learnOne remembers one answer, and returns what kind it was.
 func (e *Eel) learnOne(l *lesson, result json.RawMessage, batch bool) (outcome string) {
-	var s payloadStatus
-	if l.forkchoice != nil {
-		if decode(result, table{"payloadStatus": s.read}.object) != nil {
-			return "unreadable"
-		}
-		e.believe(l, e.memory.learnForkchoice(*l.forkchoice, s), s)
-		return s.Status
-	}
-	if decode(result, s.read) != nil {
+	s, _, err := l.status(result)
+	if err != nil {
 		return "unreadable"
 	}
-	c := l.claim
-	switch s.Status {
-	case statusValid:
-		if !batch { // whose whole text would stay in memory
-			e.known.learn(l.known, checked{block: c.block, parent: c.parent, number: c.number, timestamp: c.timestamp})
-		}
-	case statusInvalid:
-	default: // a fork choice may prove it later, if it hashes to what it says
-		if _, failure, err := parseNewPayload(l.version, l.known); failure != "" || err != nil {
-			return s.Status
+	var c *claim
+	if l.known != nil {
+		c = l.known.claim
+		switch s.Status {
+		case statusValid:
+			if !batch { // whose whole text would stay in memory
+				e.known.learn(l.known)
+			}
+		case statusInvalid:
+		default: // a fork choice may prove it later, if it hashes to what it says
+			if failure, err := l.known.check(); failure != "" || err != nil {
+				return s.Status
+			}
 		}
 	}
-	e.believe(l, e.memory.learnPayload(c, s), s)
+	block := l.question().block
+	e.believe(block, e.memory.learn(block, c, l.forkchoice, s), s)
 	return s.Status
 }
 
 // believe takes over what proven payloads say, unless one of several execution clients has refused the block in the
 // meantime.
-func (e *Eel) believe(l *lesson, proven []*claim, s payloadStatus) {
-	block := l.question().block
+func (e *Eel) believe(block hash32, proven []*claim, s payloadStatus) {
 	if s.Status == statusValid {
 		if refused := e.asker.outvoted(block); refused != nil {
-			e.memory.outvote(block, *refused)
+			e.memory.learn(block, nil, nil, *refused)
 			return
 		}
 		e.validated.Store(e.c.Now().UnixNano())
 	}
 	for _, c := range proven {
-		e.builder.learn(c.block, c.header)
-		e.schedule.accepted(c.version, c.timestamp, c.withdrawals)
+		e.builder.learn(*c.BlockHash, c.payload)
+		e.schedule.accepted(c.version, uint64(*c.Timestamp), c.withdrawals)
 	}
 }

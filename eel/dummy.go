@@ -20,76 +20,54 @@ import (
 // that follows from the parent's header is right. The state root is the parent's, which withdrawals make wrong, so that no
 // network takes the block.
 
-// parentHeader holds those fields of a block on which a payload on top of it depends.
-type parentHeader struct {
-	StateRoot                            hash32
-	Number, GasLimit, GasUsed, Timestamp quantity
-	BaseFee                              large
-	BlobGasUsed, ExcessBlobGas           quantity
-}
-
-// attributes are PayloadAttributesV1 to V4.
+// attributes are PayloadAttributesV1 to V4. The tags name the versions of engine_forkchoiceUpdated (fits).
 type attributes struct {
-	Timestamp    *quantity     `json:"timestamp"`
-	PrevRandao   *hash32       `json:"prevRandao"`
-	FeeRecipient *address      `json:"suggestedFeeRecipient"`
-	Withdrawals  *[]withdrawal `json:"withdrawals"`           // since Shanghai
-	BeaconRoot   *hash32       `json:"parentBeaconBlockRoot"` // since Cancun
-	Slot         *quantity     `json:"slotNumber"`            // since Amsterdam
-	GasTarget    *quantity     `json:"targetGasLimit"`        // since Amsterdam, but its first drafts lack it
-}
-
-func (a *attributes) read(d *jx.Decoder) error {
-	return table{
-		"timestamp": value(&a.Timestamp), "prevRandao": value(&a.PrevRandao), "suggestedFeeRecipient": value(&a.FeeRecipient),
-		"withdrawals": withdrawals(&a.Withdrawals), "parentBeaconBlockRoot": value(&a.BeaconRoot), "slotNumber": value(&a.Slot), "targetGasLimit": value(&a.GasTarget),
-	}.object(d)
+	Timestamp    *quantity     `json:"timestamp" since:"1"`
+	PrevRandao   *hash32       `json:"prevRandao" since:"1"`
+	FeeRecipient *address      `json:"suggestedFeeRecipient" since:"1"`
+	Withdrawals  *[]withdrawal `json:"withdrawals" since:"2,3"`         // since Shanghai
+	BeaconRoot   *hash32       `json:"parentBeaconBlockRoot" since:"3"` // since Cancun
+	Slot         *quantity     `json:"slotNumber" since:"4"`            // since Amsterdam
+	GasTarget    *quantity     `json:"targetGasLimit" since:"4,"`       // since Amsterdam, but its first drafts lack it
 }
 
 // blobSchedule is what blobs cost in a fork (EIP-7840).
-type blobSchedule struct{ Target, Max, Fraction uint64 }
-
-func (b *blobSchedule) read(d *jx.Decoder) error {
-	return table{"target": number(&b.Target), "max": number(&b.Max), "baseFeeUpdateFraction": number(&b.Fraction)}.object(d)
+type blobSchedule struct {
+	Target   uint64 `json:"target"`
+	Max      uint64 `json:"max"`
+	Fraction uint64 `json:"baseFeeUpdateFraction"`
 }
 
-// forkConfig is a fork as eth_config describes it (EIP-7910). The fork's name follows from its precompiles.
+// forkConfig is a fork as eth_config describes it (EIP-7910).
 type forkConfig struct {
-	Activation uint64
-	Blobs      *blobSchedule
-	fork       Fork // Cancun or later
+	Activation uint64        `json:"activationTime"`
+	Blobs      *blobSchedule `json:"blobSchedule"`
+	Fork       Fork          `json:"precompiles"` // Cancun or later: its precompiles tell
 }
 
-// read also finds out which fork it is. Amsterdam and later forks look like Osaka here; the caller's attributes reveal them.
-func (f *forkConfig) read(d *jx.Decoder) error {
-	f.fork = Cancun
-	precompile := func(name string) error {
+// read finds out by its precompiles which fork it is. Amsterdam and later forks look like Osaka here; the caller's attributes
+// reveal them.
+func (f *Fork) read(d *jx.Decoder) error {
+	*f = Cancun
+	return eachField(d, func(name string) error {
 		switch name {
 		case "P256VERIFY":
-			f.fork = Osaka
+			*f = Osaka
 		case "BLS12_G1ADD":
-			f.fork = max(f.fork, Prague)
+			*f = max(*f, Prague)
 		}
 		return d.Skip()
-	}
-	blobs := func(d *jx.Decoder) error {
-		f.Blobs = &blobSchedule{}
-		return f.Blobs.read(d)
-	}
-	return table{
-		"activationTime": number(&f.Activation), "blobSchedule": blobs,
-		"precompiles": func(d *jx.Decoder) error { return eachField(d, precompile) },
-	}.object(d)
+	})
 }
 
 // getPayloadVersion returns the fork's version of engine_getPayload.
-func (f *forkConfig) getPayloadVersion() int { return 3 + int(f.fork-Cancun) }
+func (f *forkConfig) getPayloadVersion() int { return 3 + int(max(f.Fork, Cancun)-Cancun) }
 
 // job is a payload that a client has asked for.
 type job struct {
 	attributes
 	parentHash hash32
-	parent     parentHeader
+	parent     *payload // its header
 	excess     uint64
 	version    int // of engine_getPayload
 }
@@ -102,22 +80,15 @@ type builder struct {
 
 	mu      sync.Mutex
 	jobs    *simplelru.LRU[string, *job]
-	headers *simplelru.LRU[hash32, parentHeader]
+	headers *simplelru.LRU[hash32, *payload]
 	forks   forks
 	asked   time.Time // when forks were asked for
 }
 
 // forks are the present fork and the next one, as eth_config describes them.
-type forks struct{ Current, Next *forkConfig }
-
-func (f *forks) read(d *jx.Decoder) error {
-	fork := func(into **forkConfig) reader {
-		return func(d *jx.Decoder) error {
-			*into = &forkConfig{}
-			return (*into).read(d)
-		}
-	}
-	return table{"current": fork(&f.Current), "next": fork(&f.Next)}.object(d)
+type forks struct {
+	Current *forkConfig `json:"current"`
+	Next    *forkConfig `json:"next"`
 }
 
 // maxExtra is how long a block's extra data may be.
@@ -130,12 +101,12 @@ func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 	b := &builder{extra: []byte(c.ExtraData), schedule: s, asker: a}
 	// The sizes are above 0; nothing else can fail.
 	b.jobs, _ = simplelru.NewLRU[string, *job](c.BuilderCache, nil)
-	b.headers, _ = simplelru.NewLRU[hash32, parentHeader](c.PayloadCache, nil)
+	b.headers, _ = simplelru.NewLRU[hash32, *payload](c.PayloadCache, nil)
 	return b, nil
 }
 
 // learn keeps a block's header.
-func (b *builder) learn(block hash32, h parentHeader) {
+func (b *builder) learn(block hash32, h *payload) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.headers.Add(block, h)
@@ -148,23 +119,13 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	if version < 3 {
 		code = codeInvalidParams
 	}
-	bad := func(format string, args ...any) (*attributes, error) {
-		return nil, &rpcError{Code: code, Message: "Invalid payload attributes: " + fmt.Sprintf(format, args...)}
-	}
 	a := &attributes{}
-	if err := decode(raw, a.read); err != nil {
-		return bad("%v", err)
+	err := decode(raw, a)
+	if err == nil {
+		err = fits(a, version)
 	}
-	if a.Timestamp == nil || a.PrevRandao == nil || a.FeeRecipient == nil {
-		return bad("timestamp, prevRandao or suggestedFeeRecipient is missing")
-	}
-	switch {
-	case version == 1 && a.Withdrawals != nil, version < 3 && a.BeaconRoot != nil, version < 4 && (a.Slot != nil || a.GasTarget != nil):
-		return bad("a field is of a later fork than engine_forkchoiceUpdatedV%d", version)
-	case version >= 3 && (a.Withdrawals == nil || a.BeaconRoot == nil):
-		return bad("engine_forkchoiceUpdatedV%d wants withdrawals and parentBeaconBlockRoot", version)
-	case version >= 4 && a.Slot == nil:
-		return bad("engine_forkchoiceUpdatedV%d wants slotNumber", version)
+	if err != nil {
+		return nil, &rpcError{Code: code, Message: "Invalid payload attributes: " + err.Error()}
 	}
 	return a, nil
 }
@@ -177,8 +138,8 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 	if err != nil {
 		return "", err
 	}
-	if *a.Timestamp <= parent.Timestamp {
-		return "", &rpcError{Code: codeInvalidAttributes, Message: fmt.Sprintf("Invalid payload attributes: timestamp %d is not after the parent's, %d", *a.Timestamp, parent.Timestamp)}
+	if *a.Timestamp <= *parent.Timestamp {
+		return "", &rpcError{Code: codeInvalidAttributes, Message: fmt.Sprintf("Invalid payload attributes: timestamp %d is not after the parent's, %d", *a.Timestamp, *parent.Timestamp)}
 	}
 	j := &job{attributes: *a, parentHash: head, parent: parent, version: 1}
 	if a.Withdrawals != nil {
@@ -189,7 +150,7 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 		if err != nil {
 			return "", err
 		}
-		j.excess, j.version = excessBlobGas(&parent, &fork), fork.getPayloadVersion()
+		j.excess, j.version = excessBlobGas(parent, &fork), fork.getPayloadVersion()
 	}
 	if a.Slot != nil {
 		j.version = 6
@@ -207,7 +168,7 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 }
 
 // parentOf returns a block's header, from the controller's payload or else from the execution client.
-func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, err error) {
+func (b *builder) parentOf(ctx context.Context, block hash32) (*payload, error) {
 	b.mu.Lock()
 	h, ok := b.headers.Get(block)
 	b.mu.Unlock()
@@ -215,25 +176,31 @@ func (b *builder) parentOf(ctx context.Context, block hash32) (h parentHeader, e
 		return h, nil
 	}
 	var text json.RawMessage
-	if err := b.asker.ask(ctx, "eth_getBlockByHash", raw(&text), block, false); err != nil {
-		return h, err
+	if err := b.asker.ask(ctx, "eth_getBlockByHash", &text, block, false); err != nil {
+		return nil, err
 	}
-	var p payload
 	if isNull(text) {
-		return h, fmt.Errorf("the execution client does not know block %s", block)
+		return nil, fmt.Errorf("the execution client does not know block %s", block)
 	}
-	if err := decode(text, p.headerFields); err != nil {
-		return h, fmt.Errorf("eth_getBlockByHash: %w", err)
+	h, err := readBlock(text)
+	if err != nil {
+		return nil, fmt.Errorf("eth_getBlockByHash: %w", err)
 	}
-	if p.BlockHash == nil || *p.BlockHash != block {
-		return h, fmt.Errorf("the execution client gives another block for %s", block)
+	if *h.BlockHash != block {
+		return nil, fmt.Errorf("the execution client gives another block for %s", block)
 	}
-	if !p.hasParentFields() {
-		return h, fmt.Errorf("the execution client's header of %s lacks fields", block)
-	}
-	h = p.asParent()
 	b.learn(block, h)
 	return h, nil
+}
+
+// readBlock reads the header of a block as eth_getBlockByHash writes it, with other names for its hash and its number.
+func readBlock(text []byte) (*payload, error) {
+	fields, err := fieldsOf(text)
+	if err != nil {
+		return nil, err
+	}
+	fields["blockHash"], fields["blockNumber"] = fields["hash"], fields["number"]
+	return readHeader(fields)
 }
 
 // forksFor is how long an answer to eth_config is used.
@@ -258,7 +225,7 @@ func (b *builder) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 	}
 	out := *fork
 	if scheduled != nil {
-		out.fork = max(out.fork, scheduled.fork)
+		out.Fork = max(out.Fork, scheduled.Fork)
 	}
 	return out, nil
 }
@@ -274,7 +241,7 @@ func (b *builder) forksAt(ctx context.Context, at uint64) (forks, error) {
 		return f, nil
 	}
 	f = forks{}
-	if err := b.asker.ask(ctx, "eth_config", f.read); err != nil {
+	if err := b.asker.ask(ctx, "eth_config", &f); err != nil {
 		return forks{}, err
 	}
 	b.mu.Lock()
@@ -314,13 +281,13 @@ func (b *builder) payload(version int, id string) (answered, error) {
 // dummy makes the payload.
 func (j *job) dummy(extra []byte) *payload {
 	emptyReceipts := hash32(orderedRoot(nil))
-	number, used, blobs, excess, limit := j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess), j.parent.GasLimit
-	fee, extraData := large(baseFee(&j.parent).Bytes()), data(extra)
+	number, used, blobs, excess, limit := *j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess), *j.parent.GasLimit
+	fee, extraData := large(baseFee(j.parent).Bytes()), data(extra)
 	if j.GasTarget != nil {
 		limit = gasLimit(limit, *j.GasTarget)
 	}
 	p := &payload{
-		ParentHash: &j.parentHash, FeeRecipient: j.FeeRecipient, StateRoot: &j.parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
+		ParentHash: &j.parentHash, FeeRecipient: j.FeeRecipient, StateRoot: j.parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
 		PrevRandao: j.PrevRandao, Number: &number, GasLimit: &limit, GasUsed: &used, Timestamp: j.Timestamp, ExtraData: &extraData,
 		BaseFee: &fee, Transactions: &[]data{}, Withdrawals: j.Withdrawals,
 	}
@@ -349,10 +316,9 @@ const (
 )
 
 // baseFee returns the base fee of the block after a parent (EIP-1559).
-func baseFee(parent *parentHeader) *big.Int {
-	fee := new(big.Int).SetBytes(parent.BaseFee)
-	target := uint64(parent.GasLimit) / elasticity
-	used := uint64(parent.GasUsed)
+func baseFee(parent *payload) *big.Int {
+	fee := new(big.Int).SetBytes(*parent.BaseFee)
+	target, used := uint64(*parent.GasLimit)/elasticity, uint64(*parent.GasUsed)
 	if used == target || target == 0 {
 		return fee
 	}
@@ -385,20 +351,22 @@ func gasLimit(parent, target quantity) quantity {
 }
 
 // excessBlobGas returns that of the block after a parent (EIP-4844; since Osaka with the reserve price of EIP-7918).
-func excessBlobGas(parent *parentHeader, fork *forkConfig) uint64 {
-	used, target := uint64(parent.BlobGasUsed), fork.Blobs.Target*gasPerBlob
-	sum := uint64(parent.ExcessBlobGas) + used
-	if sum < target {
+func excessBlobGas(parent *payload, fork *forkConfig) uint64 {
+	if parent.BlobGasUsed == nil || parent.ExcessBlobGas == nil { // before Cancun
 		return 0
 	}
-	if fork.fork >= Osaka {
-		reserve := new(big.Int).Mul(new(big.Int).SetBytes(parent.BaseFee), big.NewInt(blobBaseCost))
-		price := new(big.Int).Mul(blobGasPrice(uint64(parent.ExcessBlobGas), fork.Blobs.Fraction), big.NewInt(gasPerBlob))
+	used, excess, target := uint64(*parent.BlobGasUsed), uint64(*parent.ExcessBlobGas), fork.Blobs.Target*gasPerBlob
+	if excess+used < target {
+		return 0
+	}
+	if fork.Fork >= Osaka {
+		reserve := new(big.Int).Mul(new(big.Int).SetBytes(*parent.BaseFee), big.NewInt(blobBaseCost))
+		price := new(big.Int).Mul(blobGasPrice(excess, fork.Blobs.Fraction), big.NewInt(gasPerBlob))
 		if reserve.Cmp(price) > 0 {
-			return uint64(parent.ExcessBlobGas) + used*(fork.Blobs.Max-fork.Blobs.Target)/fork.Blobs.Max
+			return excess + used*(fork.Blobs.Max-fork.Blobs.Target)/fork.Blobs.Max
 		}
 	}
-	return sum - target
+	return excess + used - target
 }
 
 // blobGasPrice approximates e to the power of excess/fraction by a series of integers (EIP-4844).

@@ -9,7 +9,7 @@ import (
 
 // TestFees: base fee and excess blob gas follow from the parent as the EIPs say, worked out by hand.
 func TestFees(t *testing.T) {
-	fee := func(n int64) large { return large(big.NewInt(n).Bytes()) }
+	fee := func(n int64) *large { l := large(big.NewInt(n).Bytes()); return &l }
 	for _, c := range []struct{ limit, used, before, want int64 }{
 		{30_000_000, 15_000_000, 1_000_000_000, 1_000_000_000},
 		{30_000_000, 30_000_000, 1_000_000_000, 1_125_000_000},
@@ -18,13 +18,14 @@ func TestFees(t *testing.T) {
 		{30_000_000, 15_000_001, 7, 8},     // at least one more
 		{30_000_000, 14_999_999, 7, 7},
 	} {
-		h := parentHeader{GasLimit: quantity(c.limit), GasUsed: quantity(c.used), BaseFee: fee(c.before)}
+		limit, used := quantity(c.limit), quantity(c.used)
+		h := payload{GasLimit: &limit, GasUsed: &used, BaseFee: fee(c.before)}
 		if got := baseFee(&h); got.Int64() != c.want {
 			t.Errorf("base fee after %+v: %d", c, got)
 		}
 	}
-	prague := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, fork: Prague}
-	osaka := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, fork: Osaka}
+	prague := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, Fork: Prague}
+	osaka := &forkConfig{Blobs: &blobSchedule{6, 9, 5_007_716}, Fork: Osaka}
 	const blob = 1 << 17
 	for _, c := range []struct {
 		fork               *forkConfig
@@ -38,7 +39,8 @@ func TestFees(t *testing.T) {
 		{osaka, 10 * blob, 2 * blob, 16, 6 * blob},
 		{osaka, 10 * blob, 3 * blob, 1e9, 11 * blob}, // a third of what was used is added
 	} {
-		h := parentHeader{ExcessBlobGas: quantity(c.excess), BlobGasUsed: quantity(c.used), BaseFee: fee(c.base)}
+		excess, used := quantity(c.excess), quantity(c.used)
+		h := payload{ExcessBlobGas: &excess, BlobGasUsed: &used, BaseFee: fee(c.base)}
 		if got := excessBlobGas(&h, c.fork); got != c.want {
 			t.Errorf("excess blob gas after %+v: %d", c, got)
 		}
@@ -58,7 +60,7 @@ func TestForkVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 		fork := &forkConfig{}
-		if err := decode(text, fork.read); err != nil {
+		if err := decode(text, fork); err != nil {
 			t.Fatal(err)
 		}
 		if got := fork.getPayloadVersion(); got != want {

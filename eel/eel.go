@@ -33,7 +33,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-faster/jx"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
@@ -174,7 +173,8 @@ func (e *Eel) newEngine() (engine, error) {
 		return list[0], nil
 	}
 	several := newExecutionClients(list, e.c.Network, e.c.Logger)
-	several.missed, several.overrule = e.known.above, e.memory.outvote
+	several.missed = e.known.above
+	several.overrule = func(block hash32, s payloadStatus) { e.memory.learn(block, nil, nil, s) }
 	return several, nil
 }
 
@@ -194,7 +194,7 @@ func (e *Eel) Learn(ctx context.Context) error {
 		several.meet(ctx)
 	}
 	var id json.RawMessage
-	if err := e.asker.ask(ctx, "eth_chainId", raw(&id)); err != nil {
+	if err := e.asker.ask(ctx, "eth_chainId", &id); err != nil {
 		return err
 	}
 	for method, params := range map[string][]any{
@@ -203,7 +203,7 @@ func (e *Eel) Learn(ctx context.Context) error {
 		"eth_config":                  nil,
 		"eth_syncing":                 nil,
 	} {
-		_ = e.asker.ask(ctx, method, (*jx.Decoder).Skip, params...) // it may not know the method
+		_ = e.asker.ask(ctx, method, new(json.RawMessage), params...) // it may not know the method
 	}
 	return e.asker.chain(id)
 }

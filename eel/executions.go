@@ -135,7 +135,7 @@ func (s *executionClients) driveOne(ctx context.Context, r *reading, c *call, bo
 		return s.poll(ctx, &r.lessons[i], body)
 	}
 	var id string
-	if name, _ := versioned(c.Method); name == "engine_getPayload" && len(c.Params) == 1 && decode(c.Params[0], str(&id)) == nil {
+	if name, _ := versioned(c.Method); name == "engine_getPayload" && len(c.Params) == 1 && decode(c.Params[0], &id) == nil {
 		s.mu.Lock()
 		issuer, ok := s.issuers.Get(id)
 		s.mu.Unlock()
@@ -256,8 +256,8 @@ func (s *executionClients) note(l *lesson) {
 		s.head = l
 		return
 	}
-	if parent, ok := s.records.Peek(l.claim.parent); ok {
-		r := s.recordOf(l.claim.block)
+	if parent, ok := s.records.Peek(*l.known.claim.ParentHash); ok {
+		r := s.recordOf(*l.known.claim.BlockHash)
 		for c, verdict := range parent.by {
 			if _, known := r.by[c]; !known && verdict.Status == statusInvalid {
 				r.by[c] = verdict
@@ -291,7 +291,7 @@ func (s *executionClients) vote(ctx context.Context, c *executionClient, r *roun
 	if b.text, b.err = c.execute(ctx, r.body); b.err != nil {
 		return b
 	}
-	b.read(r.forkchoice != nil)
+	b.read(r.lesson)
 	late := r.late(b.verdict())
 	c.set(func(st *standing) { st.late = late })
 	s.count(&b, r.lesson)
@@ -299,16 +299,11 @@ func (s *executionClients) vote(ctx context.Context, c *executionClient, r *roun
 }
 
 // read reads what the answer says.
-func (b *ballot) read(forkchoice bool) {
+func (b *ballot) read(l *lesson) {
 	var r reply
-	if b.err = decode(b.text, r.read); b.err != nil || r.Error != nil {
-		return
+	if b.err = decode(b.text, &r); b.err == nil && r.Error == nil {
+		b.status, b.payloadID, b.err = l.status(r.Result)
 	}
-	read := b.status.read
-	if forkchoice {
-		read = table{"payloadStatus": b.status.read, "payloadId": str(&b.payloadID)}.object
-	}
-	b.err = decode(r.Result, read)
 }
 
 // execute sends one of the controller's calls. A client that answers no other question in the meantime hangs, and its call

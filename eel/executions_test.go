@@ -98,14 +98,13 @@ func (l *ledger) tells(c *call) string {
 		if err != nil {
 			return ""
 		}
-		p := k.claim(4)
-		if _, known := l.blocks[p.parent]; !known {
+		if _, known := l.blocks[*k.claim.ParentHash]; !known {
 			return `{"status":"SYNCING","latestValidHash":null,"validationError":null}`
 		}
-		l.blocks[p.block] = p.number
+		l.blocks[*k.claim.BlockHash] = uint64(*k.claim.Number)
 	case "engine_forkchoiceUpdated":
 		var f forkchoice
-		if decode(c.Params[0], f.read) != nil {
+		if decode(c.Params[0], &f) != nil {
 			return ""
 		}
 		l.heads++
@@ -462,11 +461,11 @@ func TestIssuer(t *testing.T) {
 		}
 		issue := func() string {
 			text, _ := s.call(controller, setForkchoice, headAt(hash32{1}), attributesAt(2))
-			var id string
-			if err := decode([]byte(text), table{"payloadId": str(&id)}.object); err != nil || id == "" {
+			var r forkchoiceResponse
+			if err := decode([]byte(text), &r); err != nil || r.PayloadID == nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			return id
+			return *r.PayloadID
 		}
 		id := issue()
 		if id != "0x0000000000000000" {

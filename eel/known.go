@@ -3,7 +3,6 @@ package eel
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,48 +18,69 @@ import (
 // found right is kept as it was written, field by field. A call whose fields have the same values, in any order, is
 // recognized while it is read, which costs less than storing it (tape.go).
 
-// checked is what a check of newPayload parameters has found.
-type checked struct {
-	block, parent     hash32
-	number, timestamp uint64
-	// failure says how the payload contradicts itself; empty if it does not.
-	failure string
+// claim is what a payload says about its block (readHeader). It is true only if the execution client finds the payload valid:
+// anybody can propose any block.
+type claim struct {
+	*payload
+	version     int // of engine_newPayload
+	withdrawals bool
 }
 
 // knownCall is a call of newPayload as it was written.
 type knownCall struct {
-	method  string
-	fields  map[string][]byte // the payload's, as JSON
-	others  [][]byte          // the parameters behind it, as JSON
-	size    int               // bytes
-	ready   chan struct{}
+	method string
+	claim  *claim            // nil if it cannot be read
+	fields map[string][]byte // the payload's, as JSON
+	others [][]byte          // the parameters behind it, as JSON
+	size   int               // bytes
+	// check checks the call, once for all who want to know. failure says how the payload contradicts itself; empty if it does
+	// not.
+	check   func() (failure string, err error)
 	vouched bool // an execution client has found it VALID; guarded by the cache's lock
-	// Once ready:
-	checked
-	err error
+}
+
+// fieldsOf takes an object apart. The values are parts of the text.
+func fieldsOf(text []byte) (map[string][]byte, error) {
+	d, fields := jx.DecodeBytes(text), map[string][]byte{}
+	return fields, eachField(d, func(name string) error {
+		if _, twice := fields[name]; twice {
+			return fmt.Errorf("%s occurs twice", name)
+		}
+		value, err := d.Raw()
+		fields[name] = value
+		return err
+	})
 }
 
 // newKnownCall takes the parameters of a call apart. The result refers to them.
 func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
-	k := &knownCall{method: method, fields: map[string][]byte{}, ready: make(chan struct{})}
 	if len(params) == 0 {
 		return nil, errors.New("the payload is missing")
 	}
-	for _, p := range params {
-		k.size += len(p)
+	fields, err := fieldsOf(params[0])
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range params[1:] {
-		k.others = append(k.others, p)
-	}
-	d := jx.DecodeBytes(params[0])
-	return k, eachField(d, func(name string) error {
-		if _, twice := k.fields[name]; twice {
-			return fmt.Errorf("%s occurs twice", name)
+	k := &knownCall{method: method, fields: fields}
+	for i, p := range params {
+		if k.size += len(p); i > 0 {
+			k.others = append(k.others, p)
 		}
-		value, err := d.Raw()
-		k.fields[name] = value
-		return err
+	}
+	if header, err := readHeader(fields); err == nil && header.ParentHash != nil {
+		_, version := versioned(method)
+		text, given := fields["withdrawals"]
+		k.claim = &claim{header, version, given && !isNull(text)}
+	}
+	return k.checkedOnce(), nil
+}
+
+func (c *knownCall) checkedOnce() *knownCall {
+	c.check = sync.OnceValues(func() (string, error) {
+		_, failure, err := c.parse()
+		return failure, err
 	})
+	return c
 }
 
 // body writes the call for an execution client.
@@ -80,26 +100,16 @@ func (c *knownCall) body() ([]byte, error) {
 	return envelope(&call{Method: c.method, Params: params}, json.RawMessage("1"))
 }
 
-// clone returns a copy that shares no memory.
+// clone returns a copy that shares no memory with the text.
 func (c *knownCall) clone() *knownCall {
-	out := &knownCall{method: c.method, fields: make(map[string][]byte, len(c.fields)), size: c.size, ready: make(chan struct{})}
+	out := &knownCall{method: c.method, claim: c.claim, fields: make(map[string][]byte, len(c.fields)), size: c.size}
 	for name, v := range c.fields {
 		out.fields[name] = bytes.Clone(v)
 	}
 	for _, o := range c.others {
 		out.others = append(out.others, bytes.Clone(o))
 	}
-	return out
-}
-
-// wait returns the result of the check.
-func (c *knownCall) wait(ctx context.Context) (checked, error) {
-	select {
-	case <-c.ready:
-		return c.checked, c.err
-	case <-ctx.Done():
-		return checked{}, ctx.Err()
-	}
+	return out.checkedOnce()
 }
 
 // same reports whether two calls say the same.
@@ -122,28 +132,22 @@ func (k *known) all() []*knownCall {
 	return slices.Clone(k.calls)
 }
 
-// claim returns the known call that says the same, whose check may still be under way. If none does, claim keeps this one, or
-// a clone of it, and the caller has to check it (mine).
-func (k *known) claim(c *knownCall, clone bool) (same *knownCall, mine bool) {
+// find returns the known call that says the same. If there is none, find keeps this one, or a clone of it.
+func (k *known) find(c *knownCall, clone bool) (same *knownCall, found bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if i := slices.IndexFunc(k.calls, c.same); i >= 0 {
-		return k.calls[i], false
+		return k.calls[i], true
 	}
 	if clone {
 		c = c.clone()
 	}
 	k.keep(c)
-	return c, true
+	return c, false
 }
 
-// settle publishes the result of a check. Only calls that are right stay.
-func (k *known) settle(c *knownCall, found checked, err error) {
-	c.checked, c.err = found, err
-	close(c.ready)
-	if err == nil && found.failure == "" {
-		return
-	}
+// forget drops a call that has turned out to be wrong.
+func (k *known) forget(c *knownCall) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if i := slices.Index(k.calls, c); i >= 0 {
@@ -152,31 +156,20 @@ func (k *known) settle(c *knownCall, found checked, err error) {
 }
 
 // learn keeps a call that the execution client has found VALID, so that nothing is left to check.
-func (k *known) learn(c *knownCall, found checked) {
-	c.checked, c.vouched = found, true
-	close(c.ready)
+func (k *known) learn(c *knownCall) {
+	c.check = func() (string, error) { return "", nil }
+	same, _ := k.find(c, false)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if i := slices.IndexFunc(k.calls, c.same); i >= 0 {
-		k.calls[i].vouched = true
-		return
-	}
-	k.keep(c)
+	same.vouched = true
 }
 
 // above returns the calls that an execution client has found VALID and whose block lies above a number, the lowest first.
 func (k *known) above(number uint64) iter.Seq[[]byte] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	calls := slices.DeleteFunc(slices.Clone(k.calls), func(c *knownCall) bool {
-		select {
-		case <-c.ready:
-			return !c.vouched || c.number <= number
-		default:
-			return true
-		}
-	})
-	slices.SortStableFunc(calls, func(a, b *knownCall) int { return cmp.Compare(a.number, b.number) })
+	calls := slices.DeleteFunc(slices.Clone(k.calls), func(c *knownCall) bool { return !c.vouched || uint64(*c.claim.Number) <= number })
+	slices.SortStableFunc(calls, func(a, b *knownCall) int { return cmp.Compare(*a.claim.Number, *b.claim.Number) })
 	return func(yield func([]byte) bool) {
 		for _, c := range calls {
 			if body, err := c.body(); err == nil && !yield(body) {

@@ -90,13 +90,11 @@ func benchmarkLoad(b *testing.B, size int, known bool) {
 	for b.Loop() {
 		p := payloads[i%len(payloads)]
 		i++
-		e.known.forget() // as if it had never been seen
+		e.known.forgetAll() // as if it had never been seen
 		if known {
-			c := taken(b, p.params)
-			c.method = p.method
-			e.known.learn(c, p.checked)
+			e.known.learn(taken(b, p.version, p.params))
 		}
-		e.memory.learnPayload(&claim{block: p.block, number: p.number}, payloadStatus{Status: statusValid, LatestValidHash: &p.block})
+		e.memory.learn(*p.BlockHash, &claim{payload: p.payload}, nil, payloadStatus{Status: statusValid, LatestValidHash: p.BlockHash})
 		if i%2 == 0 { // who comes first finds other caches
 			all(reader.URL, p, &reading)
 			all(multiplexer.URL, p, &eel)
@@ -113,10 +111,10 @@ func benchmarkLoad(b *testing.B, size int, known bool) {
 
 // loadPayload is a payload and calls that carry it.
 type loadPayload struct {
-	checked
-	method string
-	params []json.RawMessage // as the controller writes them
-	bodies [][]byte          // one for each spelling, that of the controller first
+	*payload
+	version int
+	params  []json.RawMessage // as the controller writes them
+	bodies  [][]byte          // one for each spelling, that of the controller first
 }
 
 // newLoadPayload makes a payload of a size in bytes of JSON from the transactions of the largest real block, blobs and all.
@@ -135,24 +133,23 @@ func newLoadPayload(b *testing.B, size, number int) *loadPayload {
 	if err != nil {
 		b.Fatal(err)
 	}
-	out := &loadPayload{method: fmt.Sprintf("engine_newPayloadV%d", version)}
+	out := &loadPayload{payload: p, version: version}
 	var root *hash32
 	var requests *[]data
 	if version >= 3 {
 		if params[1], err = json.Marshal(append([]hash32{}, hashes...)); err != nil {
 			b.Fatal(err)
 		}
-		if err := required(params[2], value(&root)); err != nil {
+		if err := required(params[2], &root); err != nil {
 			b.Fatal(err)
 		}
 	}
 	if version >= 4 {
-		if err := required(params[3], list(&requests)); err != nil {
+		if err := required(params[3], &requests); err != nil {
 			b.Fatal(err)
 		}
 	}
 	*p.BlockHash = p.hash(root, requests)
-	out.checked = checked{block: *p.BlockHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp)}
 	fields, err := json.Marshal(p)
 	if err != nil {
 		b.Fatal(err)
@@ -182,13 +179,13 @@ func newLoadPayload(b *testing.B, size, number int) *loadPayload {
 		if i == 0 {
 			out.params = slices.Clone(params)
 		}
-		out.bodies = append(out.bodies, fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":%s,"id":%d}`, out.method, array, i))
+		out.bodies = append(out.bodies, fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"params":%s,"id":%d}`, fmt.Sprintf("engine_newPayloadV%d", version), array, i))
 	}
 	return out
 }
 
-// forget drops everything.
-func (k *known) forget() {
+// forgetAll drops everything.
+func (k *known) forgetAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.calls, k.bytes = nil, 0
@@ -277,7 +274,7 @@ func BenchmarkParse(b *testing.B) {
 		b.SetBytes(int64(len(body)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, failure, err := parseNewPayload(version, taken(b, params)); err != nil || failure != "" {
+			if _, failure, err := taken(b, version, params).parse(); err != nil || failure != "" {
 				b.Fatal(err, failure)
 			}
 		}

@@ -2,7 +2,6 @@ package eel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,15 +26,6 @@ type payloadStatus struct {
 	ValidationError *string `json:"validationError"`
 }
 
-func (s *payloadStatus) read(d *jx.Decoder) error {
-	*s = payloadStatus{}
-	why := func(d *jx.Decoder) error {
-		s.ValidationError = new(string)
-		return str(s.ValidationError)(d)
-	}
-	return table{"status": str(&s.Status), "latestValidHash": value(&s.LatestValidHash), "validationError": why}.object(d)
-}
-
 // forkchoice is ForkchoiceStateV1.
 type forkchoice struct {
 	Head      hash32 `json:"headBlockHash"`
@@ -45,25 +35,19 @@ type forkchoice struct {
 
 // read reads a fork choice, which must name all three blocks.
 func (f *forkchoice) read(d *jx.Decoder) error {
-	var head, safe, finalized *hash32
-	err := table{"headBlockHash": value(&head), "safeBlockHash": value(&safe), "finalizedBlockHash": value(&finalized)}.object(d)
-	if err == nil && (head == nil || safe == nil || finalized == nil) {
-		err = errors.New("headBlockHash, safeBlockHash or finalizedBlockHash is missing")
+	var given struct {
+		Head      *hash32 `json:"headBlockHash" since:"1"`
+		Safe      *hash32 `json:"safeBlockHash" since:"1"`
+		Finalized *hash32 `json:"finalizedBlockHash" since:"1"`
 	}
-	if err == nil {
-		*f = forkchoice{*head, *safe, *finalized}
+	if err := object(d, &given, false); err != nil {
+		return err
 	}
-	return err
-}
-
-// claim is what a payload of the controller's says about its block. It is true only if the execution client finds the payload
-// valid: anybody can propose any block.
-type claim struct {
-	block, parent     hash32
-	number, timestamp uint64
-	version           int // of engine_newPayload
-	withdrawals       bool
-	header            parentHeader
+	if err := fits(&given, 1); err != nil {
+		return err
+	}
+	*f = forkchoice{*given.Head, *given.Safe, *given.Finalized}
+	return nil
 }
 
 // Matching says how a client's fork choice must agree with one of the controller's to be VALID.
@@ -145,21 +129,34 @@ func (m *memory) underWay(q question) bool {
 	return m.asked[q] > 0
 }
 
-// learnPayload keeps the verdict about a payload, and returns the claims that it proves.
-func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
+// learn keeps the status of a payload, of which c is what it says, or of a fork choice f, and returns the claims that it proves. A
+// VALID head proves its payload and those before it, because an execution client has executed them all.
+func (m *memory) learn(block hash32, c *claim, f *forkchoice, s payloadStatus) (proven []*claim) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch s.Status {
 	case statusValid:
-		m.claims.Add(c.block, c)
-		m.payloads.Add(c.block, s)
-		m.newest = c.number // possibly a lower one: a reorganization, or a network that was set up anew
-		proven = append(m.ancestors(c), c)
+		if f != nil {
+			m.exact.Add(*f, s)
+			m.heads.Add(block, s)
+			m.justified.Add(f.Safe, struct{}{})
+			m.finalized.Add(f.Finalized, struct{}{})
+			s = payloadStatus{Status: statusValid, LatestValidHash: &block}
+			c, _ = m.claims.Get(block)
+		}
+		m.payloads.Add(block, s)
+		if c != nil {
+			m.claims.Add(block, c)
+			m.newest = uint64(*c.Number) // possibly a lower one: a reorganization, or a network that was set up anew
+			proven = append(m.ancestors(c), c)
+		}
 	case statusInvalid:
-		m.claims.Remove(c.block)
-		m.payloads.Add(c.block, s)
+		m.claims.Remove(block)
+		m.payloads.Add(block, s)
 	default:
-		m.claims.Add(c.block, c)
+		if c != nil {
+			m.claims.Add(block, c)
+		}
 		return nil
 	}
 	m.wake()
@@ -170,51 +167,13 @@ func (m *memory) learnPayload(c *claim, s payloadStatus) (proven []*claim) {
 // returns those that were not known to be valid, the oldest first. The lock is held.
 func (m *memory) ancestors(c *claim) (proven []*claim) {
 	for {
-		parent, ok := m.claims.Peek(c.parent)
-		if s, known := m.payloads.Peek(c.parent); !ok || known && s.Status == statusValid {
+		parent, ok := m.claims.Peek(*c.ParentHash)
+		if s, known := m.payloads.Peek(*c.ParentHash); !ok || known && s.Status == statusValid {
 			return proven
 		}
-		m.payloads.Add(parent.block, payloadStatus{Status: statusValid, LatestValidHash: &parent.block})
+		m.payloads.Add(*parent.BlockHash, payloadStatus{Status: statusValid, LatestValidHash: parent.BlockHash})
 		proven, c = append([]*claim{parent}, proven...), parent
 	}
-}
-
-// learnForkchoice keeps the verdict about a fork choice, and returns the claims that it proves: an execution client can find
-// a head valid only after it has executed the head and all blocks before it.
-func (m *memory) learnForkchoice(f forkchoice, s payloadStatus) (proven []*claim) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch s.Status {
-	case statusValid:
-		m.exact.Add(f, s)
-		m.heads.Add(f.Head, s)
-		m.justified.Add(f.Safe, struct{}{})
-		m.finalized.Add(f.Finalized, struct{}{})
-		before, known := m.payloads.Get(f.Head)
-		m.payloads.Add(f.Head, payloadStatus{Status: statusValid, LatestValidHash: &f.Head})
-		if c, ok := m.claims.Get(f.Head); ok {
-			m.newest = c.number
-			if !known || before.Status != statusValid {
-				proven = append(m.ancestors(c), c)
-			}
-		}
-	case statusInvalid:
-		m.claims.Remove(f.Head)
-		m.payloads.Add(f.Head, s)
-	default:
-		return nil
-	}
-	m.wake()
-	return proven
-}
-
-// outvote marks a block as INVALID that one execution client has found valid and another one has not.
-func (m *memory) outvote(block hash32, s payloadStatus) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.claims.Remove(block)
-	m.payloads.Add(block, s)
-	m.wake()
 }
 
 // old reports whether a block lies so far back that the controller will hardly send it any more.

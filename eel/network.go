@@ -230,12 +230,14 @@ func (n *Network) inOrder() error {
 
 // readGenesis reads a genesis file, or the "config" in it: chainId, shanghaiTime and so on, bpo1Time and so on, blobSchedule.
 func readGenesis(text []byte) (*Network, error) {
-	var config json.RawMessage
-	if err := decode(text, table{"config": raw(&config)}.object); err != nil {
+	var file struct {
+		Config json.RawMessage `json:"config"`
+	}
+	if err := decode(text, &file); err != nil {
 		return bad("it is no JSON: %v", err)
 	}
-	if config != nil {
-		text = config
+	if file.Config != nil {
+		text = file.Config
 	}
 	numbers, schedule := map[string]uint64{}, map[string]blobSchedule{}
 	d := jx.DecodeBytes(text)
@@ -244,14 +246,12 @@ func readGenesis(text []byte) (*Network, error) {
 		case name == "blobSchedule" && d.Next() != jx.Null:
 			err = eachField(d, func(fork string) error {
 				var b blobSchedule
-				err := b.read(d)
+				err := scan(d, &b)
 				schedule[fork] = b
 				return err
 			})
 		case (name == "chainId" || strings.HasSuffix(name, "Time")) && d.Next() != jx.Null:
-			var n uint64
-			err = number(&n)(d)
-			numbers[name] = n
+			numbers[name], err = number(d)
 		default:
 			return d.Skip()
 		}

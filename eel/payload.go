@@ -2,6 +2,7 @@ package eel
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,137 +10,71 @@ import (
 	"github.com/go-faster/jx"
 )
 
+// payload is an execution payload of the Engine API, Paris to Amsterdam. Fields that it lacks are nil. The tags name the versions
+// of engine_newPayload (fits).
+type payload struct {
+	ParentHash    *hash32       `json:"parentHash" since:"1"`
+	FeeRecipient  *address      `json:"feeRecipient" since:"1"`
+	StateRoot     *hash32       `json:"stateRoot" since:"1"`
+	ReceiptsRoot  *hash32       `json:"receiptsRoot" since:"1"`
+	LogsBloom     *bloom        `json:"logsBloom" since:"1"`
+	PrevRandao    *hash32       `json:"prevRandao" since:"1"`
+	Number        *quantity     `json:"blockNumber" since:"1"`
+	GasLimit      *quantity     `json:"gasLimit" since:"1"`
+	GasUsed       *quantity     `json:"gasUsed" since:"1"`
+	Timestamp     *quantity     `json:"timestamp" since:"1"`
+	ExtraData     *data         `json:"extraData" since:"1"`
+	BaseFee       *large        `json:"baseFeePerGas" since:"1"`
+	BlockHash     *hash32       `json:"blockHash" since:"1"`
+	Transactions  *[]data       `json:"transactions" since:"1"`
+	Withdrawals   *[]withdrawal `json:"withdrawals,omitempty" since:"2,3"` // since Shanghai
+	BlobGasUsed   *quantity     `json:"blobGasUsed,omitempty" since:"3"`   // since Cancun
+	ExcessBlobGas *quantity     `json:"excessBlobGas,omitempty" since:"3"`
+	AccessList    *data         `json:"blockAccessList,omitempty" since:"5"` // since Amsterdam (EIP-7928)
+	Slot          *quantity     `json:"slotNumber,omitempty" since:"5"`      // since Amsterdam (EIP-7843)
+}
+
 // withdrawal is part of a payload since Shanghai.
 type withdrawal struct {
-	Index     *quantity `json:"index"`
-	Validator *quantity `json:"validatorIndex"`
-	Address   *address  `json:"address"`
-	Amount    *quantity `json:"amount"` // Gwei
+	Index     *quantity `json:"index" since:"1"`
+	Validator *quantity `json:"validatorIndex" since:"1"`
+	Address   *address  `json:"address" since:"1"`
+	Amount    *quantity `json:"amount" since:"1"` // Gwei
 }
 
-// payload is an execution payload of the Engine API, Paris to Amsterdam. Fields that it lacks are nil.
-type payload struct {
-	ParentHash    *hash32       `json:"parentHash"`
-	FeeRecipient  *address      `json:"feeRecipient"`
-	StateRoot     *hash32       `json:"stateRoot"`
-	ReceiptsRoot  *hash32       `json:"receiptsRoot"`
-	LogsBloom     *bloom        `json:"logsBloom"`
-	PrevRandao    *hash32       `json:"prevRandao"`
-	Number        *quantity     `json:"blockNumber"`
-	GasLimit      *quantity     `json:"gasLimit"`
-	GasUsed       *quantity     `json:"gasUsed"`
-	Timestamp     *quantity     `json:"timestamp"`
-	ExtraData     *data         `json:"extraData"`
-	BaseFee       *large        `json:"baseFeePerGas"`
-	BlockHash     *hash32       `json:"blockHash"`
-	Transactions  *[]data       `json:"transactions"`
-	Withdrawals   *[]withdrawal `json:"withdrawals,omitempty"`     // since Shanghai
-	BlobGasUsed   *quantity     `json:"blobGasUsed,omitempty"`     // since Cancun
-	ExcessBlobGas *quantity     `json:"excessBlobGas,omitempty"`   // since Cancun
-	AccessList    *data         `json:"blockAccessList,omitempty"` // since Amsterdam (EIP-7928)
-	Slot          *quantity     `json:"slotNumber,omitempty"`      // since Amsterdam (EIP-7843)
-}
-
-// fields returns the readers of all fields.
-func (p *payload) fields() table {
-	return table{
-		"parentHash": value(&p.ParentHash), "feeRecipient": value(&p.FeeRecipient), "stateRoot": value(&p.StateRoot),
-		"receiptsRoot": value(&p.ReceiptsRoot), "logsBloom": value(&p.LogsBloom), "prevRandao": value(&p.PrevRandao),
-		"blockNumber": value(&p.Number), "gasLimit": value(&p.GasLimit), "gasUsed": value(&p.GasUsed), "timestamp": value(&p.Timestamp),
-		"extraData": value(&p.ExtraData), "baseFeePerGas": value(&p.BaseFee), "blockHash": value(&p.BlockHash),
-		"transactions": list(&p.Transactions), "withdrawals": withdrawals(&p.Withdrawals),
-		"blobGasUsed": value(&p.BlobGasUsed), "excessBlobGas": value(&p.ExcessBlobGas),
-		"blockAccessList": value(&p.AccessList), "slotNumber": value(&p.Slot),
+func (w *withdrawal) read(d *jx.Decoder) error {
+	if err := object(d, w, true); err != nil {
+		return err
 	}
+	return fits(w, 1)
 }
 
-// always are the fields that a payload of any fork has.
-var always = []string{
-	"parentHash", "feeRecipient", "stateRoot", "receiptsRoot", "logsBloom", "prevRandao", "blockNumber", "gasLimit", "gasUsed", "timestamp",
-	"extraData", "baseFeePerGas", "blockHash", "transactions",
-}
-
-// withdrawals makes a reader of an array of withdrawals.
-func withdrawals(into **[]withdrawal) reader {
-	return func(d *jx.Decoder) error {
-		*into = &[]withdrawal{}
-		return eachItem(d, func(d *jx.Decoder) error {
-			var w withdrawal
-			err := table{"index": value(&w.Index), "validatorIndex": value(&w.Validator), "address": value(&w.Address), "amount": value(&w.Amount)}.strict(d)
-			if err == nil && (w.Index == nil || w.Validator == nil || w.Address == nil || w.Amount == nil) {
-				err = fmt.Errorf("withdrawal %d lacks a field", len(**into))
-			}
-			**into = append(**into, w)
-			return err
-		})
-	}
-}
-
-// payload reads the named fields of the payload. An unknown field is an error, because it might be part of the block's hash.
-func (c *knownCall) payload(names ...string) (*payload, error) {
+// readPayload reads named fields of a payload. An unknown field is an error, because it might be part of the block's hash.
+func readPayload(fields map[string][]byte, names ...string) (*payload, error) {
 	p := &payload{}
-	fields := p.fields()
 	for _, name := range names {
-		text, ok := c.fields[name]
-		if !ok || isNull(text) {
+		text := fields[name]
+		if len(text) == 0 || isNull(text) {
 			continue
 		}
-		read, ok := fields[name]
-		if !ok {
+		into := field(p, name)
+		if into == nil {
 			return nil, fmt.Errorf("unknown field %q", name)
 		}
-		if err := decode(text, read); err != nil {
+		if err := decode(text, into); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return p, nil
 }
 
-// wholePayload reads all fields, and checks that those of all forks are present.
-func (c *knownCall) wholePayload() (*payload, error) {
-	p, err := c.payload(slices.Sorted(maps.Keys(c.fields))...)
-	for _, name := range always {
-		if text, ok := c.fields[name]; err == nil && (!ok || isNull(text)) {
-			err = fmt.Errorf("%s is missing", name)
-		}
+// readHeader reads those fields of a payload on which a payload on top of it depends, and the block's hashes.
+func readHeader(fields map[string][]byte) (*payload, error) {
+	p, err := readPayload(fields, "blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas")
+	if err == nil && (p.BlockHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil) {
+		err = errors.New("the header lacks fields")
 	}
-	if err != nil {
-		return nil, invalidParams("execution payload: %v", err)
-	}
-	return p, nil
-}
-
-// claim reads what the payload says about its block: nil if that cannot be read.
-func (c *knownCall) claim(version int) *claim {
-	p, err := c.payload("blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas", "withdrawals")
-	if err != nil || p.BlockHash == nil || p.ParentHash == nil || !p.hasParentFields() {
-		return nil
-	}
-	return &claim{
-		block: *p.BlockHash, parent: *p.ParentHash, number: uint64(*p.Number), timestamp: uint64(*p.Timestamp), version: version,
-		withdrawals: p.Withdrawals != nil, header: p.asParent(),
-	}
-}
-
-// headerFields reads a block of eth_getBlockByHash, as far as a payload on top of it depends on it.
-func (p *payload) headerFields(d *jx.Decoder) error {
-	return table{
-		"hash": value(&p.BlockHash), "number": value(&p.Number), "stateRoot": value(&p.StateRoot), "gasLimit": value(&p.GasLimit), "gasUsed": value(&p.GasUsed),
-		"timestamp": value(&p.Timestamp), "baseFeePerGas": value(&p.BaseFee), "blobGasUsed": value(&p.BlobGasUsed), "excessBlobGas": value(&p.ExcessBlobGas),
-	}.object(d)
-}
-
-func (p *payload) hasParentFields() bool {
-	return p.StateRoot != nil && p.Number != nil && p.GasLimit != nil && p.GasUsed != nil && p.Timestamp != nil && p.BaseFee != nil
-}
-
-// asParent returns what a payload on top of this one depends on.
-func (p *payload) asParent() parentHeader {
-	h := parentHeader{StateRoot: *p.StateRoot, Number: *p.Number, GasLimit: *p.GasLimit, GasUsed: *p.GasUsed, Timestamp: *p.Timestamp, BaseFee: *p.BaseFee}
-	if p.BlobGasUsed != nil && p.ExcessBlobGas != nil {
-		h.BlobGasUsed, h.ExcessBlobGas = *p.BlobGasUsed, *p.ExcessBlobGas
-	}
-	return h
+	return p, err
 }
 
 // emptyOmmers is the hash of an empty list.
@@ -272,38 +207,33 @@ func (p *payload) checkHashes(expected []hash32) string {
 	return ""
 }
 
-// parseNewPayload checks the parameters of engine_newPayload against its version, and the block's hash against the payload. failure
-// says how the payload contradicts itself; empty if it does not.
-func parseNewPayload(version int, c *knownCall) (p *payload, failure string, err error) {
-	if want, got := map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 5: 4}[version], 1+len(c.others); got != want {
-		return nil, "", invalidParams("engine_newPayloadV%d takes %d parameters, not %d", version, want, got)
+// parse checks the call's parameters against its version, and the block's hash against the payload. failure says how the payload
+// contradicts itself; empty if it does not.
+func (c *knownCall) parse() (p *payload, failure string, err error) {
+	_, version := versioned(c.method)
+	if want, got := []int{1, 1, 3, 4, 4}[version-1], 1+len(c.others); got != want {
+		return nil, "", invalidParams("%s takes %d parameters, not %d", c.method, want, got)
 	}
-	if p, err = c.wholePayload(); err != nil {
-		return nil, "", err
+	if p, err = readPayload(c.fields, slices.Sorted(maps.Keys(c.fields))...); err == nil {
+		err = fits(p, version)
 	}
-	cancun, amsterdam := p.BlobGasUsed != nil || p.ExcessBlobGas != nil, p.AccessList != nil || p.Slot != nil
-	switch {
-	case version == 1 && (p.Withdrawals != nil || cancun), version == 2 && cancun, version < 5 && amsterdam:
-		return nil, "", invalidParams("engine_newPayloadV%d does not take payloads of so late a fork", version)
-	case version >= 3 && (p.Withdrawals == nil || p.BlobGasUsed == nil || p.ExcessBlobGas == nil):
-		return nil, "", invalidParams("engine_newPayloadV%d: the payload lacks withdrawals, blobGasUsed or excessBlobGas", version)
-	case version >= 5 && (p.AccessList == nil || p.Slot == nil):
-		return nil, "", invalidParams("engine_newPayloadV%d: the payload lacks blockAccessList or slotNumber", version)
+	if err != nil {
+		return nil, "", invalidParams("execution payload: %v", err)
 	}
 	var beaconRoot *hash32
 	var requests *[]data
 	if version >= 3 {
-		var given *[]hash32
-		if err := required(c.others[0], list(&given)); err != nil {
+		var given []hash32
+		if err := required(c.others[0], &given); err != nil {
 			return nil, "", invalidParams("versioned hashes: %v", err)
 		}
-		if err := required(c.others[1], value(&beaconRoot)); err != nil {
+		if err := required(c.others[1], &beaconRoot); err != nil {
 			return nil, "", invalidParams("parent beacon block root: %v", err)
 		}
-		failure = p.checkHashes(*given)
+		failure = p.checkHashes(given)
 	}
 	if version >= 4 {
-		if err := required(c.others[2], list(&requests)); err != nil {
+		if err := required(c.others[2], &requests); err != nil {
 			return nil, "", invalidParams("execution requests: %v", err)
 		}
 		for i, r := range *requests {

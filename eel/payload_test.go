@@ -3,8 +3,10 @@ package eel
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,9 +44,9 @@ type beaconBlock struct {
 }
 
 // taken takes the parameters of a call apart.
-func taken(t testing.TB, params []json.RawMessage) *knownCall {
+func taken(t testing.TB, version int, params []json.RawMessage) *knownCall {
 	t.Helper()
-	c, err := newKnownCall("m", params)
+	c, err := newKnownCall(fmt.Sprintf("engine_newPayloadV%d", version), params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,8 @@ func taken(t testing.TB, params []json.RawMessage) *knownCall {
 // payloadOf reads the payload of parameters.
 func payloadOf(t testing.TB, params []json.RawMessage) *payload {
 	t.Helper()
-	p, err := taken(t, params).wholePayload()
+	c := taken(t, 1, params)
+	p, err := readPayload(c.fields, slices.Collect(maps.Keys(c.fields))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +215,7 @@ func TestRealHashes(t *testing.T) {
 	transactions, blobs := 0, 0
 	for name, b := range realBlocks(t) {
 		version, params := engineCall(t, b)
-		p, failure, err := parseNewPayload(version, taken(t, params))
+		p, failure, err := taken(t, version, params).parse()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -260,11 +263,11 @@ func FuzzNewPayload(f *testing.F) {
 		}
 		version = 1 + (version%5+5)%5
 		for n := range params {
-			c, err := newKnownCall("m", params[:n+1])
+			c, err := newKnownCall(fmt.Sprintf("engine_newPayloadV%d", version), params[:n+1])
 			if err != nil {
 				continue
 			}
-			p, failure, err := parseNewPayload(version, c)
+			p, failure, err := c.parse()
 			if err == nil && (p == nil || p.BlockHash == nil || p.Number == nil || p.Timestamp == nil) || err != nil && failure != "" {
 				t.Errorf("%v %q %v", p, failure, err)
 			}

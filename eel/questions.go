@@ -10,8 +10,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/go-faster/jx"
 )
 
 // Questions that change nothing are answered by the first of several execution clients.
@@ -110,7 +108,7 @@ func (s *executionClients) question(ctx context.Context, c *executionClient, bod
 // versions concatenates the versions of all clients, as the Engine API requires of a multiplexer.
 func (s *executionClients) versions(ctx context.Context, c *call, body []byte) (*incoming, error) {
 	order := s.order()
-	texts, errs := make([]json.RawMessage, len(order)), make([]error, len(order))
+	lists, errs := make([][]json.RawMessage, len(order)), make([]error, len(order))
 	var wg sync.WaitGroup
 	for i, x := range order {
 		wg.Go(func() {
@@ -119,20 +117,12 @@ func (s *executionClients) versions(ctx context.Context, c *call, body []byte) (
 			}
 			r, err := fetch(ctx, x, c.Method, body)
 			if errs[i] = err; err == nil {
-				errs[i] = r.into(c.Method, raw(&texts[i]))
+				errs[i] = r.into(c.Method, &lists[i])
 			}
 		})
 	}
 	wg.Wait()
-	all := []json.RawMessage{}
-	for _, text := range texts {
-		_ = decode(text, func(d *jx.Decoder) error { // what cannot be read is no version
-			return eachItem(d, func(d *jx.Decoder) error {
-				all = append(all, nil)
-				return raw(&all[len(all)-1])(d)
-			})
-		})
-	}
+	all := append([]json.RawMessage{}, slices.Concat(lists...)...)
 	if err := cmp.Or(errs...); len(all) == 0 {
 		return nil, cmp.Or(err, s.none())
 	}

@@ -56,23 +56,11 @@ type reply struct {
 	Error   *rpcError       `json:"error,omitempty"`
 }
 
-// read reads a reply.
-func (r *reply) read(d *jx.Decoder) error {
-	return table{
-		"jsonrpc": str(&r.Version), "id": raw(&r.ID), "result": raw(&r.Result),
-		"error": func(d *jx.Decoder) error {
-			r.Error = &rpcError{}
-			code := func(d *jx.Decoder) (err error) { r.Error.Code, err = d.Int(); return err }
-			return table{"code": code, "message": str(&r.Error.Message), "data": raw(&r.Error.Data)}.object(d)
-		},
-	}.object(d)
-}
-
 // into reads the result, or returns the error that the reply carries.
-func (r *reply) into(method string, read reader) error {
+func (r *reply) into(method string, result any) error {
 	err := error(r.Error)
 	if r.Error == nil {
-		err = decode(r.Result, read)
+		err = decode(r.Result, result)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", method, err)
@@ -178,25 +166,22 @@ func (c *call) readField(d *jx.Decoder, name string) error {
 	switch name {
 	case "jsonrpc":
 		if kind == jx.String {
-			return str(&c.Version)(d)
+			return scan(d, &c.Version)
 		}
 		c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
 	case "method":
 		if kind == jx.String {
-			return str(&c.Method)(d)
+			return scan(d, &c.Method)
 		}
 	case "id":
 		if kind == jx.String || kind == jx.Number || kind == jx.Null {
-			return raw(&c.ID)(d)
+			return scan(d, &c.ID)
 		}
 		c.refuse(codeInvalidRequest, "an id is a string or a number")
 	case "params":
 		c.Params = nil
 		if kind == jx.Array {
-			return eachItem(d, func(d *jx.Decoder) error {
-				c.Params = append(c.Params, nil)
-				return raw(&c.Params[len(c.Params)-1])(d)
-			})
+			return scan(d, &c.Params)
 		}
 		if kind != jx.Null {
 			c.refuse(codeInvalidParams, "parameters are taken as a list only")

@@ -138,7 +138,7 @@ type chain struct {
 // may have been started on another chain. The error is logged.
 func (c *chain) identify(result json.RawMessage) error {
 	var id *quantity
-	if err := required(result, value(&id)); err != nil {
+	if err := required(result, &id); err != nil {
 		return fmt.Errorf("eth_chainId: %w", err)
 	}
 	logger := c.schedule.logger
@@ -182,10 +182,10 @@ func (s *schedule) forkAt(at uint64) *forkConfig {
 	if b == nil {
 		return nil
 	}
-	out := &forkConfig{Blobs: &b.blobSchedule, fork: Cancun}
+	out := &forkConfig{Blobs: &b.blobSchedule, Fork: Cancun}
 	for f := Prague; f < numForks; f++ {
 		if begins := s.begins(f); begins != Unscheduled && at >= begins {
-			out.fork = f
+			out.Fork = f
 		}
 	}
 	return out

@@ -158,14 +158,16 @@ func (c *executionClient) identify(ctx context.Context) (i identity, err error) 
 		return i, err
 	}
 	var id *quantity
-	if err := r.into("eth_chainId", value(&id)); err != nil {
+	if err := r.into("eth_chainId", &id); err != nil {
 		return i, fmt.Errorf("execution client %s: %w", c.name, err)
 	}
 	i.id = uint64(*id)
 	r, err = fetch(ctx, c, "eth_getBlockByNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x0",false]}`))
-	var genesis payload
-	if err == nil && r.into("", genesis.headerFields) == nil && genesis.BlockHash != nil { // not all have it
-		i.genesis = *genesis.BlockHash
+	var genesis struct {
+		Hash hash32 `json:"hash"`
+	}
+	if err == nil && r.into("", &genesis) == nil { // not all have it
+		i.genesis = genesis.Hash
 	}
 	return i, err
 }
@@ -332,17 +334,17 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 func (s *executionClients) catchUp(ctx context.Context, c *executionClient, head *lesson) {
 	ctx, cancel := context.WithTimeout(ctx, driveLimit)
 	defer cancel()
-	send := func(body []byte, forkchoice bool) (b ballot) {
+	send := func(l *lesson, body []byte) (b ballot) {
 		b.from = c
 		if b.text, b.err = c.execute(ctx, body); b.err == nil {
-			b.read(forkchoice)
+			b.read(l)
 		}
 		return b
 	}
 	var number *quantity
-	if r, err := fetch(ctx, c, "eth_blockNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`)); err == nil && r.into("", value(&number)) == nil {
+	if r, err := fetch(ctx, c, "eth_blockNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`)); err == nil && r.into("", &number) == nil {
 		for body := range s.missed(uint64(*number)) {
-			if b := send(body, false); b.status.Status != statusValid { // it lacks more than we have, or disagrees: the fork choice will show
+			if b := send(&lesson{known: &knownCall{}}, body); b.status.Status != statusValid { // it lacks more than we have, or disagrees: the fork choice will show
 				break
 			}
 		}
@@ -352,7 +354,7 @@ func (s *executionClients) catchUp(ctx context.Context, c *executionClient, head
 		return
 	}
 	if body, err := envelope(again, json.RawMessage("1")); err == nil {
-		b := send(body, true)
+		b := send(head, body)
 		s.count(&b, head)
 	}
 }

@@ -97,7 +97,7 @@ func (c claims) date(name string) (*jwt.NumericDate, error) {
 func (c claims) id() string {
 	for _, name := range []string{"id", "key"} {
 		var s string
-		if decode(c[name], str(&s)) == nil && s != "" {
+		if decode(c[name], &s) == nil && s != "" {
 			return s
 		}
 	}
