@@ -12,19 +12,14 @@ import (
 // Undecided implements store.Store.
 func (s *Store) Undecided(ctx context.Context, i blockprint.Interval) (ids []store.BlockID, err error) {
 	// Placeholders begin with 24 zero bytes. There may be millions of them, so the index alone must decide.
-	err = s.each(ctx, s.read, `SELECT slot, root FROM blocks INDEXED BY blocks_undecided
+	return collect(ctx, s, `SELECT slot, root FROM blocks INDEXED BY blocks_undecided
 		WHERE canonical = 0 AND slot BETWEEN ? AND ? AND root >= x'000000000000000000000000000000000000000000000001' ORDER BY slot`,
-		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
-			var id store.BlockID
+		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows, id *store.BlockID) error {
 			var root sql.RawBytes
-			if err := rows.Scan(&id.Slot, &root); err != nil {
-				return err
-			}
+			err := rows.Scan(&id.Slot, &root)
 			copy(id.Root[:], root)
-			ids = append(ids, id)
-			return nil
+			return err
 		})
-	return ids, err
 }
 
 // Ancestors implements store.Store.
@@ -41,28 +36,22 @@ func (s *Store) Ancestors(ctx context.Context, from store.BlockID, down blockpri
 		copy(from.Root[:], root)
 	}
 	next = from
-	rows, err := s.cheap.QueryContext(ctx, `WITH RECURSIVE line (slot, root, parent_slot, parent_root) AS (
+	err = eachRow(ctx, s.cheap, `WITH RECURSIVE line (slot, root, parent_slot, parent_root) AS (
 			SELECT slot, root, parent_slot, parent_root FROM blocks WHERE slot = ?1 AND root = ?2 AND slot >= ?3
 			UNION ALL
 			SELECT b.slot, b.root, b.parent_slot, b.parent_root FROM line
 			JOIN blocks b ON b.slot = line.parent_slot AND b.root = line.parent_root
 			WHERE b.slot >= ?3 AND b.slot < line.slot
 			LIMIT ?4)
-		SELECT * FROM line`, clamp(from.Slot), from.Root[:], clamp(down), store.MaxAncestors)
-	if err != nil {
-		return nil, next, s.wrap("read", err)
-	}
-	defer func() { err = errors.Join(err, s.wrap("read", rows.Close())) }()
-	for rows.Next() {
+		SELECT * FROM line`, []any{clamp(from.Slot), from.Root[:], clamp(down), store.MaxAncestors}, func(rows *sql.Rows) error {
 		var id store.BlockID
-		var root, parent []byte
+		var root, parent sql.RawBytes
 		next = store.BlockID{}
-		if err := rows.Scan(&id.Slot, &root, &next.Slot, &parent); err != nil {
-			return nil, next, s.wrap("read", err)
-		}
+		err := rows.Scan(&id.Slot, &root, &next.Slot, &parent)
 		copy(id.Root[:], root)
 		copy(next.Root[:], parent)
 		list = append(list, id)
-	}
-	return list, next, s.wrap("read", rows.Err())
+		return err
+	})
+	return list, next, s.wrap("read", err)
 }

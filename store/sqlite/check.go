@@ -74,59 +74,54 @@ func (c *checker) integrity(ctx context.Context) (sound bool, err error) {
 	return false, nil
 }
 
-// rows handles rows of blocks that a condition finds: it names the first, and with repair runs statements for them.
-func (c *checker) rows(ctx context.Context, kind, what, condition string, args []any, repairs ...string) error {
+// rows handles rows of a table, b, that a condition finds: it names the first, and with repair runs a statement for them.
+func (c *checker) rows(ctx context.Context, kind, what, table, condition, repair string, args ...any) error {
 	var count int64
 	var slot sql.NullInt64
-	if err := c.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM blocks AS b WHERE "+condition, args...).Scan(&count, &slot); err != nil || count == 0 {
+	if err := c.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM "+table+" AS b WHERE "+condition, args...).Scan(&count, &slot); err != nil || count == 0 {
 		return err
 	}
-	c.Add(kind, count, c.repair, "%s: %d, the first of slot %d", what, count, slot.Int64)
+	c.Add(kind, count, c.repair, what, count, slot.Int64)
 	if !c.repair {
 		return nil
 	}
-	for _, r := range repairs {
-		if _, err := c.ExecContext(ctx, r+condition, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.exec(ctx, repair+" WHERE "+condition, args...)
 }
 
 // firstReal is greater than the roots of all placeholders and not greater than any other.
 var firstReal = append(append(make([]byte, 23), 1), make([]byte, 8)...)
 
-const deleteBlocks = "DELETE FROM blocks AS b WHERE "
+const deleteBlocks = "DELETE FROM blocks AS b"
 
 // impossible finds blocks that the gate would refuse today.
 func (c *checker) impossible(ctx context.Context) error {
-	return c.rows(ctx, "impossible", "blocks of the future, or with a parent, proposer or root that cannot be",
+	return c.rows(ctx, "impossible", "blocks of the future, or with a parent, proposer or root that cannot be: %d, the first of slot %d", "blocks",
 		"slot > ? OR slot <= 0 OR parent_slot >= slot OR parent_slot < 0 OR proposer NOT BETWEEN 0 AND (1 << 40) - 1 OR length(root) <> 32 OR canonical NOT IN (0, 1, 2)",
-		[]any{clamp(c.gate.Newest)}, deleteBlocks)
+		deleteBlocks, clamp(c.gate.Newest))
 }
 
 // doubled finds placeholders beside the block whose place they hold.
 func (c *checker) doubled(ctx context.Context) error {
-	return c.rows(ctx, "doubled", "blocks that are stored twice, once without a root by import-db",
-		"root < ?1 AND EXISTS (SELECT 1 FROM blocks AS o WHERE o.slot = b.slot AND +o.proposer = b.proposer AND o.root >= ?1)", []any{firstReal}, deleteBlocks)
+	return c.rows(ctx, "doubled", "blocks that are stored twice, once without a root by import-db: %d, the first of slot %d", "blocks",
+		"root < ?1 AND EXISTS (SELECT 1 FROM blocks AS o WHERE o.slot = b.slot AND +o.proposer = b.proposer AND o.root >= ?1)", deleteBlocks, firstReal)
 }
 
 // labels finds labels that cannot be read.
 func (c *checker) labels(ctx context.Context) error {
 	if c.repair {
-		if _, err := c.ExecContext(ctx, "INSERT INTO clients (name) VALUES (?) ON CONFLICT DO NOTHING", string(blockprint.Uncertain)); err != nil {
+		if err := c.exec(ctx, "INSERT INTO clients (name) VALUES (?) ON CONFLICT DO NOTHING", string(blockprint.Uncertain)); err != nil {
 			return err
 		}
-		if _, err := c.ExecContext(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", store.ImportedModel); err != nil {
+		if err := c.exec(ctx, "INSERT INTO models (name) VALUES (?) ON CONFLICT DO NOTHING", store.ImportedModel); err != nil {
 			return err
 		}
 	}
 	for _, r := range []struct{ condition, repair string }{
-		{"single NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET probabilities = x'', multi = '" + string(blockprint.Uncertain) + "', single = (SELECT id FROM clients WHERE name = '" + string(blockprint.Uncertain) + "') WHERE "},
-		{"model NOT IN (SELECT id FROM models)", "UPDATE blocks AS b SET model = (SELECT id FROM models WHERE name = '" + store.ImportedModel + "') WHERE "},
-		{"graffiti_client NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET graffiti_client = NULL WHERE "},
+		{"single NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET probabilities = x'', multi = '" + string(blockprint.Uncertain) + "', single = (SELECT id FROM clients WHERE name = '" + string(blockprint.Uncertain) + "')"},
+		{"model NOT IN (SELECT id FROM models)", "UPDATE blocks AS b SET model = (SELECT id FROM models WHERE name = '" + store.ImportedModel + "')"},
+		{"graffiti_client NOT IN (SELECT id FROM clients)", "UPDATE blocks AS b SET graffiti_client = NULL"},
 	} {
-		if err := c.rows(ctx, "labels", "blocks whose label, model or graffiti refers to a name that is not there", r.condition, nil, r.repair); err != nil {
+		if err := c.rows(ctx, "labels", "blocks whose label, model or graffiti refers to a name that is not there: %d, the first of slot %d", "blocks", r.condition, r.repair); err != nil {
 			return err
 		}
 	}
@@ -152,7 +147,7 @@ func (c *checker) labels(ctx context.Context) error {
 		if !c.repair {
 			break
 		}
-		if _, err := c.ExecContext(ctx, "UPDATE blocks SET probabilities = x'' WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:]); err != nil {
+		if err := c.exec(ctx, "UPDATE blocks SET probabilities = x'' WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:]); err != nil {
 			return err
 		}
 	}
@@ -161,29 +156,24 @@ func (c *checker) labels(ctx context.Context) error {
 
 // features finds vectors that no model can use.
 func (c *checker) features(ctx context.Context) error {
-	const condition = `NOT EXISTS (SELECT 1 FROM blocks AS b WHERE b.slot = f.slot AND b.root = f.root)
-		OR NOT EXISTS (SELECT 1 FROM feature_sets AS s WHERE s.id = f.feature_set AND length(f.vector) = 8 * json_array_length(s.names))`
-	var count int64
-	var slot sql.NullInt64
-	if err := c.QueryRowContext(ctx, "SELECT count(*), min(slot) FROM features AS f WHERE "+condition).Scan(&count, &slot); err != nil || count == 0 {
-		return err
-	}
-	c.Add("features", count, c.repair, "feature vectors of the wrong length or without a block: %d, the first of slot %d; the labels stay", count, slot.Int64)
-	if !c.repair {
-		return nil
-	}
-	_, err := c.ExecContext(ctx, "DELETE FROM features AS f WHERE "+condition)
-	return err
+	return c.rows(ctx, "features", "feature vectors of the wrong length or without a block: %d, the first of slot %d; the labels stay", "features",
+		`NOT EXISTS (SELECT 1 FROM blocks AS o WHERE o.slot = b.slot AND o.root = b.root)
+		OR NOT EXISTS (SELECT 1 FROM feature_sets AS s WHERE s.id = b.feature_set AND length(b.vector) = 8 * json_array_length(s.names))`,
+		"DELETE FROM features AS b")
+}
+
+// differing counts the rows that only one of two queries returns.
+func (c *checker) differing(ctx context.Context, a, b string, args ...any) (n int64, err error) {
+	err = c.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+a+" EXCEPT "+b+")) + (SELECT count(*) FROM ("+b+" EXCEPT "+a+"))", args...).Scan(&n)
+	return n, err
 }
 
 // sums compares the sums with the table.
 func (c *checker) sums(ctx context.Context) error {
 	var wrong int64
 	for level := range store.TopSum + 1 {
-		const table = "SELECT (slot / ?2) >> (4 * ?1), single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 1, 2"
-		const sums = "SELECT part, single, blocks FROM counts WHERE level = ?1 AND blocks <> 0"
-		var n int64
-		err := c.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+sums+")) + (SELECT count(*) FROM ("+sums+" EXCEPT "+table+"))", level, int64(c.perEpoch)).Scan(&n)
+		n, err := c.differing(ctx, "SELECT (slot / ?2) >> (4 * ?1), single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 1, 2",
+			"SELECT part, single, blocks FROM counts WHERE level = ?1 AND blocks <> 0", level, int64(c.perEpoch))
 		if err != nil {
 			return err
 		}
@@ -193,14 +183,14 @@ func (c *checker) sums(ctx context.Context) error {
 	if !c.repair || wrong == 0 {
 		return nil
 	}
-	if _, err := c.ExecContext(ctx, "DELETE FROM counts"); err != nil {
+	if err := c.exec(ctx, "DELETE FROM counts"); err != nil {
 		return err
 	}
-	if _, err := c.ExecContext(ctx, "INSERT INTO counts SELECT 0, slot / ?, single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 2, 3", int64(c.perEpoch)); err != nil {
+	if err := c.exec(ctx, "INSERT INTO counts SELECT 0, slot / ?, single, count(*) FROM blocks WHERE canonical <> 1 GROUP BY 2, 3", int64(c.perEpoch)); err != nil {
 		return err
 	}
 	for level := range store.TopSum {
-		if _, err := c.ExecContext(ctx, "INSERT INTO counts SELECT ?1 + 1, part >> 4, single, sum(blocks) FROM counts WHERE level = ?1 GROUP BY 2, 3", level); err != nil {
+		if err := c.exec(ctx, "INSERT INTO counts SELECT ?1 + 1, part >> 4, single, sum(blocks) FROM counts WHERE level = ?1 GROUP BY 2, 3", level); err != nil {
 			return err
 		}
 	}
@@ -209,19 +199,16 @@ func (c *checker) sums(ctx context.Context) error {
 
 // latest compares the newest blocks of validators with the table.
 func (c *checker) latest(ctx context.Context) error {
-	const table = "SELECT proposer, max(slot) FROM blocks WHERE canonical <> 1 GROUP BY proposer"
-	const kept = "SELECT proposer, slot FROM latest"
-	var wrong int64
-	if err := c.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM ("+table+" EXCEPT "+kept+")) + (SELECT count(*) FROM ("+kept+" EXCEPT "+table+"))").Scan(&wrong); err != nil {
+	wrong, err := c.differing(ctx, "SELECT proposer, max(slot) FROM blocks WHERE canonical <> 1 GROUP BY proposer", "SELECT proposer, slot FROM latest")
+	if err != nil {
 		return err
 	}
 	c.Add("latest", wrong, c.repair, "newest blocks of validators that differ from the table of blocks: %d", wrong)
 	if !c.repair || wrong == 0 {
 		return nil
 	}
-	if _, err := c.ExecContext(ctx, "DELETE FROM latest"); err != nil {
+	if err := c.exec(ctx, "DELETE FROM latest"); err != nil {
 		return err
 	}
-	_, err := c.ExecContext(ctx, "INSERT INTO latest SELECT proposer, max(slot), single FROM blocks WHERE canonical <> 1 GROUP BY proposer")
-	return err
+	return c.exec(ctx, "INSERT INTO latest SELECT proposer, max(slot), single FROM blocks WHERE canonical <> 1 GROUP BY proposer")
 }

@@ -55,11 +55,11 @@ func observe(ctx context.Context, tx *transaction, o *store.Observation) (bool, 
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return false, err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO gauge_counts (part, node, model, guess, blocks, latest) VALUES (?, ?, ?, ?, 1, ?)
+	if err := tx.exec(ctx, `INSERT INTO gauge_counts (part, node, model, guess, blocks, latest) VALUES (?, ?, ?, ?, 1, ?)
 		ON CONFLICT DO UPDATE SET blocks = blocks + 1, latest = max(latest, excluded.latest)`, clamp(o.Slot/store.GaugePart), node, model, guess, clamp(o.Slot)); err != nil {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO gauge_days (day, node, model, guess, blocks) VALUES (?, ?, ?, ?, 1)
+	err = tx.exec(ctx, `INSERT INTO gauge_days (day, node, model, guess, blocks) VALUES (?, ?, ?, ?, 1)
 		ON CONFLICT DO UPDATE SET blocks = blocks + 1`, o.Day, node, model, guess)
 	return true, err
 }
@@ -80,50 +80,35 @@ func gaugeNode(ctx context.Context, tx *transaction, name string, label blockpri
 
 // Observed implements store.Gauge.
 func (s *Store) Observed(ctx context.Context, since blockprint.Slot) ([]store.NodeCount, error) {
-	return collect(ctx, s, `SELECT n.name, l.name, g.name, m.name, sum(c.blocks), max(c.latest)
-		FROM gauge_counts c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
-		WHERE c.part >= ? GROUP BY c.node, c.model, c.guess ORDER BY l.name, n.name, m.name, g.name`, []any{clamp(since / store.GaugePart)}, func(c *store.NodeCount) []any {
-		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
-	})
+	return s.nodeCounts(ctx, "sum(c.blocks), max(c.latest) FROM gauge_counts c", "c.part >= ?", clamp(since/store.GaugePart))
 }
 
 // ObservedIn implements store.Gauge.
 func (s *Store) ObservedIn(ctx context.Context, i blockprint.Interval) ([]store.NodeCount, error) {
-	return collect(ctx, s, `SELECT n.name, l.name, g.name, m.name, count(*), max(o.slot)
-		FROM gauge_observations o JOIN gauge_nodes n ON n.id = o.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = o.guess JOIN models m ON m.id = o.model
-		WHERE o.slot BETWEEN ? AND ? GROUP BY o.node, o.model, o.guess ORDER BY l.name, n.name, m.name, g.name`, []any{clamp(i.Start), clamp(i.End)}, func(c *store.NodeCount) []any {
-		return []any{&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest}
-	})
+	return s.nodeCounts(ctx, "count(*), max(c.slot) FROM gauge_observations c", "c.slot BETWEEN ? AND ?", clamp(i.Start), clamp(i.End))
+}
+
+// gaugeNames joins a table of the gauge, c, with the names that it has the numbers of.
+const gaugeNames = " JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model WHERE "
+
+func (s *Store) nodeCounts(ctx context.Context, sums, where string, args ...any) ([]store.NodeCount, error) {
+	return collect(ctx, s, "SELECT n.name, l.name, g.name, m.name, "+sums+gaugeNames+where+" GROUP BY c.node, c.model, c.guess ORDER BY l.name, n.name, m.name, g.name",
+		args, func(r *sql.Rows, c *store.NodeCount) error {
+			return r.Scan(&c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks, &c.Latest)
+		})
 }
 
 // ObservedDays implements store.Gauge.
 func (s *Store) ObservedDays(ctx context.Context, first, last string) ([]store.DayCount, error) {
-	return collect(ctx, s, `SELECT c.day, n.name, l.name, g.name, m.name, c.blocks
-		FROM gauge_days c JOIN gauge_nodes n ON n.id = c.node JOIN clients l ON l.id = n.label JOIN clients g ON g.id = c.guess JOIN models m ON m.id = c.model
-		WHERE c.day BETWEEN ? AND ? ORDER BY c.day, l.name, n.name, m.name, g.name`, []any{first, last}, func(c *store.DayCount) []any {
-		return []any{&c.Day, &c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks}
-	})
-}
-
-// collect reads all rows of a query.
-func collect[T any](ctx context.Context, s *Store, query string, args []any, into func(*T) []any) (out []T, err error) {
-	err = s.each(ctx, s.read, query, args, func(rows *sql.Rows) error {
-		var t T
-		if err := rows.Scan(into(&t)...); err != nil {
-			return err
-		}
-		out = append(out, t)
-		return nil
-	})
-	return out, err
+	return collect(ctx, s, "SELECT c.day, n.name, l.name, g.name, m.name, c.blocks FROM gauge_days c"+gaugeNames+"c.day BETWEEN ? AND ? ORDER BY c.day, l.name, n.name, m.name, g.name",
+		[]any{first, last}, func(r *sql.Rows, c *store.DayCount) error {
+			return r.Scan(&c.Day, &c.Node, &c.Label, &c.Guess, &c.Model, &c.Blocks)
+		})
 }
 
 // ForgetObservations implements store.Gauge.
 func (s *Store) ForgetObservations(ctx context.Context, before blockprint.Slot) error {
-	return s.inTransaction(ctx, "forget observations in", func(tx *transaction) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM gauge_observations WHERE slot < ?", clamp(before))
-		return err
-	})
+	return s.exec(ctx, "forget observations in", "DELETE FROM gauge_observations WHERE slot < ?", clamp(before))
 }
 
 // AddOpinion implements store.Gauge.
@@ -140,9 +125,8 @@ func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
+		return tx.exec(ctx, `INSERT INTO verdicts (slot, root, likely, details) VALUES (?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET likely = excluded.likely, details = excluded.details`, clamp(o.Slot), o.Root[:], likely, string(o.Details))
-		return err
 	})
 }
 
@@ -150,22 +134,10 @@ func (s *Store) AddOpinion(ctx context.Context, o store.Opinion) error {
 func (s *Store) Opinions(ctx context.Context, i blockprint.Interval) iter.Seq2[store.Opinion, error] {
 	const query = `SELECT v.slot, v.root, coalesce(c.name, ''), v.details FROM verdicts v LEFT JOIN clients c ON c.id = v.likely
 		WHERE v.slot BETWEEN ?1 AND ?2 AND (v.slot, v.root) > (?1, ?3) ORDER BY v.slot, v.root LIMIT ?4`
-	return func(yield func(store.Opinion, error) bool) {
-		from, after := clamp(i.Start), []byte{}
-		store.Pages(yield, func() (list []store.Opinion, more bool, err error) {
-			rows := 0
-			err = s.each(ctx, s.read, query, []any{from, clamp(i.End), after, store.PageSize}, func(r *sql.Rows) error {
-				var o store.Opinion
-				rows++
-				if err := r.Scan(&o.Slot, &after, &o.Likely, &o.Details); err != nil {
-					return err
-				}
-				from = clamp(o.Slot)
-				copy(o.Root[:], after)
-				list = append(list, o)
-				return nil
-			})
-			return list, rows == store.PageSize, err
-		})
-	}
+	return pages(ctx, s, query, []any{clamp(i.Start), clamp(i.End), []byte{}, store.PageSize}, func(r *sql.Rows, o *store.Opinion) error {
+		var root []byte
+		err := r.Scan(&o.Slot, &root, &o.Likely, &o.Details)
+		copy(o.Root[:], root)
+		return err
+	}, func(args []any, last *store.Opinion) { args[0], args[2] = clamp(last.Slot), last.Root[:] })
 }

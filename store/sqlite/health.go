@@ -30,10 +30,7 @@ func (s *Store) probe(ctx context.Context) error {
 		"INSERT INTO meta (key, value) VALUES ('probe', hex(randomblob(65536))) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
 		"DELETE FROM meta WHERE key = 'probe'",
 	} {
-		if err := s.inTransaction(ctx, "try to write to", func(tx *transaction) error {
-			_, err := tx.ExecContext(ctx, query)
-			return err
-		}); err != nil {
+		if err := s.exec(ctx, "try to write to", query); err != nil {
 			return err
 		}
 	}

@@ -74,11 +74,6 @@ func (o *Original) Import(ctx context.Context, s store.Store, progress func(done
 	if err := o.db.QueryRowContext(ctx, "SELECT count(*) FROM blocks").Scan(&total); err != nil {
 		return report, wrap("read", o.path, err)
 	}
-	rows, err := o.db.QueryContext(ctx, query)
-	if err != nil {
-		return report, wrap("read", o.path, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
 	var batch store.Batch
 	flush := func() error {
 		if len(batch.Blocks) == 0 {
@@ -98,20 +93,17 @@ func (o *Original) Import(ctx context.Context, s store.Store, progress func(done
 		}
 		return err
 	}
-	for rows.Next() {
+	if err := eachRow(ctx, o.db, query, nil, func(rows *sql.Rows) error {
 		b, err := oldRow(rows, present, graffiti)
 		if err != nil {
-			return report, blockprint.Errorf(blockprint.Invalid, "%s, row %d in order of slot: %w", o.path, report.Rows+1, err)
+			return blockprint.Errorf(blockprint.Invalid, "%s, row %d in order of slot: %w", o.path, report.Rows+1, err)
 		}
 		report.Rows++
-		batch.Blocks = append(batch.Blocks, b)
-		if len(batch.Blocks) == 4096 {
-			if err := flush(); err != nil {
-				return report, err
-			}
+		if batch.Blocks = append(batch.Blocks, b); len(batch.Blocks) == 4096 {
+			return flush()
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}); err != nil {
 		return report, wrap("read", o.path, err)
 	}
 	return report, flush()
@@ -146,19 +138,10 @@ func lowerFloor(ctx context.Context, s store.Store, first blockprint.Slot) error
 
 // oldColumns returns the columns of the original's table of blocks, and refuses other databases.
 func oldColumns(ctx context.Context, db *sql.DB, path string) (columns []string, err error) {
-	rows, err := db.QueryContext(ctx, "SELECT name FROM pragma_table_info('blocks')")
-	if err != nil {
-		return nil, wrap("open", path, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		columns = append(columns, name)
-	}
-	if err := rows.Err(); err != nil {
+	if err := eachRow(ctx, db, "SELECT name FROM pragma_table_info('blocks')", nil, func(rows *sql.Rows) error {
+		columns = append(columns, "")
+		return rows.Scan(&columns[len(columns)-1])
+	}); err != nil {
 		return nil, wrap("open", path, err)
 	}
 	for _, need := range []string{"slot", "parent_slot", "proposer_index", "best_guess_single", "best_guess_multi", "pr_lighthouse"} {

@@ -18,21 +18,16 @@ type nameKey struct{ table, name string }
 
 // loadNames reads a table of names. It has a connection of its own kind (see Store.cheap), since its callers may hold
 // one of the readers' connections.
-func (s *Store) loadNames(ctx context.Context, table string) (err error) {
-	rows, err := s.cheap.QueryContext(ctx, "SELECT id, "+nameTables[table]+" FROM "+table)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
+func (s *Store) loadNames(ctx context.Context, table string) error {
+	return eachRow(ctx, s.cheap, "SELECT id, "+nameTables[table]+" FROM "+table, nil, func(rows *sql.Rows) error {
 		var id int64
 		var name string
-		if err := rows.Scan(&id, &name); err != nil {
-			return err
+		err := rows.Scan(&id, &name)
+		if err == nil {
+			s.names.Add(table, name, id)
 		}
-		s.names.Add(table, name, id)
-	}
-	return rows.Err()
+		return err
+	})
 }
 
 // textOf returns the name of a number.
@@ -53,6 +48,26 @@ func (s *Store) textOf(ctx context.Context, table string, id int64) (string, err
 func (s *Store) client(ctx context.Context, id int64) (blockprint.Client, error) {
 	text, err := s.textOf(ctx, "clients", id)
 	return blockprint.Client(text), err
+}
+
+// names are the numbers of a row's names.
+type names struct {
+	single, model int64
+	graffiti      sql.NullInt64
+}
+
+// named looks up a row's names.
+func (s *Store) named(ctx context.Context, n names, single *blockprint.Client, model *string, graffiti *blockprint.Client) (err error) {
+	if *single, err = s.client(ctx, n.single); err != nil {
+		return err
+	}
+	if n.graffiti.Valid {
+		if *graffiti, err = s.client(ctx, n.graffiti.Int64); err != nil {
+			return err
+		}
+	}
+	*model, err = s.textOf(ctx, "models", n.model)
+	return err
 }
 
 // featureNames returns the names of a feature set, always the same list for one set.

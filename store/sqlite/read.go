@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	"modernc.org/sqlite"
 
@@ -56,30 +57,23 @@ func (s *Store) Blocks(ctx context.Context, i blockprint.Interval, q store.Query
 		query += " AND b.model <> coalesce((SELECT id FROM models WHERE name = ?4), -1)"
 	}
 	query += fmt.Sprintf(" ORDER BY b.slot, b.root LIMIT %d", store.PageSize)
-	return func(yield func(store.Block, error) bool) {
-		from, after := clamp(i.Start), []byte{}
-		store.Pages(yield, func() (list []store.Block, more bool, err error) {
-			args := []any{from, clamp(i.End), after}
-			if q.NotModel != "" {
-				args = append(args, q.NotModel)
-			}
-			list, last, rows, err := s.blocks(ctx, query, args...)
-			from, after = clamp(last.Slot), last.Root[:]
-			return list, rows == store.PageSize, err
-		})
+	args := []any{clamp(i.Start), clamp(i.End), []byte{}}
+	if q.NotModel != "" {
+		args = append(args, q.NotModel)
 	}
+	return pages(ctx, s, query, args, s.scanBlock(ctx), func(args []any, last *store.Block) { args[0], args[2] = clamp(last.Slot), last.Root[:] })
 }
 
 // Block implements store.Store.
 func (s *Store) Block(ctx context.Context, id store.BlockID) (store.Block, error) {
 	query := "SELECT " + blockColumns + ", f.feature_set, f.vector FROM blocks b LEFT JOIN features f ON f.slot = b.slot AND f.root = b.root WHERE b.slot = ? AND b.root = ?"
-	list, _, rows, err := s.blocks(ctx, query, clamp(id.Slot), id.Root[:])
+	list, last, _, err := page(ctx, s, query, []any{clamp(id.Slot), id.Root[:]}, s.scanBlock(ctx))
 	switch {
 	case err != nil:
 		return store.Block{}, err
 	case len(list) > 0:
 		return list[0], nil
-	case rows > 0:
+	case last != nil:
 		return store.Block{}, blockprint.Errorf(blockprint.Internal, "block %s of slot %d is damaged in database %s: `blockprint db check` says how", id.Root.Short(), id.Slot, s.path)
 	}
 	return store.Block{}, blockprint.Errorf(blockprint.NotFound, "no block %s of slot %d", id.Root.Short(), id.Slot)
@@ -91,132 +85,125 @@ func (s *Store) ValidatorBlocks(ctx context.Context, proposer uint64, since bloc
 		return nil, nil
 	}
 	query := "SELECT " + blockColumns + ", NULL, NULL FROM blocks b WHERE b.proposer = ? AND b.slot >= ? AND b.canonical <> 1 ORDER BY b.slot"
-	list, _, _, err := s.blocks(ctx, query, int64(proposer), clamp(since))
-	return list, err
+	return collect(ctx, s, query, []any{int64(proposer), clamp(since)}, s.scanBlock(ctx))
 }
 
 // LatestBlocks implements store.Store.
 func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error] {
-	const query = "SELECT proposer, slot, single FROM latest WHERE proposer > ? ORDER BY proposer LIMIT ?"
-	return func(yield func(store.Latest, error) bool) {
-		after := int64(-1)
-		store.Pages(yield, func() (list []store.Latest, more bool, err error) {
-			rows := 0
-			err = s.each(ctx, s.read, query, []any{after, store.PageSize}, func(r *sql.Rows) (err error) {
-				var l store.Latest
-				var single int64
-				rows++
-				if err := r.Scan(&after, &l.Slot, &single); err != nil {
-					return err
-				}
-				l.Proposer = uint64(after)
-				if l.Single, err = s.client(ctx, single); err == nil {
-					list = append(list, l)
-				}
-				return err
-			})
-			return list, rows == store.PageSize, err
-		})
-	}
+	const query = "SELECT proposer, slot, single FROM latest WHERE proposer > ?1 ORDER BY proposer LIMIT ?2"
+	return pages(ctx, s, query, []any{int64(-1), store.PageSize}, func(rows *sql.Rows, l *store.Latest) (err error) {
+		var single int64
+		if err := rows.Scan(&l.Proposer, &l.Slot, &single); err != nil {
+			return err
+		}
+		l.Single, err = s.client(ctx, single)
+		return err
+	}, func(args []any, last *store.Latest) { args[0] = int64(last.Proposer) })
 }
 
 // Tally implements store.Store.
-func (s *Store) Tally(ctx context.Context, i blockprint.Interval) (out []store.Tally, err error) {
+func (s *Store) Tally(ctx context.Context, i blockprint.Interval) ([]store.Tally, error) {
 	query := `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks
 		WHERE slot BETWEEN ? AND ? AND canonical <> 1 GROUP BY graffiti_client, execution, version, single, model
 		ORDER BY graffiti_client, execution, version, single, model`
-	err = s.each(ctx, s.read, query, []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) (err error) {
-		var t store.Tally
+	return collect(ctx, s, query, []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows, t *store.Tally) error {
 		var graffiti sql.NullInt64
 		var single, model int64
 		if err := rows.Scan(&graffiti, &t.Graffiti.Execution, &t.Graffiti.Version, &single, &model, &t.Blocks); err != nil {
 			return err
 		}
-		if graffiti.Valid {
-			if t.Graffiti.Client, err = s.client(ctx, graffiti.Int64); err != nil {
-				return err
-			}
-		}
-		if t.Single, err = s.client(ctx, single); err != nil {
-			return err
-		}
-		if t.Model, err = s.textOf(ctx, "models", model); err != nil {
-			return err
-		}
-		out = append(out, t)
-		return nil
+		return s.named(ctx, names{single, model, graffiti}, &t.Single, &t.Model, &t.Graffiti.Client)
 	})
-	return out, err
 }
 
-// each calls scan for every row of a query. A row that scan cannot read is left out and counted.
-func (s *Store) each(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) (err error) {
+// eachRow calls scan for every row of a query, and stops at an error.
+func eachRow(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) (err error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return s.wrap("read", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, s.wrap("read", rows.Close())) }()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			var own *sqlite.Error
-			if errors.As(err, &own) || ctx.Err() != nil { // not the row, but the database or the caller
-				return s.wrap("read", err)
-			}
-			s.skipped.Skip(s.path, err)
+			return err
 		}
 	}
-	return s.wrap("read", rows.Err())
+	return rows.Err()
 }
 
-// blocks reads the rows of a query for blockColumns, feature set and vector. It also returns the number of rows and the
-// last of them, whether it could be read or not.
-func (s *Store) blocks(ctx context.Context, query string, args ...any) (list []store.Block, last store.BlockID, rows int, err error) {
+// each is eachRow, but leaves out and counts a row that scan cannot read.
+func (s *Store) each(ctx context.Context, q queryer, query string, args []any, scan func(*sql.Rows) error) error {
+	return s.wrap("read", eachRow(ctx, q, query, args, func(rows *sql.Rows) error {
+		err := scan(rows)
+		var own *sqlite.Error
+		if err == nil || errors.As(err, &own) || ctx.Err() != nil { // not the row, but the database or the caller
+			return err
+		}
+		s.skipped.Skip(s.path, err)
+		return nil
+	}))
+}
+
+// page reads the rows of a query as far as scan can read them. It also returns how many rows there are and the last one,
+// whether it could be read or not.
+func page[T any](ctx context.Context, s *Store, query string, args []any, scan func(*sql.Rows, *T) error) (list []T, last *T, rows int, err error) {
 	err = s.each(ctx, s.read, query, args, func(r *sql.Rows) error {
-		rows++
-		b, err := s.scanBlock(ctx, r)
-		last = store.BlockID{Slot: b.Slot, Root: b.Root}
+		var t T
+		last, rows = &t, rows+1
+		err := scan(r, &t)
 		if err == nil {
-			list = append(list, b)
+			list = append(list, t)
 		}
 		return err
 	})
 	return list, last, rows, err
 }
 
-// scanBlock reads a block. Where it fails, slot and root are set.
-func (s *Store) scanBlock(ctx context.Context, rows *sql.Rows) (b store.Block, err error) {
-	var root, parent, probabilities, vector sql.RawBytes
-	var single, model int64
-	var graffiti, set sql.NullInt64
-	g := &b.Says
-	err = rows.Scan(&b.Slot, &root, &b.ParentSlot, &parent, &b.Proposer, &b.Canonical, &single, &b.Multi, &probabilities,
-		&b.Graffiti, &graffiti, &g.Execution, &g.Version, &b.Reason, &model, &set, &vector)
-	copy(b.Root[:], root)
-	copy(b.ParentRoot[:], parent)
-	if err != nil {
-		return b, err
+// collect reads all rows of a query.
+func collect[T any](ctx context.Context, s *Store, query string, args []any, scan func(*sql.Rows, *T) error) ([]T, error) {
+	list, _, _, err := page(ctx, s, query, args, scan)
+	return list, err
+}
+
+// pages gives the rows of a query that returns at most store.PageSize of them. next sets its arguments to what comes after
+// a page's last row, of which scan sets as much as that takes even where it fails.
+func pages[T any](ctx context.Context, s *Store, query string, first []any, scan func(*sql.Rows, *T) error, next func(args []any, last *T)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		args := slices.Clone(first)
+		store.Pages(yield, func() ([]T, bool, error) {
+			list, last, rows, err := page(ctx, s, query, args, scan)
+			if last != nil {
+				next(args, last)
+			}
+			return list, rows == store.PageSize, err
+		})
 	}
-	if b.Single, err = s.client(ctx, single); err != nil {
-		return b, err
-	}
-	if graffiti.Valid {
-		if g.Client, err = s.client(ctx, graffiti.Int64); err != nil {
-			return b, err
+}
+
+// scanBlock reads a row of blockColumns, feature set and vector. Where it fails, slot and root are set.
+func (s *Store) scanBlock(ctx context.Context) func(*sql.Rows, *store.Block) error {
+	return func(rows *sql.Rows, b *store.Block) error {
+		var root, parent, probabilities, vector sql.RawBytes
+		var n names
+		var set sql.NullInt64
+		g := &b.Says
+		err := rows.Scan(&b.Slot, &root, &b.ParentSlot, &parent, &b.Proposer, &b.Canonical, &n.single, &b.Multi, &probabilities,
+			&b.Graffiti, &n.graffiti, &g.Execution, &g.Version, &b.Reason, &n.model, &set, &vector)
+		copy(b.Root[:], root)
+		copy(b.ParentRoot[:], parent)
+		if err != nil {
+			return err
 		}
+		if err := s.named(ctx, n, &b.Single, &b.Model, &g.Client); err != nil {
+			return err
+		}
+		if b.Probabilities, err = store.DecodeProbabilities(probabilities, func(id int64) (blockprint.Client, error) { return s.client(ctx, id) }); err != nil || !set.Valid {
+			return err
+		}
+		features, err := s.featureNames(ctx, set.Int64)
+		if err == nil {
+			b.Features, err = store.DecodeVector(vector, features)
+		}
+		return err
 	}
-	if b.Model, err = s.textOf(ctx, "models", model); err != nil {
-		return b, err
-	}
-	if b.Probabilities, err = store.DecodeProbabilities(probabilities, func(id int64) (blockprint.Client, error) { return s.client(ctx, id) }); err != nil {
-		return b, err
-	}
-	if !set.Valid {
-		return b, nil
-	}
-	names, err := s.featureNames(ctx, set.Int64)
-	if err != nil {
-		return b, err
-	}
-	b.Features, err = store.DecodeVector(vector, names)
-	return b, err
 }

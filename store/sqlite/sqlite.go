@@ -96,6 +96,11 @@ func (s *Store) inTransaction(ctx context.Context, doing string, f func(tx *tran
 	return nil
 }
 
+// exec runs a statement in a write transaction of its own.
+func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) error {
+	return s.inTransaction(ctx, doing, func(tx *transaction) error { return tx.exec(ctx, statement, args...) })
+}
+
 func (s *Store) transaction(tx *sql.Tx) *transaction {
 	return &transaction{Tx: tx, reader: reader{s, tx}, made: map[nameKey]int64{}}
 }

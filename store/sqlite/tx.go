@@ -28,10 +28,8 @@ type transaction struct {
 
 var _ store.Tx = (*transaction)(nil)
 
-// Name implements store.Tx.
 func (r reader) Name() string { return r.s.path }
 
-// Meta implements store.Tx.
 func (r reader) Meta(ctx context.Context, key string) (value string, err error) {
 	err = r.q.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", key).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -40,10 +38,14 @@ func (r reader) Meta(ctx context.Context, key string) (value string, err error) 
 	return value, err
 }
 
-// SetMeta implements store.Tx.
-func (tx *transaction) SetMeta(ctx context.Context, key, value string) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+// exec runs a statement.
+func (tx *transaction) exec(ctx context.Context, statement string, args ...any) error {
+	_, err := tx.ExecContext(ctx, statement, args...)
 	return err
+}
+
+func (tx *transaction) SetMeta(ctx context.Context, key, value string) error {
+	return tx.exec(ctx, "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 }
 
 // clamp keeps slots inside SQLite's signed integers.
@@ -52,41 +54,32 @@ func clamp(s blockprint.Slot) int64 {
 	return int64(min(s, most))
 }
 
-// Covered implements store.Tx.
 func (r reader) Covered(ctx context.Context, i blockprint.Interval) (out blockprint.Intervals, err error) {
 	// The interval that begins last before i may reach into it; all others that matter begin inside.
-	rows, err := r.q.QueryContext(ctx, `SELECT first, last FROM coverage
+	err = eachRow(ctx, r.q, `SELECT first, last FROM coverage
 		WHERE first >= coalesce((SELECT max(first) FROM coverage WHERE first <= ?1), ?1) AND first <= ?2 ORDER BY first`,
-		clamp(i.Start), clamp(i.End))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var first, last int64
-		if err := rows.Scan(&first, &last); err != nil {
-			return nil, err
-		}
-		if c := (blockprint.Interval{Start: blockprint.Slot(max(first, 0)), End: blockprint.Slot(max(last, 0))}); c.End >= i.Start {
-			out = append(out, c)
-		}
-	}
-	return out, rows.Err()
+		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
+			var first, last int64
+			err := rows.Scan(&first, &last)
+			if c := (blockprint.Interval{Start: blockprint.Slot(max(first, 0)), End: blockprint.Slot(max(last, 0))}); c.End >= i.Start {
+				out = append(out, c)
+			}
+			return err
+		})
+	return out, err
 }
 
-// Newest implements store.Tx.
 func (r reader) Newest(ctx context.Context) (block, covered blockprint.Slot, err error) {
 	err = r.q.QueryRowContext(ctx, "SELECT coalesce((SELECT max(slot) FROM blocks), 0), coalesce((SELECT max(last) FROM coverage), 0)").Scan(&block, &covered)
 	return block, covered, err
 }
 
-// ReplaceCovered implements store.Tx.
 func (tx *transaction) ReplaceCovered(ctx context.Context, i blockprint.Interval, list blockprint.Intervals) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE first BETWEEN ? AND ?", clamp(i.Start), clamp(i.End)); err != nil {
+	if err := tx.exec(ctx, "DELETE FROM coverage WHERE first BETWEEN ? AND ?", clamp(i.Start), clamp(i.End)); err != nil {
 		return err
 	}
 	for _, c := range list {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(c.Start), clamp(c.End)); err != nil {
+		if err := tx.exec(ctx, "INSERT INTO coverage (first, last) VALUES (?, ?)", clamp(c.Start), clamp(c.End)); err != nil {
 			return err
 		}
 	}
@@ -95,55 +88,38 @@ func (tx *transaction) ReplaceCovered(ctx context.Context, i blockprint.Interval
 
 // Rows implements store.Tx. A label that cannot be read counts as Uncertain, as after a repair.
 func (tx *transaction) Rows(ctx context.Context, i blockprint.Interval) (list []store.Row, err error) {
-	err = tx.s.each(ctx, tx, `SELECT slot, root, parent_slot, parent_root, proposer, canonical, coalesce(c.name, 'Uncertain')
-		FROM blocks LEFT JOIN clients c ON c.id = single WHERE slot BETWEEN ? AND ? ORDER BY slot, root`,
-		[]any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
-			r, err := scanRow(rows, true)
-			if err == nil {
-				list = append(list, r)
-			}
-			return err
-		})
+	err = tx.rows(ctx, "coalesce(c.name, 'Uncertain') FROM blocks LEFT JOIN clients c ON c.id = single WHERE slot BETWEEN ? AND ? ORDER BY slot, root",
+		[]any{clamp(i.Start), clamp(i.End)}, func(r store.Row) { list = append(list, r) })
 	return list, err
 }
 
-// Walk implements store.Tx.
 func (tx *transaction) Walk(ctx context.Context, each func(store.Row)) error {
-	return tx.s.each(ctx, tx, "SELECT slot, root, parent_slot, parent_root, proposer, canonical FROM blocks ORDER BY slot DESC", nil, func(rows *sql.Rows) error {
-		r, err := scanRow(rows, false)
-		if err == nil {
-			each(r)
-		}
-		return err
-	})
+	return tx.rows(ctx, "'' FROM blocks ORDER BY slot DESC", nil, each)
 }
 
-// First implements store.Tx.
 func (tx *transaction) First(ctx context.Context, i blockprint.Interval, final bool) (first *store.Row, err error) {
-	query := "SELECT slot, root, parent_slot, parent_root, proposer, canonical FROM blocks WHERE slot BETWEEN ? AND ?"
+	query := "'' FROM blocks WHERE slot BETWEEN ? AND ?"
 	if final {
 		query += " AND canonical = 2"
 	}
-	err = tx.s.each(ctx, tx, query+" ORDER BY slot LIMIT 1", []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows) error {
-		r, err := scanRow(rows, false)
-		if err == nil {
-			first = &r
-		}
-		return err
-	})
+	err = tx.rows(ctx, query+" ORDER BY slot LIMIT 1", []any{clamp(i.Start), clamp(i.End)}, func(r store.Row) { first = &r })
 	return first, err
 }
 
-func scanRow(rows *sql.Rows, labeled bool) (r store.Row, err error) {
-	var root, parent sql.RawBytes
-	into := []any{&r.Slot, &root, &r.ParentSlot, &parent, &r.Proposer, &r.Canonical}
-	if labeled {
-		into = append(into, &r.Single)
-	}
-	err = rows.Scan(into...)
-	copy(r.Root[:], root)
-	copy(r.ParentRoot[:], parent)
-	return r, err
+// rows calls each with the rows of a query, which begins with a block's place in the chain; the caller gives the rest: its label
+// and where to look.
+func (tx *transaction) rows(ctx context.Context, query string, args []any, each func(store.Row)) error {
+	return tx.s.each(ctx, tx, "SELECT slot, root, parent_slot, parent_root, proposer, canonical, "+query, args, func(rows *sql.Rows) error {
+		var r store.Row
+		var root, parent sql.RawBytes
+		if err := rows.Scan(&r.Slot, &root, &r.ParentSlot, &parent, &r.Proposer, &r.Canonical, &r.Single); err != nil {
+			return err
+		}
+		copy(r.Root[:], root)
+		copy(r.ParentRoot[:], parent)
+		each(r)
+		return nil
+	})
 }
 
 // label is a classification as it is stored.
@@ -175,7 +151,6 @@ func (tx *transaction) maybe(ctx context.Context, c blockprint.Client) (any, err
 	return tx.idOf(ctx, "clients", string(c))
 }
 
-// Insert implements store.Tx.
 func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
 	l, err := tx.label(ctx, &b.Classification, b.Says.Client, b.Model)
 	if err != nil {
@@ -185,7 +160,7 @@ func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
 	if !b.ParentRoot.IsZero() {
 		parent = b.ParentRoot[:]
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
+	err = tx.exec(ctx, `INSERT INTO blocks (slot, root, parent_slot, parent_root, proposer, canonical, single, multi,
 		probabilities, graffiti, graffiti_client, execution, version, reason, model) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		clamp(b.Slot), b.Root[:], clamp(b.ParentSlot), parent, int64(b.Proposer), int(b.Canonical), l.single, b.Multi,
 		l.probabilities, b.Graffiti, l.graffiti, b.Says.Execution, b.Says.Version, b.Reason, l.model)
@@ -199,7 +174,7 @@ func (tx *transaction) Insert(ctx context.Context, b *store.Block) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, store.EncodeVector(b.Features.Values))
+	err = tx.exec(ctx, "INSERT INTO features (slot, root, feature_set, vector) VALUES (?, ?, ?, ?)", clamp(b.Slot), b.Root[:], set, store.EncodeVector(b.Features.Values))
 	return err
 }
 
@@ -217,37 +192,28 @@ func (tx *transaction) featureSet(ctx context.Context, features []string) (int64
 	return tx.set, err
 }
 
-// Delete implements store.Tx.
 func (tx *transaction) Delete(ctx context.Context, id store.BlockID) error {
-	_, err := tx.ExecContext(ctx, "DELETE FROM blocks WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:])
-	return err
+	return tx.exec(ctx, "DELETE FROM blocks WHERE slot = ? AND root = ?", clamp(id.Slot), id.Root[:])
 }
 
-// SetParentRoot implements store.Tx.
 func (tx *transaction) SetParentRoot(ctx context.Context, id store.BlockID, parent blockprint.Root) error {
-	_, err := tx.ExecContext(ctx, "UPDATE blocks SET parent_root = ? WHERE slot = ? AND root = ?", parent[:], clamp(id.Slot), id.Root[:])
-	return err
+	return tx.exec(ctx, "UPDATE blocks SET parent_root = ? WHERE slot = ? AND root = ?", parent[:], clamp(id.Slot), id.Root[:])
 }
 
-// SetCanonical implements store.Tx.
 func (tx *transaction) SetCanonical(ctx context.Context, id store.BlockID, to store.Canonical) error {
-	_, err := tx.ExecContext(ctx, "UPDATE blocks SET canonical = ? WHERE slot = ? AND root = ?", int(to), clamp(id.Slot), id.Root[:])
-	return err
+	return tx.exec(ctx, "UPDATE blocks SET canonical = ? WHERE slot = ? AND root = ?", int(to), clamp(id.Slot), id.Root[:])
 }
 
-// SetLabel implements store.Tx.
 func (tx *transaction) SetLabel(ctx context.Context, n *store.Label) error {
 	l, err := tx.label(ctx, &n.Classification, n.Says.Client, n.Model)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE blocks SET single = ?, multi = ?, probabilities = ?, graffiti_client = ?, execution = ?, version = ?,
+	return tx.exec(ctx, `UPDATE blocks SET single = ?, multi = ?, probabilities = ?, graffiti_client = ?, execution = ?, version = ?,
 		reason = ?, model = ? WHERE slot = ? AND root = ?`, l.single, n.Multi, l.probabilities, l.graffiti, n.Says.Execution,
 		n.Says.Version, n.Reason, l.model, clamp(n.Slot), n.Root[:])
-	return err
 }
 
-// AddSums implements store.Tx.
 func (tx *transaction) AddSums(ctx context.Context, changes []store.Sum) error {
 	stmt, err := tx.PrepareContext(ctx, `INSERT INTO counts (level, part, single, blocks) VALUES (?, ?, ?, ?)
 		ON CONFLICT (level, part, single) DO UPDATE SET blocks = blocks + excluded.blocks`)
@@ -267,24 +233,20 @@ func (tx *transaction) AddSums(ctx context.Context, changes []store.Sum) error {
 	return nil
 }
 
-// KeepLatest implements store.Tx.
 func (tx *transaction) KeepLatest(ctx context.Context, r *store.Row) error {
 	single, err := tx.idOf(ctx, "clients", string(r.Single))
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single) VALUES (?, ?, ?)
+	return tx.exec(ctx, `INSERT INTO latest (proposer, slot, single) VALUES (?, ?, ?)
 		ON CONFLICT (proposer) DO UPDATE SET slot = excluded.slot, single = excluded.single WHERE excluded.slot >= slot`,
 		int64(r.Proposer), clamp(r.Slot), single)
-	return err
 }
 
-// FindLatest implements store.Tx.
 func (tx *transaction) FindLatest(ctx context.Context, proposer uint64) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM latest WHERE proposer = ?", int64(proposer)); err != nil {
+	if err := tx.exec(ctx, "DELETE FROM latest WHERE proposer = ?", int64(proposer)); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO latest (proposer, slot, single)
+	return tx.exec(ctx, `INSERT INTO latest (proposer, slot, single)
 		SELECT proposer, slot, single FROM blocks WHERE proposer = ? AND canonical <> 1 ORDER BY slot DESC LIMIT 1`, int64(proposer))
-	return err
 }
