@@ -14,7 +14,7 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Limits of a project's contract in bytes.
+// Limits for a project's contract, in bytes.
 const (
 	maxName = 100
 	maxURL  = 500
@@ -68,19 +68,9 @@ func AddKey(ctx context.Context, book *greylist.Book, words []string, now time.T
 		}
 		return nil, err
 	}
-	var contract, content, out keyed
-	content.add("version", p.Version)
-	content.add("name", p.Name)
-	content.add("url", public(p.URL))
-	content.add("gdpr_controls", p.GDPR)
-	content.add("requires_external_adapter", p.Adapter)
-	content.add("status", p.Status.Text())
-	contract.add("type", "project")
-	contract.add("action", action)
-	contract.add("body", content)
-	out.add("contract", contract)
-	out.add("txid", p.Hash)
-	return out, nil
+	return keyed{"contract", keyed{"type", "project", "action", action, "body", keyed{
+		"version", p.Version, "name", p.Name, "url", public(p.URL), "gdpr_controls", p.GDPR, "requires_external_adapter", p.Adapter, "status", p.Status.Text(),
+	}}, "txid", p.Hash}, nil
 }
 
 // addition reads what follows the name: URL GDPR ADAPTER [STATUS], or as in payload version 3, URL GDPR STATUS.
@@ -99,30 +89,25 @@ func (p *Project) addition(text []string) error {
 		return err
 	}
 	p.Status = greylist.Active
-	rest := text[2:]
-	if len(rest) > 0 {
-		if status, ok := keyStatuses[strings.ToLower(rest[0])]; ok && len(rest) == 1 {
-			p.Status = status
-			return nil
-		}
-		if p.Adapter, err = truth("ADAPTER", rest[0]); err != nil {
-			return err
-		}
+	if len(text) == 2 {
+		return nil
 	}
-	if len(rest) > 1 {
-		status, ok := keyStatuses[strings.ToLower(rest[1])]
-		if !ok {
-			return badParameter("status: expected man_greylist or auto_greylist_override, not %.40q", rest[1])
-		}
+	status, ok := keyStatuses[strings.ToLower(text[len(text)-1])]
+	if ok {
 		p.Status = status
+	} else if len(text) == 4 {
+		return badParameter("status: expected man_greylist or auto_greylist_override, not %.40q", text[3])
 	}
-	return nil
+	if len(text) == 4 || !ok {
+		p.Adapter, err = truth("ADAPTER", text[2])
+	}
+	return err
 }
 
 // keyStatuses are the words of addkey.
 var keyStatuses = map[string]greylist.Status{"man_greylist": greylist.Manual, "auto_greylist_override": greylist.AutoOverride}
 
-// digest names an entry: there is no transaction whose hash it could have.
+// digest names an entry. There is no transaction whose hash it could have.
 func (p *Project) digest(place int) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "%d %s %s %v %v %s %d", place, p.Name, p.URL, p.GDPR, p.Adapter, p.Status, p.Time))
 	return hex.EncodeToString(h[:])

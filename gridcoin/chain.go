@@ -8,9 +8,9 @@ import (
 	"blockprint/gridcoin/rules"
 )
 
-// Chain makes a greylist's log of what was known before and what a node tells now: superblocks from the oldest one that it
-// tells on are those that it tells, older ones stay; of each project the entries that are known stay, and its present one
-// is added if it is new. Contracts take effect in the order of their time. The superblocks must join (see Join).
+// Chain makes a greylist's log from what was known and what a node reports now. The node's superblocks replace all known ones
+// from its oldest on. A project's known entries stay, and its present one is added if it is new. Contracts take effect in the
+// order of their time. The superblocks must join the known ones (see Join).
 func Chain(known []greylist.Event, projects []Project, superblocks []Superblock, h Heights) []greylist.Event {
 	var events []greylist.Event
 	type contract struct {
@@ -33,22 +33,24 @@ func Chain(known []greylist.Event, projects []Project, superblocks []Superblock,
 			Doubt: b.Height >= h.Doubt, Totals: b.Totals,
 		}})
 	}
-	earlier := map[string]bool{} // hashes of entries that are not a project's first
+	earlier := map[string]bool{} // the hashes of entries that are not their project's first
 	for _, p := range projects {
 		earlier[p.Hash] = p.Earlier
 		if !have[contract{p.Name, p.Hash, p.Status}] {
 			events = append(events, greylist.Event{Entry: &greylist.Entry{Subject: p.Name, Status: p.Status, Hash: p.Hash, Time: p.Time, Data: p.data()}})
 		}
 	}
-	at := func(ev greylist.Event) int64 {
+	// At the same second a contract comes first: it stands in a block, and the superblock in that block or a later one.
+	at := func(ev greylist.Event) (seconds int64, turn int) {
 		if ev.Entry != nil {
-			return ev.Entry.Time
+			return ev.Entry.Time, 0
 		}
-		return ev.Boundary.Time
+		return ev.Boundary.Time, 1
 	}
-	// At the same second a contract comes first: it stands in a block, the superblock in that or a later one.
 	slices.SortStableFunc(events, func(a, b greylist.Event) int {
-		return cmp.Or(cmp.Compare(at(a), at(b)), boolCompare(a.Boundary != nil, b.Boundary != nil))
+		atA, turnA := at(a)
+		atB, turnB := at(b)
+		return cmp.Or(cmp.Compare(atA, atB), cmp.Compare(turnA, turnB))
 	})
 	boundListings(events, earlier)
 	if len(superblocks) > 0 {
@@ -57,17 +59,7 @@ func Chain(known []greylist.Event, projects []Project, superblocks []Superblock,
 	return events
 }
 
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
-}
-
-// firstEntries returns the places of the first entries that are known of subjects.
+// firstEntries returns the place of each subject's first known entry.
 func firstEntries(events []greylist.Event) map[string]int {
 	out := map[string]int{}
 	for i, ev := range events {
@@ -81,9 +73,9 @@ func firstEntries(events []greylist.Event) map[string]int {
 	return out
 }
 
-// bound says in an entry by when its subject was listed at the latest.
+// bound notes in an entry by when its subject was listed at the latest.
 func bound(ev *greylist.Event, listed int64) {
-	n := *ev.Entry // others hold the one before
+	n := *ev.Entry // a copy, since others hold the original
 	n.Listed = min(n.Time, listed)
 	if ev.Entry.Listed > 0 {
 		n.Listed = min(n.Listed, ev.Entry.Listed)
@@ -91,8 +83,8 @@ func bound(ev *greylist.Event, listed int64) {
 	ev.Entry = &n
 }
 
-// boundListings looks for the first listings of projects. A node tells only the newest contract; a superblock with a total
-// proves that the project was listed before it, and a contract with one before it that it was listed before that contract.
+// boundListings bounds the times of projects' first listings. A node reports only the newest contract. But a superblock with a
+// project's total proves that the project was listed before it, and so does a contract that replaces an earlier one.
 func boundListings(events []greylist.Event, earlier map[string]bool) {
 	first := firstEntries(events)
 	for name, i := range first {
@@ -111,9 +103,9 @@ func boundListings(events []greylist.Event, earlier map[string]bool) {
 	}
 }
 
-// boundByRecord holds bounds against the newest superblock's own record: a project that it records as greylisted by the
-// rules, and that is too new to be judged by what is known of it, was listed before all superblocks that are known, if that
-// makes the rules find the same.
+// boundByRecord corrects bounds by the newest superblock's own record. That may record a project as greylisted by the rules
+// although, by what is known, the project is too new to be judged. If the rules find the same once the project counts as listed
+// before all known superblocks, then it was.
 func boundByRecord(events []greylist.Event, newest *Superblock) {
 	first := firstEntries(events)
 	var oldest *greylist.Boundary
@@ -125,7 +117,7 @@ func boundByRecord(events []greylist.Event, newest *Superblock) {
 	greylisted := func(name string) bool {
 		e := greylist.New(greylist.Options{Rule: rules.Mainnet()})
 		for _, ev := range events {
-			if e.Apply(ev) != nil { // will be said when the log is applied
+			if e.Apply(ev) != nil { // the caller gets this error when it applies the log
 				return false
 			}
 		}

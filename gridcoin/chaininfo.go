@@ -7,7 +7,7 @@ import (
 	"blockprint/greylist"
 )
 
-// fresh is for how long, in seconds, the newest superblock counts as that of a chain that has caught up: there is one a day.
+// fresh is the age in seconds up to which the newest superblock shows that the chain has caught up. There is one a day.
 const fresh = 2 * 86_400
 
 // newest returns the newest superblock, and its age in seconds; a superblock's clock may be ahead of ours.
@@ -18,29 +18,20 @@ func (s *Server) newest(b *greylist.Book) (last *greylist.Boundary, age int64) {
 	return last, max(s.Now().Unix()-last.Time, 0)
 }
 
-// chainInfo answers getblockchaininfo and getinfo with what of theirs a greylist knows: all blocks that it knows are
-// superblocks.
+// chainInfo answers getblockchaininfo and getinfo with those of their fields that a greylist knows. The only blocks that it knows
+// are superblocks.
 func (s *Server) chainInfo(b *greylist.Book, _ []json.RawMessage) (any, error) {
 	last, age := s.newest(b)
-	var out keyed
-	out.add("blocks", last.Height)
-	out.add("in_sync", last.Time > 0 && age < fresh)
-	out.add("errors", "")
-	return out, nil
+	return keyed{"blocks", last.Height, "in_sync", last.Time > 0 && age < fresh, "errors", ""}, nil
 }
 
 func (s *Server) superblockAge(b *greylist.Book, _ []json.RawMessage) (any, error) {
 	last, age := s.newest(b)
-	var out keyed
-	out.add("Superblock Age", age)
-	out.add("Superblock Timestamp", shownDate(last.Time))
-	out.add("Superblock Block Number", last.Height)
-	out.add("Pending Superblock Height", 0)
-	return out, nil
+	return keyed{"Superblock Age", age, "Superblock Timestamp", shownDate(last.Time), "Superblock Block Number", last.Height, "Pending Superblock Height", 0}, nil
 }
 
-// superblocks answers with the newest superblocks, newest first, and with what they record if that is wanted: what is found
-// at each of them, by the rules that are asked for now.
+// superblocks answers with the newest superblocks, newest first. With show_contract it adds what each records: the statuses that
+// today's rules find there.
 func (s *Server) superblocks(b *greylist.Book, params []json.RawMessage) (any, error) {
 	lookback := 14
 	if words := wordsOf(params); len(words) > 0 {
@@ -62,14 +53,9 @@ func (s *Server) superblocks(b *greylist.Book, params []json.RawMessage) (any, e
 	list := []keyed{}
 	for back := range n {
 		block := b.Back(back)
-		var line keyed
-		line.add("height", strconv.FormatUint(block.Height, 10))
-		line.add("block", block.Hash)
-		line.add("date", shownDate(block.Time))
-		line.add("wallet_version", "")
-		line.add("total_projects", len(block.Totals))
+		line := keyed{"height", strconv.FormatUint(block.Height, 10), "block", block.Hash, "date", shownDate(block.Time), "wallet_version", "", "total_projects", len(block.Totals)}
 		if full {
-			line.add("contract_contents", recorded[back])
+			line = append(line, "contract_contents", recorded[back])
 		}
 		list = append(list, line)
 	}

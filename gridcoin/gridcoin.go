@@ -1,12 +1,12 @@
 // Package gridcoin is greylist's first tenant: Gridcoin's whitelist of BOINC projects, whose total credits every superblock
 // records.
 //
-// ParseProjects and ParseSuperblocks read what a Gridcoin node tells, Client asks a node, Join holds what it tells against
-// what is known, and Chain makes a greylist's events of both. Facts and formats are those of Gridcoin's RPC.
+// Client asks a Gridcoin node, ParseProjects and ParseSuperblocks read its answers, Join compares them with what is known, and
+// Chain turns both into a greylist's events. Facts and formats are those of Gridcoin's RPC.
 //
-// What a node tells is a claim. Its superblocks must join those that are known: a list that does not reach back to them
-// would leave a hole, and one that ends before them comes from a node that is behind. Both change nothing. Only a node that
-// contradicts what is known, by another superblock where one is known, reverts anything.
+// A node's answer is a claim. Its superblocks must join the known ones: a list that does not reach back to them would leave a
+// hole, and one that ends before them comes from a node that is behind. Neither changes anything. Only a node that contradicts
+// what is known, with another superblock where one is known, reverts anything.
 package gridcoin
 
 import (
@@ -25,12 +25,12 @@ import (
 // Tenant names Gridcoin's events in a store.
 const Tenant = "gridcoin"
 
-// Heights from which rules hold on a network.
+// Heights are the block heights from which rules hold on a network.
 type Heights struct {
-	// Totals is where superblocks begin to record total credits (version 3); superblocks tell their version, so this is
-	// for those that do not.
+	// Totals is where superblocks begin to record total credits (version 3). It counts for superblocks that come without their
+	// version.
 	Totals uint64
-	// Doubt is where a figure that is missing in the newest superblock is not held against a project yet.
+	// Doubt is where a project begins to get the benefit of the doubt for a figure that is missing in the newest superblock.
 	Doubt uint64
 }
 
@@ -40,7 +40,7 @@ var Networks = map[string]Heights{
 	"test": {Totals: 2_870_000, Doubt: 3_111_000},
 }
 
-// Project is a whitelist entry as a node tells it.
+// Project is a whitelist entry as a node reports it.
 type Project struct {
 	Name    string
 	URL     string
@@ -50,13 +50,13 @@ type Project struct {
 	Version int
 	Time    int64 // seconds since 1970
 	Hash    string
-	// Earlier tells that the entry has one before it, which the node does not tell.
+	// Earlier is true if the project has an earlier entry, which the node does not report.
 	Earlier bool
-	// Word is the status as the node told it, if that word is unknown; Status is then a guess.
+	// Word is the node's word for the status if that word is unknown. Status is then a guess.
 	Word string
 }
 
-// flexibleTime reads the forms of time that Gridcoin's RPC has: a date that people read, in UTC, or seconds.
+// flexibleTime reads a time in any form that Gridcoin's RPC uses: a date for people, in UTC, or seconds since 1970.
 func flexibleTime(s string) (int64, error) {
 	for _, layout := range []string{"2006-01-02 15:04:05 UTC", "01-02-2006 15:04:05", time.RFC3339} {
 		if t, err := time.Parse(layout, s); err == nil {
@@ -66,11 +66,11 @@ func flexibleTime(s string) (int64, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, nil
 	}
-	return 0, blockprint.Errorf(blockprint.Invalid, "%.40q is no time: expected 2026-04-18 09:12:00 UTC, 04-18-2026 09:12:00 or seconds", s)
+	return 0, blockprint.Errorf(blockprint.Invalid, "%.40q is not a time: expected 2026-04-18 09:12:00 UTC, 04-18-2026 09:12:00 or seconds", s)
 }
 
-// statusOf reads a status as it is shown. ok is false for an unknown word: wallets translate what listprojects tells, and
-// have translated only "Active" so far.
+// statusOf reads a status as it is shown. ok is false for an unknown word: wallets translate the answer of listprojects, though
+// only the word "Active" so far.
 func statusOf(text string) (status greylist.Status, ok bool) {
 	text = strings.TrimSpace(text)
 	for s := greylist.Deleted; s <= greylist.AutoOverride; s++ {
@@ -86,8 +86,7 @@ func statusOf(text string) (status greylist.Status, ok bool) {
 	return greylist.Unknown, false
 }
 
-// contractStatus takes an effective status for the contract's, of which it is the most likely one; what cannot be read is
-// taken for Active.
+// contractStatus guesses a contract's status from the effective one. What cannot be read counts as Active.
 func contractStatus(text string) (status greylist.Status, ok bool) {
 	if text == "" {
 		return greylist.Active, true
@@ -125,7 +124,7 @@ func ParseProjects(data []byte) ([]Project, error) {
 		if p.Status, ok = contractStatus(r.Status); !ok {
 			p.Word = r.Status
 		}
-		if p.Hash == "" { // listprojects tells none
+		if p.Hash == "" { // listprojects has none
 			p.Hash = name + "@" + strconv.FormatInt(p.Time, 10)
 		}
 		out = append(out, p)
@@ -134,14 +133,14 @@ func ParseProjects(data []byte) ([]Project, error) {
 	return out, nil
 }
 
-// Superblock is what the greylist needs of a superblock.
+// Superblock is the part of a superblock that the greylist needs.
 type Superblock struct {
 	Height  uint64
 	Hash    string
 	Time    int64
 	Version int
 	Totals  map[string]uint64
-	// Recorded are the statuses that the superblock itself carries; greylist.Unknown for one that cannot be read.
+	// Recorded has the statuses that the superblock itself records; greylist.Unknown stands for one that cannot be read.
 	Recorded map[string]greylist.Status
 }
 
@@ -151,17 +150,7 @@ func ParseSuperblocks(data []byte) ([]Superblock, error) {
 		Height   blockprint.Quoted `json:"height"`
 		Block    string            `json:"block"`
 		Date     string            `json:"date"`
-		Contract *struct {
-			Version int `json:"version"`
-			Status  []struct {
-				Project string `json:"project"`
-				Status  string `json:"status"`
-			} `json:"project_greylist_status"`
-			Credits []struct {
-				Project string `json:"project"`
-				Total   uint64 `json:"all_cpid_total_credit"`
-			} `json:"project_all_cpid_total_credits"`
-		} `json:"contract_contents"`
+		Contract *contents         `json:"contract_contents"`
 	}
 	bad := func(format string, args ...any) ([]Superblock, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, format, args...)
@@ -185,7 +174,7 @@ func ParseSuperblocks(data []byte) ([]Superblock, error) {
 		b.Version = r.Contract.Version
 		for _, c := range r.Contract.Credits {
 			if _, twice := b.Totals[c.Project]; twice {
-				return bad("superblock at height %d tells %q twice", b.Height, c.Project)
+				return bad("superblock at height %d has %q twice", b.Height, c.Project)
 			}
 			b.Totals[c.Project] = c.Total
 		}
@@ -203,7 +192,7 @@ func ParseSuperblocks(data []byte) ([]Superblock, error) {
 	return out, nil
 }
 
-// unwrapped takes the result out of a JSON-RPC answer; anything else stays as it is.
+// unwrapped returns the result of a JSON-RPC answer. It returns anything else unchanged.
 func unwrapped(data []byte) []byte {
 	var reply struct {
 		Result json.RawMessage `json:"result"`
@@ -215,7 +204,7 @@ func unwrapped(data []byte) []byte {
 	return data
 }
 
-// data is what the registry keeps of a project beside its status.
+// data is what a project's entry holds besides its status.
 func (p *Project) data() map[string]string {
 	return map[string]string{
 		"url": p.URL, "gdpr_controls": strconv.FormatBool(p.GDPR), "requires_external_adapter": strconv.FormatBool(p.Adapter), "version": strconv.Itoa(p.Version),
@@ -229,7 +218,8 @@ type Disagreement struct {
 	Found    greylist.Status
 }
 
-// Compare tells where a superblock's own record differs from the statuses that an engine finds when it is the newest.
+// Compare returns where a superblock's own record differs from the statuses that an engine finds. The superblock must be the
+// engine's newest.
 func Compare(e *greylist.Engine, b *Superblock) []Disagreement {
 	var out []Disagreement
 	for _, s := range e.Standings() {
@@ -237,7 +227,7 @@ func Compare(e *greylist.Engine, b *Superblock) []Disagreement {
 		if !ok {
 			recorded = greylist.Active
 		}
-		// A superblock records none but greylisted ones, whatever the word.
+		// A superblock records greylisted projects only, so any word for a status means that.
 		if greylisted := recorded.Greylisted() || recorded == greylist.Unknown; greylisted != s.Effective.Greylisted() {
 			out = append(out, Disagreement{s.Subject, recorded, s.Effective})
 		}

@@ -247,7 +247,7 @@ func TestReads(t *testing.T) {
 		`[` + block("5", full) + `,` + block("5", full) + `]`: "two superblocks at height 5",
 		`[{"height":"5","block":"b","date":"soon"}]`:          "date",
 		`[` + block("5", `,"contract_contents":{"version":3,"project_all_cpid_total_credits":[{"project":"A","all_cpid_total_credit":-1}]}`) + `]`:                                          "expected a list",
-		`[` + block("5", `,"contract_contents":{"version":3,"project_all_cpid_total_credits":[{"project":"A","all_cpid_total_credit":1},{"project":"A","all_cpid_total_credit":2}]}`) + `]`: `tells "A" twice`,
+		`[` + block("5", `,"contract_contents":{"version":3,"project_all_cpid_total_credits":[{"project":"A","all_cpid_total_credit":1},{"project":"A","all_cpid_total_credit":2}]}`) + `]`: `has "A" twice`,
 	} {
 		if _, err := gridcoin.ParseSuperblocks([]byte(text)); blockprint.CodeOf(err) != blockprint.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

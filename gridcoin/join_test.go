@@ -57,7 +57,7 @@ func TestJoins(t *testing.T) {
 			f.daily(-9, -5, "", growing)
 			f.info = obj{"in_sync": true, "blocks": 9_000_000}
 		}, 120, "the node is behind", 10, "9"},
-		"nothing at all":        {func(f *fake) { f.superblocks = []obj{} }, 120, "no superblock was told", 10, "9"},
+		"nothing at all":        {func(f *fake) { f.superblocks = []obj{} }, 120, "no superblock was reported", 10, "9"},
 		"another chain":         {func(f *fake) { f.superblocks = nil; f.daily(-3, 30, "y", growing) }, 120, "they are of another chain", 10, "9"},
 		"another chain, longer": {func(f *fake) { f.superblocks = nil; f.daily(-3, 700, "y", growing) }, 120, "superblocks are missing", 10, "9"},
 	} {

@@ -12,36 +12,22 @@ import (
 	"blockprint/greylist"
 )
 
-// keyed is an object whose keys stand in the order of the list.
-type keyed []struct {
-	key   string
-	value any
-}
+// keyed is an object as a list of its keys and values by turns, so that the keys keep their order.
+type keyed []any
 
 func (k keyed) MarshalJSON() ([]byte, error) {
 	out := []byte{'{'}
 	for i, e := range k {
+		text, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
 		if i > 0 {
-			out = append(out, ',')
+			out = append(out, ",:"[i%2])
 		}
-		key, err := json.Marshal(e.key)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(e.value)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(append(out, key...), ':'), value...)
+		out = append(out, text...)
 	}
 	return append(out, '}'), nil
-}
-
-func (k *keyed) add(key string, value any) {
-	*k = append(*k, struct {
-		key   string
-		value any
-	}{key, value})
 }
 
 // project reads an entry's data.
@@ -61,7 +47,7 @@ func (p *Project) baseURL() string {
 	return strings.TrimRight(strings.TrimSuffix(p.URL, "@"), "/") + "/"
 }
 
-// public is an address of the project's as everybody may see it.
+// public is a project's address without the login that it may hold.
 func public(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User == nil {
@@ -73,6 +59,17 @@ func public(address string) string {
 
 func (p *Project) when() string {
 	return time.Unix(p.Time, 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// features are the fields that later versions of the entry have.
+func (p *Project) features() (out keyed) {
+	if p.Version >= 2 {
+		out = append(out, "gdpr_controls", p.GDPR)
+	}
+	if p.Version >= 4 {
+		out = append(out, "requires_external_adapter", p.Adapter)
+	}
+	return out
 }
 
 func (s *Server) listProjects(b *greylist.Book, params []json.RawMessage) (any, error) {
@@ -90,22 +87,10 @@ func (s *Server) listProjects(b *greylist.Book, params []json.RawMessage) (any, 
 			continue
 		}
 		p := project(st.Entry)
-		var line keyed
-		line.add("version", p.Version)
-		line.add("display_name", p.displayName())
-		line.add("url", public(p.URL))
-		line.add("base_url", public(p.baseURL()))
-		line.add("display_url", public(p.baseURL()))
-		line.add("stats_url", public(p.baseURL())+"stats/")
-		if p.Version >= 2 {
-			line.add("gdpr_controls", p.GDPR)
-		}
-		if p.Version >= 4 {
-			line.add("requires_external_adapter", p.Adapter)
-		}
-		line.add("time", p.when())
-		line.add("status", st.Effective.Text())
-		out.add(p.Name, line)
+		base := public(p.baseURL())
+		line := keyed{"version", p.Version, "display_name", p.displayName(), "url", public(p.URL), "base_url", base, "display_url", base, "stats_url", base + "stats/"}
+		line = append(append(line, p.features()...), "time", p.when(), "status", st.Effective.Text())
+		out = append(out, p.Name, line)
 	}
 	return out, nil
 }
@@ -114,25 +99,13 @@ func (s *Server) rawStatus(b *greylist.Book, _ []json.RawMessage) (any, error) {
 	out := keyed{}
 	for _, st := range b.Standings() { // in bytewise order
 		p := project(st.Entry)
-		var line keyed
-		line.add("version", p.Version)
-		line.add("display_name", p.displayName())
-		line.add("url", public(p.URL))
-		line.add("status", st.Entry.Status.Text())
-		if p.Version >= 2 {
-			line.add("gdpr_controls", p.GDPR)
-		}
-		if p.Version >= 4 {
-			line.add("requires_external_adapter", p.Adapter)
-		}
-		line.add("time", p.when())
-		line.add("current_project_entry_tx_hash", p.Hash)
 		previous := "null" // a text, as the original has it
 		if e := b.Previous(st.Subject); e != nil {
 			previous = e.Hash
 		}
-		line.add("previous_project_entry_tx_hash", previous)
-		out.add(p.Name, line)
+		line := keyed{"version", p.Version, "display_name", p.displayName(), "url", public(p.URL), "status", st.Entry.Status.Text()}
+		line = append(append(line, p.features()...), "time", p.when(), "current_project_entry_tx_hash", p.Hash, "previous_project_entry_tx_hash", previous)
+		out = append(out, p.Name, line)
 	}
 	return out, nil
 }
@@ -151,30 +124,23 @@ func (s *Server) autoGreylist(b *greylist.Book, params []json.RawMessage) (any, 
 		if st.Finding == nil || !all && !st.Finding.Meets {
 			continue
 		}
-		var line keyed
-		line.add("project:", st.Subject) // the original's key; scripts rely on the colon
-		line.add("project", st.Subject)
+		line := keyed{"project:", st.Subject, "project", st.Subject} // scripts rely on the original's key with a colon
 		for _, n := range st.Numbers() {
-			line.add(n.Name, n.Value)
+			line = append(line, n.Name, n.Value)
 		}
-		line.add("meets_greylist_criteria", st.Finding.Meets)
+		line = append(line, "meets_greylist_criteria", st.Finding.Meets)
 		if history {
 			figures := []keyed{}
 			for _, f := range b.Figures(st.Subject) {
-				var figure keyed
-				figure.add("superblocks_from_baseline", f.Distance)
-				if f.Total == nil {
-					figure.add("total_credit", "NA")
-				} else {
-					figure.add("total_credit", *f.Total)
+				var total any = "NA"
+				if f.Total != nil {
+					total = *f.Total
 				}
-				figures = append(figures, figure)
+				figures = append(figures, keyed{"superblocks_from_baseline", f.Distance, "total_credit", total})
 			}
-			line.add("history", figures)
+			line = append(line, "history", figures)
 		}
 		list = append(list, line)
 	}
-	var out keyed
-	out.add("auto_greylist_projects", list)
-	return out, nil
+	return keyed{"auto_greylist_projects", list}, nil
 }

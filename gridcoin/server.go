@@ -18,15 +18,15 @@ import (
 	"blockprint/service"
 )
 
-// Server answers Gridcoin's RPC about projects and superblocks, field for field, from a greylist (see the list of help), and
-// addkey, which gives entries.
+// Server answers Gridcoin's RPC about projects and superblocks from a greylist, field for field. Its addkey adds entries; its help
+// lists the methods.
 type Server struct {
 	// Shelf has the greylist, to which other processes may write.
 	Shelf *greylist.Shelf
 	Now   func() time.Time
 }
 
-// Codes of JSON-RPC and Gridcoin errors.
+// Error codes of JSON-RPC and of Gridcoin.
 const (
 	codeParse        = -32700
 	codeRequest      = -32600
@@ -122,26 +122,12 @@ func (s *Server) answer(ctx context.Context, body []byte) ([]byte, int) {
 	if id == nil {
 		id = json.RawMessage("null")
 	}
-	var reply any
+	reply := keyed{"result", result, "error", failure, "id", id}
 	switch {
 	case q.Version == "2.0" && failure != nil:
-		reply = struct {
-			Version string          `json:"jsonrpc"`
-			Error   *rpcError       `json:"error"`
-			ID      json.RawMessage `json:"id"`
-		}{"2.0", failure, id}
+		reply = keyed{"jsonrpc", "2.0", "error", failure, "id", id}
 	case q.Version == "2.0":
-		reply = struct {
-			Version string          `json:"jsonrpc"`
-			Result  any             `json:"result"`
-			ID      json.RawMessage `json:"id"`
-		}{"2.0", result, id}
-	default:
-		reply = struct {
-			Result any             `json:"result"`
-			Error  *rpcError       `json:"error"`
-			ID     json.RawMessage `json:"id"`
-		}{result, failure, id}
+		reply = keyed{"jsonrpc", "2.0", "result", result, "id", id}
 	}
 	text, err := json.Marshal(reply)
 	if err != nil {
@@ -150,7 +136,7 @@ func (s *Server) answer(ctx context.Context, body []byte) ([]byte, int) {
 	return text, status
 }
 
-// methods are what is answered from a greylist; help says what each takes.
+// methods are answered from a greylist. help is what the method help says about each.
 var methods = map[string]struct {
 	help   string
 	answer func(*Server, *greylist.Book, []json.RawMessage) (any, error)

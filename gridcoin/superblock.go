@@ -13,14 +13,14 @@ import (
 	"blockprint/gridcoin/stats"
 )
 
-// Scraped is the source of superblocks that are made of our own scraper's figures, without a chain.
+// Scraped is the source of superblocks that are made from our own scraper's figures, without a chain.
 const Scraped = "scraper"
 
-// totalMagnitude is what all projects of a superblock share.
+// totalMagnitude is shared by all projects of a superblock.
 const totalMagnitude = 115_000
 
-// Sites returns where the statistics of all projects are that are not deleted, greylisted ones included: so the rules
-// know their figures at once when a manual greylisting is lifted.
+// Sites returns where to find the statistics of all projects that are not deleted. It includes greylisted ones, so that the rules
+// have their figures as soon as a manual greylisting is lifted.
 func Sites(e *greylist.Engine) []stats.Project {
 	var out []stats.Project
 	for _, s := range e.Standings() {
@@ -32,8 +32,8 @@ func Sites(e *greylist.Engine) []stats.Project {
 	return out
 }
 
-// NextSuperblock makes a superblock of figures. At least three quarters of the active projects must have one: else it is
-// the scraper that fails, not they.
+// NextSuperblock makes a superblock from figures. At least three quarters of the active projects must have one: with fewer, the
+// scraper has failed and not the projects.
 func NextSuperblock(e *greylist.Engine, figures []stats.Figure, now time.Time) (*greylist.Boundary, error) {
 	b := &greylist.Boundary{Height: 1, Time: now.Unix(), Judged: true, Doubt: true, Totals: map[string]uint64{}, Source: Scraped, Signals: map[string]greylist.Signal{}}
 	if last := e.Back(0); last != nil {
@@ -72,19 +72,19 @@ func NextSuperblock(e *greylist.Engine, figures []stats.Figure, now time.Time) (
 	return b, nil
 }
 
-// ScrapedSuperblock is a superblock of our own as `superblocks` would tell it, so that ParseSuperblocks reads it, with
-// what a superblock of Gridcoin's means besides.
+// ScrapedSuperblock is a superblock of our own in the form of the answer to `superblocks`, so that ParseSuperblocks reads it. It
+// adds what follows from a superblock in Gridcoin.
 type ScrapedSuperblock struct {
 	Height   string   `json:"height"`
 	Block    string   `json:"block"`
 	Date     string   `json:"date"`
 	Contents contents `json:"contract_contents"`
 	Excluded []string `json:"excluded_projects"`
-	// Magnitudes are of a project as a whole: active ones with a figure share alike, others have 0.
+	// Magnitudes are those of whole projects: active ones with a figure have equal shares, others have 0.
 	Magnitudes map[string]float64 `json:"project_magnitudes"`
 }
 
-// contents are what a superblock records. Of users it records nothing here.
+// contents is what a superblock records of projects. Nothing about users is read or written.
 type contents struct {
 	Version int             `json:"version"`
 	Status  []projectStatus `json:"project_greylist_status"`
@@ -101,7 +101,7 @@ type projectCredit struct {
 	Total   uint64 `json:"all_cpid_total_credit"`
 }
 
-// DescribeSuperblock tells the newest superblock, with the statuses that are found at it; nil if there is none.
+// DescribeSuperblock returns the newest superblock with the statuses that the rules find at it; nil if there is none.
 func DescribeSuperblock(e *greylist.Engine) *ScrapedSuperblock {
 	b := e.Back(0)
 	if b == nil {
@@ -119,7 +119,7 @@ func DescribeSuperblock(e *greylist.Engine) *ScrapedSuperblock {
 		}
 		out.Magnitudes[s.Subject] = 0
 		switch {
-		case s.Effective.Greylisted(): // goes before excluded
+		case s.Effective.Greylisted(): // comes before excluded
 		case !known:
 			out.Excluded = append(out.Excluded, s.Subject)
 		default:
@@ -135,7 +135,7 @@ func DescribeSuperblock(e *greylist.Engine) *ScrapedSuperblock {
 	return out
 }
 
-// contentsOf returns what a superblock records, as an engine finds it whose newest it is.
+// contentsOf returns what a superblock records, as an engine finds it. It must be the engine's newest.
 func contentsOf(e *greylist.Engine, b *greylist.Boundary) contents {
 	out := contents{Version: 3, Status: []projectStatus{}, Credits: []projectCredit{}}
 	if !b.Judged {
@@ -152,7 +152,7 @@ func contentsOf(e *greylist.Engine, b *greylist.Boundary) contents {
 	return out
 }
 
-// shownDate is a time as Gridcoin shows that of a superblock, in UTC.
+// shownDate formats a time as Gridcoin shows a superblock's, in UTC.
 func shownDate(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format("01-02-2006 15:04:05")
 }

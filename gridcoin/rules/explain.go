@@ -13,23 +13,23 @@ type Facts struct {
 	WAS      *WASReport   `json:"was,omitempty"`
 	Recovery *Recovery    `json:"recovery,omitempty"`
 	Grace    *GraceReport `json:"grace,omitempty"`
-	// Decisive are figures without any one of which the criteria would be met, or not be met, the other way round.
+	// Decisive lists each figure that decides alone: without it, the finding would be the opposite.
 	Decisive []Decisive `json:"decisive_figures,omitempty"`
 }
 
-// ZCDReport is about zero credit days.
+// ZCDReport explains the zero credit days.
 type ZCDReport struct {
 	Count  int       `json:"count"`
 	Limit  int       `json:"limit"`
 	Window int       `json:"window"`
 	Days   []ZeroDay `json:"days"`
-	// Margin is how many more are still no reason; negative if there are too many.
+	// Margin is how many more zero credit days would not be a reason yet; negative if there are too many.
 	Margin int `json:"margin"`
-	// NextToLeaveIn is in how many boundaries the oldest one leaves the window; 0 if there is none.
+	// NextToLeaveIn is in how many boundaries the oldest zero credit day leaves the window; 0 if there is none.
 	NextToLeaveIn int `json:"next_to_leave_in"`
 }
 
-// WASReport is about the work availability score.
+// WASReport explains the work availability score.
 type WASReport struct {
 	ShortSum     uint64  `json:"short_sum"`
 	ShortN       int     `json:"short_n"`
@@ -40,7 +40,7 @@ type WASReport struct {
 	Value        string  `json:"value"`
 	Display      float64 `json:"display"`
 	Limit        string  `json:"limit"`
-	// NeededShortSum is the least credit of the short window that is no reason, at today's long average: of a subject that
+	// NeededShortSum is the least credit of the short window that is not a reason, at today's long average. For a subject that
 	// meets the criteria, Recovery says what it takes.
 	NeededShortSum uint64 `json:"needed_short_sum"`
 }
@@ -96,8 +96,8 @@ func (s *State) was() *WASReport {
 	return w
 }
 
-// needed is the least sum of n boundaries whose truncated average is at least limit times the long average; the largest
-// number if none is.
+// needed is the least sum over n boundaries whose truncated average is at least limit times the long average; the largest
+// number if there is no such sum.
 func needed(long, n uint64, limit Fraction) uint64 {
 	// average >= long * num / den, rounded up
 	hi, lo := bits.Mul64(long, limit.Num)
@@ -113,7 +113,7 @@ func needed(long, n uint64, limit Fraction) uint64 {
 	return max(lo, 1)
 }
 
-// lines says it to people.
+// lines returns the facts as sentences.
 func (f *Facts) lines(c *greylist.Case) []string {
 	z, w := f.ZCD, f.WAS
 	line := fmt.Sprintf("zero credit days: %d of the newest %d, %d are allowed", z.Count, z.Window, z.Limit)
@@ -142,7 +142,7 @@ func (f *Facts) lines(c *greylist.Case) []string {
 	return out
 }
 
-// line names a figure that decides alone.
+// line says which figure decides alone, and for how long.
 func (d *Decisive) line(c *greylist.Case) string {
 	where := "the newest superblock"
 	if d.Distance > 0 {

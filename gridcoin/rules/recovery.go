@@ -7,32 +7,32 @@ import (
 	"blockprint/greylist"
 )
 
-// Recovery says what it takes not to meet the criteria any more.
+// Recovery says what it takes to no longer meet the criteria.
 type Recovery struct {
-	// EarliestBoundary is the first boundary at which that can be, if the total grows at each from now on.
+	// EarliestBoundary is the first boundary at which that is possible, if the total grows at each boundary from now on.
 	EarliestBoundary int `json:"earliest_boundary"`
-	// Needs is of the windows as they will be at that boundary: what is old has left them by then.
+	// Needs describes the windows as they will be at that boundary, when the oldest figures have left them.
 	Needs string `json:"needs"`
-	// ShortSum is the credit of the short window at that boundary that is enough, and Growth how much of it must come at each
+	// ShortSum is the credit of the short window that is enough at that boundary. Growth is how much of it must come at each
 	// boundary until then.
 	ShortSum uint64 `json:"needed_short_sum"`
 	Growth   uint64 `json:"needed_growth"`
 }
 
-// Decisive is a figure without which a subject would meet the criteria, or would not, the other way round.
+// Decisive is a figure without which the finding would be the opposite.
 type Decisive struct {
 	Distance int    `json:"distance"`
 	Total    uint64 `json:"total_credit"`
-	// Impossible tells that the total is 0 though an older one was not: credit of a lifetime cannot fall to nothing.
+	// Impossible is true if the total is 0 although an older one was not: a lifetime's credit cannot fall to nothing.
 	Impossible bool `json:"impossible"`
-	// LeavesIn is at which boundary from now on it has left the windows.
+	// LeavesIn is in how many boundaries it will have left the windows.
 	LeavesIn int `json:"leaves_in"`
 }
 
-// plenty is more growth at a boundary than any subject has had, and leaves room for sums.
+// plenty is more growth at a boundary than any subject has had. It leaves room for sums.
 const plenty = 1 << 55
 
-// recovery looks for the first boundary behind boundary i at which the criteria need not be met any more, and for the least
+// recovery looks for the first boundary after boundary i at which the subject may no longer meet the criteria, and for the least
 // steady growth until then that is enough.
 func recovery(r greylist.Rule, c *Criteria, now greylist.Series, found *State, i int) *Recovery {
 	var last uint64
@@ -76,11 +76,11 @@ func recovery(r greylist.Rule, c *Criteria, now greylist.Series, found *State, i
 		}
 		return out
 	}
-	return nil // by rules under which growth is not enough
+	return nil // under rules for which growth is not enough
 }
 
-// decisive looks for single figures that decide. Without a total that is wrong, a subject that is greylisted would not be;
-// and one that is not, since a wrong total passes for work, would be. further are its figures beyond those that count.
+// decisive looks for single figures that decide. Without a wrong total, a greylisted subject might not be greylisted, and one
+// that is not greylisted, because a wrong total passes for work, might be. further has the figures beyond those that count, too.
 func decisive(r greylist.Rule, c *Criteria, now greylist.Series, found *State, further []greylist.Figure) []Decisive {
 	if !found.Judged {
 		return nil
@@ -94,7 +94,7 @@ func decisive(r greylist.Rule, c *Criteria, now greylist.Series, found *State, f
 		without := slices.Clone(now.Figures)
 		without[k] = greylist.Figure{}
 		f := r.Judge(greylist.Series{Figures: without, Benefit: now.Benefit})
-		// That a figure is missing is a zero credit day itself.
+		// A missing figure is itself a zero credit day.
 		if f.Meets == met || !met && !f.Detail.(*State).WASMet {
 			continue
 		}

@@ -1,6 +1,6 @@
 // Package rules has Gridcoin's rules: zero credit days and the work availability score, as they run on its main network
-// (Mainnet), as they were first proposed (Proposal), and as they were redesigned in 2026 (Redesign). Each of their numbers can
-// be changed. No decision uses floating point.
+// (Mainnet), as they were first proposed (Proposal), and as they were redesigned in 2026 (Redesign). All of their numbers can be
+// changed. No decision uses floating point.
 package rules
 
 import (
@@ -13,9 +13,9 @@ import (
 	"blockprint/greylist"
 )
 
-// registry has all rules that --rules knows, the default first. A further one needs no other place.
+// registry has all rules that --rules knows, the default first. A new one is added here and nowhere else.
 var registry = []struct {
-	alias string // the name that it had before; empty for none
+	alias string // its former name; empty for none
 	make  func() greylist.Rule
 }{
 	{"landed", func() greylist.Rule { return Mainnet() }},
@@ -41,7 +41,7 @@ func Names() []string {
 	return out
 }
 
-// Named returns the rules of a name, which may be one that they had before.
+// Named returns the rules with a name, which may be a former one.
 func Named(name string) (greylist.Rule, error) {
 	for _, r := range registry {
 		if rule := r.make(); name == rule.Name() || name == r.alias && name != "" {
@@ -81,10 +81,10 @@ type State struct {
 	ZCD     int       `json:"zcd"`   // zero credit days in the window
 	Short   uint64    `json:"tc_7"`  // credit of the short window
 	Long    uint64    `json:"tc_40"` // credit of the long window
-	ShortN  int       `json:"-"`     // boundaries that the short sum is divided by; 0 if there is none
-	LongN   int       `json:"-"`     // the same of the long sum
+	ShortN  int       `json:"-"`     // boundaries that the short sum is divided by; 0 for none
+	LongN   int       `json:"-"`     // the same for the long sum
 	WAS     Fraction  `json:"was"`   // work availability score: the short average by the long one
-	Judged  bool      `json:"-"`     // there are boundaries enough to judge at all
+	Judged  bool      `json:"-"`     // there are enough boundaries to judge at all
 	ZCDMet  bool      `json:"-"`     // too many zero credit days
 	WASMet  bool      `json:"-"`     // too low a score
 	ZCDDays []ZeroDay `json:"-"`
@@ -100,12 +100,12 @@ type ZeroDay struct {
 
 // Criteria are the numbers of Gridcoin's rules.
 type Criteria struct {
-	ZCDWindow   int      // intervals that are looked at for zero credit days
-	ZCDLimit    int      // so many of them are still no reason
+	ZCDWindow   int      // intervals in which zero credit days count
+	ZCDLimit    int      // so many of them are not a reason yet
 	ShortWindow int      // boundaries of the short average
-	LongWindow  int      // boundaries of the long average, and of everything
+	LongWindow  int      // boundaries of the long average, the most that count for anything
 	WASLimit    Fraction // a score below it is a reason
-	Grace       int      // no subject is judged before it has so many boundaries behind its newest
+	Grace       int      // a subject is judged once it has so many boundaries before its newest
 }
 
 // mainnet are the numbers on Gridcoin's main network since block 3,989,800.
@@ -131,10 +131,10 @@ func (c *Criteria) Check() error {
 	return nil
 }
 
-// Tunable is a rule whose numbers can be changed, as those of zero credit days and work availability.
+// Tunable is a rule with numbers that can be changed.
 type Tunable interface {
 	greylist.Rule
-	// Tune returns the numbers that the rule judges by, to be changed.
+	// Tune returns the numbers by which the rule judges. The caller may change them.
 	Tune() *Criteria
 }
 
@@ -176,7 +176,7 @@ func (r *Truncating) Judge(s greylist.Series) greylist.Finding {
 	return state.finding(n)
 }
 
-// truncatedRatio divides truncated averages. What is too large for a signed number is halved, as the original does.
+// truncatedRatio divides truncated averages. It halves what is too large for a signed number, as the original does.
 func truncatedRatio(short, long uint64, shortN, longN int) Fraction {
 	a, b := short/uint64(shortN), long/uint64(longN)
 	if const63 := uint64(1)<<63 - 1; a > const63 || b > const63 {
@@ -188,7 +188,7 @@ func truncatedRatio(short, long uint64, shortN, longN int) Fraction {
 	return Fraction{a, b}
 }
 
-// none is what is found without two figures.
+// none is the finding for fewer than two figures.
 func (c *Criteria) none() greylist.Finding {
 	return greylist.Finding{Detail: &State{WAS: Fraction{0, 1}, criteria: c}}
 }
@@ -206,7 +206,7 @@ const (
 	ByWAS = "was"
 )
 
-// finding says whether the criteria are met with n boundaries behind the newest.
+// finding reports whether the criteria are met, with n boundaries before the newest.
 func (s *State) finding(n int) greylist.Finding {
 	c := s.criteria
 	s.Judged = n >= c.Grace
@@ -231,10 +231,10 @@ const (
 	loss     = "loss"
 )
 
-// walk goes back over figures, newest first, of which there are two or more: it counts zero credit days and sums up credit.
+// walk goes back over two or more figures, newest first. It counts zero credit days and sums up credit.
 func (c *Criteria) walk(figures []greylist.Figure, benefit bool) *State {
 	s := &State{criteria: c}
-	initial, newer := figures[0], figures[0] // the newest figure that is there, and the last one that was passed
+	initial, newer := figures[0], figures[0] // the newest figure that exists, and the last one that was passed
 	for k := 1; k < len(figures); k++ {
 		f := &figures[k]
 		if k <= c.ZCDWindow && !(benefit && k == 1 && !figures[0].Present) {
@@ -262,7 +262,7 @@ func (c *Criteria) walk(figures []greylist.Figure, benefit bool) *State {
 	return s
 }
 
-// zero says why the interval from an older figure to a newer one is a zero credit day; empty if it is not.
+// zero returns why the interval from an older figure to a newer one is a zero credit day; empty if it is not one.
 func zero(older, newer *greylist.Figure) string {
 	switch {
 	case !older.Present || !newer.Present:
@@ -285,7 +285,7 @@ func Redesign() *Exact { return &Exact{mainnet} }
 // Name implements greylist.Rule.
 func (r *Exact) Name() string { return "gridcoin-2026" }
 
-// Reach implements greylist.Rule: behind the window as many boundaries again, for evidence that a zero cannot be.
+// Reach implements greylist.Rule. It is twice the window, since older figures prove that a zero is impossible.
 func (r *Exact) Reach() int { return 2 * r.LongWindow }
 
 // Judge implements greylist.Rule. The benefit of the doubt always holds.
@@ -308,10 +308,10 @@ func (r *Exact) Judge(s greylist.Series) greylist.Finding {
 	return state.finding(n)
 }
 
-// effective returns the figures of the window without zeros that cannot be: a total never falls back to 0.
+// effective returns the window's figures without impossible zeros: a total never falls back to 0.
 func (r *Exact) effective(all []greylist.Figure, n int) []greylist.Figure {
 	out := slices.Clone(all[:n+1])
-	// From the oldest figure that is looked at to the newest, once a total is above 0 every later 0 is an error.
+	// Once a total is above 0, every later 0 is an error.
 	end := min(len(all), r.Reach()+1)
 	risen := false
 	for k := end - 1; k >= 0; k-- {
@@ -326,7 +326,7 @@ func (r *Exact) effective(all []greylist.Figure, n int) []greylist.Figure {
 	return out
 }
 
-// exactRatio is (short / ShortN) / (long / LongN), the sums halved together until their products fit.
+// exactRatio is (short / ShortN) / (long / LongN). It halves both sums until their products fit.
 func (r *Exact) exactRatio(s *State) Fraction {
 	if s.ShortN == 0 || s.LongN == 0 || s.Long == 0 {
 		return Fraction{0, 1}
