@@ -2,7 +2,6 @@ package beacon
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -95,40 +94,13 @@ func (c *Client) ParseBlock(ctx context.Context, raw []byte) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	var shape struct {
-		Version string            `json:"version"`
-		Data    json.RawMessage   `json:"data"`
-		Message json.RawMessage   `json:"message"`
-		Block   json.RawMessage   `json:"block"` // block contents since Deneb
-		Slot    blockprint.Quoted `json:"slot"`
-		Body    struct {
-			Header json.RawMessage `json:"execution_payload_header"` // of a blinded block
-		} `json:"body"`
-	}
-	version := ""
-	for range 4 { // data, block, message, block
-		shape.Data, shape.Message, shape.Block, shape.Version = nil, nil, nil, ""
-		if err := json.Unmarshal(raw, &shape); err != nil {
-			return nil, blockprint.Errorf(blockprint.Invalid, "not the JSON of a block: %w", err)
-		}
-		if shape.Version != "" {
-			version = shape.Version
-		}
-		switch {
-		case shape.Data != nil:
-			raw = shape.Data
-		case shape.Block != nil:
-			raw = shape.Block
-		case shape.Message != nil:
-			raw = shape.Message
-		}
-	}
-	fork, err := c.forkOf(version, func() (blockprint.Slot, error) { return blockprint.Slot(shape.Slot), nil })
+	w, err := unwrap(raw)
 	if err != nil {
 		return nil, err
 	}
-	if shape.Body.Header != nil {
-		return schemas.DecodeBlindedJSON(fork, raw)
+	fork, err := c.forkOf(w.version, func() (blockprint.Slot, error) { return w.slot, nil })
+	if err != nil {
+		return nil, err
 	}
-	return schemas.DecodeBlockJSON(fork, raw)
+	return schemas.decodeJSON(fork, w)
 }
