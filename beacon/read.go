@@ -80,7 +80,7 @@ func (s *Schemas) Read(raw []byte) (*Block, error) {
 	var newest error
 	for fork := blockprint.NumForks - 1; fork >= 0; fork-- {
 		for _, attempt := range attempts {
-			b, err := attempt(blockprint.Fork(fork))
+			b, err := attempt(fork)
 			if err == nil {
 				return b, nil
 			}

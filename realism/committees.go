@@ -87,7 +87,9 @@ func (l Layout) infer(list []*beacon.Attestation) (committees, error) {
 	mean, k := float64(widest.NumBits)/float64(len(widest.Committees)), float64(len(widest.Committees))
 	var candidates []committees
 	fewest := math.MaxInt
-	for perSlot := uint64(1); perSlot <= maxCommittees; perSlot++ {
+	// Below 64 a slot, the number of committees shows in their number only, not in their size, so the smallest number
+	// that has room for all that vote is the likeliest.
+	for perSlot := uint64(1); perSlot <= maxCommittees && len(candidates) == 0; perSlot++ {
 		parts := float64(perSlot * l.SlotsPerEpoch)
 		low, high := uint64(max(0, (mean-1/k-1)*parts)), uint64((mean+1/k+1)*parts)
 		if l.at(low).perSlot > perSlot || l.at(high).perSlot < perSlot {

@@ -8,29 +8,32 @@ import (
 // Shape is what a block shows of the votes that its builder had and of how it packed them. It needs no registry and no
 // neighboring block.
 type Shape struct {
-	Slot         blockprint.Slot
-	Client       blockprint.Client // the builder, where it is known
-	Attestations int
+	Slot         blockprint.Slot   `json:"slot,omitempty"`
+	Client       blockprint.Client `json:"client,omitempty"` // the builder, where it is known
+	Attestations int               `json:"attestations,omitempty"`
 	// FirstWhole: the first attestation is for the slot before the block's and joins all committees of that slot.
-	FirstWhole bool
+	FirstWhole bool `json:"first_whole,omitempty"`
 	// Absent is the share of the first attestation's committee members who are not in it.
-	Absent float64
+	Absent float64 `json:"absent,omitempty"`
 	// MoreHead and OtherHead are votes for the newest slot that the block holds besides its first attestation, as shares
 	// of the slot's members: new ones for the same data, and ones for other data.
-	MoreHead, OtherHead float64
+	MoreHead  float64 `json:"more_head,omitempty"`
+	OtherHead float64 `json:"other_head,omitempty"`
 	// Repeats counts the other attestations with the first one's data.
-	Repeats int
+	Repeats int `json:"repeats,omitempty"`
 	// OneCommittee and Tiny count attestations of a single committee, and of at most ten voters.
-	OneCommittee, Tiny int
+	OneCommittee int `json:"one_committee,omitempty"`
+	Tiny         int `json:"tiny,omitempty"`
 	// Older counts attestations for slots before the newest; OldWhole says that one joins all committees.
-	Older    int
-	OldWhole bool
+	Older    int  `json:"older,omitempty"`
+	OldWhole bool `json:"old_whole,omitempty"`
 	// Distances has each attestation's distance in slots.
-	Distances []uint64
+	Distances []uint64 `json:"distances,omitempty"`
 	// Voters and New have, for each attestation after the first, its voters and how many of them no earlier attestation
 	// of the block has; Half says that it is of a single committee and has more than half of its members.
-	Voters, New []int
-	Half        []bool
+	Voters []int  `json:"voters,omitempty"`
+	New    []int  `json:"new,omitempty"`
+	Half   []bool `json:"half,omitempty"`
 }
 
 // ShapeOf measures a block. A block before Electra, whose attestations are of one committee each, and a block without

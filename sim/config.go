@@ -122,13 +122,16 @@ func (c *Config) check() error {
 	return nil
 }
 
+// CommitteeSize is the number of members of a committee, rounded down.
+func (c *Config) CommitteeSize() uint64 { return uint64(c.Validators) / c.SlotsPerEpoch / uint64(c.Committees) }
+
 // spec returns the constants of the world's network.
 func (c *Config) spec() blockprint.Spec {
 	s := blockprint.MainnetSpec()
 	s.ConfigName = "simulated"
 	s.SlotsPerEpoch = c.SlotsPerEpoch
 	s.SlotDuration = time.Duration(c.SecondsPerSlot) * time.Second
-	s.TargetCommitteeSize = uint64(c.Validators) / c.SlotsPerEpoch / uint64(c.Committees)
+	s.TargetCommitteeSize = c.CommitteeSize()
 	s.ForkEpochs = [blockprint.NumForks]blockprint.Epoch{0, 0, 0, 0, c.DenebEpoch, c.ElectraEpoch, blockprint.FarFuture}
 	return s
 }

@@ -138,7 +138,7 @@ possible, then one slot every --slot-time milliseconds (whole seconds, because t
 			return network.Close()
 		},
 	}
-	cmd.AddCommand(newSimRecord(), newSimTrain())
+	cmd.AddCommand(newSimRecord(), newSimTrain(), newRealism())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
 	cmd.Flags().StringVar(&dreamConfig, "dream-config", "", "serve one node for each client variant, and write a configuration for blockprint dream that asks them to this file")
