@@ -32,7 +32,7 @@ const largestLasting = 1 << 20
 
 // asker asks the execution client what clients, or the multiplexer itself, want to know.
 type asker struct {
-	engine
+	*executionClients
 	now func() time.Time
 	// chain is called with each answer to eth_chainId.
 	chain   func(id json.RawMessage) error
@@ -61,7 +61,7 @@ func (a *asker) keep(method string, result json.RawMessage) {
 func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan singleflight.Result {
 	ctx = context.WithoutCancel(ctx)
 	return a.flights.DoChan(method, func() (any, error) {
-		r, err := fetch(ctx, a.engine, method, body)
+		r, err := fetch(ctx, a.executionClients, method, body)
 		if err == nil && r.Error == nil {
 			a.keep(method, r.Result)
 			if method == "eth_chainId" {
@@ -73,7 +73,7 @@ func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan sing
 }
 
 // fetch asks an execution client, or several as one, and reads the reply.
-func fetch(ctx context.Context, x engine, method string, body []byte) (reply, error) {
+func fetch(ctx context.Context, x source, method string, body []byte) (reply, error) {
 	ctx, cancel := limited(ctx, method)
 	defer cancel()
 	in, err := x.read(ctx, method, body)
@@ -126,7 +126,7 @@ func (a *asker) lastingReply(ctx context.Context, method string, body []byte) (r
 
 // proxy answers a question of a client, or of our own.
 func (a *asker) proxy(ctx context.Context, c *call) (reply, string) {
-	body, err := envelope(c, json.RawMessage("1"))
+	body, err := envelope(c, ownID)
 	if err != nil {
 		return answer(c, nil, err), "error"
 	}
@@ -135,7 +135,7 @@ func (a *asker) proxy(ctx context.Context, c *call) (reply, string) {
 	if lasting[c.Method] > 0 {
 		r, outcome, err = a.lastingReply(ctx, c.Method, body)
 	} else {
-		r, err = fetch(ctx, a.engine, c.Method, body)
+		r, err = fetch(ctx, a.executionClients, c.Method, body)
 	}
 	if err != nil {
 		return answer(c, nil, err), "unreachable"
@@ -150,11 +150,7 @@ func (a *asker) proxy(ctx context.Context, c *call) (reply, string) {
 
 // ask calls a method and reads its result.
 func (a *asker) ask(ctx context.Context, method string, result any, params ...any) error {
-	c, err := newCall(method, params...)
-	if err != nil {
-		return err
-	}
-	r, _ := a.proxy(ctx, c)
+	r, _ := a.proxy(ctx, newCall(method, params...))
 	return r.into(method, result)
 }
 

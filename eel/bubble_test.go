@@ -143,7 +143,7 @@ func newBubble(t *testing.T, change func(*Config)) *bubble {
 }
 
 // only returns the one execution client.
-func (b *bubble) only() *executionClient { return b.asker.clients()[0] }
+func (b *bubble) only() *executionClient { return b.asker.list[0] }
 
 // post sends a body as a client, or as the controller.
 func (b *bubble) post(path string, body []byte) *httptest.ResponseRecorder {

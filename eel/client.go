@@ -284,10 +284,7 @@ func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownC
 	if e.memory.old(uint64(*p.Number), e.c.Cutoff) {
 		limit = 0
 	}
-	s, ok := e.memory.wait(ctx, question{block: *p.BlockHash}, limit, statusOfPayload(*p.BlockHash, *p.ParentHash), e.asker.answers)
-	if !ok {
-		s = payloadStatus{Status: statusSyncing}
-	}
+	s := e.memory.wait(ctx, question{block: *p.BlockHash}, limit, statusOfPayload(*p.BlockHash, *p.ParentHash), e.asker.answers)
 	a.result, a.outcome = s, s.Status
 	return a, nil
 }
@@ -317,19 +314,15 @@ func (e *Eel) forkchoiceUpdated(ctx context.Context, version int, params []json.
 		}
 	}
 	a := answered{block: &f.Head}
+	var out forkchoiceResponse
 	if f.Head == (hash32{}) { // no such block can exist, so nobody waits for it
 		why := "the head is 0"
-		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusInvalid, ValidationError: &why}}, statusInvalid
-		return a, nil
+		out.Status = payloadStatus{Status: statusInvalid, ValidationError: &why}
+	} else {
+		out.Status = e.memory.wait(ctx, question{true, f.Head}, e.c.ForkchoiceWait, statusOfForkchoice(f), e.asker.answers)
 	}
-	s, ok := e.memory.wait(ctx, question{true, f.Head}, e.c.ForkchoiceWait, statusOfForkchoice(f), e.asker.answers)
-	if !ok {
-		a.result, a.outcome = forkchoiceResponse{Status: payloadStatus{Status: statusSyncing}}, statusSyncing
-		return a, nil
-	}
-	out := forkchoiceResponse{Status: s}
-	a.outcome = s.Status
-	if s.Status == statusValid && len(params) > 1 && !isNull(params[1]) {
+	a.outcome = out.Status.Status
+	if a.outcome == statusValid && len(params) > 1 && !isNull(params[1]) {
 		attributes, err := parseAttributes(version, params[1])
 		if err != nil {
 			return a, err

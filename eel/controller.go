@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-faster/jx"
@@ -22,37 +23,48 @@ type lesson struct {
 	forkchoice *forkchoice
 }
 
-// reading is a request of the controller's, parsed.
+// reading is a request of the controller's, parsed. lessons has an element for each call, which is nil if the answer teaches
+// nothing.
 type reading struct {
 	calls   []call
 	batch   bool
-	lessons []lesson
+	lessons []*lesson
 }
 
-// lessons parses the controller's calls. What cannot be read is left to the execution client, which will refuse it.
-func lessons(body []byte) (out reading) {
-	out.calls, out.batch, _ = parseCalls(body)
-	for i := range out.calls {
-		c := &out.calls[i]
+// parseLessons parses the controller's calls. What cannot be read is left to the execution client, which will refuse it.
+func parseLessons(body []byte) *reading {
+	calls, batch, _ := parseCalls(body)
+	out := &reading{calls, batch, make([]*lesson, len(calls))}
+	for i := range calls {
+		c := &calls[i]
+		l := &lesson{call: c}
 		name, version := versioned(c.Method)
 		if len(c.Params) == 0 || version == 0 || version > len(versionForks[name]) {
 			continue
 		}
-		l := lesson{call: c}
+		var err error
 		switch name {
 		case "engine_newPayload":
-			var err error
 			if l.known, err = newKnownCall(c.Method, c.Params); err == nil && l.known.claim != nil {
-				out.lessons = append(out.lessons, l)
+				out.lessons[i] = l
 			}
 		case "engine_forkchoiceUpdated":
 			l.forkchoice = &forkchoice{}
 			if decode(c.Params[0], l.forkchoice) == nil && l.forkchoice.Head != (hash32{}) {
-				out.lessons = append(out.lessons, l)
+				out.lessons[i] = l
 			}
 		}
 	}
 	return out
+}
+
+// each calls a function with what each lesson is about.
+func (r *reading) each(f func(question)) {
+	for _, l := range r.lessons {
+		if l != nil {
+			f(l.question())
+		}
+	}
 }
 
 // question is what a lesson is about.
@@ -61,18 +73,6 @@ func (l *lesson) question() question {
 		return question{true, l.forkchoice.Head}
 	}
 	return question{block: *l.known.claim.BlockHash}
-}
-
-// request is one of the controller's. It is parsed while the execution client is already at work.
-type request struct {
-	body []byte
-	done chan struct{}
-	read reading // once done
-}
-
-func (q *request) parsed() *reading {
-	<-q.done
-	return &q.read
 }
 
 // serveController passes a request on as it is, and learns from the answer.
@@ -87,21 +87,16 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		unread(w, err)
 		return
 	}
-	q := &request{body: buf.Bytes(), done: make(chan struct{})}
-	go func() { // meanwhile the execution client is at work
-		defer close(q.done)
-		q.read = lessons(q.body)
-		for i := range q.read.lessons {
-			e.memory.begin(q.read.lessons[i].question())
-		}
-	}()
-	in, err := e.asker.drive(r.Context(), q)
-	read := q.parsed()
-	defer func() {
-		for i := range read.lessons {
-			e.memory.end(read.lessons[i].question())
-		}
-	}()
+	body := buf.Bytes()
+	parsed := sync.OnceValue(func() *reading {
+		r := parseLessons(body)
+		r.each(e.memory.begin)
+		return r
+	})
+	go parsed() // while the execution client is already at work
+	in, err := e.asker.drive(r.Context(), body, parsed)
+	read := parsed()
+	defer read.each(e.memory.end)
 	if err == nil && in.empty() && slices.ContainsFunc(read.calls, func(c call) bool { return !c.silent() }) {
 		_ = in.Close() // read only
 		err = in.from.failed("an empty answer")
@@ -111,7 +106,7 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		return
 	}
 	defer func() { _ = in.Close() }() // read only
-	if len(read.lessons) > 0 || read.batch {
+	if read.batch || slices.ContainsFunc(read.lessons, func(l *lesson) bool { return l != nil }) {
 		e.passLearned(r.Context(), w, in, who, read, began)
 		return
 	}
@@ -183,9 +178,8 @@ func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
 			e.note(c, who, "error", began)
 			continue
 		}
-		if l := slices.IndexFunc(read.lessons, func(l lesson) bool { return l.call == c }); l >= 0 {
-			lesson := &read.lessons[l]
-			e.note(c, who, e.learnOne(lesson, replies[k].Result, read.batch), began, "block", lesson.question().block)
+		if l := read.lessons[i]; l != nil {
+			e.note(c, who, e.learnOne(l, replies[k].Result, read.batch), began, "block", l.question().block)
 			continue
 		}
 		e.note(c, who, "ok", began)
@@ -194,7 +188,7 @@ func (e *Eel) learn(read *reading, text []byte, who string, began time.Time) {
 
 // status reads the answer to a lesson's call.
 func (l *lesson) status(result json.RawMessage) (s payloadStatus, payloadID string, err error) {
-	if l.known != nil {
+	if l.forkchoice == nil {
 		err = decode(result, &s)
 		return s, "", err
 	}

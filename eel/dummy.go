@@ -98,11 +98,9 @@ func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 	if c.BuilderCache < 1 || len(c.ExtraData) > maxExtra {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the cache of payloads must hold at least 1, and extra data at most %d bytes, not %d", maxExtra, len(c.ExtraData))
 	}
-	b := &builder{extra: []byte(c.ExtraData), schedule: s, asker: a}
-	// The sizes are above 0; nothing else can fail.
-	b.jobs, _ = simplelru.NewLRU[string, *job](c.BuilderCache, nil)
-	b.headers, _ = simplelru.NewLRU[hash32, *payload](c.PayloadCache, nil)
-	return b, nil
+	return &builder{
+		extra: []byte(c.ExtraData), schedule: s, asker: a, jobs: newLRU[string, *job](c.BuilderCache), headers: newLRU[hash32, *payload](c.PayloadCache),
+	}, nil
 }
 
 // learn keeps a block's header.

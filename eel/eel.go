@@ -130,11 +130,11 @@ func New(c Config) (*Eel, error) {
 	if e.memory, err = newMemory(&c); err != nil {
 		return nil, err
 	}
-	engine, err := e.newEngine()
+	clients, err := e.newClients()
 	if err != nil {
 		return nil, err
 	}
-	e.asker = &asker{engine: engine, now: c.Now, chain: (&chain{configured: c.Network, schedule: e.schedule}).identify, last: map[string]lastAnswer{}}
+	e.asker = &asker{executionClients: clients, now: c.Now, chain: (&chain{configured: c.Network, schedule: e.schedule}).identify, last: map[string]lastAnswer{}}
 	if e.builder, err = newBuilder(&c, e.schedule, e.asker); err != nil {
 		return nil, err
 	}
@@ -144,8 +144,8 @@ func New(c Config) (*Eel, error) {
 	return e, errors.Join(e.register(), e.routes())
 }
 
-// newEngine returns the execution client, or several as one.
-func (e *Eel) newEngine() (engine, error) {
+// newClients makes the execution clients.
+func (e *Eel) newClients() (*executionClients, error) {
 	if len(e.c.Executions) == 0 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "no execution client is configured: name at least one")
 	}
@@ -169,18 +169,15 @@ func (e *Eel) newEngine() (engine, error) {
 			}
 		}
 	}
-	if len(list) == 1 {
-		return list[0], nil
-	}
-	several := newExecutionClients(list, e.c.Network, e.c.Logger)
-	several.missed = e.known.above
-	several.overrule = func(block hash32, s payloadStatus) { e.memory.learn(block, nil, nil, s) }
-	return several, nil
+	out := newExecutionClients(list, e.c.Network, e.c.Logger)
+	out.missed = e.known.above
+	out.overrule = func(block hash32, s payloadStatus) { e.memory.learn(block, nil, nil, s) }
+	return out, nil
 }
 
 // Servers names the execution clients by scheme, host and port.
 func (e *Eel) Servers() (names []string) {
-	for _, c := range e.asker.clients() {
+	for _, c := range e.asker.list {
 		names = append(names, c.name)
 	}
 	return names
@@ -190,9 +187,7 @@ func (e *Eel) Servers() (names []string) {
 // another network is configured, it is no longer used, and the error is a *WrongChain. Both are logged. Learn also asks
 // the questions whose last answer stands in for one that does not come.
 func (e *Eel) Learn(ctx context.Context) error {
-	if several, ok := e.asker.engine.(*executionClients); ok {
-		several.meet(ctx)
-	}
+	e.asker.meet(ctx)
 	var id json.RawMessage
 	if err := e.asker.ask(ctx, "eth_chainId", &id); err != nil {
 		return err
@@ -214,9 +209,7 @@ const learnAgain = 5 * time.Second
 // Run asks for the chain until it is known. Until the context ends, it also takes back those of several execution clients
 // that were away.
 func (e *Eel) Run(ctx context.Context) {
-	if several, ok := e.asker.engine.(*executionClients); ok {
-		defer several.run(ctx)
-	}
+	defer e.asker.run(ctx)
 	for {
 		err := e.Learn(ctx)
 		if _, wrong := errors.AsType[*WrongChain](err); err == nil || wrong {

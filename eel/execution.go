@@ -20,23 +20,10 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// engine is what stands behind the multiplexer: one execution client (executionClient), or several that are taken for one
-// (executionClients).
-type engine interface {
-	// drive passes on a request of the controller's and returns the answer, which the caller closes.
-	drive(ctx context.Context, q *request) (*incoming, error)
-	// read passes on a question that changes nothing and returns the answer, which the caller closes.
+// source answers questions that change nothing: an execution client, or several that are taken for one.
+type source interface {
+	// read passes on a question and returns the answer, which the caller closes.
 	read(ctx context.Context, method string, body []byte) (*incoming, error)
-	// well reports whether it answers, if that is known without asking.
-	well(now time.Time) (well, known bool)
-	// heard returns when the last answer came, and the reason if there has been a failure since.
-	heard() (at time.Time, reason string)
-	// outvoted returns the status of a block that one of several has found INVALID; nil if none has.
-	outvoted(block hash32) *payloadStatus
-	// dispute says how several disagreed about the controller's last block; empty if they agreed.
-	dispute() string
-	// clients lists the execution clients, the preferred one first.
-	clients() []*executionClient
 }
 
 // Execution is an execution client: the URL of its Engine API, and the secret that both sides share.
@@ -144,14 +131,23 @@ type executionClient struct {
 	logger *slog.Logger
 	// returned is called when it answers again after a failure. It may have been started anew, on another chain.
 	returned func()
+	several  bool // it is one of several
+	index    int  // in the order of preference
 
 	waiting atomic.Int64 // calls that it has not answered yet
-	mu      sync.Mutex
-	at      time.Time // of the last reply
-	wrong   time.Time // of the last failure
-	reason  string    // of the failure; empty after a reply
+	mu      *sync.Mutex  // of all clients
+	at      time.Time    // of the last reply
+	wrong   time.Time    // of the last failure
+	reason  string       // of the failure; empty after a reply
 
-	standing // among several
+	// Where it stands among several:
+	chain   identity
+	checked bool   // its chain is known since it last failed
+	foreign string // why it is not used: it is of another chain
+	behind  bool   // it syncs, or has missed something
+	late    bool   // its last answer came too late
+	queued  int
+	turn    chan struct{} // closed when the last call in the queue has ended
 }
 
 // dialTimeout bounds the time for a connection.
@@ -162,7 +158,7 @@ func newExecutionClient(x Execution, now func() time.Time, logger *slog.Logger) 
 		return nil, fmt.Errorf("execution client: %w", err)
 	}
 	return &executionClient{
-		Execution: x, name: jsonhttp.ServerName(x.URL), now: now, logger: logger, returned: func() {},
+		Execution: x, name: jsonhttp.ServerName(x.URL), now: now, logger: logger, returned: func() {}, mu: &sync.Mutex{},
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
@@ -172,19 +168,25 @@ func newExecutionClient(x Execution, now func() time.Time, logger *slog.Logger) 
 	}, nil
 }
 
-func (c *executionClient) drive(ctx context.Context, q *request) (*incoming, error) {
-	return c.forward(ctx, q.body, true)
-}
-
 func (c *executionClient) read(ctx context.Context, _ string, body []byte) (*incoming, error) {
 	return c.forward(ctx, body, false)
 }
 
-func (c *executionClient) outvoted(hash32) *payloadStatus { return nil }
-
-func (c *executionClient) dispute() string { return "" }
-
-func (c *executionClient) clients() []*executionClient { return []*executionClient{c} }
+// ask asks a question of our own.
+func (c *executionClient) ask(ctx context.Context, method string, result any, params ...any) error {
+	body, err := envelope(newCall(method, params...), ownID)
+	if err != nil {
+		return err
+	}
+	r, err := fetch(ctx, c, method, body)
+	if err != nil {
+		return err
+	}
+	if err := r.into(method, result); err != nil {
+		return fmt.Errorf("execution client %s: %w", c.name, err)
+	}
+	return nil
+}
 
 // forward sends a request and returns the answer, which the caller closes. If silent is set, the answer may be empty. Anything
 // else that is no JSON-RPC reply, such as the page of a proxy, is an error.
@@ -258,8 +260,8 @@ func (c *executionClient) failed(format string, args ...any) error {
 	c.mu.Lock()
 	first := c.reason == ""
 	c.wrong, c.reason = c.now(), reason
+	c.checked, c.behind = false, c.several // it may come back on another chain, and may have missed something
 	c.mu.Unlock()
-	c.leave()
 	if first {
 		c.logger.Warn("the execution client fails", "error", reason)
 	}

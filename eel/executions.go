@@ -47,8 +47,8 @@ type executionClients struct {
 	// overrule is called when a client refuses a block after the controller's answer was VALID.
 	overrule func(block hash32, s payloadStatus)
 
-	mu       sync.Mutex
-	chain    identity // the right one
+	mu       sync.Mutex // guards what the clients hold, too
+	chain    identity   // the right one
 	records  *simplelru.LRU[hash32, *record]
 	issuers  *simplelru.LRU[string, *executionClient] // of payload ids
 	head     *lesson                                  // the controller's last fork choice
@@ -59,48 +59,44 @@ type executionClients struct {
 
 // record holds the clients' verdicts about a block.
 type record struct {
-	by       map[*executionClient]payloadStatus // VALID and INVALID ones
-	answered string                             // the controller's last answer
-	reported bool                               // the disagreement has been logged
+	by       []payloadStatus // VALID and INVALID ones, in the order of the clients
+	answered string          // the controller's last answer
+	reported bool            // the disagreement has been logged
 }
 
-func (r *record) invalid(order []*executionClient) (*executionClient, *payloadStatus) {
-	for _, c := range order {
-		if s, ok := r.by[c]; ok && s.Status == statusInvalid {
-			return c, &s
-		}
-	}
-	return nil, nil
+// first returns the first client that has given a status, -1 if none has.
+func (r *record) first(status string) int {
+	return slices.IndexFunc(r.by, func(s payloadStatus) bool { return s.Status == status })
 }
 
 func newExecutionClients(list []*executionClient, network *Network, logger *slog.Logger) *executionClients {
-	s := &executionClients{list: list, logger: logger}
+	s := &executionClients{list: list, logger: logger, records: newLRU[hash32, *record](mostRecords), issuers: newLRU[string, *executionClient](mostRecords)}
 	if network != nil {
 		s.configured = network.ChainID
 	}
-	s.records, _ = simplelru.NewLRU[hash32, *record](mostRecords, nil) // the size is above 0
-	s.issuers, _ = simplelru.NewLRU[string, *executionClient](mostRecords, nil)
-	for _, c := range list {
-		c.among = s
+	for i, c := range list {
+		c.index, c.several, c.mu = i, len(list) > 1, &s.mu
 	}
 	return s
 }
 
-func (s *executionClients) clients() []*executionClient { return s.list }
-
-// drive passes on the controller's request: each call of a batch by itself.
-func (s *executionClients) drive(ctx context.Context, q *request) (*incoming, error) {
-	r := q.parsed()
+// drive passes on a request of the controller's and returns the answer, which the caller closes. Several clients get each call
+// of a batch by itself.
+func (s *executionClients) drive(ctx context.Context, body []byte, parsed func() *reading) (*incoming, error) {
+	if len(s.list) == 1 {
+		return s.list[0].forward(ctx, body, true)
+	}
+	r := parsed()
 	if len(r.calls) == 0 { // it cannot be read, and any client says why
-		return s.first(ctx, "", q.body, true)
+		return s.first(ctx, "", body, true)
 	}
 	if !r.batch {
-		return s.driveOne(ctx, r, &r.calls[0], q.body)
+		return s.driveOne(ctx, &r.calls[0], r.lessons[0], body)
 	}
 	replies := []json.RawMessage{}
 	for i := range r.calls {
 		c := &r.calls[i]
-		text, err := s.driveElement(ctx, r, c)
+		text, err := s.driveElement(ctx, c, r.lessons[i])
 		if err != nil {
 			text, _ = json.Marshal(answer(c, nil, err)) // texts and numbers can be written
 		}
@@ -108,14 +104,14 @@ func (s *executionClients) drive(ctx context.Context, q *request) (*incoming, er
 			replies = append(replies, text)
 		}
 	}
-	text, err := json.Marshal(replies)
 	if len(replies) == 0 {
-		text = nil
+		return s.list[0].ready(nil), nil
 	}
+	text, err := json.Marshal(replies)
 	return s.list[0].ready(text), err
 }
 
-func (s *executionClients) driveElement(ctx context.Context, r *reading, c *call) ([]byte, error) {
+func (s *executionClients) driveElement(ctx context.Context, c *call, l *lesson) ([]byte, error) {
 	if c.refused != nil {
 		return nil, c.refused
 	}
@@ -123,16 +119,16 @@ func (s *executionClients) driveElement(ctx context.Context, r *reading, c *call
 	if err != nil {
 		return nil, err
 	}
-	in, err := s.driveOne(ctx, r, c, body)
+	in, err := s.driveOne(ctx, c, l, body)
 	if err != nil {
 		return nil, err
 	}
 	return in.all(ctx, largestAnswer)
 }
 
-func (s *executionClients) driveOne(ctx context.Context, r *reading, c *call, body []byte) (*incoming, error) {
-	if i := slices.IndexFunc(r.lessons, func(l lesson) bool { return l.call == c }); i >= 0 {
-		return s.poll(ctx, &r.lessons[i], body)
+func (s *executionClients) driveOne(ctx context.Context, c *call, l *lesson, body []byte) (*incoming, error) {
+	if l != nil {
+		return s.poll(ctx, l, body)
 	}
 	var id string
 	if name, _ := versioned(c.Method); name == "engine_getPayload" && len(c.Params) == 1 && decode(c.Params[0], &id) == nil {
@@ -180,28 +176,14 @@ func (b *ballot) rank() int {
 type round struct {
 	*lesson
 	body   []byte
-	forced bool // all fail: those that fail are asked, too
-
-	mu      sync.Mutex
-	decided time.Time // when the first verdict came
-}
-
-// late reports whether more than the grace has passed since the first verdict; a verdict may be the first.
-func (r *round) late(verdict bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.decided.IsZero() {
-		if verdict {
-			r.decided = time.Now()
-		}
-		return false
-	}
-	return time.Since(r.decided) > grace
+	forced bool          // all fail: those that fail are asked, too
+	first  sync.Once     // the first verdict
+	over   chan struct{} // closed when the grace after it has passed
 }
 
 // poll asks all clients at once and returns the answer that counts.
 func (s *executionClients) poll(ctx context.Context, l *lesson, body []byte) (*incoming, error) {
-	r := &round{lesson: l, body: body}
+	r := &round{lesson: l, body: body, over: make(chan struct{})}
 	voters := slices.DeleteFunc(s.order(), func(c *executionClient) bool {
 		_, failing := c.heard()
 		return failing != ""
@@ -213,32 +195,34 @@ func (s *executionClients) poll(ctx context.Context, l *lesson, body []byte) (*i
 		return nil, s.none()
 	}
 	s.note(l)
-	ballots := make(chan ballot, len(voters))
 	punctual := map[*executionClient]bool{} // kept pace so far, and have not voted
+	s.mu.Lock()
 	for _, c := range voters {
-		c.set(func(st *standing) {
-			if !st.late {
-				punctual[c] = true
-			}
-		})
-		if !c.inTurn(func() { ballots <- s.vote(context.WithoutCancel(ctx), c, r) }) {
-			ballots <- ballot{from: c, err: fmt.Errorf("execution client %s: %d calls wait for it", c.name, mostQueued)}
+		if !c.late {
+			punctual[c] = true
 		}
 	}
-	cast := map[*executionClient]ballot{}
-	var over <-chan time.Time // not nil once there is a verdict
-	for len(cast) < len(voters) && (over == nil || len(punctual) > 0) {
+	s.mu.Unlock()
+	ballots := make(chan *ballot, len(voters))
+	for _, c := range voters {
+		if !c.inTurn(func() { ballots <- s.vote(context.WithoutCancel(ctx), c, r) }) {
+			ballots <- &ballot{from: c, err: fmt.Errorf("execution client %s: %d calls wait for it", c.name, mostQueued)}
+		}
+	}
+	cast := make([]*ballot, len(s.list))
+	for missing, decided := len(voters), false; missing > 0 && (!decided || len(punctual) > 0); {
 		select {
 		case b := <-ballots:
-			cast[b.from] = b
+			cast[b.from.index] = b
+			missing--
 			delete(punctual, b.from)
-			if over == nil && b.verdict() {
-				over = time.After(grace)
-			}
-		case <-over:
+			decided = decided || b.verdict()
+		case <-r.over:
+			s.mu.Lock()
 			for c := range punctual {
-				c.set(func(st *standing) { st.late = true })
+				c.late = true
 			}
+			s.mu.Unlock()
 			clear(punctual)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -258,9 +242,9 @@ func (s *executionClients) note(l *lesson) {
 	}
 	if parent, ok := s.records.Peek(*l.known.claim.ParentHash); ok {
 		r := s.recordOf(*l.known.claim.BlockHash)
-		for c, verdict := range parent.by {
-			if _, known := r.by[c]; !known && verdict.Status == statusInvalid {
-				r.by[c] = verdict
+		for i, verdict := range parent.by {
+			if r.by[i].Status == "" && verdict.Status == statusInvalid {
+				r.by[i] = verdict
 			}
 		}
 	}
@@ -270,40 +254,53 @@ func (s *executionClients) note(l *lesson) {
 func (s *executionClients) recordOf(block hash32) *record {
 	r, ok := s.records.Get(block)
 	if !ok {
-		r = &record{by: map[*executionClient]payloadStatus{}}
+		r = &record{by: make([]payloadStatus, len(s.list))}
 		s.records.Add(block, r)
 	}
 	return r
 }
 
-// vote lets one client answer, and counts what it says.
-func (s *executionClients) vote(ctx context.Context, c *executionClient, r *round) ballot {
-	b := ballot{from: c}
+// vote lets one client answer.
+func (s *executionClients) vote(ctx context.Context, c *executionClient, r *round) *ballot {
 	if _, failing := c.heard(); failing != "" && !r.forced {
-		b.err = errors.New(failing)
-		return b
+		return &ballot{from: c, err: errors.New(failing)}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, driveLimit, fmt.Errorf("no answer within %s", driveLimit))
 	defer cancel()
-	if b.err = s.check(ctx, c); b.err != nil {
+	if err := s.check(ctx, c); err != nil {
+		return &ballot{from: c, err: err}
+	}
+	b := c.send(ctx, r.lesson, r.body)
+	if b.err != nil {
 		return b
 	}
-	if b.text, b.err = c.execute(ctx, r.body); b.err != nil {
-		return b
+	if b.verdict() {
+		r.first.Do(func() { time.AfterFunc(grace, func() { close(r.over) }) })
 	}
-	b.read(r.lesson)
-	late := r.late(b.verdict())
-	c.set(func(st *standing) { st.late = late })
-	s.count(&b, r.lesson)
+	late := false
+	select {
+	case <-r.over:
+		late = true
+	default:
+	}
+	s.mu.Lock()
+	c.late = late
+	s.mu.Unlock()
+	s.count(b, r.lesson)
 	return b
 }
 
-// read reads what the answer says.
-func (b *ballot) read(l *lesson) {
+// send sends a call and reads what the answer says.
+func (c *executionClient) send(ctx context.Context, l *lesson, body []byte) *ballot {
+	b := &ballot{from: c}
 	var r reply
+	if b.text, b.err = c.execute(ctx, body); b.err != nil {
+		return b
+	}
 	if b.err = decode(b.text, &r); b.err == nil && r.Error == nil {
 		b.status, b.payloadID, b.err = l.status(r.Result)
 	}
+	return b
 }
 
 // execute sends one of the controller's calls. A client that answers no other question in the meantime hangs, and its call
@@ -311,18 +308,14 @@ func (b *ballot) read(l *lesson) {
 func (c *executionClient) execute(ctx context.Context, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	done := make(chan struct{})
-	defer close(done)
 	go func() {
-		for {
+		for ctx.Err() == nil {
 			select {
-			case <-done:
-				return
+			case <-ctx.Done():
 			case <-time.After(grace):
-			}
-			if _, err := fetch(ctx, c, "eth_chainId", []byte(probe)); err != nil {
-				cancel(err)
-				return
+				if _, err := fetch(ctx, c, "eth_chainId", []byte(probe)); err != nil {
+					cancel(err)
+				}
 			}
 		}
 	}()
@@ -340,36 +333,34 @@ func (c *executionClient) execute(ctx context.Context, body []byte) ([]byte, err
 // count records a client's verdict, which may still overrule the answer that the controller has got.
 func (s *executionClients) count(b *ballot, l *lesson) {
 	block, c := l.question().block, b.from
-	if l.forkchoice != nil && b.status.Status != "" {
-		c.set(func(st *standing) { st.behind = b.status.Status == statusSyncing })
-	}
 	s.mu.Lock()
+	if l.forkchoice != nil && b.status.Status != "" {
+		c.behind = b.status.Status == statusSyncing
+	}
 	r := s.recordOf(block)
-	if b.verdict() && (l.forkchoice == nil || r.by[c].Status != statusInvalid) { // only a payload is judged anew
-		r.by[c] = b.status
+	if b.verdict() && (l.forkchoice == nil || r.by[c.index].Status != statusInvalid) { // only a payload is judged anew
+		r.by[c.index] = b.status
 	}
 	if b.payloadID != "" {
 		s.issuers.Add(b.payloadID, c)
 	}
-	refuser, status := r.invalid(s.list)
-	var backer *executionClient
-	for other, verdict := range r.by {
-		if verdict.Status == statusValid {
-			backer = other
-		}
+	refuser, backer := r.first(statusInvalid), r.first(statusValid)
+	var status payloadStatus
+	if refuser >= 0 {
+		status = r.by[refuser]
 	}
-	overruled := refuser != nil && r.answered == statusValid
-	report := refuser != nil && backer != nil && !r.reported
+	overruled := refuser >= 0 && r.answered == statusValid
+	report := refuser >= 0 && backer >= 0 && !r.reported
 	if report {
 		r.reported = true
 		s.disputes++
 	}
 	s.mu.Unlock()
 	if report {
-		s.logger.Error("the execution clients disagree: the block counts as INVALID", "block", block, "valid", backer.name, "invalid", refuser.name, "reason", deref(status.ValidationError))
+		s.logger.Error("the execution clients disagree: the block counts as INVALID", "block", block, "valid", s.list[backer].name, "invalid", s.list[refuser].name, "reason", deref(status.ValidationError))
 	}
 	if overruled {
-		s.overrule(block, *status)
+		s.overrule(block, status)
 	}
 }
 
@@ -380,54 +371,60 @@ func deref(s *string) string {
 	return *s
 }
 
-// decide chooses the answer to the controller.
-func (s *executionClients) decide(l *lesson, cast map[*executionClient]ballot) (*incoming, error) {
+// decide chooses the answer to the controller from the ballots, which stand in the order of the clients; nil for none.
+func (s *executionClients) decide(l *lesson, cast []*ballot) (*incoming, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var best ballot
-	for _, c := range s.list {
-		if b, ok := cast[c]; ok && (best.from == nil || b.rank() > best.rank()) {
+	var best *ballot
+	for _, b := range cast {
+		if b != nil && (best == nil || b.rank() > best.rank()) {
 			best = b
 		}
 	}
 	if best.rank() == 0 {
 		return nil, best.err
 	}
-	r := s.recordOf(l.question().block)
-	if refuser, status := r.invalid(s.list); refuser != nil && best.status.Status != statusInvalid {
-		result := any(*status)
+	block := l.question().block
+	r := s.recordOf(block)
+	if i := r.first(statusInvalid); i >= 0 && best.status.Status != statusInvalid {
+		result := any(r.by[i])
 		if l.forkchoice != nil {
-			result = forkchoiceResponse{Status: *status}
+			result = forkchoiceResponse{Status: r.by[i]}
 		}
 		text, err := json.Marshal(answer(l.call, result, nil))
 		if err != nil {
 			return nil, err
 		}
-		best = ballot{from: refuser, text: text, status: *status}
+		best = &ballot{from: s.list[i], text: text, status: r.by[i]}
 	}
 	r.answered = best.status.Status
 	s.agreed, s.disputed = 0, ""
-	for c, verdict := range r.by {
-		if verdict.Status == best.status.Status {
+	for i, verdict := range r.by {
+		switch {
+		case verdict.Status == "":
+		case verdict.Status == r.answered:
 			s.agreed++
-		} else if best.status.Status == statusInvalid {
-			s.disputed = fmt.Sprintf("the execution clients disagree about block %s: it is VALID for %s, INVALID for %s", l.question().block, c.host(), best.from.host())
+		case r.answered == statusInvalid:
+			s.disputed = fmt.Sprintf("the execution clients disagree about block %s: it is VALID for %s, INVALID for %s", block, s.list[i].host(), best.from.host())
 		}
 	}
 	return best.from.ready(best.text), nil
 }
 
+// outvoted returns the status of a block that a client has found INVALID; nil if none has.
 func (s *executionClients) outvoted(block hash32) *payloadStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, ok := s.records.Peek(block)
-	if !ok {
-		return nil
+	if r, ok := s.records.Peek(block); ok {
+		if i := r.first(statusInvalid); i >= 0 {
+			status := r.by[i]
+			return &status
+		}
 	}
-	_, status := r.invalid(s.list)
-	return status
+	return nil
 }
 
+// dispute says how clients disagreed about the controller's last block; empty if they agreed.
 func (s *executionClients) dispute() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@ func newSeveral(t *testing.T, count int, change func(*Config)) *several {
 		}
 	})
 	s := &several{bubble: b}
-	for _, c := range b.asker.clients() {
+	for _, c := range b.asker.list {
 		x := newExecution()
 		c.http.Transport = x
 		s.xs = append(s.xs, x)
@@ -43,7 +43,7 @@ func newSeveral(t *testing.T, count int, change func(*Config)) *several {
 // states returns the states of all clients, in order.
 func (s *several) states() string {
 	var out []string
-	for _, c := range s.asker.clients() {
+	for _, c := range s.asker.list {
 		state, _ := c.state()
 		out = append(out, state)
 	}
@@ -576,8 +576,8 @@ func TestQueue(t *testing.T) {
 		p, _ := blockAt(101, parent, 0)
 		s.status(controller, newPayload, p...)
 		synctest.Wait()
-		if s.states() != "ok, ok" || s.asker.clients()[1].late {
-			t.Errorf("%s; late: %v", s.states(), s.asker.clients()[1].late)
+		if s.states() != "ok, ok" || s.asker.list[1].late {
+			t.Errorf("%s; late: %v", s.states(), s.asker.list[1].late)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func (e *Eel) notReady(ctx context.Context) error {
 	}
 	if list := e.executions(); len(list) > 1 {
 		for i, s := range list {
-			reason += fmt.Sprintf("; %s: %s, last answer %gs ago", e.asker.clients()[i].host(), s.State, s.Age)
+			reason += fmt.Sprintf("; %s: %s, last answer %gs ago", e.asker.list[i].host(), s.State, s.Age)
 		}
 	}
 	return errors.New(reason)
@@ -81,9 +81,7 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 	}
 	at, _ := e.asker.heard()
 	out.Answered, out.Executions = moment(at), e.executions()
-	if several, ok := e.asker.engine.(*executionClients); ok {
-		out.Agreed, _ = several.agreement()
-	}
+	out.Agreed, _ = e.asker.agreement()
 	out.Called, out.Validated = stamp(&e.called), stamp(&e.validated)
 	return json.Marshal(out)
 }
@@ -98,7 +96,7 @@ type executionStatus struct {
 }
 
 func (e *Eel) executions() (out []executionStatus) {
-	for _, c := range e.asker.clients() {
+	for _, c := range e.asker.list {
 		at, _ := c.heard()
 		state, reason := c.state()
 		s := executionStatus{c.name, state, reason, moment(at), -1}
@@ -144,7 +142,7 @@ func (e *Eel) register() error {
 	gauge("newest_block", "Number of the block that was last found valid.", nil, func() float64 { return float64(e.memory.last()) })
 	gauge("controller_call_timestamp_seconds", "Time of the controller's last call, 0 before the first.", nil, seconds(&e.called))
 	gauge("block_validated_timestamp_seconds", "Time at which a block was last found valid, 0 before the first.", nil, seconds(&e.validated))
-	for _, c := range e.asker.clients() {
+	for _, c := range e.asker.list {
 		for _, state := range []string{stateOK, stateSyncing, stateFailing, stateForeign, stateUnknown} {
 			gauge("execution_client_state", "1 for the state that the execution client is in.", prometheus.Labels{"server": c.name, "state": state}, func() float64 {
 				now, _ := c.state()
@@ -159,13 +157,13 @@ func (e *Eel) register() error {
 			return float64(at.UnixNano()) / 1e9
 		})
 	}
-	if several, ok := e.asker.engine.(*executionClients); ok {
+	if len(e.asker.list) > 1 {
 		gauge("execution_clients_agreed", "Execution clients that gave the last verdict about a block of the controller's.", nil, func() float64 {
-			agreed, _ := several.agreement()
+			agreed, _ := e.asker.agreement()
 			return float64(agreed)
 		})
 		gauge("execution_clients_disputed_blocks", "Blocks since the start that are VALID for one execution client and INVALID for another.", nil, func() float64 {
-			_, disputes := several.agreement()
+			_, disputes := e.asker.agreement()
 			return float64(disputes)
 		})
 	}

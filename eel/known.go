@@ -97,7 +97,7 @@ func (c *knownCall) body() ([]byte, error) {
 	for _, o := range c.others {
 		params = append(params, o)
 	}
-	return envelope(&call{Method: c.method, Params: params}, json.RawMessage("1"))
+	return envelope(&call{Method: c.method, Params: params}, ownID)
 }
 
 // clone returns a copy that shares no memory with the text.

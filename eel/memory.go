@@ -3,6 +3,7 @@ package eel
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,18 +87,25 @@ type memory struct {
 }
 
 func newMemory(c *Config) (*memory, error) {
-	m := &memory{matching: c.Matching, asked: map[question]int{}, learned: make(chan struct{})}
 	if c.PayloadCache < 1 || c.ForkchoiceCache < 1 || c.JustifiedCache < 1 || c.FinalizedCache < 1 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the sizes of caches must be at least 1")
 	}
-	// The sizes are above 0; nothing else can fail.
-	m.payloads, _ = simplelru.NewLRU[hash32, payloadStatus](c.PayloadCache, nil)
-	m.claims, _ = simplelru.NewLRU[hash32, *claim](c.PayloadCache, nil)
-	m.exact, _ = simplelru.NewLRU[forkchoice, payloadStatus](c.ForkchoiceCache, nil)
-	m.heads, _ = simplelru.NewLRU[hash32, payloadStatus](c.ForkchoiceCache, nil)
-	m.justified, _ = simplelru.NewLRU[hash32, struct{}](c.JustifiedCache, nil)
-	m.finalized, _ = simplelru.NewLRU[hash32, struct{}](c.FinalizedCache, nil)
-	return m, nil
+	return &memory{
+		matching:  c.Matching,
+		payloads:  newLRU[hash32, payloadStatus](c.PayloadCache),
+		claims:    newLRU[hash32, *claim](c.PayloadCache),
+		exact:     newLRU[forkchoice, payloadStatus](c.ForkchoiceCache),
+		heads:     newLRU[hash32, payloadStatus](c.ForkchoiceCache),
+		justified: newLRU[hash32, struct{}](c.JustifiedCache),
+		finalized: newLRU[hash32, struct{}](c.FinalizedCache),
+		asked:     map[question]int{}, learned: make(chan struct{}),
+	}, nil
+}
+
+// newLRU returns a cache of a size, which is above 0.
+func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	out, _ := simplelru.NewLRU[K, V](size, nil) // nothing else can fail
+	return out
 }
 
 // wake wakes those who wait. The lock is held.
@@ -190,78 +198,73 @@ func (m *memory) last() uint64 {
 	return m.newest
 }
 
-// look returns what is known already. The lock is held.
-type look func(*memory) (payloadStatus, bool)
+// look returns what is known already; no status if nothing is. The lock is held.
+type look func(*memory) payloadStatus
 
 // statusOfPayload looks for a payload. A block on an INVALID parent is INVALID, with the parent's latest valid hash.
 func statusOfPayload(block, parent hash32) look {
-	return func(m *memory) (payloadStatus, bool) {
+	return func(m *memory) payloadStatus {
 		if s, ok := m.payloads.Get(block); ok {
-			return s, true
+			return s
 		}
-		s, ok := m.payloads.Peek(parent)
-		if !ok || s.Status != statusInvalid {
-			return payloadStatus{}, false
+		s, _ := m.payloads.Peek(parent)
+		if s.Status != statusInvalid {
+			return payloadStatus{}
 		}
 		why := fmt.Sprintf("the parent %s is INVALID", parent)
 		s.ValidationError = &why
-		return s, true
+		return s
 	}
 }
 
 // statusOfForkchoice looks for a fork choice that agrees.
 func statusOfForkchoice(f forkchoice) look {
-	return func(m *memory) (payloadStatus, bool) {
-		if s, ok := m.payloads.Get(f.Head); ok && s.Status == statusInvalid {
-			return s, true
+	known := func(h hash32, lists ...*simplelru.LRU[hash32, struct{}]) bool {
+		return h == hash32{} || slices.ContainsFunc(lists, func(l *simplelru.LRU[hash32, struct{}]) bool { return l.Contains(h) })
+	}
+	return func(m *memory) payloadStatus {
+		if s, _ := m.payloads.Get(f.Head); s.Status == statusInvalid {
+			return s
 		}
 		if m.matching == Exact {
-			return m.exact.Get(f)
+			s, _ := m.exact.Get(f)
+			return s
 		}
-		s, ok := m.heads.Get(f.Head)
-		if !ok || m.matching == HeadOnly {
-			return s, ok
-		}
-		known := func(h hash32, list *simplelru.LRU[hash32, struct{}]) bool { return h == hash32{} || list.Contains(h) }
+		s, _ := m.heads.Get(f.Head)
 		// What is finalized for the controller may only be safe for a client that lags, and the other way round.
-		ok = (known(f.Safe, m.justified) || known(f.Safe, m.finalized)) && (known(f.Finalized, m.finalized) || known(f.Finalized, m.justified))
-		return s, ok
+		if m.matching == HeadOnly || known(f.Safe, m.justified, m.finalized) && known(f.Finalized, m.finalized, m.justified) {
+			return s
+		}
+		return payloadStatus{}
 	}
 }
 
-// await looks, and looks again whenever something is learned, until it finds something, time is up, or goOn says no.
-func (m *memory) await(ctx context.Context, limit time.Duration, find look, goOn func(*memory) bool) (payloadStatus, bool) {
-	var timer *time.Timer
+// wait waits up to a limit for what the controller's calls teach: SYNCING if that is nothing. If the controller's own call is
+// under way when the time is up, and the execution client answers other questions, the execution client is at work on that
+// call. Then wait goes on for as long as the Engine API lets a client wait, or until the call ends.
+func (m *memory) wait(ctx context.Context, q question, limit time.Duration, find look, answers func(context.Context) bool) payloadStatus {
+	began, extended := time.Now(), false
+	timeout := time.After(limit)
 	for {
 		m.mu.Lock()
-		s, ok := find(m)
-		learned, stop := m.learned, goOn != nil && !goOn(m)
+		s, learned, working := find(m), m.learned, m.asked[q] > 0
 		m.mu.Unlock()
-		if ok || stop || limit <= 0 {
-			return s, ok
+		if s.Status != "" {
+			return s
 		}
-		if timer == nil {
-			timer = time.NewTimer(limit)
-			defer timer.Stop()
+		s.Status = statusSyncing
+		if limit <= 0 || extended && !working {
+			return s
 		}
 		select {
 		case <-learned:
-		case <-timer.C:
-			return s, false
 		case <-ctx.Done():
-			return s, false
+			return s
+		case <-timeout:
+			if extended || !m.underWay(q) || !answers(ctx) {
+				return s
+			}
+			extended, timeout = true, time.After(slowLimit-time.Since(began))
 		}
 	}
-}
-
-// wait waits up to a limit for what the controller's calls teach. If the controller's own call is under way at that time, and
-// the execution client answers other questions, the execution client is at work on that call. Then wait goes on for as
-// long as the Engine API lets a client wait.
-func (m *memory) wait(ctx context.Context, q question, limit time.Duration, find look, answers func(context.Context) bool) (payloadStatus, bool) {
-	began := time.Now()
-	s, ok := m.await(ctx, limit, find, nil)
-	if ok || limit <= 0 || !m.underWay(q) || !answers(ctx) {
-		return s, ok
-	}
-	return m.await(ctx, slowLimit-time.Since(began), find, func(m *memory) bool { return m.asked[q] > 0 })
 }

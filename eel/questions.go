@@ -20,6 +20,9 @@ func (s *executionClients) read(ctx context.Context, method string, body []byte)
 
 // first asks the clients in order until one answers. If one takes long, the next is asked as well.
 func (s *executionClients) first(ctx context.Context, method string, body []byte, silent bool) (*incoming, error) {
+	if len(s.list) == 1 {
+		return s.list[0].forward(ctx, body, silent)
+	}
 	if method == "engine_getClientVersionV1" {
 		if calls, _, err := parseCalls(body); err == nil {
 			return s.versions(ctx, &calls[0], body)

@@ -11,18 +11,6 @@ import (
 	"time"
 )
 
-// standing is where an execution client stands among several. Its client's lock guards it.
-type standing struct {
-	among   *executionClients // nil if it is alone
-	chain   identity
-	checked bool   // its chain is known since it last failed
-	foreign string // why it is not used: it is of another chain
-	behind  bool   // it syncs, or has missed something
-	late    bool   // its last answer came too late
-	queued  int
-	turn    chan struct{} // closed when the last call in the queue has ended
-}
-
 // The states of an execution client.
 const (
 	stateOK      = "ok"
@@ -55,13 +43,6 @@ func (c *executionClient) host() string {
 	return host
 }
 
-// set changes where the client stands.
-func (c *executionClient) set(change func(*standing)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change(&c.standing)
-}
-
 // inTurn runs a function when everything queued for the client before has ended. It returns false if the queue is full.
 func (c *executionClient) inTurn(run func()) bool {
 	c.mu.Lock()
@@ -74,7 +55,11 @@ func (c *executionClient) inTurn(run func()) bool {
 	c.queued++
 	go func() {
 		defer close(done)
-		defer c.set(func(s *standing) { s.queued-- })
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.queued--
+		}()
 		if before != nil {
 			<-before
 		}
@@ -104,6 +89,7 @@ func (s *executionClients) none() error {
 	return errors.New("no execution client can be used: " + reason)
 }
 
+// well reports whether a client answers, if that is known without asking.
 func (s *executionClients) well(now time.Time) (well, known bool) {
 	known = true
 	for _, c := range s.order() {
@@ -116,7 +102,7 @@ func (s *executionClients) well(now time.Time) (well, known bool) {
 	return false, known
 }
 
-// heard gives a reason only if no client can be used: the reasons of all of them.
+// heard returns when the last answer came, and the reasons of all clients if none of them can be used.
 func (s *executionClients) heard() (at time.Time, reason string) {
 	var reasons []string
 	for _, c := range s.list {
@@ -153,38 +139,40 @@ func (i identity) String() string {
 
 // identify asks a client for its chain.
 func (c *executionClient) identify(ctx context.Context) (i identity, err error) {
-	r, err := fetch(ctx, c, "eth_chainId", []byte(probe))
-	if err != nil {
+	var id *quantity
+	if err := c.ask(ctx, "eth_chainId", &id); err != nil {
 		return i, err
 	}
-	var id *quantity
-	if err := r.into("eth_chainId", &id); err != nil {
-		return i, fmt.Errorf("execution client %s: %w", c.name, err)
-	}
 	i.id = uint64(*id)
-	r, err = fetch(ctx, c, "eth_getBlockByNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x0",false]}`))
+	var block json.RawMessage
+	err = c.ask(ctx, "eth_getBlockByNumber", &block, "0x0", false)
+	if _, refused := errors.AsType[*rpcError](err); refused { // not all have it
+		err = nil
+	}
 	var genesis struct {
 		Hash hash32 `json:"hash"`
 	}
-	if err == nil && r.into("", &genesis) == nil { // not all have it
-		i.genesis = genesis.Hash
-	}
+	_ = decode(block, &genesis)
+	i.genesis = genesis.Hash
 	return i, err
 }
 
 // askSyncing asks a client whether it syncs. Later, its answers to fork choices show that.
 func (c *executionClient) askSyncing(ctx context.Context) {
-	r, err := fetch(ctx, c, "eth_syncing", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_syncing","params":[]}`))
-	behind := err != nil || r.Error == nil && string(r.Result) != "false" && !isNull(r.Result) // not all have the method
-	c.set(func(st *standing) { st.behind = behind })
+	var syncing json.RawMessage
+	err := c.ask(ctx, "eth_syncing", &syncing)
+	_, refused := errors.AsType[*rpcError](err) // not all have the method
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.behind = !refused && (err != nil || string(syncing) != "false" && !isNull(syncing))
 }
 
 // check returns an error unless the client is of the right chain. It asks once, and again after each failure, because the client
 // may have been started on another chain.
 func (s *executionClients) check(ctx context.Context, c *executionClient) error {
-	c.mu.Lock()
+	s.mu.Lock()
 	checked, foreign := c.checked, c.foreign
-	c.mu.Unlock()
+	s.mu.Unlock()
 	if !checked {
 		chain, err := c.identify(ctx)
 		if err != nil {
@@ -201,49 +189,32 @@ func (s *executionClients) check(ctx context.Context, c *executionClient) error 
 // place records a client's chain and works out which clients are of the right one. The right chain is the first one that was
 // known, as long as a client is of it. place returns why this client is not used.
 func (s *executionClients) place(c *executionClient, chain identity) string {
-	c.set(func(st *standing) { st.chain, st.checked = chain, true })
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.chain, c.checked = chain, true
 	fits := func(i identity) bool { return i.id != 0 && (s.configured == 0 || i.id == s.configured) }
-	if !slices.ContainsFunc(s.list, func(x *executionClient) bool { return fits(s.chain) && x.identity().same(s.chain) }) {
+	if !slices.ContainsFunc(s.list, func(x *executionClient) bool { return fits(s.chain) && x.chain.same(s.chain) }) {
 		for _, x := range slices.Backward(s.list) {
-			if i := x.identity(); fits(i) {
-				s.chain = i
+			if fits(x.chain) {
+				s.chain = x.chain
 			}
 		}
 	}
 	for _, x := range s.list {
-		i, why := x.identity(), ""
+		why := ""
 		switch {
-		case i.id == 0: // it has not answered yet
-		case !fits(i):
-			why = fmt.Sprintf("execution client %s is of chain %s, expected was %d: it is not used", x.name, i, s.configured)
-		case !i.same(s.chain):
-			why = fmt.Sprintf("execution client %s is of chain %s, not %s: it is not used", x.name, i, s.chain)
+		case x.chain.id == 0: // it has not answered yet
+		case !fits(x.chain):
+			why = fmt.Sprintf("execution client %s is of chain %s, expected was %d: it is not used", x.name, x.chain, s.configured)
+		case !x.chain.same(s.chain):
+			why = fmt.Sprintf("execution client %s is of chain %s, not %s: it is not used", x.name, x.chain, s.chain)
 		}
-		x.set(func(st *standing) {
-			if why != "" && st.foreign == "" {
-				s.logger.Error("an execution client is of another chain", "error", why)
-			}
-			st.foreign = why
-		})
+		if why != "" && x.foreign == "" {
+			s.logger.Error("an execution client is of another chain", "error", why)
+		}
+		x.foreign = why
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return c.foreign
-}
-
-func (c *executionClient) identity() identity {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.chain
-}
-
-// leave records that a client has failed. It will be asked for its chain again, and may have missed something.
-func (c *executionClient) leave() {
-	if c.among != nil {
-		c.set(func(s *standing) { s.checked, s.behind = false, true })
-	}
 }
 
 // The pauses between attempts to take a client back. An idle one is looked after at the longest of them.
@@ -254,6 +225,9 @@ const (
 
 // meet asks all clients for their chains, so that the preferred one that answers settles which is the right one.
 func (s *executionClients) meet(ctx context.Context) {
+	if len(s.list) == 1 {
+		return
+	}
 	chains, errs := make([]identity, len(s.list)), make([]error, len(s.list))
 	var wg sync.WaitGroup
 	for i, c := range s.list {
@@ -273,6 +247,9 @@ func (s *executionClients) meet(ctx context.Context) {
 
 // run takes back clients that failed, synced or were of another chain, until the context ends.
 func (s *executionClients) run(ctx context.Context) {
+	if len(s.list) == 1 {
+		return
+	}
 	var wg sync.WaitGroup
 	for _, c := range s.list {
 		wg.Go(func() {
@@ -300,7 +277,9 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 	case state == stateOK && c.now().Sub(at) < mostPause:
 		return true
 	case state != stateSyncing:
-		c.set(func(st *standing) { st.checked = false })
+		s.mu.Lock()
+		c.checked = false
+		s.mu.Unlock()
 	}
 	if s.check(ctx, c) != nil {
 		return false
@@ -334,27 +313,16 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 func (s *executionClients) catchUp(ctx context.Context, c *executionClient, head *lesson) {
 	ctx, cancel := context.WithTimeout(ctx, driveLimit)
 	defer cancel()
-	send := func(l *lesson, body []byte) (b ballot) {
-		b.from = c
-		if b.text, b.err = c.execute(ctx, body); b.err == nil {
-			b.read(l)
-		}
-		return b
-	}
 	var number *quantity
-	if r, err := fetch(ctx, c, "eth_blockNumber", []byte(`{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}`)); err == nil && r.into("", &number) == nil {
+	if c.ask(ctx, "eth_blockNumber", &number) == nil {
 		for body := range s.missed(uint64(*number)) {
-			if b := send(&lesson{known: &knownCall{}}, body); b.status.Status != statusValid { // it lacks more than we have, or disagrees: the fork choice will show
+			if b := c.send(ctx, &lesson{}, body); b.status.Status != statusValid { // it lacks more than we have, or disagrees: the fork choice will show
 				break
 			}
 		}
 	}
-	again, err := newCall(head.Method, *head.forkchoice, nil) // without attributes: nothing is to be built
-	if err != nil {
-		return
-	}
-	if body, err := envelope(again, json.RawMessage("1")); err == nil {
-		b := send(head, body)
-		s.count(&b, head)
+	// Without attributes: nothing is to be built.
+	if body, err := envelope(newCall(head.Method, *head.forkchoice, nil), ownID); err == nil {
+		s.count(c.send(ctx, head, body), head)
 	}
 }

@@ -1,8 +1,8 @@
 package eel
 
 import (
-	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -66,18 +66,7 @@ func (s Secret) sign(now time.Time) (string, error) {
 
 // claims are those of a token. Only iat, exp, nbf and a textual id are read. The Engine API requires that all others are
 // ignored, whatever they are.
-type claims map[string][]byte
-
-// UnmarshalJSON implements json.Unmarshaler, for the library.
-func (c *claims) UnmarshalJSON(text []byte) error {
-	*c = claims{}
-	d := jx.DecodeBytes(text)
-	return eachField(d, func(name string) error {
-		value, err := d.Raw()
-		(*c)[name] = bytes.Clone(value)
-		return err
-	})
-}
+type claims map[string]json.RawMessage
 
 // date reads a claim that is a time: nil if it is missing.
 func (c claims) date(name string) (*jwt.NumericDate, error) {
