@@ -11,7 +11,7 @@ import (
 	"blockprint"
 )
 
-// Log keeps events; a store is one.
+// Log keeps events. A store is one.
 type Log interface {
 	ChangeEvents(ctx context.Context, tenant string, seen, keep int, events, notices [][]byte) error
 	Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error]
@@ -19,11 +19,11 @@ type Log interface {
 	LastEvent(ctx context.Context, tenant string) (n int, last []byte, err error)
 }
 
-// Book is an engine whose events are kept. It is not safe for concurrent use; of several books of one tenant, one that has
-// not read what another one wrote cannot write.
+// Book is an engine whose events are stored. It is not safe for concurrent use. If a tenant has several books, one that has not
+// read what another one wrote cannot write.
 type Book struct {
 	*Engine
-	// Announce writes every change with the events that made it, to be told.
+	// Announce stores every change with the events that caused it, so that notifiers deliver it.
 	Announce bool
 
 	log    Log
@@ -48,7 +48,7 @@ func OpenBook(ctx context.Context, log Log, tenant string, o Options) (*Book, er
 	return b, nil
 }
 
-// Append adds events and keeps them. It returns what changed by all of them together.
+// Append adds events, stores them, and returns what they changed together.
 func (b *Book) Append(ctx context.Context, events ...Event) ([]Change, error) {
 	events, err := normal(events)
 	if err != nil {
@@ -68,13 +68,13 @@ func (b *Book) Append(ctx context.Context, events ...Event) ([]Change, error) {
 	return changes, nil
 }
 
-// Replace makes the log what is given, reverting what is not in it and applying what is missing, and keeps that. It
-// returns the changes of effective statuses on the way, those by reverting first. What is reverted and comes back in the same
-// way is no change. Nothing is announced when the log was empty: what was before anybody looked is no news.
+// Replace makes the log equal to events: it reverts what is not in them, applies what is missing, and stores the result. It
+// returns the changes of effective statuses on the way, those by reverting first. What is reverted and comes back as it was is not
+// a change. Nothing is announced if the log was empty: what happened before anybody watched is not news.
 func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 	before := b.Log()
 	keep := 0
-	for keep < min(len(events), len(before)) && events[keep] == before[keep] { // the very same
+	for keep < min(len(events), len(before)) && events[keep] == before[keep] { // the same pointers
 		keep++
 	}
 	events, err := normal(events[keep:])
@@ -97,14 +97,14 @@ func (b *Book) Replace(ctx context.Context, events []Event) ([]Change, error) {
 	}
 	if err != nil {
 		if _, undo := b.replace(keep, before[keep:]); undo != nil {
-			return nil, errors.Join(err, undo) // cannot be: it was applied before
+			return nil, errors.Join(err, undo) // impossible: it was applied before
 		}
 		return nil, err
 	}
 	return changes, nil
 }
 
-// replace reverts all but so many events, and applies others.
+// replace reverts all but the first keep events, and applies others.
 func (b *Book) replace(keep int, events []Event) ([]Change, error) {
 	var reverted, applied []Change
 	for b.Len() > keep {
@@ -124,7 +124,7 @@ func (b *Book) replace(keep int, events []Event) ([]Change, error) {
 	return settled(reverted, applied), nil
 }
 
-// keep writes what was changed: of the events that were read, so many stay, and others follow.
+// keep stores a change of the log: the first keep of the events that were read stay, and others follow.
 func (b *Book) keep(ctx context.Context, read, keep int, events []Event, changes []Change) error {
 	var texts, notices [][]byte
 	for _, ev := range events {
@@ -144,8 +144,8 @@ func (b *Book) keep(ctx context.Context, read, keep int, events []Event, changes
 	return b.log.ChangeEvents(ctx, b.tenant, read, keep, texts, notices)
 }
 
-// settled returns changes by reverting and by applying without those of a subject that undo each other: rewriting what lies
-// further back reverts everything behind it, and most of that comes back as it was.
+// settled returns the changes by reverting and by applying, without those of a subject that undo each other: rewriting an old event
+// reverts everything after it, and most of that comes back as it was.
 func settled(reverted, applied []Change) []Change {
 	undoes := func(a, b Change) bool {
 		if a.Subject != b.Subject || a.Old != b.New || a.New != b.Old {
@@ -158,7 +158,7 @@ func settled(reverted, applied []Change) []Change {
 	}
 	var out []Change
 	for i := len(reverted) - 1; i >= 0; i-- {
-		// Only the next change of the subject can undo it: statuses in between were different ones.
+		// Only the subject's next change can undo it: the statuses in between were different.
 		k := slices.IndexFunc(applied, func(c Change) bool {
 			return c.Subject == reverted[i].Subject && (c.Old == c.New) == (reverted[i].Old == reverted[i].New)
 		})
@@ -172,10 +172,10 @@ func settled(reverted, applied []Change) []Change {
 	return append(out, applied...)
 }
 
-// same tells whether another book has the same events.
+// same reports whether another book has the same events.
 func (b *Book) same(other *Book) bool { return reflect.DeepEqual(b.Engine.log, other.Engine.log) }
 
-// Current tells whether the log is still the one that was read, as far as its length and its last event tell.
+// Current reports whether the stored log is still the one that was read, judging by its length and its last event.
 func (b *Book) Current(ctx context.Context) (bool, error) {
 	n, last, err := b.log.LastEvent(ctx, b.tenant)
 	if err != nil || n != len(b.Engine.log) {
@@ -191,7 +191,7 @@ func (b *Book) Current(ctx context.Context) (bool, error) {
 	return reflect.DeepEqual(ev, b.Engine.log[n-1]), nil
 }
 
-// normal gives events the form in which they are read back, so that they can be compared.
+// normal gives events the form in which they will be read back, so that they can be compared.
 func normal(events []Event) ([]Event, error) {
 	out := make([]Event, len(events))
 	for i, ev := range events {

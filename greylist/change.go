@@ -9,17 +9,17 @@ import (
 	"slices"
 )
 
-// Change is a change of a subject's effective status that an event brought.
+// Change is a change of a subject's effective status by an event.
 type Change struct {
 	Subject  string `json:"subject"`
 	Old      Status `json:"old"` // Unknown for a subject that is new
-	New      Status `json:"new"` // Unknown for one that a revert took away
+	New      Status `json:"new"` // Unknown for a subject that a revert removed
 	Reason   string `json:"reason"`
 	Boundary int    `json:"boundary"` // place of the current boundary; -1 before the first
 	Height   uint64 `json:"height"`   // of the event
 	Hash     string `json:"hash"`
 	Time     int64  `json:"time"` // of the event
-	// Numbers sum up what the rule finds of the subject now: fields beside the others in JSON, by name, with the value Exact.
+	// Numbers sum up the rule's finding now. In JSON they are further fields with their names and exact values.
 	Numbers []Number `json:"-"`
 }
 
@@ -61,10 +61,10 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 // changeFields are the names of a Change's own fields.
 var changeFields = []string{"subject", "old", "new", "reason", "boundary", "height", "hash", "time"}
 
-// maxShown is how many bytes of a name are shown; Gridcoin's have 100 at most.
+// maxShown is how many bytes of a name are shown. Gridcoin's names have at most 100.
 const maxShown = 200
 
-// Sentence tells a change to people, in one line.
+// Sentence describes a change in one line.
 func (c *Change) Sentence() string {
 	subject := Printable(c.Subject, maxShown)
 	if c.Old == c.New {
@@ -76,7 +76,7 @@ func (c *Change) Sentence() string {
 	return fmt.Sprintf("%s: %s, before %s (%s)", subject, c.New.Text(), c.Old.Text(), c.Reason)
 }
 
-// Reasons of changes.
+// Reasons for changes.
 const (
 	Listed         = "listed"
 	Removed        = "removed"
@@ -86,13 +86,13 @@ const (
 	OverrideLifted = "override-lifted"
 	Recovered      = "recovered"
 	Reorganisation = "reorganisation"
-	// Excluded and Included come with Options.Exclusions only, and with a status that stays.
+	// Excluded and Included occur only with Options.Exclusions, and the status stays.
 	Excluded = "excluded"
 	Included = "included"
 )
 
-// ApplyAndCompare applies events and returns what changed by all of them together, by subject. The last one is named as the
-// cause. If one cannot be applied, none is.
+// ApplyAndCompare applies events and returns what they changed together, in order of subject. It names the last one as the cause.
+// If one of them cannot be applied, none is.
 func (e *Engine) ApplyAndCompare(events ...Event) ([]Change, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -109,7 +109,7 @@ func (e *Engine) ApplyAndCompare(events ...Event) ([]Change, error) {
 	return e.compare(before, events[len(events)-1], e.reasonOf), nil
 }
 
-// RevertAndCompare takes the newest event away and returns what changed by it.
+// RevertAndCompare takes the newest event away and returns it and what that changed.
 func (e *Engine) RevertAndCompare() (Event, []Change, error) {
 	before := e.shown()
 	ev, err := e.Revert()
@@ -119,13 +119,13 @@ func (e *Engine) RevertAndCompare() (Event, []Change, error) {
 	return ev, e.compare(before, ev, func(string, Status, Status, Event) string { return Reorganisation }), nil
 }
 
-// shown is what of a subject's standing others are told of.
+// shown is the part of a subject's standing whose changes are reported.
 type shown struct {
 	status   Status
 	excluded bool
 }
 
-// shown returns what is shown of all subjects.
+// shown returns that part for all subjects.
 func (e *Engine) shown() map[string]shown {
 	out := make(map[string]shown, len(e.subjects))
 	for name := range e.subjects {
@@ -135,7 +135,7 @@ func (e *Engine) shown() map[string]shown {
 	return out
 }
 
-// compare returns what differs from what was shown before, and names an event as the cause.
+// compare returns how the standings differ from earlier ones, and names an event as the cause.
 func (e *Engine) compare(before map[string]shown, ev Event, reason func(string, Status, Status, Event) string) []Change {
 	after := e.shown()
 	names := maps.Clone(after)
@@ -171,9 +171,9 @@ func (e *Engine) compare(before map[string]shown, ev Event, reason func(string, 
 	return out
 }
 
-// reasonOf says why an event that was applied changed a status.
+// reasonOf says why an applied event changed a status.
 func (e *Engine) reasonOf(name string, before, after Status, ev Event) string {
-	var reasons []Reason // why the rule would have it on the greylist, if it is there
+	var reasons []Reason // why the rule would greylist it, if it is greylisted
 	if s, _ := e.Standing(name); s.Finding != nil && after.Greylisted() {
 		reasons = s.Finding.Reasons
 	}

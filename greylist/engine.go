@@ -1,7 +1,6 @@
 package greylist
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -9,17 +8,17 @@ import (
 	"blockprint"
 )
 
-// Entry is what an administrator says of a subject: a contract, in Gridcoin.
+// Entry is an administrator's statement about a subject: a contract, in Gridcoin.
 type Entry struct {
 	Subject string `json:"subject"`
 	Status  Status `json:"status"`
 	Hash    string `json:"hash"`
 	Time    int64  `json:"time"` // seconds since 1970
 	Height  uint64 `json:"height"`
-	// Listed, if not 0, says that the entry is not the subject's first: it was listed by then at the latest, not after Time.
-	// It counts in the first entry that is known.
+	// Listed, if not 0, means that the entry is not the subject's first: the subject was listed by then at the latest, and not
+	// after Time. It counts in a subject's first known entry.
 	Listed int64 `json:"listed,omitempty"` // seconds since 1970
-	// Data is the tenant's own, which the engine hands on unread.
+	// Data belongs to the tenant. The engine passes it on unread.
 	Data map[string]string `json:"data,omitempty"`
 }
 
@@ -28,41 +27,41 @@ type Boundary struct {
 	Height uint64 `json:"height"`
 	Hash   string `json:"hash"`
 	Time   int64  `json:"time"` // seconds since 1970
-	// Judged tells that totals were recorded at all; nothing is evaluated at, or looked for behind, a boundary without
-	// (superblocks before version 3).
+	// Judged is true if totals were recorded at all. The engine evaluates nothing at a boundary without totals (a superblock
+	// before version 3), and looks for nothing before it.
 	Judged bool `json:"judged"`
-	// Doubt gives the benefit of the doubt to figures that are missing at this boundary.
+	// Doubt gives missing figures at this boundary the benefit of the doubt.
 	Doubt  bool              `json:"benefit_of_doubt"`
 	Totals map[string]uint64 `json:"totals"`
-	// More has further figures of subjects, by subject and name, for rules that look at more than a total.
+	// More has further figures, by subject and name, for rules that look at more than a total.
 	More map[string]map[string]uint64 `json:"more,omitempty"`
-	// Source names what recorded the boundary, where a tenant has several; the engine hands it on unread, as it does Signals.
+	// Source names what recorded the boundary, where a tenant has several sources. The engine passes it on unread, like Signals.
 	Source  string            `json:"source,omitempty"`
 	Signals map[string]Signal `json:"signals,omitempty"` // by subject
 }
 
-// Signal is what is known of a subject that no rule looks at.
+// Signal is what is known about a subject although no rule looks at it.
 type Signal struct {
-	// ExportAge is in seconds, since the subject made the figures that were read, as it says itself.
+	// ExportAge is how many seconds before the boundary the subject made its figures, according to itself.
 	ExportAge int64 `json:"export_age_s"`
-	// Ready is how many results the subject has to give out; nil if it does not say.
+	// Ready is how many results the subject has ready to send; nil if it does not say.
 	Ready *int64 `json:"results_ready_to_send,omitempty"`
 }
 
-// Event is an entry or a boundary: one of them is set.
+// Event is either an entry or a boundary.
 type Event struct {
 	Entry    *Entry    `json:"entry,omitempty"`
 	Boundary *Boundary `json:"boundary,omitempty"`
 }
 
-// subject is what the engine keeps of one.
+// subject is the engine's state of one.
 type subject struct {
 	entries []int // places in the log
-	// listed is the time of the first entry ever: deleting a subject and listing it again does not renew it. Where that entry
-	// is not known it is a bound.
+	// listed is the time of the first entry ever: deleting a subject and listing it again does not renew it. If that entry is
+	// not known, it is a bound.
 	listed   int64
 	bound    bool
-	findings []finding // of the boundaries at which it was judged, in order
+	findings []finding // at the boundaries at which it was judged, in order
 	window   window
 }
 
@@ -75,32 +74,32 @@ type finding struct {
 // Options choose how an engine judges.
 type Options struct {
 	Rule   Rule   // never nil
-	Others []Rule // whose verdict a report adds
-	Policy Policy // nil for rules-first
-	// RelistRenews makes a subject that was deleted and is listed again a new one. Gridcoin does not.
+	Others []Rule // their verdicts are part of reports
+	Policy Policy // without a name: rules-first
+	// RelistRenews makes a subject that is deleted and listed again a new one. Gridcoin does not.
 	RelistRenews bool
-	// Exclusions makes a subject without a figure at the current boundary a change of its own, with the reasons Excluded
-	// and Included: it has the effect of greylisting there, though its status stays.
+	// Exclusions reports a change, with the reason Excluded or Included, when a subject loses or regains its figure at the
+	// current boundary: that has the effect of greylisting there, though the status stays.
 	Exclusions bool
-	// QuietListings makes a subject that is new no change as long as nothing is wrong with it.
+	// QuietListings reports no change for a new subject as long as nothing is wrong with it.
 	QuietListings bool
 	// Boundary is what people call a boundary; empty for "boundary".
 	Boundary string
 }
 
-// Engine folds a log of events into statuses. Whatever is applied can be reverted, newest first, and leaves the state of
-// what remains: everything is a function of the log. It is not safe for concurrent use.
+// Engine folds a log of events into statuses. Events can be reverted, newest first, which restores the state before them:
+// everything is a function of the log. It is not safe for concurrent use.
 type Engine struct {
 	o          Options
 	log        []Event
 	subjects   map[string]*subject
 	boundaries []int    // places in the log
-	blank      []Number // what sums up a finding that there is not
+	blank      []Number // sums up a finding that does not exist
 }
 
 // New returns an engine without events.
 func New(o Options) *Engine {
-	if o.Policy == nil {
+	if o.Policy.Name == "" {
 		o.Policy = policies[0]
 	}
 	if o.Boundary == "" {
@@ -120,7 +119,7 @@ func (e *Engine) Len() int { return len(e.log) }
 // Boundaries returns how many boundaries there are.
 func (e *Engine) Boundaries() int { return len(e.boundaries) }
 
-// Apply adds an event.
+// Apply adds an event. An event that cannot be is Invalid, and changes nothing.
 func (e *Engine) Apply(ev Event) error {
 	switch {
 	case (ev.Entry == nil) == (ev.Boundary == nil):
@@ -134,7 +133,7 @@ func (e *Engine) Apply(ev Event) error {
 func (e *Engine) applyEntry(ev Event) error {
 	n := ev.Entry
 	switch n.Status {
-	case Unknown: // adding without a status makes active
+	case Unknown: // an entry without a status makes its subject active
 		c := *n
 		c.Status = Active
 		n, ev.Entry = &c, &c
@@ -204,7 +203,7 @@ func (e *Engine) current() *Boundary {
 	return e.boundary(len(e.boundaries) - 1)
 }
 
-// Back returns the boundary that lies n behind the current one, which is Back(0); nil if there is none.
+// Back returns the boundary n places before the current one, which is Back(0); nil if there is none.
 func (e *Engine) Back(n int) *Boundary {
 	if i := len(e.boundaries) - 1 - n; n >= 0 && i >= 0 {
 		return e.boundary(i)
@@ -225,15 +224,12 @@ func (e *Engine) Previous(name string) *Entry {
 }
 
 // listedAt returns when a subject counts as listed.
-func (e *Engine) listedAt(s *subject) int64 { return e.listedBefore(s, len(e.log)) }
-
-// listedBefore is listedAt as it was before an event of the log.
-func (e *Engine) listedBefore(s *subject, place int) int64 {
+func (e *Engine) listedAt(s *subject) int64 {
 	listed := s.listed
 	if !e.o.RelistRenews {
 		return listed
 	}
-	for i := 1; i < len(s.entries) && s.entries[i] < place; i++ {
+	for i := 1; i < len(s.entries); i++ {
 		if e.log[s.entries[i-1]].Entry.Status == Deleted && e.log[s.entries[i]].Entry.Status != Deleted {
 			listed = e.log[s.entries[i]].Entry.Time
 		}
@@ -255,7 +251,7 @@ func (e *Engine) evaluate(i int) {
 		}
 		if w := &s.window; w.next == i && i > 0 && w.listed == listed {
 			w.push(b.figure(name), reach)
-		} else { // it is new, or something was reverted, or it was not judged at the boundary before
+		} else { // it is new, something was reverted, or it was not judged at the previous boundary
 			w.fill(e.figures(name, listed, i, reach), reach)
 			w.listed = listed
 		}
@@ -265,7 +261,7 @@ func (e *Engine) evaluate(i int) {
 	}
 }
 
-// found returns what was found of a subject at the current boundary; nil if it was not evaluated there.
+// found returns the finding for a subject at the current boundary; nil if it was not evaluated there.
 func (e *Engine) found(s *subject) *Finding {
 	if n := len(s.findings); n > 0 && s.findings[n-1].boundary == len(e.boundaries)-1 {
 		f := s.findings[n-1].Finding
@@ -274,13 +270,13 @@ func (e *Engine) found(s *subject) *Finding {
 	return nil
 }
 
-// figure returns what the boundary records of a subject.
+// figure returns the boundary's record of a subject.
 func (b *Boundary) figure(name string) Figure {
 	total, present := b.Totals[name]
 	return Figure{total, present, b.More[name]}
 }
 
-// figures returns a subject's figures, newest first, from boundary i back to its listing, at most reach behind i.
+// figures returns a subject's figures, newest first, from boundary i back to its listing, at most reach boundaries before i.
 func (e *Engine) figures(name string, listed int64, i, reach int) []Figure {
 	var out []Figure
 	for k := i; k >= 0 && k >= i-reach; k-- {
@@ -293,8 +289,8 @@ func (e *Engine) figures(name string, listed int64, i, reach int) []Figure {
 	return out
 }
 
-// window has a subject's newest figures at hand, newest first, so that judging needs no walk over the boundaries. They stand
-// at the end of a buffer that fills towards its beginning.
+// window keeps a subject's newest figures at hand, newest first, so that judging needs no walk over the boundaries. They stand
+// at the end of a buffer that fills toward its beginning.
 type window struct {
 	figures []Figure
 	start   int
@@ -302,7 +298,7 @@ type window struct {
 	listed  int64 // when the subject counted as listed
 }
 
-// fill begins anew.
+// fill starts over with the given figures.
 func (w *window) fill(figures []Figure, reach int) {
 	w.figures = make([]Figure, max(4*reach, len(figures)+1, 8))
 	w.start = len(w.figures) - copy(w.figures[len(w.figures)-len(figures):], figures)
@@ -317,7 +313,7 @@ func (w *window) push(f Figure, reach int) {
 	w.figures[w.start] = f
 }
 
-// newest returns at most reach figures behind the newest one.
+// newest returns the newest figure and at most reach older ones.
 func (w *window) newest(reach int) []Figure {
 	return w.figures[w.start:min(w.start+reach+1, len(w.figures))]
 }
@@ -327,15 +323,15 @@ type Standing struct {
 	Subject   string
 	Effective Status
 	Entry     *Entry
-	// Finding is of the current boundary; nil if the subject was not evaluated there.
+	// Finding is that at the current boundary; nil if the subject was not evaluated there.
 	Finding *Finding
-	// Excluded tells that it was, though it has no figure there: it counts for nothing at that boundary.
+	// Excluded is true if the subject was evaluated there but has no figure: it counts for nothing at that boundary.
 	Excluded bool
 
 	blank []Number
 }
 
-// Numbers sum up what the rule finds of the subject; without values if it was not evaluated.
+// Numbers sum up the rule's finding. They have no values if the subject was not evaluated.
 func (s *Standing) Numbers() []Number {
 	if s.Finding == nil {
 		return s.blank
@@ -361,7 +357,7 @@ func (e *Engine) Standing(name string) (s Standing, ok bool) {
 	return s, true
 }
 
-// lifted tells whether a manual greylisting of a subject ended since the current boundary.
+// lifted reports whether a manual greylisting of a subject has ended since the current boundary.
 func (e *Engine) lifted(s *subject) bool {
 	since := -1
 	if n := len(e.boundaries); n > 0 {
@@ -375,7 +371,7 @@ func (e *Engine) lifted(s *subject) bool {
 	return false
 }
 
-// Standings returns how all subjects stand, by name.
+// Standings returns how all subjects stand, in order of name.
 func (e *Engine) Standings() []Standing {
 	var out []Standing
 	for _, name := range slices.Sorted(maps.Keys(e.subjects)) {
@@ -385,10 +381,8 @@ func (e *Engine) Standings() []Standing {
 	return out
 }
 
-// Evaluated tells whether the current boundary was judged: an empty greylist is something else than none.
+// Evaluated reports whether the current boundary was judged: an empty greylist is not the same as none.
 func (e *Engine) Evaluated() bool {
 	b := e.current()
 	return b != nil && b.Judged
 }
-
-func (b *Boundary) String() string { return fmt.Sprintf("boundary at height %d", b.Height) }

@@ -9,13 +9,13 @@ import (
 	"blockprint"
 )
 
-// Find returns the subject that somebody means: names are given as they are shown, with blanks for underscores, and in any
-// case. An error names the nearest ones.
+// Find returns the subject that somebody means. Names may be in any case, with blanks for underscores, as they are shown. An error
+// lists the nearest names.
 func (e *Engine) Find(name string) (string, error) {
 	return findSubject(name, slices.Sorted(maps.Keys(e.subjects)))
 }
 
-// Find returns the report on the subject that somebody means, as Engine.Find does.
+// Find returns the report on the subject that somebody means (see Engine.Find).
 func (s *Snapshot) Find(name string) (*Report, error) {
 	names := make([]string, len(s.Reports))
 	for i, r := range s.Reports {
@@ -28,7 +28,7 @@ func (s *Snapshot) Find(name string) (*Report, error) {
 	return s.Reports[slices.Index(names, found)], nil
 }
 
-// folded is a name without what people leave out.
+// folded is a name without the differences that people overlook.
 func folded(name string) string {
 	return strings.Join(strings.Fields(strings.ToLower(strings.ReplaceAll(name, "_", " "))), " ")
 }
@@ -64,8 +64,7 @@ func quotedNames(names []string) string {
 	return strings.Join(out, ", ")
 }
 
-// nearest returns up to three names that somebody may have meant: by what they begin with or hold, or with few letters
-// different.
+// nearest returns up to three names that somebody may have meant: one contains the other, or few letters differ.
 func nearest(meant string, names []string) []string {
 	type near struct {
 		name     string
@@ -93,7 +92,7 @@ func nearest(meant string, names []string) []string {
 	return out
 }
 
-// distance is the number of letters that must be added, left out or changed (Levenshtein), in bytes.
+// distance is the number of bytes that must be added, removed or changed to turn one name into the other (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for k := range row {

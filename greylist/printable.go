@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Printable makes a stranger's text one that can be shown in a line, on a terminal, or handed to a program: what does not
-// print is escaped, as in Go's strings, and what is longer than limit bytes is cut.
+// Printable makes a stranger's text safe to show in one line, on a terminal, or to pass to a program: it escapes what does not
+// print, as Go's strings do, and cuts what is longer than limit bytes.
 func Printable(text string, limit int) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {

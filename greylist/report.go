@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Report says why a subject stands as it does, since when, and what the rule says of it.
+// Report says why a subject stands as it does, since when, and what the rule found.
 type Report struct {
 	Subject string         `json:"subject"`
 	Status  Status         `json:"status"`
@@ -15,24 +15,24 @@ type Report struct {
 	Current *BoundaryPlace `json:"boundary"` // nil before the first
 	Since   *Place         `json:"since"`
 	Reasons []string       `json:"reasons"`
-	// Days is for how many whole days it has been on the greylist at the current boundary; the community delists after 60.
+	// Days is how many whole days the subject has been on the greylist at the current boundary. The community delists after 60.
 	Days   *int64 `json:"days_on_greylist,omitempty"`
 	Listed string `json:"first_listed"`
-	// Bound tells that it was listed then at the latest: its first entry is not known.
+	// Bound is true if the first entry is not known: the subject was listed then at the latest.
 	Bound   bool         `json:"first_listed_is_bound,omitempty"`
 	Figures []FigureLine `json:"figures"`
 	Entries []EntryLine  `json:"entries"`
 	Changes []Transition `json:"transitions"`
-	// The rest is of the current boundary. Others says what other rules would find; nil if the subject was not evaluated.
+	// Others says whether the subject meets the criteria of other rules at the current boundary; nil if it was not evaluated.
 	Others map[string]bool `json:"meets_under_other_rules,omitempty"`
-	// NotARule is what is known beside that no rule looks at.
+	// NotARule is what is known about the current boundary although no rule looks at it.
 	NotARule *NotARule `json:"not_a_rule,omitempty"`
-	// Numbers sum up what the rule found; without values if the subject was not evaluated.
+	// Numbers sum up the rule's finding. They have no values if the subject was not evaluated.
 	Numbers []Number `json:"-"`
-	// Explanation is the rule's own. Its facts are fields beside the others.
+	// Explanation is the rule's own. Its facts become fields of the JSON object.
 	Explanation Explanation `json:"-"`
 
-	boundary string // what people call one
+	boundary string // what people call a boundary
 	others   []string
 }
 
@@ -44,9 +44,9 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	return beside((*plainReport)(r), r.Explanation.Facts)
 }
 
-// NotARule warns early.
+// NotARule has early warnings.
 type NotARule struct {
-	// Excluded tells that there is no figure at the current boundary.
+	// Excluded is true if there is no figure at the current boundary.
 	Excluded  bool   `json:"excluded"`
 	ExportAge *int64 `json:"export_age_s,omitempty"`
 	Ready     *int64 `json:"results_ready_to_send,omitempty"`
@@ -60,21 +60,20 @@ type BoundaryPlace struct {
 	Time   string `json:"time"`
 }
 
-// Place is where something began: at a boundary, or at an entry after it.
+// Place is where something began: at a boundary, or at an entry after one.
 type Place struct {
 	Index  int    `json:"index"` // of the current boundary then; -1 before the first
 	Height uint64 `json:"height"`
 }
 
-// FigureLine is a recorded total; nil where there is none. Delta is what it grew by since the next older one that is
-// there.
+// FigureLine is a recorded total; nil if there is none. Delta is its growth since the next older total that exists.
 type FigureLine struct {
 	Distance int     `json:"distance"`
 	Total    *uint64 `json:"total_credit"`
 	Delta    *string `json:"delta"`
 }
 
-// EntryLine is what an administrator said.
+// EntryLine is an administrator's entry.
 type EntryLine struct {
 	Status Status `json:"status"`
 	Hash   string `json:"hash"`
@@ -90,7 +89,7 @@ type Transition struct {
 	Time   int64  `json:"time"` // seconds since 1970
 }
 
-// daysGreylisted counts the whole days since a subject came on the greylist, where it still is; nil if it is not.
+// daysGreylisted counts the whole days since a subject came on the greylist; nil if it is not there now.
 func daysGreylisted(history []Transition, now int64) *int64 {
 	var since *Transition
 	for i := range history {
@@ -108,11 +107,20 @@ func daysGreylisted(history []Transition, now int64) *int64 {
 	return &days
 }
 
+// place names the current boundary; nil before the first.
+func (e *Engine) place() *BoundaryPlace {
+	b := e.current()
+	if b == nil {
+		return nil
+	}
+	return &BoundaryPlace{len(e.boundaries) - 1, b.Height, b.Hash, stamp(b.Time)}
+}
+
 func stamp(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// Explain reports on a subject, whose name may be given as people do (see Find).
+// Explain reports on a subject. Its name may be in any form that Find accepts.
 func (e *Engine) Explain(name string) (*Report, error) {
 	name, err := e.Find(name)
 	if err != nil {
@@ -122,12 +130,12 @@ func (e *Engine) Explain(name string) (*Report, error) {
 	return e.explain(&s, e.History(name)), nil
 }
 
-// explain reports on a subject whose history is known.
+// explain reports on a subject with a given history.
 func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	sub := e.subjects[s.Subject]
 	listed := e.listedAt(sub)
 	r := &Report{
-		Subject: s.Subject, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name(), Rules: e.o.Rule.Name(), Reasons: s.Reasons(),
+		Subject: s.Subject, Status: s.Effective, Entry: s.Entry.Status, Policy: e.o.Policy.Name, Rules: e.o.Rule.Name(), Reasons: s.Reasons(),
 		Listed: stamp(listed), Bound: sub.bound && listed == sub.listed, Changes: history, Numbers: s.Numbers(), boundary: e.o.Boundary,
 	}
 	for _, at := range sub.entries {
@@ -142,7 +150,7 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 		return r
 	}
 	i := len(e.boundaries) - 1
-	r.Current = &BoundaryPlace{i, b.Height, b.Hash, stamp(b.Time)}
+	r.Current = e.place()
 	r.Days = daysGreylisted(history, b.Time)
 	r.Figures = e.Figures(s.Subject)
 	series := func(reach int) Series {
@@ -153,7 +161,7 @@ func (e *Engine) explain(s *Standing, history []Transition) *Report {
 	}
 	r.NotARule = &NotARule{Excluded: s.Excluded}
 	if signal, ok := b.Signals[s.Subject]; ok {
-		age := max(signal.ExportAge, 0) // a project's clock may have been ahead
+		age := max(signal.ExportAge, 0) // the subject's clock may have been ahead
 		r.NotARule.ExportAge, r.NotARule.Ready = &age, signal.Ready
 	}
 	if d := s.Finding.Detail; d != nil {
@@ -217,7 +225,7 @@ func (e *Engine) History(name string) []Transition {
 	if sub == nil {
 		return out
 	}
-	// The log is applied to another engine that knows this subject only: what was found is found again.
+	// Another engine, which knows only this subject, applies the log and finds everything again.
 	for _, c := range e.replay(func(entry *Entry) bool { return entry.Subject == name }) {
 		if t, ok := c.transition(); ok {
 			out = append(out, t)
@@ -226,16 +234,16 @@ func (e *Engine) History(name string) []Transition {
 	return out
 }
 
-// transition is a change in short; ok is false for one of something else than the status.
+// transition is a change in short; ok is false if the status stays.
 func (c *Change) transition() (t Transition, ok bool) {
 	return Transition{c.Boundary, c.Height, c.New, c.Reason, c.Time}, c.Old != c.New
 }
 
-// Changes returns all that has ever changed, oldest first.
+// Changes returns everything that has ever changed, oldest first.
 func (e *Engine) Changes() []Change { return e.replay(func(*Entry) bool { return true }) }
 
-// AtBoundaries shows the engine as it was at each of the newest n boundaries, oldest first; back counts from the current one,
-// which is 0. What it shows must not be changed or kept.
+// AtBoundaries calls show with an engine as it was at each of the newest n boundaries, oldest first. back counts from the current
+// boundary, which is 0. show must neither change nor keep the engine.
 func (e *Engine) AtBoundaries(n int, show func(back int, e *Engine)) {
 	again := New(e.o)
 	for _, ev := range e.log {
@@ -248,7 +256,7 @@ func (e *Engine) AtBoundaries(n int, show func(back int, e *Engine)) {
 	}
 }
 
-// replay applies the log to another engine, without entries that are not wanted, and returns what changes.
+// replay applies the log to another engine, leaving out unwanted entries, and returns what changes.
 func (e *Engine) replay(wanted func(*Entry) bool) []Change {
 	again := New(e.o)
 	out := []Change{}
@@ -265,9 +273,9 @@ func (e *Engine) replay(wanted func(*Entry) bool) []Change {
 	return out
 }
 
-// Snapshot is all that readers are told of a greylist as it was at a moment. It does not change.
+// Snapshot is everything that readers see of a greylist, as of one moment. It does not change.
 type Snapshot struct {
-	// Evaluated tells whether the newest boundary was judged: an empty greylist is something else than none.
+	// Evaluated is true if the newest boundary was judged: an empty greylist is not the same as none.
 	Evaluated bool
 	Boundary  *BoundaryPlace // nil before the first
 	Rules     string
@@ -276,9 +284,9 @@ type Snapshot struct {
 	Changes   []Change  // oldest first
 }
 
-// Snapshot works out everything at once, so that reading needs no work.
+// Snapshot computes everything at once, so that reading takes no work.
 func (e *Engine) Snapshot() *Snapshot {
-	s := &Snapshot{Evaluated: e.Evaluated(), Rules: e.o.Rule.Name(), Policy: e.o.Policy.Name(), Changes: e.Changes()}
+	s := &Snapshot{Evaluated: e.Evaluated(), Boundary: e.place(), Rules: e.o.Rule.Name(), Policy: e.o.Policy.Name, Changes: e.Changes()}
 	histories := map[string][]Transition{}
 	for i := range s.Changes {
 		if t, ok := s.Changes[i].transition(); ok {
@@ -287,9 +295,6 @@ func (e *Engine) Snapshot() *Snapshot {
 	}
 	for _, st := range e.Standings() {
 		s.Reports = append(s.Reports, e.explain(&st, append([]Transition{}, histories[st.Subject]...)))
-	}
-	if b := e.current(); b != nil {
-		s.Boundary = &BoundaryPlace{len(e.boundaries) - 1, b.Height, b.Hash, stamp(b.Time)}
 	}
 	return s
 }

@@ -4,28 +4,25 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
-// Figure is what a boundary records of a subject.
+// Figure is a boundary's record of a subject.
 type Figure struct {
 	Total   uint64
 	Present bool // false where no total was recorded
-	// More has the tenant's further figures by name (Boundary.More); nil if there are none.
+	// More has the tenant's further figures by name (Boundary.More); nil for none.
 	More map[string]uint64
 }
 
-// Series is what a rule looks at: the figures of one subject, newest first. It begins at the boundary that is judged, the
-// baseline, and goes back to the subject's first listing or as far as Rule.Reach says.
+// Series is what a rule looks at: one subject's figures, newest first. It begins at the boundary that is judged, the baseline,
+// and goes back to the subject's first listing, or as far as Rule.Reach says.
 type Series struct {
 	Subject string
 	Height  uint64   // of the baseline
 	Figures []Figure // valid until Judge returns
-	// Benefit gives the baseline the benefit of the doubt: a figure that is missing there is not held against the subject
-	// yet.
+	// Benefit gives the baseline the benefit of the doubt: a missing figure there does not count against the subject yet.
 	Benefit bool
 }
 
@@ -33,18 +30,18 @@ type Series struct {
 type Rule interface {
 	// Name names the rule in results and on the command line.
 	Name() string
-	// Reach is how many boundaries behind the baseline the rule looks at, at most.
+	// Reach is how many boundaries before the baseline the rule looks at, at most.
 	Reach() int
 	// Judge judges a subject at the baseline of a series.
 	Judge(s Series) Finding
 }
 
-// Finding is what a rule found of a subject at a boundary.
+// Finding is what a rule finds about a subject at a boundary.
 type Finding struct {
-	Judged  bool     // there are boundaries enough to judge at all
-	Meets   bool     // the criteria of the greylist are met
-	Reasons []Reason // why they are met
-	// Detail shows what was found beyond the reasons; nil if there is nothing to show.
+	Judged  bool     // there are enough boundaries to judge at all
+	Meets   bool     // the subject meets the criteria of the greylist
+	Reasons []Reason // why it meets them
+	// Detail shows more than the reasons; nil if there is nothing to show.
 	Detail Detail
 }
 
@@ -67,28 +64,28 @@ type Reason struct {
 
 func (r Reason) String() string { return cmp.Or(r.Text, r.Word) }
 
-// Detail is what a rule shows of a finding, so that reports, notices and tables need not know the rule.
+// Detail shows a finding in the rule's terms, so that reports, notices and tables need not know the rule.
 type Detail interface {
-	// Numbers are the figures that sum up the finding, always the same ones in the same order.
+	// Numbers sum up the finding. They are always the same ones in the same order.
 	Numbers() []Number
 	// Explain says how the finding came about and what could change it.
 	Explain(c Case) Explanation
 }
 
-// Number is a figure that sums up a finding.
+// Number sums up a finding.
 type Number struct {
-	Name  string // of a JSON field, and in capitals of a column
-	Value any    // in short lines
-	Exact any    // in changes, where Value is rounded
+	Name  string // of a JSON field and, in capitals, of a column
+	Value any    // in short lines; may be rounded
+	Exact any    // in changes
 	Text  string // in tables
 }
 
-// Case is a finding's circumstances, for its explanation.
+// Case has the circumstances of a finding, for its explanation.
 type Case struct {
 	Rule    Rule
 	Series  Series // reaches twice as far back as the rule
 	Finding *Finding
-	Index   int    // of the baseline among the boundaries
+	Index   int    // the baseline's place among the boundaries
 	Entry   Status // of the subject's newest entry
 	Status  Status // effective
 }
@@ -97,38 +94,17 @@ type Case struct {
 type Explanation struct {
 	// Facts marshal to a JSON object, whose fields stand beside those of the report; nil for none.
 	Facts any
-	// Lines say the same to people.
+	// Lines say the same in sentences.
 	Lines []string
 }
 
-// Plain is the Detail of a rule that has nothing to show but numbers.
-type Plain map[string]uint64
-
-// Numbers implements Detail.
-func (p Plain) Numbers() []Number {
-	var out []Number
-	for _, name := range slices.Sorted(maps.Keys(p)) {
-		out = append(out, Number{name, p[name], p[name], fmt.Sprint(p[name])})
-	}
-	return out
-}
-
-// Explain implements Detail.
-func (p Plain) Explain(Case) Explanation {
-	out := Explanation{Facts: p}
-	for _, n := range p.Numbers() {
-		out.Lines = append(out.Lines, n.Name+": "+n.Text)
-	}
-	return out
-}
-
-// together judges by several rules: a subject meets the criteria if it meets those of one of them.
+// together judges by several rules: a subject meets the criteria if it meets those of any of them.
 type together struct {
 	name  string
 	rules []Rule
 }
 
-// Together returns a rule that finds whatever one of several finds. It shows the first detail.
+// Together returns a rule that finds whatever any of several rules finds. It shows the first detail.
 func Together(name string, rules ...Rule) Rule { return together{name, rules} }
 
 func (t together) Name() string { return t.name }
@@ -155,7 +131,7 @@ func (t together) Judge(s Series) Finding {
 	return out
 }
 
-// numbers returns what sums up a finding; nil if there is nothing.
+// numbers sum up a finding; nil if it has no detail.
 func (f *Finding) numbers() []Number {
 	if f == nil || f.Detail == nil {
 		return nil
@@ -163,8 +139,8 @@ func (f *Finding) numbers() []Number {
 	return f.Detail.Numbers()
 }
 
-// because words a change: the reason that the event itself is, if any, and what was found. Reasons that are words only are
-// joined as such.
+// because words the reason for a change: the event itself, if that is a reason, and what was found. Reasons that are only words
+// are joined as such.
 func because(event string, reasons []Reason) string {
 	var words, texts []string
 	for _, r := range reasons {
@@ -181,7 +157,7 @@ func because(event string, reasons []Reason) string {
 	return strings.Join(texts, "; ")
 }
 
-// WithNumbers writes a struct as a JSON object, with a field more for each number, in their order.
+// WithNumbers writes a struct as a JSON object with one more field for each number, in their order.
 func WithNumbers(of any, numbers []Number, value func(Number) any) ([]byte, error) {
 	text, err := json.Marshal(of)
 	for _, n := range numbers {

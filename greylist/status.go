@@ -2,14 +2,14 @@ package greylist
 
 import "blockprint"
 
-// Status says how a subject stands. An entry has one that an administrator gave it; the effective one follows from it
-// and from what the rules found. The numbers are those of Gridcoin's contracts.
+// Status says how a subject stands. An administrator gives an entry its status; the effective status follows from that and from
+// what the rules find. The numbers are those of Gridcoin's contracts.
 type Status int
 
 // The statuses.
 const (
 	Unknown      Status = iota // an entry without a status: becomes Active
-	Deleted                    // not a subject any more
+	Deleted                    // no longer a subject
 	Active                     // judged by the rules
 	Manual                     // greylisted by an administrator
 	AutoGreylist               // greylisted by the rules: effective only, never an entry's
@@ -17,7 +17,7 @@ const (
 	numStatuses
 )
 
-// statusTexts are stable words, and how the status is shown.
+// statusTexts has each status's stable word, and how people are shown it.
 var statusTexts = [numStatuses]struct{ word, text string }{
 	{"UNKNOWN", "Unknown"},
 	{"DELETED", "Deleted"},
@@ -30,13 +30,13 @@ var statusTexts = [numStatuses]struct{ word, text string }{
 // String returns the stable word.
 func (s Status) String() string { return statusTexts[s].word }
 
-// Text returns the status as it is shown.
+// Text returns the status as people are shown it.
 func (s Status) Text() string { return statusTexts[s].text }
 
-// Greylisted tells whether a subject of this effective status is on the greylist.
+// Greylisted reports whether a subject of this effective status is on the greylist.
 func (s Status) Greylisted() bool { return s == Manual || s == AutoGreylist }
 
-// Counts tells whether a subject of this effective status is active.
+// Counts reports whether a subject of this effective status is active.
 func (s Status) Counts() bool { return s == Active || s == AutoOverride }
 
 // ParseStatus reads a stable word.
@@ -58,33 +58,24 @@ func (s *Status) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Situation is what a policy decides by.
+// Situation is what a policy decides from.
 type Situation struct {
 	Entry Status // of the subject's newest entry
 	Meets bool   // the criteria were met at the current boundary
-	// Lifted tells that a manual greylisting was lifted since the current boundary.
+	// Lifted is true if a manual greylisting was lifted since the current boundary.
 	Lifted bool
 }
 
-// Policy makes an effective status of a situation. It has no memory of its own: everything follows from the events
-// that are left after a reorganization.
-type Policy interface {
-	Name() string
-	Effective(s Situation) Status
+// Policy derives an effective status from a situation. It has no memory of its own: everything follows from the events that are
+// left after a reorganization.
+type Policy struct {
+	Name      string
+	Effective func(Situation) Status
 }
-
-// policy is a Policy of a function.
-type policy struct {
-	name      string
-	effective func(Situation) Status
-}
-
-func (p policy) Name() string                 { return p.name }
-func (p policy) Effective(s Situation) Status { return p.effective(s) }
 
 // The policies differ in the reason that they show, and in what follows when a manual greylisting is lifted.
-var policies = []policy{
-	{"rules-first", func(s Situation) Status { // as on Gridcoin's main network: what the rules find is shown first
+var policies = []Policy{
+	{"rules-first", func(s Situation) Status { // as on Gridcoin's main network: the rules' finding is shown first
 		if s.Meets && (s.Entry == Active || s.Entry == Manual) {
 			return AutoGreylist
 		}
@@ -96,7 +87,7 @@ var policies = []policy{
 		}
 		return s.Entry
 	}},
-	{"fsm", func(s Situation) Status { // the reviewer's simplification: who leaves Manual waits for the next boundary
+	{"fsm", func(s Situation) Status { // the reviewer's simplification: a subject that leaves Manual waits for the next boundary
 		if s.Entry == Active && (s.Meets || s.Lifted) {
 			return AutoGreylist
 		}
@@ -104,15 +95,15 @@ var policies = []policy{
 	}},
 }
 
-// PolicyOf returns the policy of a name: rules-first, manual-first or fsm. The first one was called landed before.
+// PolicyOf returns the policy with a name: rules-first, manual-first or fsm. The first one's former name is landed.
 func PolicyOf(name string) (Policy, error) {
 	if name == "landed" {
-		name = policies[0].name
+		name = policies[0].Name
 	}
 	for _, p := range policies {
-		if p.name == name {
+		if p.Name == name {
 			return p, nil
 		}
 	}
-	return nil, blockprint.Errorf(blockprint.Invalid, "unknown policy %q: expected rules-first, manual-first or fsm", name)
+	return Policy{}, blockprint.Errorf(blockprint.Invalid, "unknown policy %q: expected rules-first, manual-first or fsm", name)
 }

@@ -25,21 +25,21 @@ type Store interface {
 	greylist.Log
 }
 
-// Keeper judges labels and nodes at each boundary. What it has found follows from its log alone: each boundary records
-// sums over all time, so that a window is the difference of two. It is not safe for concurrent use.
+// Keeper judges labels and nodes at each boundary. Its findings follow from its log alone: each boundary records sums over all
+// time, so that a window is the difference of two. It is not safe for concurrent use.
 type Keeper struct {
 	settings Settings
 	store    Store
 	book     *greylist.Book
 }
 
-// Open reads what was found before. Settings without a period are those of mainnet.
+// Open reads the log. Settings without a period are those of mainnet.
 func Open(ctx context.Context, s Store, settings Settings) (*Keeper, error) {
 	settings = settings.On(nil)
 	if err := settings.Check(); err != nil {
 		return nil, err
 	}
-	// What an administrator says is shown first, and that a subject is new is no news as long as nothing is wrong with it.
+	// An administrator's word is shown first, and a new subject is not news as long as nothing is wrong with it.
 	policy, err := greylist.PolicyOf("manual-first")
 	if err != nil {
 		return nil, err
@@ -71,9 +71,9 @@ func (k *Keeper) Advance(ctx context.Context, network *blockprint.Network, now b
 	}
 }
 
-// due returns the last slot of the boundary that is to be closed at slot now, with what was observed since the one
-// before; nil if none is. The first comes early, so that a network of a few hours is judged, too: when a node has given
-// enough blocks, or when all have been silent for a period.
+// due returns the last slot of the boundary that is to be closed at slot now, with what was observed since the previous one; nil
+// if none is. The first boundary comes early, so that a network of a few hours is judged, too: when a node has given enough
+// blocks, or when all nodes have been silent for a period.
 func (k *Keeper) due(ctx context.Context, now blockprint.Slot) (*blockprint.Slot, []store.NodeCount, error) {
 	if now == 0 {
 		return nil, nil, nil
@@ -104,26 +104,26 @@ func (k *Keeper) due(ctx context.Context, now blockprint.Slot) (*blockprint.Slot
 	return &end, counts, nil
 }
 
-// next returns the last slot of the boundary that comes after another. Boundaries lie at multiples of the period, and at
-// least half a period apart.
+// next returns the last slot of the boundary after another one. Boundaries lie at multiples of the period, and at least half a
+// period apart.
 func (k *Keeper) next(last, now blockprint.Slot) blockprint.Slot {
 	period := k.settings.Period
 	if missed := (now - min(now, last)) / period; missed > blockprint.Slot(2*k.settings.Window) {
-		// Nobody was there for so long that nothing of then counts: the boundaries between would say so one by one.
+		// Nobody judged for so long that nothing from before counts. The boundaries in between would say so one by one.
 		last += (missed - blockprint.Slot(k.settings.Window)) * period
 	}
 	return (last+max(period/2, 1)+period)/period*period - 1
 }
 
-// Pending is what was observed of a subject since the newest boundary.
+// Pending is what was observed about a subject since the newest boundary.
 type Pending struct {
 	Subject string
 	Blocks  int64
 	Right   int64 // labeled as what they are
 }
 
-// Pending returns what was observed since the newest boundary, up to slot now, and the last slot of the one that comes
-// next: 0 before the first, which comes when there is enough.
+// Pending returns what was observed since the newest boundary, up to slot now, and the last slot of the next one; 0 before the
+// first, which comes when enough is observed.
 func (k *Keeper) Pending(ctx context.Context, now blockprint.Slot) (list []Pending, next blockprint.Slot, err error) {
 	since := blockprint.Slot(0)
 	if b := k.book.Back(0); b != nil {
@@ -152,7 +152,7 @@ func (k *Keeper) Pending(ctx context.Context, now blockprint.Slot) (list []Pendi
 	return list, next, nil
 }
 
-// close appends a boundary with the sums up to a slot, and returns what changed; subjects that are new are listed before it.
+// close appends a boundary with the sums up to a slot, and returns what changed. It lists new subjects before it.
 func (k *Keeper) close(ctx context.Context, at time.Time, end blockprint.Slot, counts []store.NodeCount) ([]Change, error) {
 	b := &greylist.Boundary{
 		Height: uint64(end), Hash: fmt.Sprintf("slot %d", end), Time: at.Unix(), Judged: true, Totals: map[string]uint64{}, More: map[string]map[string]uint64{},
@@ -170,14 +170,14 @@ func (k *Keeper) close(ctx context.Context, at time.Time, end blockprint.Slot, c
 		return b.More[subject]
 	}
 	for _, c := range counts {
-		if _, listed := k.book.Standing("label:" + string(c.Label)); !listed { // what was mistaken for it before does not count
+		if _, listed := k.book.Standing("label:" + string(c.Label)); !listed { // blocks that were mistaken for it earlier do not count
 			delete(b.More, "label:"+string(c.Label))
 		}
 	}
 	for _, c := range counts {
 		for _, subject := range []string{"node:" + c.Node, "label:" + string(c.Label)} {
 			if subject == "node:" {
-				continue // a label that is published, and that no node measures
+				continue // a label that is published although no node measures it
 			}
 			f := of(subject)
 			f[seen] += uint64(c.Blocks)
@@ -212,8 +212,8 @@ func (k *Keeper) close(ctx context.Context, at time.Time, end blockprint.Slot, c
 	return out, nil
 }
 
-// Set gives a subject an entry of an administrator's: greylist.Manual, AutoOverride, Active or Deleted. The subject need
-// not have been judged yet, but must be the label of a client or a node that was seen.
+// Set gives a subject an administrator's entry: greylist.Manual, AutoOverride, Active or Deleted. The subject may be one that was
+// not judged yet, but it must be a client's label or a node that was seen.
 func (k *Keeper) Set(ctx context.Context, network *blockprint.Network, subject string, s greylist.Status, now blockprint.Slot) error {
 	known, err := k.subjects(ctx)
 	if err != nil {
@@ -227,7 +227,7 @@ func (k *Keeper) Set(ctx context.Context, network *blockprint.Network, subject s
 	return err
 }
 
-// subjects returns what may be given an entry: the labels of all clients, and what was judged or observed.
+// subjects returns what may have an entry: the labels of all clients, and everything that was judged or observed.
 func (k *Keeper) subjects(ctx context.Context) ([]string, error) {
 	known := map[string]bool{}
 	for _, c := range blockprint.Clients() {
@@ -248,15 +248,15 @@ type Subject struct {
 	Subject string          `json:"subject"`
 	Status  greylist.Status `json:"status"`
 	Reasons []string        `json:"reasons"`
-	// Blocks of the window, and how many of them were labeled rightly.
+	// Blocks counts those of the window, Right those of them that have the right label.
 	Blocks uint64 `json:"blocks"`
 	Right  uint64 `json:"right"`
 	Latest uint64 `json:"latest_slot"`
 }
 
-// Report is how all labels and nodes stand at the newest boundary; before the first one, those that an administrator has set.
+// Report says how all labels and nodes stand at the newest boundary. Before the first, it has those that an administrator has set.
 type Report struct {
-	// Measured tells whether there is a boundary at all.
+	// Measured is true once there is a boundary.
 	Measured bool            `json:"measured"`
 	Slot     blockprint.Slot `json:"as_of_slot"`
 	Period   blockprint.Slot `json:"boundary_slots"`
@@ -278,7 +278,7 @@ func (r *Report) Greylisted() []blockprint.Client {
 // Report says how all subjects stand.
 func (k *Keeper) Report() *Report {
 	r := &Report{Period: k.settings.Period, Window: k.settings.Window, Subjects: []Subject{}}
-	now, old := &greylist.Boundary{}, &greylist.Boundary{} // before the first boundary an administrator's entries count all the same
+	now, old := &greylist.Boundary{}, &greylist.Boundary{} // an administrator's entries count even before the first boundary
 	if b := k.book.Back(0); b != nil {
 		r.Measured, r.Slot, now = true, blockprint.Slot(b.Height), b
 	}
@@ -302,7 +302,7 @@ func (k *Keeper) Report() *Report {
 	return r
 }
 
-// earlier reads logs of earlier versions, in which the further figures stood among the totals ("label:Teku#called").
+// earlier also reads the logs of earlier versions, in which further figures stood among the totals ("label:Teku#called").
 type earlier struct{ greylist.Log }
 
 func (e earlier) Events(ctx context.Context, tenant string) iter.Seq2[[]byte, error] {
@@ -327,7 +327,7 @@ func (e earlier) LastEvent(ctx context.Context, tenant string) (int, []byte, err
 	return n, text, err
 }
 
-// renew moves the further figures of an event of an earlier version to where they are now.
+// renew moves the further figures in an earlier version's event to where they are now.
 func renew(text []byte) ([]byte, error) {
 	if !bytes.Contains(text, []byte("#")) {
 		return text, nil

@@ -19,7 +19,7 @@ import (
 // gaugeLimit is how many observations of a node the original's gauge kept.
 const gaugeLimit = 100_800
 
-// Change is a change of a subject's status or of its reasons.
+// Change is a change of a subject's status, or of its reasons.
 type Change struct {
 	Date    string   `json:"date"`
 	Subject string   `json:"subject"`
@@ -27,23 +27,23 @@ type Change struct {
 	Reasons []string `json:"reasons"`
 }
 
-// Summary is the end of a replay.
+// Summary sums up a replay.
 type Summary struct {
 	Days       int `json:"days"`
 	Published  int `json:"days_with_shares"`
 	NotTrusted int `json:"days_not_to_be_trusted"`
-	// ByLabel counts, for each label, the days on which it was published and not to be trusted.
+	// ByLabel counts the days on which each label was published but not to be trusted.
 	ByLabel map[blockprint.Client]int `json:"days_by_label"`
 	Changes int                       `json:"changes"`
 	Text    string                    `json:"summary"`
 }
 
-// Replay feeds a Keeper with a recorded gauge history, day after day. The keeper's log is in memory.
+// Replay feeds a recorded gauge history to a Keeper, day after day. The keeper's log is in memory.
 type Replay struct {
 	settings Settings
 	keeper   *Keeper
 	nodes    map[nodeKey]*node
-	names    map[string]blockprint.Client // the label with which a node's name came first
+	names    map[string]blockprint.Client // the first label of each node's name
 	reasons  map[string]string            // of each subject that is greylisted
 	summary  Summary
 	last     blockprint.Slot
@@ -54,13 +54,13 @@ type nodeKey struct {
 	label blockprint.Client
 }
 
-// node is what is known of a node's observations. The original's gauge has counts of the newest 100,800 only, so
-// what came between two days is worked out from how they changed.
+// node is what is known about a node's observations. The original's gauge counts only the newest 100,800, so what came between two
+// days is estimated from how the counts changed.
 type node struct {
 	latest blockprint.Slot
 	head   blockprint.Slot // when it was seen last
 	counts counts
-	// owed are parts of blocks: estimates are fractions, and a keeper counts whole blocks.
+	// owed has parts of blocks: estimates are fractions, but a keeper counts whole blocks.
 	owed counts
 }
 
@@ -74,7 +74,7 @@ func (c counts) total() (sum float64) {
 	return sum
 }
 
-// NewReplay returns a replay by the given settings. Histories were recorded on mainnet.
+// NewReplay returns a replay with the given settings. Histories were recorded on mainnet.
 func NewReplay(s Settings) (*Replay, error) {
 	s = s.On(nil)
 	k, err := Open(context.Background(), &memory{}, s)
@@ -87,9 +87,9 @@ func NewReplay(s Settings) (*Replay, error) {
 	}, nil
 }
 
-// memory is a log in memory, which only one keeper reads and writes.
+// memory is a log in memory that only one keeper reads and writes.
 type memory struct {
-	Store  // nothing is asked of its observations
+	Store  // nil: nobody asks for observations
 	events [][]byte
 }
 
@@ -129,7 +129,7 @@ func (r *Replay) Day(d *estimate.GaugeDay) ([]Change, error) {
 	return changes, nil
 }
 
-// observe works out what each node's record brings.
+// observe estimates the new observations in each node's record.
 func (r *Replay) observe(d *estimate.GaugeDay) []store.NodeCount {
 	var out []store.NodeCount
 	for i := range d.Nodes {
@@ -157,7 +157,7 @@ func (r *Replay) observe(d *estimate.GaugeDay) []store.NodeCount {
 	return out
 }
 
-// name distinguishes nodes of one name that have had two labels.
+// name distinguishes the two nodes if a name has had two labels.
 func (r *Replay) name(k nodeKey) string {
 	if first, ok := r.names[k.name]; !ok {
 		r.names[k.name] = k.label
@@ -167,7 +167,7 @@ func (r *Replay) name(k nodeKey) string {
 	return k.name
 }
 
-// published lists the clients that the published shares name, of which no block needs to have been measured.
+// published lists the clients in the published shares, even those of which no block was measured.
 func published(d *estimate.GaugeDay) []store.NodeCount {
 	var out []store.NodeCount
 	for _, c := range slices.Sorted(maps.Keys(d.BlocksPerClient)) {
@@ -190,8 +190,8 @@ func (n *node) since(now counts, latest, head blockprint.Slot) counts {
 	added := after - before
 	dropped := 0.0
 	if after >= gaugeLimit && before > 0 {
-		// The newest push out the oldest, of which is known how they were labeled on average. No node gives more than
-		// a block a slot, and none before it was seen last.
+		// The newest observations push out the oldest, which count as labeled like the average. A node gives at most one block a
+		// slot, and the new ones are from after it was last seen.
 		added = max(added, min(float64(latest-n.latest), float64(head-min(head, n.head))+1, gaugeLimit))
 		dropped = added - (after - before)
 	}
@@ -207,7 +207,7 @@ func (n *node) since(now counts, latest, head blockprint.Slot) counts {
 	return out
 }
 
-// compare notes how subjects stand after a day and returns what changed: their status, or the kinds of their reasons.
+// compare notes how subjects stand after a day, and returns those whose status or kinds of reasons changed.
 func (r *Replay) compare(date string, report *Report) []Change {
 	var out []Change
 	for _, s := range report.Subjects {

@@ -22,15 +22,15 @@ const (
 	NoClient      = "no client"
 )
 
-// Figures that a boundary records of a subject beside its total, the number of its blocks that were labeled rightly. All are
-// sums over all time, so that a window is the difference of two boundaries.
+// Figures that a boundary records for a subject besides its total, the number of its blocks with the right label. All are sums over
+// all time, so that a window is the difference of two boundaries.
 const (
 	seen   = "seen"   // dreamt blocks
 	called = "called" // dreamt blocks of any client that were given this label
 	latest = "latest" // slot of the newest dreamt block
 )
 
-// rule returns the rules of the settings as one.
+// rule returns all rules as one.
 func (s *Settings) rule() greylist.Rule {
 	return greylist.Together("trust", silence{s}, rates{s}, unrecognized{s}, falling{s})
 }
@@ -38,7 +38,7 @@ func (s *Settings) rule() greylist.Rule {
 // tally is what a window counts.
 type tally struct{ right, own, called uint64 }
 
-// since returns what came after the figure that lies n boundaries back; all there is if the series is shorter.
+// since returns what came after the figure n boundaries back; everything if the series is shorter.
 func since(s greylist.Series, n int) tally {
 	now := s.Figures[0]
 	t := tally{now.Total, now.More[seen], now.More[called]}
@@ -49,10 +49,10 @@ func since(s greylist.Series, n int) tally {
 	return t
 }
 
-// measured says whether anything is known of a subject: an administrator may have named it before its first block.
+// measured reports whether anything is known about a subject: an administrator may have named it before its first block.
 func measured(s greylist.Series) bool { return len(s.Figures) > 0 && s.Figures[0].Present }
 
-// measuredSince returns the newest figures of those at which something was known of a subject.
+// measuredSince returns the figures since the subject was first measured.
 func measuredSince(s greylist.Series) []greylist.Figure {
 	n := slices.IndexFunc(s.Figures, func(f greylist.Figure) bool { return !f.Present })
 	if n < 0 {
@@ -65,7 +65,7 @@ func isSilent(s greylist.Series, limit blockprint.Slot) bool {
 	return s.Height-min(s.Height, s.Figures[0].More[latest]) >= uint64(limit)
 }
 
-// found makes a finding of reasons.
+// found makes a finding from reasons.
 func found(reasons ...greylist.Reason) greylist.Finding {
 	return greylist.Finding{Judged: true, Meets: len(reasons) > 0, Reasons: reasons}
 }
@@ -92,7 +92,7 @@ func (r silence) Judge(s greylist.Series) greylist.Finding {
 	return found()
 }
 
-// rates finds labels whose true-positive rate or precision over the window is too low, by the upper end of its interval, so
+// rates finds labels whose true-positive rate or precision over the window is too low. The upper end of the interval counts, so
 // that few blocks convict nobody.
 type rates struct{ *Settings }
 
@@ -122,13 +122,13 @@ func (r rates) Judge(s greylist.Series) greylist.Finding {
 	return found(out...)
 }
 
-// unrecognized finds subjects of which no block was recognized between too many of the newest boundaries.
+// unrecognized finds subjects without a recognized block between too many of the newest boundaries.
 type unrecognized struct{ *Settings }
 
 func (unrecognized) Name() string { return "unrecognized" }
 func (r unrecognized) Reach() int { return max(r.DryWindow, warmUp) }
 
-// warmUp is how many boundaries lie behind the newest before a subject's recognized blocks are compared.
+// warmUp is how many boundaries before the newest a subject needs before its recognized blocks are compared.
 const warmUp = 3
 
 func (r unrecognized) Judge(s greylist.Series) greylist.Finding {
@@ -148,13 +148,13 @@ func (r unrecognized) Judge(s greylist.Series) greylist.Finding {
 	return found(because(NotRecognized, "no block recognised at %d of the last %d boundaries", dry, r.DryWindow))
 }
 
-// falling finds subjects of which far fewer blocks are recognized than before.
+// falling finds subjects with far fewer recognized blocks than before.
 type falling struct{ *Settings }
 
 func (falling) Name() string { return "falling" }
 func (r falling) Reach() int { return r.Window }
 
-// fewIn says what counts as hardly any block: less than one in ten of the average.
+// fewIn defines hardly any blocks: less than one in ten of the average.
 const fewIn = 10
 
 func (r falling) Judge(s greylist.Series) greylist.Finding {

@@ -1,11 +1,11 @@
-// Package trust decides whether the classifier's labels, and the nodes that measure it, are to be trusted: the second
-// tenant of package greylist.
+// Package trust decides whether to trust the classifier's labels and the nodes that measure it: the second tenant of package
+// greylist.
 //
-// Subjects are dreaming nodes and labels. A subject's total is the number of its dreamt blocks that were labeled rightly, and
-// a boundary is a day of the network. Four rules look at the boundaries: one finds subjects that are silent, one labels whose
-// true-positive rate or precision over the window is below a limit, by the bound of its interval, so that few blocks do not
-// convict, and two find subjects of which no block, or hardly one, is recognized any more. A Keeper judges as observations
-// come; a Replay feeds the same Keeper with a recorded history.
+// Subjects are dreaming nodes and labels. A subject's total is the number of its dreamt blocks with the right label, and a boundary
+// is a day of the network. Four rules look at the boundaries: one finds silent subjects; one finds labels whose true-positive rate
+// or precision over the window is below a limit, even at the upper end of its interval; and two find subjects with no recognized
+// blocks, or hardly any, in recent days. A Keeper judges as observations come. A Replay feeds a recorded history to the same
+// Keeper.
 package trust
 
 import (
@@ -18,23 +18,23 @@ import (
 // Settings are the numbers of the rules.
 type Settings struct {
 	Period    blockprint.Slot // of a boundary; 0 for a day of the network
-	Silent    float64         // boundaries without a block that are too many
+	Silent    float64         // so many boundaries without a block are too many
 	Window    int             // boundaries that count for rates
 	Rate      float64         // least true-positive rate
 	Precise   float64         // least precision
-	DryWindow int             // newest boundaries that are searched for such without a recognized block
-	DryLimit  int             // so many of them are still no reason
+	DryWindow int             // newest boundaries at which recognized blocks must have come
+	DryLimit  int             // at so many of them there may be none
 }
 
 const day = 24 * time.Hour // between boundaries
 
-// DefaultSettings judge by two weeks of days; two days of three without a recognized block are too many.
+// DefaultSettings judge by two weeks of days. Two days of three without a recognized block are too many.
 func DefaultSettings() Settings {
 	return Settings{Silent: 2, Window: int(estimate.Window / day), Rate: 0.8, Precise: 0.8, DryWindow: 3, DryLimit: 1}
 }
 
-// On returns the settings for a network: a day has more slots where slots are shorter. A network that is not known counts
-// as mainnet.
+// On returns the settings for a network: a day has more slots where slots are shorter. An unknown network, nil, counts as
+// mainnet.
 func (s Settings) On(n *blockprint.Network) Settings {
 	switch {
 	case s.Period > 0:
@@ -51,7 +51,7 @@ func (s *Settings) silentSlots() blockprint.Slot {
 	return blockprint.Slot(s.Silent * float64(s.Period))
 }
 
-// Check refuses settings that cannot be.
+// Check refuses impossible settings.
 func (s *Settings) Check() error {
 	bad := func(format string, args ...any) error {
 		return blockprint.Errorf(blockprint.Invalid, "trust: "+format, args...)

@@ -33,9 +33,9 @@ func commandFlags(flags *flag.FlagSet, _ Secret) func() (Notifier, error) {
 	}
 }
 
-// NewCommand returns a notifier that runs a command line, whose words are separated by blanks. Where a word contains %s, the
-// hash replaces it and the other arguments are left out, as Gridcoin's scripts expect; otherwise HASH SUBJECT OLD NEW REASON
-// are appended. The environment says the same and more. Unprintable characters are escaped, and very long texts are cut.
+// NewCommand returns a notifier that runs a command line, whose words are separated by blanks. If a word contains %s, the hash
+// replaces it and there are no other arguments, as Gridcoin's scripts expect; otherwise HASH SUBJECT OLD NEW REASON are appended.
+// The environment has the same values and more. Unprintable characters are escaped, and very long texts are cut.
 func NewCommand(line string, timeout time.Duration) (*Command, error) {
 	words := strings.Fields(line)
 	if len(words) == 0 {

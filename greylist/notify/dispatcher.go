@@ -12,13 +12,13 @@ import (
 	"blockprint/greylist"
 )
 
-// Dispatcher delivers to each receiver what it has not got yet. It is not safe for concurrent use.
+// Dispatcher delivers to each receiver what it has not received yet. It is not safe for concurrent use.
 type Dispatcher struct {
 	Log       Log
 	Notifiers []Notifier
 	Logger    *slog.Logger
-	// Pause lies between the three attempts that a notice gets before the rest waits for a later run, and doubles; 0 means a
-	// second.
+	// Pause is the time between the first two of the three attempts that a notice gets before everything waits for a later run;
+	// it doubles each time. 0 means a second.
 	Pause time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -26,18 +26,18 @@ type Dispatcher struct {
 	states map[string]*state // by receiver's name
 }
 
-// state is what is known of a receiver.
+// state is what is known about a receiver.
 type state struct {
 	pauses  *backoff.ExponentialBackOff // nil unless it fails
-	until   time.Time                   // it is left alone until then
-	notice  int64                       // what was last recorded of it
+	until   time.Time                   // no delivery is tried before
+	notice  int64                       // the last one for which something was recorded
 	failure string
 }
 
 const (
 	attempts  = 3   // for a notice in one run
-	batch     = 100 // notices that are read at once
-	probes    = 5   // notices that are tried to see whether a receiver accepts any
+	batch     = 100 // notices are read at once
+	probes    = 5   // notices are tried to see whether a receiver accepts any
 	restPause = 5 * time.Second
 	mostPause = time.Hour
 )
@@ -53,7 +53,7 @@ func (d *Dispatcher) now() time.Time {
 	return time.Now()
 }
 
-// Run dispatches every five seconds until ctx ends. A failure is logged once, and what it concerns is tried again.
+// Run dispatches every five seconds until ctx ends. It logs a failure once, and tries again.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(restPause)
 	defer tick.Stop()
@@ -71,8 +71,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 }
 
-// Dispatch delivers to all receivers, one after another, except those that have failed and are left alone for now. It
-// returns an error for those that failed; a later run delivers to them.
+// Dispatch delivers to all receivers, one after another, except to those whose pause after a failure is not over. It returns an
+// error for those that fail; a later run delivers to them.
 func (d *Dispatcher) Dispatch(ctx context.Context) error {
 	if d.states == nil {
 		d.states = map[string]*state{}
@@ -100,7 +100,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context) error {
 	return errors.Join(failures...)
 }
 
-// catchUp delivers to a receiver what it has not got yet.
+// catchUp delivers to a receiver what it has not received yet.
 func (d *Dispatcher) catchUp(ctx context.Context, to Notifier, s *state) error {
 	last, err := d.Log.Store.Delivered(ctx, d.Log.Tenant, to.Name())
 	if err != nil {
@@ -148,7 +148,7 @@ func (d *Dispatcher) deliver(ctx context.Context, to Notifier, n Notice, s *stat
 	return failed, err
 }
 
-// record records that a receiver got a notice, or, once, why it did not.
+// record records that a receiver has a notice or, once, why it does not.
 func (d *Dispatcher) record(ctx context.Context, to Notifier, n Notice, s *state, failed error) error {
 	failure := ""
 	if failed != nil {
@@ -164,9 +164,9 @@ func (d *Dispatcher) record(ctx context.Context, to Notifier, n Notice, s *state
 	return d.Log.Store.LogDelivery(context.WithoutCancel(ctx), d.Log.Tenant, to.Name(), n.ID, d.now().Unix(), failure)
 }
 
-// passOver finds out whether a receiver that has refused a notice accepts a later one of another subject. If it does, the
-// receiver is not at fault: the notices before that one that it refuses once more are passed over. It returns the last notice
-// that is dealt with; 0 if the receiver accepts none.
+// passOver finds out whether a receiver that has refused a notice accepts a later one about another subject. If so, the receiver
+// is not at fault, and passOver leaves out the earlier notices that it refuses once more. It returns the last notice that is
+// dealt with; 0 if the receiver accepts none.
 func (d *Dispatcher) passOver(ctx context.Context, to Notifier, refused Notice, s *state) (last int64, err error) {
 	between := []Notice{refused}
 	later, err := d.Log.After(ctx, refused.ID, batch, false)
@@ -182,12 +182,12 @@ func (d *Dispatcher) passOver(ctx context.Context, to Notifier, refused Notice, 
 		tried++
 		if failed := to.Notify(ctx, n); failed != nil {
 			if errors.As(failed, &unreachable{}) || ctx.Err() != nil {
-				return 0, nil //nolint:nilerr // nothing is decided: the receiver is asked again later
+				return 0, nil //nolint:nilerr // nothing is decided: a later run asks the receiver again
 			}
 			between = append(between, n)
 			continue
 		}
-		// It counts as delivered when those before it are dealt with: if the program stops before, all of them are repeated.
+		// It counts as delivered once those before it are dealt with. If the program stops earlier, all of them are repeated.
 		for _, b := range between {
 			failed := to.Notify(ctx, b)
 			if failed != nil {

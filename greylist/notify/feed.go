@@ -10,7 +10,7 @@ import (
 	"blockprint/greylist"
 )
 
-// feedLength is how many changes a feed shows.
+// feedLength is how many changes a feed has.
 const feedLength = 100
 
 type atomFeed struct {

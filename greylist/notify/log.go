@@ -7,17 +7,17 @@ import (
 	"blockprint"
 )
 
-// Store keeps the notices of tenants, and what was delivered of them.
+// Store keeps the tenants' notices and the attempts to deliver them.
 type Store interface {
 	// Notices returns up to limit notices after one, in order; with newest, the last ones, newest first.
 	Notices(ctx context.Context, tenant string, after int64, limit int, newest bool) (ids []int64, texts [][]byte, err error)
-	// Delivered returns the last notice that was delivered to a receiver; 0 if none was.
+	// Delivered returns the last notice that was delivered to a receiver; 0 for none.
 	Delivered(ctx context.Context, tenant, receiver string) (int64, error)
 	// LogDelivery records an attempt, at a time in seconds since 1970. Without a failure the notice counts as delivered.
 	LogDelivery(ctx context.Context, tenant, receiver string, id, at int64, failure string) error
 }
 
-// Log is a tenant's notices in a store.
+// Log has a tenant's notices in a store.
 type Log struct {
 	Store  Store
 	Tenant string

@@ -17,7 +17,7 @@ import (
 )
 
 // Webhook posts each change as JSON. With a secret it signs the body: the header Blockprint-Signature is "sha256=" and the
-// body's HMAC-SHA-256 in hex. A notice that is posted again has the same Blockprint-Delivery header.
+// body's HMAC-SHA-256 in hex. If a notice is posted again, it has the same Blockprint-Delivery header.
 type Webhook struct {
 	url     string
 	secret  []byte
@@ -50,7 +50,7 @@ func refused(status int, body []byte) error {
 	return blockprint.Errorf(blockprint.Invalid, "status %d: %s", status, greylist.Printable(string(bytes.TrimSpace(body)), 200))
 }
 
-// Name implements Notifier. It shows a digest of the URL, which may be secret.
+// Name implements Notifier. It has a digest of the URL, which may be secret.
 func (w *Webhook) Name() string {
 	h := sha256.Sum256([]byte(w.url))
 	return "webhook " + hex.EncodeToString(h[:4])
