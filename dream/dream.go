@@ -15,6 +15,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -95,11 +96,9 @@ func New(c *Config, o Options) (*Dreamer, error) {
 		d.posts = append(d.posts, post)
 	}
 	const ns = "blockprint_dream"
-	d.blocks = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Answers of nodes, by outcome: block or failure."}, []string{"node", "outcome"})
-	d.missed = prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "missed_slots_total", Help: "Slots in which no node was asked because the slot before took too long."})
-	if o.Registry != nil {
-		o.Registry.MustRegister(d.blocks, d.missed)
-	}
+	with := promauto.With(o.Registry)
+	d.blocks = with.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: "blocks_total", Help: "Answers of nodes, by outcome: block or failure."}, []string{"node", "outcome"})
+	d.missed = with.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: "missed_slots_total", Help: "Slots in which no node was asked because the slot before took too long."})
 	return d, nil
 }
 

@@ -105,10 +105,7 @@ func (f *Follower) head(ctx context.Context) (beacon.Header, error) {
 			err = blockprint.Errorf(blockprint.Invalid, "the node says that its head is at slot %d, but the present slot is %d: look at the clocks of both machines", head.Slot, present)
 		}
 	}
-	if blockprint.CodeOf(err) == blockprint.Conflict {
-		f.otherNetwork()
-	}
-	if ctx.Err() == nil {
+	if err = f.ours(err, f.forget); ctx.Err() == nil {
 		f.health.heard(err, f.o.Clock())
 	}
 	return head, err
@@ -129,10 +126,7 @@ func (f *Follower) follow(ctx context.Context, head beacon.Header) error {
 		f.health.stored(head.Slot)
 		return nil
 	}
-	f.mu.Lock()
-	final := f.final.block.Slot
-	f.mu.Unlock()
-	if head.Slot < final {
+	if final := f.finalized().block.Slot; head.Slot < final {
 		return blockprint.Errorf(blockprint.Unavailable, "the node's head, slot %d, is before the finalized slot %d: it is catching up", head.Slot, final)
 	}
 	if err := f.reach(ctx, head); err != nil {
@@ -146,19 +140,18 @@ func (f *Follower) follow(ctx context.Context, head beacon.Header) error {
 	return nil
 }
 
-// verify asks the node again for its network. If it is another one, everything learned so far is dropped.
-func (f *Follower) verify(ctx context.Context) error {
-	err := f.node.Verify(ctx)
-	if blockprint.CodeOf(err) == blockprint.Conflict {
-		f.otherNetwork()
-	}
-	return err
+// verify asks the node again for its network (see ours).
+func (f *Follower) verify(ctx context.Context, forget func()) error {
+	return f.ours(f.node.Verify(ctx), forget)
 }
 
-// otherNetwork drops what may come from another network.
-func (f *Follower) otherNetwork() {
-	f.o.Metrics.OtherNetwork.Inc()
-	f.forget()
+// ours returns the error of a request. If it says that the node belongs to another network, forget drops what the node said.
+func (f *Follower) ours(err error, forget func()) error {
+	if blockprint.CodeOf(err) == blockprint.Conflict {
+		f.o.Metrics.OtherNetwork.Inc()
+		forget()
+	}
+	return err
 }
 
 // forget drops everything that is not in the database.
@@ -170,7 +163,7 @@ func (f *Follower) forget() {
 // reach tracks a new head and collects in f.pending what it learns.
 func (f *Follower) reach(ctx context.Context, head beacon.Header) error {
 	if !f.tracker.Has(head.ParentRoot) {
-		if err := f.verify(ctx); err != nil {
+		if err := f.verify(ctx, f.forget); err != nil {
 			return err
 		}
 	}
@@ -238,9 +231,7 @@ func (f *Follower) noteReorganization(keep int, head blockprint.Root) {
 		return
 	}
 	f.o.Metrics.Reorgs.Inc()
-	f.mu.Lock()
-	final := f.final.block
-	f.mu.Unlock()
+	final := f.finalized().block
 	if from := f.chain[keep-1]; from.Slot < final.Slot {
 		f.leaveFinal(from.Slot, final.Slot)
 	} else {
@@ -266,7 +257,7 @@ func (f *Follower) flush(ctx context.Context) error {
 		return nil
 	}
 	if !f.verified {
-		if err := f.verify(ctx); err != nil {
+		if err := f.verify(ctx, f.forget); err != nil {
 			return err
 		}
 		f.verified = true
@@ -330,10 +321,7 @@ func (f *Follower) prune(head blockprint.Slot) {
 	}
 	f.pruned = epoch
 	const longest, back = 4, 2 // epochs
-	f.mu.Lock()
-	keep := f.network.EpochOf(f.final.slot)
-	f.mu.Unlock()
-	keep = max(keep, epoch-min(epoch, longest))
+	keep := max(f.network.EpochOf(f.finalized().slot), epoch-min(epoch, longest))
 	before := f.network.StartOf(keep - min(keep, back))
 	f.tracker.Prune(before)
 	for len(f.chain) > 1 && f.chain[0].Slot < before {

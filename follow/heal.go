@@ -224,7 +224,7 @@ func (f *Follower) healChunk(ctx context.Context, slots blockprint.Interval) err
 func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) error {
 	f.log.Info("healing", "slots", slots.String())
 	began := f.o.Now()
-	if err := f.verifyHistory(ctx); err != nil {
+	if err := f.verify(ctx, f.forgetHistory); err != nil {
 		return err
 	}
 	source, err := f.history.SourceFor(ctx, slots)
@@ -248,16 +248,6 @@ func (f *Follower) walkChunk(ctx context.Context, slots blockprint.Interval) err
 		if later := f.walkChunk(ctx, blockprint.Interval{Start: middle, End: slots.End}); later != nil && blockprint.CodeOf(later) != blockprint.NotFound {
 			return later
 		}
-	}
-	return err
-}
-
-// verifyHistory asks the node again for its network. If it is another one, what healing has learned is dropped.
-func (f *Follower) verifyHistory(ctx context.Context) error {
-	err := f.node.Verify(ctx)
-	if blockprint.CodeOf(err) == blockprint.Conflict {
-		f.o.Metrics.OtherNetwork.Inc()
-		f.forgetHistory()
 	}
 	return err
 }
@@ -301,7 +291,7 @@ func (c *chunk) flush() error {
 	if c.upto <= c.next {
 		return nil
 	}
-	if err := c.f.verifyHistory(c.ctx); err != nil {
+	if err := c.f.verify(c.ctx, c.f.forgetHistory); err != nil {
 		return err
 	}
 	slots := blockprint.Interval{Start: c.next, End: c.upto - 1}

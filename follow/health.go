@@ -114,9 +114,7 @@ func (f *Follower) Ready() error {
 
 // standing returns the state as attributes of a log line.
 func (f *Follower) standing() []any {
-	f.mu.Lock()
-	final := f.final.slot
-	f.mu.Unlock()
+	final := f.finalized().slot
 	h := &f.health
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,6 +1,9 @@
 package follow
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
 
 // Metrics count what a follower does.
 type Metrics struct {
@@ -29,23 +32,17 @@ type Metrics struct {
 // NewMetrics registers the metrics with r, or keeps them to itself if r is nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	const ns = "blockprint_follow"
-	var all []prometheus.Collector
+	with := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help})
-		all = append(all, c)
-		return c
+		return with.NewCounter(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help})
 	}
 	counters := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help}, []string{label})
-		all = append(all, c)
-		return c
+		return with.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Name: name, Help: help}, []string{label})
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: name, Help: help})
-		all = append(all, g)
-		return g
+		return with.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: name, Help: help})
 	}
-	m := &Metrics{
+	return &Metrics{
 		Events:           counters("events_total", "Events of the node by topic.", "topic"),
 		Blocks:           counters("blocks_total", "Blocks recorded, at the head or by healing.", "by"),
 		Refused:          counters("refused_total", "Impossible claims that were refused: a head beyond the clock, a finality, a batch that contradicts the database.", "what"),
@@ -65,13 +62,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		LastAnswer:       gauge("last_answer_time_seconds", "When the node last reported its head, in seconds since 1970."),
 		LastWrite:        gauge("last_write_time_seconds", "When something was last stored, in seconds since 1970; 0 before."),
 		Ready:            gauge("ready", "1 while the database is in step with the chain, else 0; /readyz says why."),
-		HeadLatency: prometheus.NewHistogram(prometheus.HistogramOpts{
+		HeadLatency: with.NewHistogram(prometheus.HistogramOpts{
 			Namespace: ns, Name: "head_latency_seconds", Help: "Time from an event to the stored label, including the node's answers.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 	}
-	if r != nil {
-		r.MustRegister(append(all, m.HeadLatency)...)
-	}
-	return m
 }

@@ -35,7 +35,7 @@ func (f *Follower) rejoin(ctx context.Context, id store.BlockID) error {
 	if left == 0 || err != nil {
 		return err
 	}
-	if err := f.verifyHistory(ctx); err != nil {
+	if err := f.verify(ctx, f.forgetHistory); err != nil {
 		return err
 	}
 	span := blockprint.Interval{Start: start, End: missing.Slot}

@@ -17,13 +17,18 @@ type finalized struct {
 	block store.BlockID   // the newest block not after it
 }
 
+// finalized returns what the node calls final.
+func (f *Follower) finalized() finalized {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.final
+}
+
 // noteFinality adopts what the node calls final, if it makes sense.
 func (f *Follower) noteFinality(ctx context.Context, head beacon.Header) error {
 	finality, err := f.node.Finality(ctx)
 	c := finality.Finalized
-	f.mu.Lock()
-	have := f.final
-	f.mu.Unlock()
+	have := f.finalized()
 	if err == nil && (c.Epoch == 0 || have.block.Root == c.Root && have.slot == f.network.StartOf(c.Epoch)) {
 		return nil
 	}
@@ -58,9 +63,7 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 	nonsense := func(format string, args ...any) error {
 		return blockprint.Errorf(blockprint.Invalid, format, args...)
 	}
-	f.mu.Lock()
-	have := f.final
-	f.mu.Unlock()
+	have := f.finalized()
 	if epoch := f.network.EpochOf(head); c.Epoch >= epoch || c.Epoch+2 > epoch { // the head may have moved since
 		h, err := f.head(ctx)
 		if err != nil {
@@ -93,7 +96,7 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 	}
 	h, err := f.node.Header(ctx, beacon.AtRoot(c.Root))
 	if err == nil {
-		err = f.verify(ctx)
+		err = f.verify(ctx, f.forget)
 	}
 	if err == nil && h.Slot > slot {
 		err = nonsense("its block is of slot %d, after slot %d", h.Slot, slot)
@@ -105,9 +108,7 @@ func (f *Follower) checkpointBlock(ctx context.Context, c blockprint.Checkpoint,
 // from the finalized block to them. It moves the mark of what is settled up to the first gap or undecided block.
 // What it cannot decide it looks at again, with growing pauses.
 func (f *Follower) settle(ctx context.Context) error {
-	f.mu.Lock()
-	final := f.final
-	f.mu.Unlock()
+	final := f.finalized()
 	if final.slot == 0 {
 		return nil
 	}
