@@ -9,6 +9,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/classify/knn"
 	"blockprint/feature"
 )
@@ -31,7 +32,7 @@ func BenchmarkOpen(b *testing.B) {
 		y = append(y, uint8(class))
 	}
 	began := time.Now()
-	tree, err := knn.Fit(x, y, dims, classes, 9)
+	tree, err := knn.Fit(algorithm.Data{X: x, Y: y, Features: dims, Classes: classes}, 9)
 	if err != nil {
 		b.Fatal(err)
 	}

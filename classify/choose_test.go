@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 	"blockprint/classify/knn"
 	"blockprint/feature"
 	"blockprint/graffiti"
@@ -14,7 +15,7 @@ import (
 // always returns a part that calls every block one client.
 func always(t *testing.T, c blockprint.Client, forks *blockprint.ForkRange, slots *blockprint.Interval) Part {
 	t.Helper()
-	p, err := knn.Fit([]float64{0}, []uint8{0}, 1, 1, 1)
+	p, err := knn.Fit(algorithm.Data{X: []float64{0}, Y: []uint8{0}, Features: 1, Classes: 1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,27 +9,20 @@ import (
 	"testing"
 
 	"blockprint"
-	"blockprint/classify/gbt"
-	"blockprint/classify/knn"
-	"blockprint/classify/mlp"
+	"blockprint/classify/algorithm"
 	"blockprint/feature"
 )
 
 // threeTypes returns a model of a kNN part before Electra, a perceptron since, and trees for later slots of it.
 func threeTypes(t testing.TB) *Model {
 	t.Helper()
-	x, y := []float64{0, 1, 1, 0, 2, 2, 3, 1}, []uint8{0, 1, 1, 0}
-	near, err := knn.Fit(x, y, 2, 2, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	perceptron, err := mlp.Fit(x, y, 2, 2, mlp.Options{Hidden: []int{3}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	trees, err := gbt.Fit(x, y, 2, 2, gbt.Options{Rounds: 2})
-	if err != nil {
-		t.Fatal(err)
+	d := algorithm.Data{X: []float64{0, 1, 1, 0, 2, 2, 3, 1}, Y: []uint8{0, 1, 1, 0}, Features: 2, Classes: 2}
+	fitted := func(kind string) Predictor {
+		p, err := Lookup(kind).Fit(d, algorithm.Settings{"k": {1}, "hidden": {3}, "rounds": {2}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
 	}
 	info := func(kind string, forks blockprint.ForkRange, slots *blockprint.Interval) PartInfo {
 		return PartInfo{
@@ -38,9 +31,9 @@ func threeTypes(t testing.TB) *Model {
 		}
 	}
 	return &Model{Parts: []Part{
-		{info("knn", blockprint.BeforeElectra, nil), near},
-		{info("mlp", blockprint.SinceElectra, &blockprint.Interval{Start: 0, End: 99}), perceptron},
-		{info("gbt", blockprint.SinceElectra, &blockprint.Interval{Start: 100, End: 199}), trees},
+		{info("knn", blockprint.BeforeElectra, nil), fitted("knn")},
+		{info("mlp", blockprint.SinceElectra, &blockprint.Interval{Start: 0, End: 99}), fitted("mlp")},
+		{info("gbt", blockprint.SinceElectra, &blockprint.Interval{Start: 100, End: 199}), fitted("gbt")},
 	}}
 }
 

@@ -36,8 +36,9 @@ type Options struct {
 	Shifts []Shift
 	// Dir keeps the worlds' feature files, so that another evaluation needs not run them again; empty for a
 	// temporary folder.
-	Dir      string
-	Rounds   int // trees per client at most; 0 for the default
+	Dir string
+	// Settings are those of our classifier's algorithm; nil for the defaults.
+	Settings algorithm.Settings
 	Tool     string
 	Logger   *slog.Logger
 	Progress func(done, total int) // of the worlds
@@ -64,6 +65,9 @@ func Contenders() []Contender {
 		{"ours (boosted trees, all features)", "gbt", feature.Names()},
 	}
 }
+
+// ours is the contender that models are made of.
+func ours() *Contender { return &Contenders()[1] }
 
 // Result is how a contender did in the worlds of one scenario.
 type Result struct {
@@ -285,14 +289,16 @@ func join(worlds []*world) *dataset.Set {
 	return out
 }
 
+// options are those that a contender is trained with.
+func (c *Contender) options(o *Options) train.Options {
+	out := train.DefaultOptions(c.Type)
+	out.Features, out.Settings, out.Seed, out.Tool, out.Source = c.Features, o.Settings, o.Seed, o.Tool, record.Source
+	return out
+}
+
 // fit trains a contender in worlds.
 func (c *Contender) fit(ctx context.Context, o *Options, worlds []*world) (*classify.Part, error) {
-	options := train.DefaultOptions(c.Type)
-	options.Features, options.Seed, options.Tool, options.Source = c.Features, o.Seed, o.Tool, record.Source
-	if o.Rounds > 0 {
-		options.Settings = algorithm.Settings{"rounds": {float64(o.Rounds)}}
-	}
-	m, _, err := train.Fit(ctx, join(worlds), options)
+	m, _, err := train.Fit(ctx, join(worlds), c.options(o))
 	if err != nil {
 		return nil, err
 	}

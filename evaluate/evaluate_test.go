@@ -9,8 +9,6 @@ import (
 	"blockprint"
 	"blockprint/classify/algorithm"
 	"blockprint/evaluate"
-	"blockprint/feature"
-	"blockprint/train"
 )
 
 // small is an evaluation that takes seconds.
@@ -18,7 +16,7 @@ func small(t *testing.T, era evaluate.Era) evaluate.Options {
 	t.Helper()
 	return evaluate.Options{
 		Era: era, Seed: 1, TrainWorlds: 3, TestWorlds: 1, Dir: t.TempDir(), Tool: "test", Logger: slog.New(slog.DiscardHandler),
-		Size: evaluate.Size{Slots: 128, Validators: 8192, Committees: 8}, Rounds: 80,
+		Size: evaluate.Size{Slots: 128, Validators: 8192, Committees: 8}, Settings: algorithm.Settings{"rounds": {80}},
 	}
 }
 
@@ -75,9 +73,9 @@ func TestBuildModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulating and training take minutes under the race detector")
 	}
-	o := evaluate.ModelOptions{Options: small(t, ""), Fit: train.DefaultOptions("gbt")}
+	o := evaluate.ModelOptions{Options: small(t, "")}
 	o.Sizes = []evaluate.Size{o.Size, {Slots: o.Size.Slots, Validators: 2 * o.Size.Validators, Committees: o.Size.Committees}}
-	o.Fit.Features, o.Fit.Settings = feature.Names(), algorithm.Settings{"rounds": {5}}
+	o.Settings = algorithm.Settings{"rounds": {5}}
 	m, err := evaluate.BuildModel(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

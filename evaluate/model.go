@@ -16,8 +16,7 @@ import (
 // ModelOptions say how BuildModel trains.
 type ModelOptions struct {
 	Options
-	Sizes []Size        // of the networks, in turn; Options.Size is not used
-	Fit   train.Options // algorithm, features and its parameters
+	Sizes []Size // of the networks, in turn; Options.Size is not used
 }
 
 // BuildModel trains a model of two parts, for the time before Electra and since, in simulated networks with all known
@@ -49,7 +48,7 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		fit := o.Fit
+		fit := ours().options(&o.Options)
 		fit.Forks = &p.forks
 		fit.Source = fmt.Sprintf("simulated networks only (%d of %s, %s members a committee): says nothing of its accuracy on a real network",
 			o.TrainWorlds, p.era, members(o.Sizes))

@@ -13,6 +13,7 @@ import (
 
 	"blockprint"
 	"blockprint/classify"
+	"blockprint/classify/algorithm"
 	"blockprint/dataset"
 )
 
@@ -89,22 +90,13 @@ func (f *folded) of(which func(i int) bool) (y []uint8, proba []float64) {
 // calibrate corrects each fold's answers by what the other folds' answers teach.
 func (f *folded) calibrate() {
 	fitted := make([]*classify.Calibration, f.count)
-	inParallel(f.count, func(fold int) {
+	algorithm.InParallel(f.count, func(fold int) {
 		y, proba := f.of(func(i int) bool { return f.fold[i] != fold })
 		fitted[fold] = fitCalibration(f.classes, y, proba)
 	})
 	for i, fold := range f.fold {
 		fitted[fold].Apply(f.proba[i*f.classes : (i+1)*f.classes])
 	}
-}
-
-func inParallel(n int, f func(int)) {
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range n {
-		g.Go(func() error { f(i); return nil })
-	}
-	_ = g.Wait() // f cannot fail
 }
 
 // maxAsked bounds how many rows of a matrix are asked in a cross-validation: more would make no figure surer than

@@ -34,14 +34,6 @@ func Softmax(scores []float64) {
 	floats.Scale(1/floats.Sum(scores), scores)
 }
 
-// Data is what a classifier learns from.
-type Data struct {
-	X        []float64 // Features numbers per row
-	Y        []uint8   // the class of each row, below Classes
-	Features int
-	Classes  int
-}
-
 // Algorithm is a kind of classifier.
 type Algorithm struct {
 	Name    string // in model files and flags

@@ -12,7 +12,7 @@ var Algorithm = algorithm.Algorithm{
 	},
 	Fit: func(d algorithm.Data, s algorithm.Settings, seed uint64) (algorithm.Predictor, error) {
 		o := Options{Rounds: s.Int("rounds", 0), Leaves: s.Int("leaves", 0), Rate: s.Float("rate", 0), Seed: seed}
-		return Fit(d.X, d.Y, d.Features, d.Classes, o)
+		return Fit(d, o)
 	},
 	Decode: func(b []byte) (algorithm.Predictor, error) { return Decode(b) },
 }

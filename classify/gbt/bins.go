@@ -3,6 +3,8 @@ package gbt
 import (
 	"math"
 	"slices"
+
+	"blockprint/classify/algorithm"
 )
 
 // maxBins bounds the different values of a feature that a tree can tell apart; bin 0 is for missing values.
@@ -22,7 +24,7 @@ func newBinner(x []float64, features int) *binner {
 	bins := min(max(rows/8, 16), maxBins)
 	// A sample is enough to place the cuts.
 	step := max(1, rows/200_000)
-	inParallel(features, func(f int) {
+	algorithm.InParallel(features, func(f int) {
 		var values []float64
 		for i := 0; i < rows; i += step {
 			if v := x[i*features+f]; !math.IsNaN(v) {
@@ -78,16 +80,8 @@ func (b *binner) bin(f int, v float64) uint8 {
 	if math.IsNaN(v) {
 		return 0
 	}
-	lo, hi := 0, len(b.cuts[f])
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if v <= b.cuts[f][mid] {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return uint8(lo + 1)
+	at, _ := slices.BinarySearch(b.cuts[f], v)
+	return uint8(at + 1)
 }
 
 // columns bins all rows, a column per feature.
@@ -95,7 +89,7 @@ func (b *binner) columns(x []float64) [][]uint8 {
 	features := len(b.cuts)
 	rows := len(x) / features
 	out := make([][]uint8, features)
-	inParallel(features, func(f int) {
+	algorithm.InParallel(features, func(f int) {
 		col := make([]uint8, rows)
 		for i := range col {
 			col[i] = b.bin(f, x[i*features+f])

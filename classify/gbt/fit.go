@@ -3,22 +3,18 @@ package gbt
 import (
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"blockprint/classify/algorithm"
 )
 
-// Fit grows trees. x holds the rows one after another, features numbers each, NaN where a value is missing; y their
-// classes, 0 to classes-1.
-func Fit(x []float64, y []uint8, features, classes int, o Options) (*Classifier, error) {
-	if err := checkInput(x, y, features, classes); err != nil {
+// Fit grows trees.
+func Fit(d algorithm.Data, o Options) (*Classifier, error) {
+	if err := d.Check("gbt", true); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults(len(y))
-	b := newBooster(x, y, features, classes, o)
+	b := newBooster(d, o.withDefaults(len(d.Y)))
 	b.grow()
 	return b.c, nil
 }
@@ -39,41 +35,23 @@ type booster struct {
 // gradient is the first and second derivative of the loss of a row by its class's score.
 type gradient struct{ g, h float32 }
 
-func newBooster(x []float64, y []uint8, features, classes int, o Options) *booster {
-	b := &booster{o: o, y: y, bins: newBinner(x, features), c: &Classifier{features: features, classes: classes}}
-	b.cols = b.bins.columns(x)
-	b.divide(classes)
-	counts := make([]float64, classes)
+func newBooster(d algorithm.Data, o Options) *booster {
+	b := &booster{o: o, y: d.Y, bins: newBinner(d.X, d.Features), c: &Classifier{features: d.Features, classes: d.Classes}}
+	b.cols = b.bins.columns(d.X)
+	b.learn, b.hold = algorithm.Divide[int32](d.Y, d.Classes, o.Holdout, rand.New(rand.NewPCG(o.Seed, 0x9b7)))
+	counts := make([]float64, d.Classes)
 	for _, i := range b.learn {
-		counts[y[i]]++
+		counts[d.Y[i]]++
 	}
 	for _, n := range counts {
 		// One imagined row per class keeps the score of a class without rows finite.
-		b.c.base = append(b.c.base, math.Log((n+1)/float64(len(b.learn)+classes)))
+		b.c.base = append(b.c.base, math.Log((n+1)/float64(len(b.learn)+d.Classes)))
 	}
-	for c := range classes {
-		b.score = append(b.score, slices.Repeat([]float64{b.c.base[c]}, len(y)))
-		b.grad = append(b.grad, make([]gradient, len(y)))
+	for c := range d.Classes {
+		b.score = append(b.score, slices.Repeat([]float64{b.c.base[c]}, len(d.Y)))
+		b.grad = append(b.grad, make([]gradient, len(d.Y)))
 	}
 	return b
-}
-
-// divide holds back a share of each class's rows, by chance.
-func (b *booster) divide(classes int) {
-	byClass := make([][]int32, classes)
-	for i, c := range b.y {
-		byClass[c] = append(byClass[c], int32(i))
-	}
-	rng := rand.New(rand.NewPCG(b.o.Seed, 0x9b7))
-	for _, rows := range byClass {
-		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-		n := int(b.o.Holdout * float64(len(rows)))
-		n = max(n, 0)
-		b.hold = append(b.hold, rows[:n]...)
-		b.learn = append(b.learn, rows[n:]...)
-	}
-	slices.Sort(b.learn)
-	slices.Sort(b.hold)
 }
 
 // leastGain is the smallest improvement of the mean loss that counts as one.
@@ -86,7 +64,7 @@ func (b *booster) grow() {
 	for round := range b.o.Rounds {
 		b.gradients()
 		trees := make([]*tree, b.c.classes)
-		inParallel(b.c.classes, func(c int) {
+		algorithm.InParallel(b.c.classes, func(c int) {
 			trees[c] = b.tree(c, rand.New(rand.NewPCG(b.o.Seed+1, uint64(round*b.c.classes+c))))
 		})
 		grown := false
@@ -134,7 +112,7 @@ func (b *booster) gradients() {
 		factor = float64(classes) / float64(classes-1)
 	}
 	const block = 8192
-	inParallel((len(b.learn)+block-1)/block, func(part int) {
+	algorithm.InParallel((len(b.learn)+block-1)/block, func(part int) {
 		p := make([]float64, classes)
 		for _, i := range b.learn[part*block : min((part+1)*block, len(b.learn))] {
 			for c := range p {
@@ -356,25 +334,4 @@ func (b *booster) evaluate(t *tree, row int32) float64 {
 		}
 	}
 	return t.nodes[at].value
-}
-
-// inParallel runs f(0) to f(n-1) on all cores.
-func inParallel(n int, f func(int)) {
-	workers := min(n, runtime.GOMAXPROCS(0))
-	if workers <= 1 {
-		for i := range n {
-			f(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -8,9 +8,8 @@
 package gbt
 
 import (
-	"math"
+	"cmp"
 
-	"blockprint"
 	"blockprint/classify/algorithm"
 )
 
@@ -28,24 +27,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults(rows int) Options {
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	defFloat := func(v *float64, d float64) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	def(&o.Rounds, 400)
-	def(&o.Leaves, 31)
-	def(&o.MinRows, min(max(rows/100, 3), 20))
-	def(&o.Patience, 25)
-	defFloat(&o.Rate, 0.1)
-	defFloat(&o.L2, 1)
-	defFloat(&o.Columns, 0.8)
-	defFloat(&o.Holdout, 0.1)
+	o.Rounds = cmp.Or(o.Rounds, 400)
+	o.Leaves = cmp.Or(o.Leaves, 31)
+	o.MinRows = cmp.Or(o.MinRows, min(max(rows/100, 3), 20))
+	o.Rate = cmp.Or(o.Rate, 0.1)
+	o.L2 = cmp.Or(o.L2, 1)
+	o.Columns = cmp.Or(o.Columns, 0.8)
+	o.Patience = cmp.Or(o.Patience, 25)
+	o.Holdout = cmp.Or(o.Holdout, 0.1)
 	return o
 }
 
@@ -89,28 +78,3 @@ func (c *Classifier) Missing() bool { return true }
 
 // Rounds returns how many trees each class has.
 func (c *Classifier) Rounds() int { return len(c.roots) / c.classes }
-
-// checkInput refuses data that no tree can be grown on.
-func checkInput(x []float64, y []uint8, features, classes int) error {
-	switch {
-	case features < 1 || len(x) != len(y)*features:
-		return blockprint.Errorf(blockprint.Invalid, "gbt: %d numbers do not make %d rows of %d", len(x), len(y), features)
-	case len(y) == 0:
-		return blockprint.Errorf(blockprint.Invalid, "gbt: no rows to learn from")
-	case len(y) > math.MaxInt32:
-		return blockprint.Errorf(blockprint.TooLarge, "gbt: %d rows are too many", len(y))
-	case classes < 1 || classes > 255:
-		return blockprint.Errorf(blockprint.Invalid, "gbt: %d classes", classes)
-	}
-	for i, v := range x {
-		if math.IsInf(v, 0) {
-			return blockprint.Errorf(blockprint.Invalid, "gbt: row %d, column %d is infinite", i/features, i%features)
-		}
-	}
-	for i, c := range y {
-		if int(c) >= classes {
-			return blockprint.Errorf(blockprint.Invalid, "gbt: row %d has class %d of %d", i, c, classes)
-		}
-	}
-	return nil
-}

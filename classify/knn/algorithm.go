@@ -17,7 +17,7 @@ var Algorithm = algorithm.Algorithm{
 	},
 	Fit: func(d algorithm.Data, s algorithm.Settings, _ uint64) (algorithm.Predictor, error) {
 		// A fold may have fewer rows than neighbors: then all of them are asked.
-		return Fit(d.X, d.Y, d.Features, d.Classes, min(neighbors(s), len(d.Y)))
+		return Fit(d, min(neighbors(s), len(d.Y)))
 	},
 	Decode: func(b []byte) (algorithm.Predictor, error) { return Decode(b) },
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"blockprint"
+	"blockprint/classify/algorithm"
 )
 
 // leafSize is the number of distinct points from which on a cell is split.
@@ -37,33 +38,20 @@ type node struct {
 	split  float64
 }
 
-// Fit builds a classifier. X holds the rows one after another, dims numbers each; y their classes, 0 to
-// classes-1. k is the number of neighbors to ask; NaN is refused.
-func Fit(x []float64, y []uint8, dims, classes, k int) (*Classifier, error) {
-	switch n := len(y); {
-	case dims < 1 || len(x) != n*dims:
-		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: %d numbers do not make %d rows of %d", len(x), n, dims)
-	case n == 0:
-		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: no rows to learn from")
-	case k < 1 || k > n:
-		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: k = %d, but there are %d rows", k, n)
-	case n > math.MaxUint32:
-		return nil, blockprint.Errorf(blockprint.TooLarge, "kNN: %d rows are too many", n)
+// Fit builds a classifier that asks k neighbors.
+func Fit(d algorithm.Data, k int) (*Classifier, error) {
+	if err := d.Check("kNN", false); err != nil {
+		return nil, err
 	}
-	clean := make([]float64, len(x))
-	for i, v := range x {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, blockprint.Errorf(blockprint.Invalid, "kNN: row %d, column %d is not a finite number", i/dims, i%dims)
-		}
+	if k < 1 || k > len(d.Y) {
+		return nil, blockprint.Errorf(blockprint.Invalid, "kNN: k = %d, but there are %d rows", k, len(d.Y))
+	}
+	clean := make([]float64, len(d.X))
+	for i, v := range d.X {
 		clean[i] = v + 0 // -0 becomes 0, so that equal rows are equal bit by bit
 	}
-	for i, c := range y {
-		if int(c) >= classes {
-			return nil, blockprint.Errorf(blockprint.Invalid, "kNN: row %d has class %d of %d", i, c, classes)
-		}
-	}
-	c := &Classifier{k: k, dims: dims, classes: classes}
-	c.build(clean, y)
+	c := &Classifier{k: k, dims: d.Features, classes: d.Classes}
+	c.build(clean, d.Y)
 	return c, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"blockprint/classify/algorithm"
 	"blockprint/classify/knn"
 )
 
@@ -53,7 +54,7 @@ func TestExact(t *testing.T) {
 		{9, 1, 2, 9}, {50, 2, 3, 9}, {500, 4, 4, 9}, {3000, 4, 50, 9}, {3000, 4, 1 << 30, 9}, {2000, 8, 10, 3}, {400, 3, 1, 20},
 	} {
 		x, y := rows(rng, c.n, c.dims, c.steps)
-		tree, err := knn.Fit(x, y, c.dims, 5, c.k)
+		tree, err := knn.Fit(algorithm.Data{X: x, Y: y, Features: c.dims, Classes: 5}, c.k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +79,7 @@ func TestExact(t *testing.T) {
 }
 
 func TestProbabilities(t *testing.T) {
-	tree, err := knn.Fit([]float64{0, 0, 0, 1, 2, 4}, []uint8{0, 0, 1, 1, 1, 2}, 1, 3, 4)
+	tree, err := knn.Fit(algorithm.Data{X: []float64{0, 0, 0, 1, 2, 4}, Y: []uint8{0, 0, 1, 1, 1, 2}, Features: 1, Classes: 3}, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,40 +95,10 @@ func TestProbabilities(t *testing.T) {
 	}
 }
 
-func TestRefuses(t *testing.T) {
-	for name, f := range map[string]func() error{
-		"no rows":       func() error { _, err := knn.Fit(nil, nil, 2, 1, 1); return err },
-		"ragged":        func() error { _, err := knn.Fit(make([]float64, 5), make([]uint8, 2), 2, 1, 1); return err },
-		"k too large":   func() error { _, err := knn.Fit(make([]float64, 4), make([]uint8, 2), 2, 1, 3); return err },
-		"NaN":           func() error { _, err := knn.Fit([]float64{math.NaN()}, make([]uint8, 1), 1, 1, 1); return err },
-		"unknown class": func() error { _, err := knn.Fit([]float64{1}, []uint8{3}, 1, 3, 1); return err },
-	} {
-		if f() == nil {
-			t.Errorf("%s: accepted", name)
-		}
+func TestRefusesNeighbors(t *testing.T) {
+	if _, err := knn.Fit(algorithm.Data{X: make([]float64, 4), Y: make([]uint8, 2), Features: 2, Classes: 1}, 3); err == nil {
+		t.Error("three neighbors of two rows were accepted")
 	}
-}
-
-// FuzzDecode: a payload that is accepted can be asked.
-func FuzzDecode(f *testing.F) {
-	x, y := rows(rand.New(rand.NewPCG(1, 2)), 60, 2, 7)
-	tree, err := knn.Fit(x, y, 2, 5, 3)
-	if err != nil {
-		f.Fatal(err)
-	}
-	b, err := tree.AppendBinary(nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		c, err := knn.Decode(b)
-		if err != nil {
-			return
-		}
-		dims, classes := c.Shape()
-		c.PredictProba(make([]float64, classes), make([]float64, dims))
-	})
 }
 
 // BenchmarkQuery asks a tree of a million block-like rows; the ratio is to looking at all rows, in the same run.
@@ -137,7 +108,7 @@ func BenchmarkQuery(b *testing.B) {
 	const n, dims = 1_000_000, 4
 	x, y := rows(rng, n, dims, 200)
 	began := time.Now()
-	tree, err := knn.Fit(x, y, dims, 5, 9)
+	tree, err := knn.Fit(algorithm.Data{X: x, Y: y, Features: dims, Classes: 5}, 9)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -184,7 +155,7 @@ func TestParallelBuild(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	x, y := rows(rng, 120_000, 3, 500)
 	build := func() (*knn.Classifier, []byte) {
-		tree, err := knn.Fit(x, y, 3, 5, 9)
+		tree, err := knn.Fit(algorithm.Data{X: x, Y: y, Features: 3, Classes: 5}, 9)
 		if err != nil {
 			t.Fatal(err)
 		}

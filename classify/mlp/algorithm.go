@@ -14,7 +14,7 @@ var Algorithm = algorithm.Algorithm{
 		{Name: "rate", Help: "learning rate", Kind: algorithm.Float, Default: "0.001", Max: 1},
 	},
 	Fit: func(d algorithm.Data, s algorithm.Settings, seed uint64) (algorithm.Predictor, error) {
-		return Fit(d.X, d.Y, d.Features, d.Classes, Options{Hidden: s.Ints("hidden"), Rate: s.Float("rate", 0), Seed: seed})
+		return Fit(d, Options{Hidden: s.Ints("hidden"), Rate: s.Float("rate", 0), Seed: seed})
 	},
 	Decode: func(b []byte) (algorithm.Predictor, error) { return Decode(b) },
 }

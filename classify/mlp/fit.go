@@ -6,16 +6,22 @@ import (
 	"slices"
 
 	"github.com/viterin/vek/vek32"
+
+	"blockprint"
+	"blockprint/classify/algorithm"
 )
 
-// Fit trains a network. x holds the rows one after another, features finite numbers each; y their classes, 0 to
-// classes-1.
-func Fit(x []float64, y []uint8, features, classes int, o Options) (*Classifier, error) {
-	if err := checkInput(x, y, features, classes, o); err != nil {
+// Fit trains a network.
+func Fit(d algorithm.Data, o Options) (*Classifier, error) {
+	if err := d.Check("mlp", false); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
-	t := newTrainer(x, y, features, classes, o)
+	for _, width := range o.Hidden {
+		if width < 1 || width > maxWidth {
+			return nil, blockprint.Errorf(blockprint.Invalid, "mlp: a layer of %d units: expected 1 to %d", width, maxWidth)
+		}
+	}
+	t := newTrainer(d, o.withDefaults())
 	t.run()
 	return t.c, nil
 }
@@ -48,14 +54,15 @@ func (m *matrix) size(n int) []float32 {
 	return (*m)[:n]
 }
 
-func newTrainer(x []float64, y []uint8, features, classes int, o Options) *trainer {
-	t := &trainer{o: o, y: y, rng: rand.New(rand.NewPCG(o.Seed, 0x31f)), c: &Classifier{features: features, classes: classes}}
-	t.c.mean, t.c.scale = moments(x, features)
-	t.x = make([]float32, len(x))
-	for i := range y {
-		t.c.standardise(t.x[i*features:(i+1)*features], x[i*features:(i+1)*features])
+func newTrainer(d algorithm.Data, o Options) *trainer {
+	features := d.Features
+	t := &trainer{o: o, y: d.Y, rng: rand.New(rand.NewPCG(o.Seed, 0x31f)), c: &Classifier{features: features, classes: d.Classes}}
+	t.c.mean, t.c.scale = moments(d.X, features)
+	t.x = make([]float32, len(d.X))
+	for i := range d.Y {
+		t.c.standardise(t.x[i*features:(i+1)*features], d.X[i*features:(i+1)*features])
 	}
-	widths := append(append([]int{features}, o.Hidden...), classes)
+	widths := append(append([]int{features}, o.Hidden...), d.Classes)
 	for i := range len(widths) - 1 {
 		l := newLayer(widths[i], widths[i+1])
 		// Glorot and Bengio's uniform initialisation.
@@ -73,7 +80,7 @@ func newTrainer(x []float64, y []uint8, features, classes int, o Options) *train
 	}
 	t.acts = make([]matrix, len(widths))
 	t.delta = make([]matrix, len(widths))
-	t.divide()
+	t.fit, t.hold = algorithm.Divide[int](d.Y, d.Classes, o.Holdout, t.rng)
 	return t
 }
 
@@ -98,22 +105,6 @@ func moments(x []float64, features int) (mean, scale []float64) {
 		}
 	}
 	return mean, scale
-}
-
-// divide holds back a share of each class's rows, by chance.
-func (t *trainer) divide() {
-	byClass := make([][]int, t.c.classes)
-	for i, c := range t.y {
-		byClass[c] = append(byClass[c], i)
-	}
-	for _, rows := range byClass {
-		t.rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-		n := int(t.o.Holdout * float64(len(rows)))
-		t.hold = append(t.hold, rows[:n]...)
-		t.fit = append(t.fit, rows[n:]...)
-	}
-	slices.Sort(t.fit)
-	slices.Sort(t.hold)
 }
 
 // run trains until the held-back rows are not told better any more, and returns to the best weights. With too few

@@ -8,12 +8,11 @@
 package mlp
 
 import (
-	"math"
+	"cmp"
 	"sync"
 
 	"github.com/viterin/vek/vek32"
 
-	"blockprint"
 	"blockprint/classify/algorithm"
 )
 
@@ -33,22 +32,12 @@ func (o Options) withDefaults() Options {
 	if len(o.Hidden) == 0 {
 		o.Hidden = []int{64, 64}
 	}
-	for _, f := range []struct {
-		v *int
-		d int
-	}{{&o.Epochs, 200}, {&o.Batch, 200}, {&o.Patience, 10}} {
-		if *f.v == 0 {
-			*f.v = f.d
-		}
-	}
-	for _, f := range []struct {
-		v *float64
-		d float64
-	}{{&o.Rate, 1e-3}, {&o.L2, 1e-4}, {&o.Holdout, 0.1}} {
-		if *f.v == 0 {
-			*f.v = f.d
-		}
-	}
+	o.Epochs = cmp.Or(o.Epochs, 200)
+	o.Batch = cmp.Or(o.Batch, 200)
+	o.Rate = cmp.Or(o.Rate, 1e-3)
+	o.L2 = cmp.Or(o.L2, 1e-4)
+	o.Patience = cmp.Or(o.Patience, 10)
+	o.Holdout = cmp.Or(o.Holdout, 0.1)
 	return o
 }
 
@@ -117,34 +106,6 @@ func probabilities(dst []float64, scores []float32) {
 		dst[i] = float64(v)
 	}
 	algorithm.Softmax(dst[:len(scores)])
-}
-
-// checkInput refuses data that no network can be trained on.
-func checkInput(x []float64, y []uint8, features, classes int, o Options) error {
-	switch {
-	case features < 1 || len(x) != len(y)*features:
-		return blockprint.Errorf(blockprint.Invalid, "mlp: %d numbers do not make %d rows of %d", len(x), len(y), features)
-	case len(y) == 0:
-		return blockprint.Errorf(blockprint.Invalid, "mlp: no rows to learn from")
-	case classes < 1 || classes > 255:
-		return blockprint.Errorf(blockprint.Invalid, "mlp: %d classes", classes)
-	}
-	for _, h := range o.Hidden {
-		if h < 1 || h > maxWidth {
-			return blockprint.Errorf(blockprint.Invalid, "mlp: a layer of %d units: expected 1 to %d", h, maxWidth)
-		}
-	}
-	for i, v := range x {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return blockprint.Errorf(blockprint.Invalid, "mlp: row %d, column %d is not a finite number", i/features, i%features)
-		}
-	}
-	for i, c := range y {
-		if int(c) >= classes {
-			return blockprint.Errorf(blockprint.Invalid, "mlp: row %d has class %d of %d", i, c, classes)
-		}
-	}
-	return nil
 }
 
 // Hidden returns the widths of the hidden layers.

@@ -10,9 +10,7 @@ import (
 
 	"blockprint/classify/algorithm"
 	"blockprint/evaluate"
-	"blockprint/feature"
 	"blockprint/file"
-	"blockprint/train"
 )
 
 // maxWorlds bounds how many networks are run: a thousand take a day.
@@ -23,6 +21,7 @@ func newEvaluate() *cobra.Command {
 	var era string
 	var shifts []string
 	var asJSON bool
+	var settings func() algorithm.Settings
 	cmd := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Measure classifiers in simulated networks that differ from the ones they were trained in",
@@ -34,6 +33,7 @@ func newEvaluate() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Era, o.Logger, o.Progress = evaluate.Era(era), slog.Default(), progressBar("worlds")
+			o.Settings = settings()
 			for _, s := range shifts {
 				if !slices.Contains(evaluate.Shifts(), evaluate.Shift(s)) {
 					return usagef("--shifts %q: expected some of %v", s, evaluate.Shifts())
@@ -62,6 +62,7 @@ func newEvaluate() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	settings = treeFlags(cmd)
 	flags.StringVar(&era, "era", "electra", "deneb (128 attestations, each of one committee) or electra (8 attestations, each of many)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of all random choices")
 	flags.IntVar(&o.TrainWorlds, "train-worlds", 16, "number of networks to train in")
@@ -76,10 +77,11 @@ func newEvaluate() *cobra.Command {
 }
 
 func newSimTrain() *cobra.Command {
-	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool()}, Fit: train.DefaultOptions("gbt")}
+	o := evaluate.ModelOptions{Options: evaluate.Options{Tool: tool()}}
 	var out string
 	var sizes []string
-	var slots, rounds, leaves int
+	var slots int
+	var settings func() algorithm.Settings
 	cmd := &cobra.Command{
 		Use:   "train -o MODEL",
 		Short: "Train a model in simulated networks, for blocks before Electra and since",
@@ -102,13 +104,7 @@ func newSimTrain() *cobra.Command {
 				return err
 			}
 			o.Logger, o.Progress = slog.Default(), progressBar("worlds")
-			o.Fit.Features, o.Fit.Seed, o.Fit.Tool = feature.Names(), o.Seed, tool()
-			o.Fit.Settings = algorithm.Settings{}
-			for name, n := range map[string]int{"rounds": rounds, "leaves": leaves} {
-				if n != 0 {
-					o.Fit.Settings[name] = []float64{float64(n)}
-				}
-			}
+			o.Settings = settings()
 			m, err := evaluate.BuildModel(cmd.Context(), o)
 			if err != nil {
 				return err
@@ -123,17 +119,31 @@ func newSimTrain() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	settings = treeFlags(cmd)
 	flags.StringVarP(&out, "output", "o", "", "model file to write")
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of all random choices")
 	flags.IntVar(&o.TrainWorlds, "worlds", 16, "number of networks for each era")
 	flags.IntVar(&slots, "slots", 200, "slots in each network; every client builds a block in each slot")
 	flags.StringSliceVar(&sizes, "sizes", []string{"16384x16", "131072x64"}, "sizes of the networks in turn, as VALIDATORSxCOMMITTEES (committees in a slot)")
-	flags.IntVar(&rounds, "rounds", 0, "maximum number of trees per client (default 400)")
-	flags.IntVar(&leaves, "leaves", 0, "number of leaves per tree (default 31)")
 	flags.StringVar(&o.Dir, "dir", "", "directory for the networks' blocks, as feature files; existing files are used again")
 	flags.Uint64("electra-slot", 0, "first slot of the second part")
 	_ = flags.MarkDeprecated("electra-slot", "parts are chosen by fork, which holds on every network")
 	return cmd
+}
+
+// treeFlags adds the flags for the size of boosted trees and returns what reads them.
+func treeFlags(cmd *cobra.Command) func() algorithm.Settings {
+	rounds := cmd.Flags().Int("rounds", 0, "maximum number of trees per client (default 400)")
+	leaves := cmd.Flags().Int("leaves", 0, "number of leaves per tree (default 31)")
+	return func() algorithm.Settings {
+		out := algorithm.Settings{}
+		for name, n := range map[string]int{"rounds": *rounds, "leaves": *leaves} {
+			if n != 0 {
+				out[name] = []float64{float64(n)}
+			}
+		}
+		return out
+	}
 }
 
 // parseSizes reads sizes of networks, VALIDATORSxCOMMITTEES each.
