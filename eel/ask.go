@@ -104,24 +104,23 @@ func (a *asker) lastingReply(ctx context.Context, method string, body []byte) (r
 	last, ok := a.last[method]
 	a.mu.Unlock()
 	ok = ok && a.now().Sub(last.at) < lasting[method]
-	remembered := func() (reply, string, error) { return reply{Result: last.result}, "remembered", nil }
+	remembered := reply{Result: last.result}
 	answered := a.fly(ctx, method, body)
 	if _, failing := a.heard(); ok && failing != "" {
-		return remembered()
+		return remembered, "remembered", nil
 	}
 	select {
 	case f := <-answered:
-		r, _ := f.Val.(reply)
-		if f.Err != nil && ok {
-			return remembered()
+		if f.Err == nil || !ok {
+			r, _ := f.Val.(reply)
+			return r, "ok", f.Err
 		}
-		return r, "ok", f.Err
 	case <-ctx.Done():
-		if ok {
-			return remembered()
+		if !ok {
+			return reply{}, "", ctx.Err()
 		}
-		return reply{}, "", ctx.Err()
 	}
+	return remembered, "remembered", nil
 }
 
 // proxy answers a question of a client, or of our own.

@@ -1,6 +1,7 @@
 package eel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -69,12 +70,12 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return "", errors.New("missing token: expected Authorization: Bearer and a JWT")
 	}
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(func() time.Time { return now }), jwt.WithLeeway(issuedWithin))
-	unchecked := claims{}
-	if _, _, err := parser.ParseUnverified(token, &unchecked); err != nil {
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation())
+	unchecked := jwt.MapClaims{}
+	if _, _, err := parser.ParseUnverified(token, unchecked); err != nil {
 		return "", errors.New("the token cannot be read")
 	}
-	named := unchecked.id()
+	named := keyName(unchecked)
 	names := []string{named}
 	if _, known := keys[named]; !known {
 		names = names[:0] // many clients send an id that is not meant to name a key
@@ -85,8 +86,8 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 	}
 	for _, name := range names {
 		secret := keys[name]
-		c := claims{}
-		_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return secret[:], nil }) // compares in constant time
+		c := jwt.MapClaims{}
+		_, err := parser.ParseWithClaims(token, c, func(*jwt.Token) (any, error) { return secret[:], nil }) // compares in constant time
 		if err != nil {
 			if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
 				continue
@@ -98,21 +99,27 @@ func check(r *http.Request, keys map[string]Secret, now time.Time) (string, erro
 	return "", errors.New("the token's signature fits no key")
 }
 
-// fresh checks when a token was issued.
-func fresh(c claims, now time.Time) error {
-	iat, err := c.date("iat")
-	switch {
+// fresh checks a token's times. The Engine API requires that all other claims are ignored, whatever they are.
+func fresh(c jwt.MapClaims, now time.Time) error {
+	issued, ok, err := date(c, "iat")
+	expires, limited, bad := date(c, "exp")
+	begins, delayed, worse := date(c, "nbf")
+	switch err := cmp.Or(err, bad, worse); {
 	case err != nil:
 		return err
-	case iat == nil:
+	case !ok:
 		return errors.New("the token has no iat")
+	case limited && !now.Before(expires.Add(issuedWithin)):
+		return errors.New("the token is refused: it has expired")
+	case delayed && now.Before(begins.Add(-issuedWithin)):
+		return errors.New("the token is refused: it is not valid yet")
 	}
-	age := now.Sub(iat.Time)
+	age := now.Sub(issued)
 	if age <= issuedWithin && age >= -issuedWithin {
 		return nil
 	}
-	if ms := now.Sub(time.UnixMilli(iat.Unix())); ms <= 24*time.Hour && ms >= -24*time.Hour {
-		return fmt.Errorf("stale token: iat is %d, which looks like milliseconds since 1970; it must be seconds", iat.Unix())
+	if ms := now.Sub(time.UnixMilli(issued.Unix())); ms <= 24*time.Hour && ms >= -24*time.Hour {
+		return fmt.Errorf("stale token: iat is %d, which looks like milliseconds since 1970; it must be seconds", issued.Unix())
 	}
 	return fmt.Errorf("stale token: issued %s away from now, %s are allowed", age.Abs().Round(time.Second), issuedWithin)
 }

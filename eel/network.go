@@ -69,43 +69,49 @@ var (
 // is learned from the execution client when it comes.
 var public = []struct {
 	name      string
-	amsterdam blockprint.Epoch   // 0 if not scheduled
-	bpo       []blockprint.Epoch // of BPO1 and BPO2
+	amsterdam uint64   // epoch
+	bpo       []uint64 // epochs of BPO1 and BPO2
 }{
-	{"mainnet", 0, []blockprint.Epoch{412672, 419072}},
-	{"sepolia", 353024, []blockprint.Epoch{274176, 275712}},
-	{"holesky", 0, []blockprint.Epoch{166400, 167936}},
-	{"hoodi", 0, []blockprint.Epoch{52480, 54016}},
-	{"gnosis", 0, nil},
+	{"mainnet", Unscheduled, []uint64{412672, 419072}},
+	{"sepolia", 353024, []uint64{274176, 275712}},
+	{"holesky", Unscheduled, []uint64{166400, 167936}},
+	{"hoodi", Unscheduled, []uint64{52480, 54016}},
+	{"gnosis", Unscheduled, nil},
 }
 
-// Networks returns the built-in networks.
+// schedule sets the forks' times from the epochs of the consensus layer's forks; Unscheduled for none.
+func (n *Network) schedule(milliseconds uint64, epoch func(fork string) uint64) {
+	for f, name := range consensusForks {
+		n.Forks[f] = Unscheduled
+		if e := epoch(name); e < 1<<32 {
+			n.Forks[f] = n.Genesis + e*milliseconds/1000
+		}
+	}
+}
+
+// Networks returns the built-in networks. Forks that were there from the beginning have the time 0, as execution clients write
+// it.
 func Networks() (out []*Network) {
 	for _, p := range public {
 		net, _ := blockprint.Public(p.name)
-		genesis := uint64(net.GenesisTime)
-		at := func(e blockprint.Epoch) uint64 {
-			switch e {
-			case 0:
-				return 0
-			case blockprint.FarFuture:
-				return Unscheduled
-			}
-			return genesis + uint64(e)*net.SlotsPerEpoch*uint64(net.SlotSeconds)
-		}
-		n := &Network{Name: p.name, ChainID: net.ChainID, Genesis: genesis}
-		for f, name := range consensusForks {
+		n := &Network{Name: p.name, ChainID: net.ChainID, Genesis: uint64(net.GenesisTime)}
+		milliseconds := 1000 * net.SlotsPerEpoch * uint64(net.SlotSeconds)
+		n.schedule(milliseconds, func(name string) uint64 {
 			if fork, err := blockprint.ParseFork(name); err == nil {
-				n.Forks[f] = at(net.Epochs[fork])
+				return uint64(net.Epochs[fork])
 			}
-		}
-		if n.Forks[Amsterdam] = Unscheduled; p.amsterdam > 0 {
-			n.Forks[Amsterdam] = at(p.amsterdam)
+			return p.amsterdam
+		})
+		for f, at := range n.Forks {
+			if at == n.Genesis {
+				n.Forks[f] = 0
+			}
 		}
 		if p.name == "gnosis" {
 			n.Blobs = []BlobParameters{{n.Forks[Cancun], blobsGnosis}}
 		} else {
-			n.Blobs = []BlobParameters{{n.Forks[Cancun], blobsCancun}, {n.Forks[Prague], blobsPrague}, {at(p.bpo[0]), blobsBPO1}, {at(p.bpo[1]), blobsBPO2}}
+			at := func(i int) uint64 { return n.Genesis + p.bpo[i]*milliseconds/1000 }
+			n.Blobs = []BlobParameters{{n.Forks[Cancun], blobsCancun}, {n.Forks[Prague], blobsPrague}, {at(0), blobsBPO1}, {at(1), blobsBPO2}}
 		}
 		out = append(out, n)
 	}
@@ -127,21 +133,15 @@ func NetworkNamed(name string) (*Network, error) {
 // NetworkOf returns the network of a beacon node.
 func NetworkOf(n *blockprint.Network) *Network {
 	out := &Network{Name: n.ConfigName, Genesis: uint64(n.GenesisTime.Unix())}
-	at := func(e blockprint.Epoch) uint64 {
-		if e == blockprint.FarFuture {
+	out.schedule(n.SlotsPerEpoch*uint64(n.SlotDuration.Milliseconds()), func(name string) uint64 {
+		epoch, ok := n.UnknownForks[strings.ToLower(name)]
+		if fork, err := blockprint.ParseFork(name); err == nil && !ok {
+			return uint64(n.ForkEpochs[fork])
+		} else if !ok {
 			return Unscheduled
 		}
-		return uint64(n.TimeOf(n.StartOf(e)).Unix())
-	}
-	for f, name := range consensusForks {
-		name = strings.ToLower(name)
-		out.Forks[f] = Unscheduled
-		if e, ok := n.UnknownForks[name]; ok {
-			out.Forks[f] = at(e)
-		} else if consensus, err := blockprint.ParseFork(name); err == nil {
-			out.Forks[f] = at(n.ForkEpochs[consensus])
-		}
-	}
+		return uint64(epoch)
+	})
 	return out
 }
 
@@ -199,12 +199,7 @@ func readConsensus(text string) (*Network, error) {
 	if known, unknown := NetworkNamed(out.Name); unknown == nil {
 		out.Genesis = known.Genesis
 	}
-	for f, name := range consensusForks {
-		out.Forks[f] = Unscheduled
-		if epoch := number(name+"_FORK_EPOCH", Unscheduled); epoch < 1<<32 {
-			out.Forks[f] = out.Genesis + epoch*slots*milliseconds/1000
-		}
-	}
+	out.schedule(slots*milliseconds, func(name string) uint64 { return number(name+"_FORK_EPOCH", Unscheduled) })
 	if err != nil {
 		return nil, err
 	}

@@ -88,53 +88,35 @@ func (p *payload) hash(beaconRoot *hash32, requests *[]data) hash32 {
 		values[i] = tx
 	}
 	transactions := orderedRoot(values)
-	var h []byte
-	h = appendString(h, p.ParentHash[:])
-	h = appendString(h, emptyOmmers[:])
-	h = appendString(h, p.FeeRecipient[:])
-	h = appendString(h, p.StateRoot[:])
-	h = appendString(h, transactions[:])
-	h = appendString(h, p.ReceiptsRoot[:])
-	h = appendString(h, p.LogsBloom[:])
-	h = appendUint(h, 0) // difficulty
-	h = appendUint(h, uint64(*p.Number))
-	h = appendUint(h, uint64(*p.GasLimit))
-	h = appendUint(h, uint64(*p.GasUsed))
-	h = appendUint(h, uint64(*p.Timestamp))
-	h = appendString(h, *p.ExtraData)
-	h = appendString(h, p.PrevRandao[:])
-	h = appendString(h, make([]byte, 8)) // nonce
-	h = appendString(h, *p.BaseFee)
+	fields := [][]byte{
+		p.ParentHash[:], emptyOmmers[:], p.FeeRecipient[:], p.StateRoot[:], transactions[:], p.ReceiptsRoot[:], p.LogsBloom[:],
+		nil, // difficulty
+		p.Number.digits(), p.GasLimit.digits(), p.GasUsed.digits(), p.Timestamp.digits(), *p.ExtraData, p.PrevRandao[:],
+		make([]byte, 8), // nonce
+		*p.BaseFee,
+	}
 	if p.Withdrawals != nil {
 		root := withdrawalsRoot(*p.Withdrawals)
-		h = appendString(h, root[:])
+		fields = append(fields, root[:])
 	}
 	if beaconRoot != nil {
-		h = appendUint(h, uint64(*p.BlobGasUsed))
-		h = appendUint(h, uint64(*p.ExcessBlobGas))
-		h = appendString(h, beaconRoot[:])
+		fields = append(fields, p.BlobGasUsed.digits(), p.ExcessBlobGas.digits(), beaconRoot[:])
 	}
 	if requests != nil {
 		root := requestsHash(*requests)
-		h = appendString(h, root[:])
+		fields = append(fields, root[:])
 	}
 	if p.AccessList != nil && p.Slot != nil {
 		list := keccak(*p.AccessList)
-		h = appendString(h, list[:])
-		h = appendUint(h, uint64(*p.Slot))
+		fields = append(fields, list[:], p.Slot.digits())
 	}
-	return keccak(encodeList(h))
+	return keccak(encodeStrings(fields...))
 }
 
 func withdrawalsRoot(list []withdrawal) [32]byte {
 	values := make([][]byte, len(list))
 	for i, w := range list {
-		var b []byte
-		b = appendUint(b, uint64(*w.Index))
-		b = appendUint(b, uint64(*w.Validator))
-		b = appendString(b, w.Address[:])
-		b = appendUint(b, uint64(*w.Amount))
-		values[i] = encodeList(b)
+		values[i] = encodeStrings(w.Index.digits(), w.Validator.digits(), w.Address[:], w.Amount.digits())
 	}
 	return orderedRoot(values)
 }

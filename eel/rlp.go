@@ -1,10 +1,10 @@
 package eel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash"
-	"math/bits"
 	"sync"
 
 	"golang.org/x/crypto/sha3"
@@ -21,26 +21,28 @@ func appendString(out, s []byte) []byte {
 	return append(appendHead(out, 0x80, len(s)), s...)
 }
 
-// appendUint appends a number without leading zeros.
-func appendUint(out []byte, n uint64) []byte {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], n)
-	return appendString(out, b[bits.LeadingZeros64(n)/8:])
-}
-
-// encodeList makes a list of encoded items.
-func encodeList(items []byte) []byte {
-	return append(appendHead(nil, 0xc0, len(items)), items...)
-}
-
+// appendHead appends what precedes n bytes.
 func appendHead(out []byte, base byte, n int) []byte {
 	if n < 56 {
 		return append(out, base+byte(n))
 	}
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n))
-	digits := b[bits.LeadingZeros64(uint64(n))/8:]
+	digits := digitsOf(uint64(n))
 	return append(append(out, base+55+byte(len(digits))), digits...)
+}
+
+// digitsOf returns a number without leading zeros.
+func digitsOf(n uint64) []byte { return bytes.TrimLeft(binary.BigEndian.AppendUint64(nil, n), "\x00") }
+
+// encodeList makes a list of encoded items.
+func encodeList(items []byte) []byte { return append(appendHead(nil, 0xc0, len(items)), items...) }
+
+// encodeStrings makes a list of byte strings.
+func encodeStrings(list ...[]byte) []byte {
+	var items []byte
+	for _, s := range list {
+		items = appendString(items, s)
+	}
+	return encodeList(items)
 }
 
 var errRLP = errors.New("bad RLP")
@@ -100,21 +102,20 @@ func orderedRoot(values [][]byte) [32]byte {
 	if len(values) == 0 {
 		return keccak([]byte{0x80})
 	}
-	// In the order of their keys: 1 to 127 encode to themselves, 0 to 0x80, larger ones to more bytes behind that.
-	leaves := make([]leaf, 0, len(values))
-	add := func(i int) {
-		var nibbles []byte
-		for _, b := range appendUint(nil, uint64(i)) {
-			nibbles = append(nibbles, b>>4, b&15)
+	leaves := make([]leaf, len(values))
+	zero := min(len(values), 128) - 1 // the keys' order: 1 to 127 encode to themselves, 0 to 0x80, larger ones to more bytes
+	for at := range leaves {
+		i := at
+		switch {
+		case at < zero:
+			i = at + 1
+		case at == zero:
+			i = 0
 		}
-		leaves = append(leaves, leaf{nibbles, values[i]})
-	}
-	for i := 1; i < len(values) && i < 128; i++ {
-		add(i)
-	}
-	add(0)
-	for i := 128; i < len(values); i++ {
-		add(i)
+		for _, b := range appendString(nil, digitsOf(uint64(i))) {
+			leaves[at].key = append(leaves[at].key, b>>4, b&15)
+		}
+		leaves[at].value = values[i]
 	}
 	return keccak(trieNode(leaves, 0))
 }
@@ -123,8 +124,7 @@ func orderedRoot(values [][]byte) [32]byte {
 func trieNode(leaves []leaf, depth int) []byte {
 	first := leaves[0].key
 	if len(leaves) == 1 {
-		items := appendString(nil, compact(first[depth:], true))
-		return encodeList(appendString(items, leaves[0].value))
+		return encodeStrings(compact(first[depth:], true), leaves[0].value)
 	}
 	last := leaves[len(leaves)-1].key // they are sorted: what these two share, all do
 	shared := depth

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/go-faster/jx"
@@ -110,51 +111,40 @@ func (t *tape) step() bool {
 	return t.total <= mostLoose
 }
 
+// peek returns the next byte; 0, which is part of nothing that is recognized, at the end of the body.
+func (t *tape) peek() byte {
+	b, err := t.in.Peek(1)
+	if err != nil {
+		return 0
+	}
+	return b[0]
+}
+
+const blanks = " \n\r\t"
+
 // blank skips blanks and returns the byte that follows.
 func (t *tape) blank() byte {
-	for {
-		b, err := t.in.Peek(1)
-		if err != nil {
-			return 0
-		}
-		if b[0] != ' ' && b[0] != '\n' && b[0] != '\r' && b[0] != '\t' {
-			return b[0]
-		}
-		if !t.step() {
-			return 0
-		}
+	for strings.IndexByte(blanks, t.peek()) >= 0 && t.step() {
 	}
+	return t.peek()
 }
 
 // take reads a byte if it is the next one after blanks.
-func (t *tape) take(c byte) bool {
-	if t.blank() != c {
-		return false
-	}
-	return t.step()
-}
+func (t *tape) take(c byte) bool { return t.blank() == c && t.step() }
 
 // word reads a simple value: a string without escapes, a number, a literal. It is returned with its quotes.
 func (t *tape) word() ([]byte, bool) {
 	quoted := t.blank() == '"'
 	from := len(t.loose)
 	for n := 0; ; n++ {
-		next, err := t.in.Peek(1)
-		if err != nil {
-			return nil, false
-		}
-		c := next[0]
-		end := c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t'
-		if !quoted && (end || c == '"' || c == '{' || c == '[' || c == ':') {
+		c := t.peek()
+		end := strings.IndexByte(",}]"+blanks, c) >= 0
+		switch {
+		case !quoted && (end || strings.IndexByte("\"{[:", c) >= 0):
 			return t.loose[from:], n > 0 && end
-		}
-		if c == '\\' || c < ' ' {
+		case c == '\\' || c < ' ' || !t.step():
 			return nil, false
-		}
-		if !t.step() {
-			return nil, false
-		}
-		if quoted && c == '"' && n > 0 {
+		case quoted && c == '"' && n > 0:
 			return t.loose[from:], true
 		}
 	}

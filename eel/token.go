@@ -1,8 +1,8 @@
 package eel
 
 import (
+	"cmp"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-faster/jx"
 	"github.com/golang-jwt/jwt/v5"
 
 	"blockprint"
@@ -64,49 +63,22 @@ func (s Secret) sign(now time.Time) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iat": now.Unix()}).SignedString(s[:])
 }
 
-// claims are those of a token. Only iat, exp, nbf and a textual id are read. The Engine API requires that all others are
-// ignored, whatever they are.
-type claims map[string]json.RawMessage
-
-// date reads a claim that is a time: nil if it is missing.
-func (c claims) date(name string) (*jwt.NumericDate, error) {
-	text := c[name]
-	if len(text) == 0 || isNull(text) {
-		return nil, nil
+// date reads a claim that is a time; ok is false if it is missing.
+func date(c jwt.MapClaims, name string) (at time.Time, ok bool, err error) {
+	if c[name] == nil {
+		return at, false, nil
 	}
-	seconds, err := jx.DecodeBytes(text).Float64()
-	if err != nil || math.Abs(seconds) > 1<<53 {
-		return nil, fmt.Errorf("%s is not a time in seconds since 1970", name)
+	seconds, ok := c[name].(float64)
+	if !ok || math.Abs(seconds) > 1<<53 {
+		return at, false, fmt.Errorf("%s is not a time in seconds since 1970", name)
 	}
 	whole, part := math.Modf(seconds)
-	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*1e9))), nil
+	return time.Unix(int64(whole), int64(part*1e9)), true, nil
 }
 
-// id returns the name of the client's key, empty if the token names none. In eleel, the claim is called key.
-func (c claims) id() string {
-	for _, name := range []string{"id", "key"} {
-		var s string
-		if decode(c[name], &s) == nil && s != "" {
-			return s
-		}
-	}
-	return ""
+// keyName returns the name of the client's key, empty if the token names none. In eleel, the claim is called key.
+func keyName(c jwt.MapClaims) string {
+	id, _ := c["id"].(string)
+	key, _ := c["key"].(string)
+	return cmp.Or(id, key)
 }
-
-// GetExpirationTime implements jwt.Claims.
-func (c claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.date("exp") }
-
-// GetIssuedAt implements jwt.Claims.
-func (c claims) GetIssuedAt() (*jwt.NumericDate, error) { return c.date("iat") }
-
-// GetNotBefore implements jwt.Claims.
-func (c claims) GetNotBefore() (*jwt.NumericDate, error) { return c.date("nbf") }
-
-// GetIssuer implements jwt.Claims.
-func (claims) GetIssuer() (string, error) { return "", nil }
-
-// GetSubject implements jwt.Claims.
-func (claims) GetSubject() (string, error) { return "", nil }
-
-// GetAudience implements jwt.Claims.
-func (claims) GetAudience() (jwt.ClaimStrings, error) { return nil, nil }

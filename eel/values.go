@@ -47,20 +47,33 @@ func (d *data) UnmarshalText(text []byte) error {
 	return err
 }
 
+// digitsIn returns the hexadecimal digits of a number: up to a count, without leading zeros.
+func digitsIn(text []byte, most int) (string, error) {
+	digits, ok := strings.CutPrefix(string(text), "0x")
+	if !ok || digits == "" || len(digits) > most || len(digits) > 1 && digits[0] == '0' {
+		return "", fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	}
+	return digits, nil
+}
+
 // quantity is a number of up to 64 bits.
 type quantity uint64
+
+// digits returns the number in bytes, without leading zeros.
+func (q *quantity) digits() []byte { return digitsOf(uint64(*q)) }
 
 // MarshalText writes no leading zeros.
 func (q quantity) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "0x%x", uint64(q)), nil }
 
 // UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (q *quantity) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(strings.TrimPrefix(string(text), "0x"), 16, 64)
-	if err != nil || !bytes.HasPrefix(text, []byte("0x")) || len(text) > 3 && text[2] == '0' {
-		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
+	digits, err := digitsIn(text, 16)
+	if err != nil {
+		return err
 	}
+	n, err := strconv.ParseUint(digits, 16, 64)
 	*q = quantity(n)
-	return nil
+	return err
 }
 
 // large is a number of up to 256 bits, without leading zeros.
@@ -77,13 +90,10 @@ func (l large) MarshalText() ([]byte, error) {
 
 // UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (l *large) UnmarshalText(text []byte) error {
-	digits, ok := strings.CutPrefix(string(text), "0x")
-	if !ok || digits == "" || len(digits) > 64 || len(digits) > 1 && digits[0] == '0' {
-		return fmt.Errorf("expected a quantity such as 0x1f, not %.80q", text)
-	}
-	if digits == "0" {
+	digits, err := digitsIn(text, 64)
+	if err != nil || digits == "0" {
 		*l = nil
-		return nil
+		return err
 	}
 	if len(digits)%2 == 1 {
 		digits = "0" + digits
