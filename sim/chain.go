@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"blockprint"
+	"blockprint/gossip"
 	"blockprint/reward"
 )
 
@@ -31,7 +32,7 @@ type block struct {
 	encoded         []byte // signed, SSZ
 	mix             blockprint.Root
 	state           *state
-	attestations    []packed
+	attestations    []gossip.Attestation
 	exact           uint64 // what the proposer was paid for attestations
 	arrived         bool   // nodes have it
 }
@@ -131,34 +132,34 @@ func (s *state) justify(spec *blockprint.Spec, b *block) {
 }
 
 // earned returns the flags that a vote sets in a block at slot on top of parent.
-func earned(spec *blockprint.Spec, fork blockprint.Fork, rootAt func(blockprint.Slot) blockprint.Root, slot blockprint.Slot, d *voteData) uint8 {
-	delay := uint64(slot - d.slot)
+func earned(spec *blockprint.Spec, fork blockprint.Fork, rootAt func(blockprint.Slot) blockprint.Root, slot blockprint.Slot, d *gossip.Data) uint8 {
+	delay := uint64(slot - d.Slot)
 	var f uint8
 	if root := uint64(math.Sqrt(float64(spec.SlotsPerEpoch))); delay <= root {
 		f |= flagSource
 	}
-	if d.target.Root != rootAt(spec.StartOf(d.target.Epoch)) {
+	if d.Target.Root != rootAt(spec.StartOf(d.Target.Epoch)) {
 		return f
 	}
 	if delay <= spec.SlotsPerEpoch || fork >= blockprint.Deneb {
 		f |= flagTarget
 	}
-	if delay == 1 && d.root == rootAt(d.slot) {
+	if delay == 1 && d.BeaconBlockRoot == rootAt(d.Slot) {
 		f |= flagHead
 	}
 	return f
 }
 
 // include applies a block's attestations to its state and returns what they pay the proposer.
-func (s *state) include(v *view, attestations []packed) uint64 {
+func (s *state) include(v *view, attestations []gossip.Attestation) uint64 {
 	paid := uint64(0)
 	for i := range attestations {
 		a := &attestations[i]
-		flags, f := v.flags(&a.data), v.earned(&a.data)
+		flags, f := v.flags(&a.Data), v.earned(&a.Data)
 		numerator := uint64(0)
-		for j, c := range a.committees {
-			members := v.members(group{a.data, c})
-			a.bits[j].each(func(at int) {
+		for j, c := range a.Committees {
+			members := v.members(gossip.Group{Data: a.Data, Committee: c})
+			a.Bits[j].Each(func(at int) {
 				n := members[at]
 				numerator += s.base[n] * flagWeights(f&^flags[n])
 				flags[n] |= f
@@ -202,6 +203,11 @@ func (w *World) committees(b *block, epoch blockprint.Epoch) *reward.Committees 
 		}
 	}
 	return c
+}
+
+// committeeOf returns the members of a vote group's committee on the chain of b.
+func (w *World) committeeOf(b *block, g gossip.Group) []uint32 {
+	return w.committees(b, g.Data.Target.Epoch).Of(g.Data.Slot, uint64(g.Committee))
 }
 
 func le64(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }

@@ -10,9 +10,11 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // Share is a client variant with its weight among the validators.
@@ -36,23 +38,17 @@ type Config struct {
 	// GraffitiRate is the share of blocks that carry their client's default graffiti.
 	GraffitiRate float64
 
-	Participation  float64 // share of validators that vote
-	Aggregators    int     // a committee
-	SkipRate       float64 // slots at which a run of up to SkipRun empty ones begins
-	SkipRun        int
-	LateRate       float64 // blocks that come when votes are cast
-	LateReorgRate  float64 // late blocks that the next proposer builds around
-	SideChainRate  float64 // slots at which a side chain of SideChainLength begins
-	SideChainLen   int
-	KeepStates     uint64  // slots whose states the API still serves; 0 for all
-	AllSubnetsRate float64 // nodes that hear all single votes; the others hear two subnets
-	Nodes          int     // of each variant: with two or more, at least one hears all subnets and one two
-	LateAggregates float64 // share of aggregates that reach a node after the next block; differs from node to node
-	LostAggregates float64 // share that never does
-	LateVotes      float64 // share of votes that come too late for any aggregate, one to eight slots later
-	WrongHeads     float64 // share of votes for the parent although the slot's block was there
-	Proposers      int     // so many of the validators propose, each often; 0 for all
-	Leaked         float64 // share of validators with 20 to 31 ETH left, so that committees earn differently
+	gossip.Config // how votes reach nodes
+
+	SkipRate      float64 // slots at which a run of up to SkipRun empty ones begins
+	SkipRun       int
+	LateReorgRate float64 // late blocks that the next proposer builds around
+	SideChainRate float64 // slots at which a side chain of SideChainLength begins
+	SideChainLen  int
+	KeepStates    uint64  // slots whose states the API still serves; 0 for all
+	Nodes         int     // of each variant: with two or more, at least one hears all subnets and one two
+	Proposers     int     // so many of the validators propose, each often; 0 for all
+	Leaked        float64 // share of validators with 20 to 31 ETH left, so that committees earn differently
 	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
 	Compounding float64
 	// Dreams asks, in each slot, a node of every variant for a block on the same parent as the proposer's. They join no
@@ -69,8 +65,8 @@ func DefaultConfig(seed uint64) Config {
 		Shares: []Share{
 			{"lighthouse/2024", 1}, {"prysm/2024", 1}, {"lodestar/2024", 1}, {"teku/v1-plain", 1}, {"nimbus/2023", 1}, {"grandine/optimal", 1},
 		},
-		GraffitiRate: 0.5, Participation: 0.985, Aggregators: 16, Leaked: 0.03,
-		SkipRate: 0.01, SkipRun: 3, Nodes: 2, LateAggregates: 0.06, LostAggregates: 0.02, LateVotes: 0.02, WrongHeads: 0.01, LateRate: 0.04, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2, AllSubnetsRate: 0.4,
+		GraffitiRate: 0.5, Config: gossip.DefaultConfig(),
+		SkipRate: 0.01, SkipRun: 3, Nodes: 2, Leaked: 0.03, LateReorgRate: 0.5, SideChainRate: 0.004, SideChainLen: 2,
 	}
 }
 
@@ -97,8 +93,6 @@ func (c *Config) check() error {
 		return bad("%d validators are too many for %d committees in each of %d slots: a committee has at most 2048 members", c.Validators, c.Committees, c.SlotsPerEpoch)
 	case perCommittee < 2:
 		return bad("%d validators are too few for %d committees in each of %d slots", c.Validators, c.Committees, c.SlotsPerEpoch)
-	case c.Participation <= 0.67 || c.Participation > 1:
-		return bad("participation must be above 0.67 (else nothing is ever final) and at most 1, not %v", c.Participation)
 	case c.Proposers < 0 || c.Proposers > c.Validators:
 		return bad("%d of %d validators cannot propose", c.Proposers, c.Validators)
 	case len(c.Shares) == 0:
@@ -107,12 +101,9 @@ func (c *Config) check() error {
 		return bad("%d nodes of a variant, runs of %d skipped slots and side chains of %d blocks: at most 1000 of each", c.Nodes, c.SkipRun, c.SideChainLen)
 	case c.Nodes < 1 || c.SkipRun < 1:
 		return bad("each variant needs a node, and skipped slots come one at a time at least (nodes %d, run %d)", c.Nodes, c.SkipRun)
-	case c.LateAggregates < 0 || c.LostAggregates < 0 || 2*(c.LateAggregates+c.LostAggregates) > 1:
-		return bad("aggregates that come late (%v) or never (%v) must be less than half", c.LateAggregates, c.LostAggregates)
-	case c.LateVotes < 0 || c.LateVotes > 0.3 || c.WrongHeads < 0 || c.WrongHeads > 0.3:
-		return bad("late votes (%v) and wrong heads (%v) must be at most 0.3, else nothing is ever final", c.LateVotes, c.WrongHeads)
-	case c.Aggregators < 1:
-		return bad("a committee needs aggregators")
+	}
+	if err := c.Config.Check(); err != nil {
+		return fmt.Errorf("simulated network: %w", err)
 	}
 	for _, s := range c.Shares {
 		if _, ok := variantNamed(s.Variant); !ok {

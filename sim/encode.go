@@ -5,6 +5,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon/ssz"
+	"blockprint/gossip"
 )
 
 // encode gives a block its SSZ form, its root and its RANDAO mix. parent is nil for genesis.
@@ -89,21 +90,21 @@ func (w *World) encodeAttestations(body *ssz.Type, b *block) []byte {
 		a := &b.attestations[i]
 		index := uint64(0)
 		if b.fork < blockprint.Electra {
-			index = uint64(a.committees[0])
+			index = uint64(a.Committees[0])
 		}
 		point := func(c blockprint.Checkpoint) []byte {
 			return checkpoint.Build(map[string][]byte{"epoch": ssz.Uint64Bytes(uint64(c.Epoch)), "root": c.Root[:]})
 		}
 		fields := map[string][]byte{
 			"data": data.Build(map[string][]byte{
-				"slot": ssz.Uint64Bytes(uint64(a.data.slot)), "index": ssz.Uint64Bytes(index),
-				"beacon_block_root": a.data.root[:], "source": point(a.data.source), "target": point(a.data.target),
+				"slot": ssz.Uint64Bytes(uint64(a.Data.Slot)), "index": ssz.Uint64Bytes(index),
+				"beacon_block_root": a.Data.BeaconBlockRoot[:], "source": point(a.Data.Source), "target": point(a.Data.Target),
 			}),
 			"aggregation_bits": w.aggregationBits(b, a),
 		}
 		if b.fork >= blockprint.Electra {
 			has := map[int]bool{}
-			for _, c := range a.committees {
+			for _, c := range a.Committees {
 				has[c] = true
 			}
 			fields["committee_bits"] = ssz.BitsBytes(int(w.spec.MaxCommitteesPerSlot), func(i int) bool { return has[i] }, false)
@@ -114,11 +115,11 @@ func (w *World) encodeAttestations(body *ssz.Type, b *block) []byte {
 }
 
 // aggregationBits writes the bits of all committees one after another.
-func (w *World) aggregationBits(b *block, a *packed) []byte {
+func (w *World) aggregationBits(b *block, a *gossip.Attestation) []byte {
 	var all []bool
-	for j, c := range a.committees {
-		for i := range w.committeeOf(b.parent, group{a.data, c}) {
-			all = append(all, a.bits[j].has(i))
+	for j, c := range a.Committees {
+		for i := range w.committeeOf(b.parent, gossip.Group{Data: a.Data, Committee: c}) {
+			all = append(all, a.Bits[j].Has(i))
 		}
 	}
 	return ssz.BitsBytes(len(all), func(i int) bool { return all[i] }, true)

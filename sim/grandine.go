@@ -4,29 +4,30 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // grandine looks for the best total reward: of each vote group the best few aggregates, then the best number of each.
 // Its greedy form, used when the search did not finish in time, takes the best of each group by weight.
 type grandine struct {
 	greedy bool
-	stored entries[[]bitset]
+	stored entries[[]gossip.Bits]
 	singleVotes
 }
 
 func newGrandine(greedy bool) *grandine {
-	return &grandine{greedy: greedy, stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
+	return &grandine{greedy: greedy, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *grandine) aggregate(a aggregate) {
-	list := p.stored.of(a.group)
-	*list = append(*list, a.bits.clone())
+func (p *grandine) aggregate(a gossip.Aggregate) {
+	list := p.stored.of(a.Group)
+	*list = append(*list, a.Bits.Clone())
 }
 
-func (p *grandine) imported(slot blockprint.Slot, _ []packed) {
-	keep := func(g group) bool { return g.data.slot+33 > slot }
+func (p *grandine) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+	keep := func(g gossip.Group) bool { return g.Data.Slot+33 > slot }
 	p.stored.drop(keep)
-	p.singles.drop(keep)
+	p.heard.drop(keep)
 }
 
 // grandineLimit is how many attestations of one committee are chosen before they are joined.
@@ -37,25 +38,25 @@ const grandinePerGroup = 6
 
 // choice is the best aggregates of a group, in the order in which they raise its total.
 type choice struct {
-	group
-	list  []int    // places in the group's list
-	bits  []bitset // the group's list, with single votes
-	gains []uint64 // what each of list adds
+	gossip.Group
+	list  []int         // places in the group's list
+	bits  []gossip.Bits // the group's list, with single votes
+	gains []uint64      // what each of list adds
 	taken int
 }
 
-func (p *grandine) pack(v *view) []packed {
+func (p *grandine) pack(v *view) []gossip.Attestation {
 	var choices []*choice
 	for _, g := range p.stored.newest(v.rng) {
-		if d := v.distance(&g.data); d < 1 || d > 32 || !v.valid(&g.data) {
+		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.valid(&g.Data) {
 			continue
 		}
-		c := &choice{group: g}
-		single := p.singles.at[g]
+		c := &choice{Group: g}
+		single := p.heard.at[g]
 		for _, b := range *p.stored.at[g] {
-			b = b.clone()
+			b = b.Clone()
 			if single != nil {
-				b.add(*single)
+				b.Add(*single)
 			}
 			c.bits = append(c.bits, b)
 		}
@@ -67,16 +68,16 @@ func (p *grandine) pack(v *view) []packed {
 			choices = append(choices, c)
 		}
 	}
-	var chosen []aggregate
+	var chosen []gossip.Aggregate
 	if p.greedy {
 		chosen = byWeight(choices)
 	} else {
 		chosen = knapsack(v, choices)
 	}
 	if !v.electra() {
-		var out []packed
+		var out []gossip.Attestation
 		for _, a := range chosen {
-			out = append(out, onlyOne(a))
+			out = append(out, gossip.Join(a))
 		}
 		return out
 	}
@@ -86,29 +87,29 @@ func (p *grandine) pack(v *view) []packed {
 // choose finds up to n aggregates that together earn most: greedily, then by exchanging one at a time as long as
 // that helps. With at most 16 aggregates that overlap widely this finds what an exact search does, nearly always.
 func (c *choice) choose(v *view, n int) {
-	members, flags, f := v.members(c.group), v.flags(&c.data), v.earned(&c.data)
+	members, flags, f := v.members(c.Group), v.flags(&c.Data), v.earned(&c.Data)
 	worth := make([]uint64, len(members))
-	useful := make(bitset, len(c.bits[0]))
+	useful := make(gossip.Bits, len(c.bits[0]))
 	for i, m := range members {
 		if worth[i] = v.state.base[m] * flagWeights(f&^flags[m]); worth[i] > 0 {
-			useful.set(i)
+			useful.Set(i)
 		}
 	}
-	value := func(covered bitset) (sum uint64) {
-		covered.each(func(i int) { sum += worth[i] })
+	value := func(covered gossip.Bits) (sum uint64) {
+		covered.Each(func(i int) { sum += worth[i] })
 		return sum
 	}
-	fresh := make([]bitset, len(c.bits))
+	fresh := make([]gossip.Bits, len(c.bits))
 	for i, b := range c.bits {
-		fresh[i] = b.clone()
-		fresh[i].keep(useful)
+		fresh[i] = b.Clone()
+		fresh[i].Keep(useful)
 	}
-	covered := make(bitset, len(useful))
+	covered := make(gossip.Bits, len(useful))
 	for len(c.list) < n {
 		best, most := -1, uint64(0)
 		for i, b := range fresh {
-			only := b.clone()
-			only.strike(covered)
+			only := b.Clone()
+			only.Remove(covered)
 			if w := value(only); w > most {
 				best, most = i, w
 			}
@@ -116,7 +117,7 @@ func (c *choice) choose(v *view, n int) {
 		if best < 0 {
 			break
 		}
-		covered.add(fresh[best])
+		covered.Add(fresh[best])
 		c.list = append(c.list, best)
 		c.gains = append(c.gains, most)
 	}
@@ -126,12 +127,12 @@ func (c *choice) choose(v *view, n int) {
 }
 
 // bestPair replaces two aggregates by the two that earn most together, if others do.
-func (c *choice) bestPair(fresh []bitset, value func(bitset) uint64) {
+func (c *choice) bestPair(fresh []gossip.Bits, value func(gossip.Bits) uint64) {
 	most := c.gains[0] + c.gains[1]
 	for i := range fresh {
 		for j := range i {
-			both := fresh[i].clone()
-			both.add(fresh[j])
+			both := fresh[i].Clone()
+			both.Add(fresh[j])
 			if w := value(both); w > most {
 				first, second := i, j
 				if value(fresh[j]) > value(fresh[i]) {
@@ -146,11 +147,11 @@ func (c *choice) bestPair(fresh []bitset, value func(bitset) uint64) {
 }
 
 // byWeight is the greedy packing: the best of each group, most first.
-func byWeight(choices []*choice) []aggregate {
+func byWeight(choices []*choice) []gossip.Aggregate {
 	sort.SliceStable(choices, func(i, j int) bool { return choices[i].gains[0] > choices[j].gains[0] })
-	var out []aggregate
+	var out []gossip.Aggregate
 	for _, c := range choices[:min(len(choices), grandineLimit)] {
-		out = append(out, aggregate{c.group, c.bits[c.list[0]]})
+		out = append(out, gossip.Aggregate{Group: c.Group, Bits: c.bits[c.list[0]]})
 	}
 	return out
 }
@@ -158,7 +159,7 @@ func byWeight(choices []*choice) []aggregate {
 // knapsack takes as many of each group as give the best total within the limit. What a further aggregate of a group
 // adds never grows, so that is taking the largest gains. Groups of the current epoch come first, each in order of
 // arrival.
-func knapsack(v *view, choices []*choice) []aggregate {
+func knapsack(v *view, choices []*choice) []gossip.Aggregate {
 	type gain struct {
 		c      *choice
 		amount uint64
@@ -174,41 +175,41 @@ func knapsack(v *view, choices []*choice) []aggregate {
 		g.c.taken++
 	}
 	v.rng.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
-	sort.SliceStable(choices, func(i, j int) bool { return v.isCurrent(&choices[i].data) && !v.isCurrent(&choices[j].data) })
-	var out []aggregate
+	sort.SliceStable(choices, func(i, j int) bool { return v.isCurrent(&choices[i].Data) && !v.isCurrent(&choices[j].Data) })
+	var out []gossip.Aggregate
 	for _, c := range choices {
 		list := append([]int(nil), c.list[:c.taken]...)
 		sort.Ints(list)
 		for _, at := range list {
-			out = append(out, aggregate{c.group, c.bits[at]})
+			out = append(out, gossip.Aggregate{Group: c.Group, Bits: c.bits[at]})
 		}
 	}
 	return out
 }
 
 // firstFit joins attestations of one committee: each goes into the first of its data that lacks the committee.
-func firstFit(list []aggregate, limit int) []packed {
-	var open [][]aggregate
+func firstFit(list []gossip.Aggregate, limit int) []gossip.Attestation {
+	var open [][]gossip.Aggregate
 next:
 	for _, a := range list {
 	search:
 		for i, parts := range open {
-			if parts[0].data != a.data {
+			if parts[0].Data != a.Data {
 				continue
 			}
 			for _, o := range parts {
-				if o.committee == a.committee {
+				if o.Committee == a.Committee {
 					continue search
 				}
 			}
 			open[i] = append(parts, a)
 			continue next
 		}
-		open = append(open, []aggregate{a})
+		open = append(open, []gossip.Aggregate{a})
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for _, parts := range open[:min(len(open), limit)] {
-		out = append(out, join(parts))
+		out = append(out, gossip.Join(parts...))
 	}
 	return out
 }

@@ -4,63 +4,64 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // lighthouse packs by greedy maximum cover of reward. Its pool merges every aggregate into all stored ones that it
 // does not overlap.
 type lighthouse struct {
-	stored entries[[]bitset]
+	stored entries[[]gossip.Bits]
 	singleVotes
 }
 
 func newLighthouse() *lighthouse {
-	return &lighthouse{stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
+	return &lighthouse{stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *lighthouse) aggregate(a aggregate) { p.insert(a.group, a.bits) }
+func (p *lighthouse) aggregate(a gossip.Aggregate) { p.insert(a.Group, a.Bits) }
 
-func (p *lighthouse) insert(g group, b bitset) {
+func (p *lighthouse) insert(g gossip.Group, b gossip.Bits) {
 	list := p.stored.of(g)
 	merged := false
 	for _, have := range *list {
-		if b.within(have) && have.within(b) {
+		if b.Within(have) && have.Within(b) {
 			return
 		}
 	}
 	for _, have := range *list {
-		if !have.overlaps(b) {
-			have.add(b)
+		if !have.Overlaps(b) {
+			have.Add(b)
 			merged = true
 		}
 	}
 	if !merged {
-		*list = append(*list, b.clone())
+		*list = append(*list, b.Clone())
 	}
 }
 
-func (p *lighthouse) imported(slot blockprint.Slot, _ []packed) {
-	keep := func(g group) bool { return g.data.slot+64 > slot }
+func (p *lighthouse) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+	keep := func(g gossip.Group) bool { return g.Data.Slot+64 > slot }
 	p.stored.drop(keep)
-	p.singles.drop(keep)
+	p.heard.drop(keep)
 }
 
 // candidate is an attestation that may be picked, with the voters that would still earn something.
 type candidate struct {
-	parts []aggregate // one committee each
-	fresh []bitset
+	parts []gossip.Aggregate // one committee each
+	fresh []gossip.Bits
 	score uint64
 }
 
-func (p *lighthouse) pack(v *view) []packed {
-	for _, g := range p.singles.keys { // the naive pool is poured into the other before packing
-		p.insert(g, p.singles.at[g].clone())
+func (p *lighthouse) pack(v *view) []gossip.Attestation {
+	for _, g := range p.heard.keys { // the naive pool is poured into the other before packing
+		p.insert(g, p.heard.at[g].Clone())
 	}
 	candidates := p.candidates(v)
 	v.rng.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
 	var epochs [2][]*candidate
 	for _, c := range candidates {
 		at := 0
-		if v.isCurrent(&c.parts[0].data) {
+		if v.isCurrent(&c.parts[0].Data) {
 			at = 1
 		}
 		epochs[at] = append(epochs[at], c)
@@ -68,26 +69,26 @@ func (p *lighthouse) pack(v *view) []packed {
 	previous, current := v.cover(epochs[0]), v.cover(epochs[1])
 	picked := append(current, previous...) // current first on ties
 	sort.SliceStable(picked, func(i, j int) bool { return picked[i].score > picked[j].score })
-	var out []packed
+	var out []gossip.Attestation
 	for _, c := range picked[:min(len(picked), v.limit)] {
-		out = append(out, join(c.parts))
+		out = append(out, gossip.Join(c.parts...))
 	}
 	return out
 }
 
 func (p *lighthouse) candidates(v *view) []*candidate {
 	var out []*candidate
-	used := map[voteData][]aggregate{} // Electra: the best of each committee is joined, the others stay alone
-	var order []voteData
+	used := map[gossip.Data][]gossip.Aggregate{} // Electra: the best of each committee is joined, the others stay alone
+	var order []gossip.Data
 	for _, g := range p.stored.newest(nil) {
-		if d := v.distance(&g.data); d < 1 || d > 32 || !v.valid(&g.data) {
+		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.valid(&g.Data) {
 			continue
 		}
 		list := *p.stored.at[g]
 		unseen := v.unseenIn(g)
-		alone := func(b bitset) {
-			if b.overlaps(unseen) { // what pays nothing is never picked
-				out = append(out, &candidate{parts: []aggregate{{g, b.clone()}}})
+		alone := func(b gossip.Bits) {
+			if b.Overlaps(unseen) { // what pays nothing is never picked
+				out = append(out, &candidate{parts: []gossip.Aggregate{{Group: g, Bits: b.Clone()}}})
 			}
 		}
 		if !v.electra() {
@@ -98,7 +99,7 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 		}
 		best := 0
 		for i, b := range list {
-			if b.count() > list[best].count() {
+			if b.Count() > list[best].Count() {
 				best = i
 			}
 		}
@@ -107,10 +108,10 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 				alone(b)
 			}
 		}
-		if used[g.data] == nil {
-			order = append(order, g.data)
+		if used[g.Data] == nil {
+			order = append(order, g.Data)
 		}
-		used[g.data] = append(used[g.data], aggregate{g, list[best].clone()})
+		used[g.Data] = append(used[g.Data], gossip.Aggregate{Group: g, Bits: list[best].Clone()})
 	}
 	for _, d := range order {
 		out = append(out, &candidate{parts: used[d]})
@@ -125,10 +126,10 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 
 // reward is what a candidate's fresh voters would earn.
 func (c *candidate) reward(v *view) uint64 {
-	f := v.earned(&c.parts[0].data)
+	f := v.earned(&c.parts[0].Data)
 	var sum uint64
 	for i, a := range c.parts {
-		sum += v.weight(a.group, c.fresh[i], func(n uint32) uint64 { return v.state.base[n] * flagWeights(f) })
+		sum += v.weight(a.Group, c.fresh[i], func(n uint32) uint64 { return v.state.base[n] * flagWeights(f) })
 	}
 	return sum
 }
@@ -156,7 +157,7 @@ func (v *view) cover(from []*candidate) []*candidate {
 		live = append(live[:best:best], live[best+1:]...)
 		picked = append(picked, b)
 		for _, c := range live {
-			if c.parts[0].data.slot == b.parts[0].data.slot && c.strike(b) {
+			if c.parts[0].Data.Slot == b.parts[0].Data.Slot && c.strike(b) {
 				c.score = c.reward(v)
 			}
 		}
@@ -169,8 +170,8 @@ func (c *candidate) strike(b *candidate) bool {
 	changed := false
 	for i, a := range c.parts {
 		for j, o := range b.parts {
-			if a.committee == o.committee && a.data.shuffle == o.data.shuffle && c.fresh[i].overlaps(b.fresh[j]) {
-				c.fresh[i].strike(b.fresh[j])
+			if a.Committee == o.Committee && a.Data.DependentRoot == o.Data.DependentRoot && c.fresh[i].Overlaps(b.fresh[j]) {
+				c.fresh[i].Remove(b.fresh[j])
 				changed = true
 			}
 		}

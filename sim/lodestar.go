@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // lodestarVariant is a time in Lodestar's history.
@@ -31,74 +32,74 @@ const (
 // lodestar packs by votes (later balance) over distance, per vote group. Only aggregates reach its blocks.
 type lodestar struct {
 	lodestarVariant
-	pool entries[[]bitset]
+	pool entries[[]gossip.Bits]
 }
 
 func newLodestar(v lodestarVariant) *lodestar {
-	return &lodestar{lodestarVariant: v, pool: newEntries[[]bitset]()}
+	return &lodestar{lodestarVariant: v, pool: newEntries[[]gossip.Bits]()}
 }
 
-func (p *lodestar) aggregate(a aggregate) {
-	list := p.pool.of(a.group)
+func (p *lodestar) aggregate(a gossip.Aggregate) {
+	list := p.pool.of(a.Group)
 	for _, b := range *list {
-		if a.bits.within(b) {
+		if a.Bits.Within(b) {
 			return
 		}
 	}
 	for _, b := range *list {
-		if !b.overlaps(a.bits) {
-			b.add(a.bits)
+		if !b.Overlaps(a.Bits) {
+			b.Add(a.Bits)
 			return
 		}
 	}
-	var kept []bitset
+	var kept []gossip.Bits
 	for _, b := range *list {
-		if !b.within(a.bits) {
+		if !b.Within(a.Bits) {
 			kept = append(kept, b)
 		}
 	}
-	kept = append(kept, a.bits.clone())
-	sort.SliceStable(kept, func(i, j int) bool { return kept[i].count() > kept[j].count() })
+	kept = append(kept, a.Bits.Clone())
+	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Count() > kept[j].Count() })
 	*list = kept[:min(len(kept), p.stored)]
 }
 
-func (p *lodestar) single(group, int, int) {}
+func (p *lodestar) singles(gossip.Aggregate) {}
 
-func (p *lodestar) imported(slot blockprint.Slot, _ []packed) {
-	p.pool.drop(func(g group) bool { return g.data.slot+33 > slot })
+func (p *lodestar) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+	p.pool.drop(func(g gossip.Group) bool { return g.Data.Slot+33 > slot })
 }
 
-func (p *lodestar) pack(v *view) []packed {
+func (p *lodestar) pack(v *view) []gossip.Attestation {
 	if v.electra() {
 		return p.packElectra(v)
 	}
 	type scored struct {
-		a     aggregate
+		a     gossip.Aggregate
 		score float64
 	}
 	var found []scored
 	lowest := 0.0
 	slots, last := 0, blockprint.Slot(0)
 	for _, g := range p.pool.newest(nil) {
-		if !p.candidate(v, &g.data) {
+		if !p.candidate(v, &g.Data) {
 			continue
 		}
-		if slots == 0 || g.data.slot != last {
+		if slots == 0 || g.Data.Slot != last {
 			if len(found) >= lodestarScan {
 				break
 			}
-			slots, last = slots+1, g.data.slot
+			slots, last = slots+1, g.Data.Slot
 		}
-		distance := float64(v.distance(&g.data))
+		distance := float64(v.distance(&g.Data))
 		// From the third slot on, a group that cannot beat what was found is passed over.
 		if slots > 2 && float64(len(v.members(g)))/distance < lowest {
 			continue
 		}
 		var these []scored
 		for _, b := range *p.pool.at[g] {
-			a := aggregate{g, b}
-			if n := p.unseen(v, a).count(); n > 0 {
-				these = append(these, scored{aggregate{g, b.clone()}, float64(n) / distance})
+			a := gossip.Aggregate{Group: g, Bits: b}
+			if n := p.unseen(v, a).Count(); n > 0 {
+				these = append(these, scored{gossip.Aggregate{Group: g, Bits: b.Clone()}, float64(n) / distance})
 			}
 		}
 		sort.SliceStable(these, func(i, j int) bool { return these[i].score > these[j].score })
@@ -110,27 +111,27 @@ func (p *lodestar) pack(v *view) []packed {
 		}
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].score > found[j].score })
-	var out []packed
+	var out []gossip.Attestation
 	for _, s := range found[:min(len(found), v.limit)] {
-		out = append(out, onlyOne(s.a))
+		out = append(out, gossip.Join(s.a))
 	}
 	return out
 }
 
-func (p *lodestar) candidate(v *view, d *voteData) bool {
+func (p *lodestar) candidate(v *view, d *gossip.Data) bool {
 	distance := v.distance(d)
 	return distance >= 1 && (distance <= 32 || v.fork >= blockprint.Deneb) && v.valid(d)
 }
 
-func (p *lodestar) unseen(v *view, a aggregate) bitset {
+func (p *lodestar) unseen(v *view, a gossip.Aggregate) gossip.Bits {
 	if !p.sourceSeen {
 		return v.unseen(a)
 	}
-	members, flags := v.members(a.group), v.flags(&a.data)
-	out := newBitset(len(members))
-	a.bits.each(func(i int) {
+	members, flags := v.members(a.Group), v.flags(&a.Data)
+	out := gossip.NewBits(len(members))
+	a.Bits.Each(func(i int) {
 		if flags[members[i]]&flagSource == 0 {
-			out.set(i)
+			out.Set(i)
 		}
 	})
 	return out
@@ -138,56 +139,56 @@ func (p *lodestar) unseen(v *view, a aggregate) bitset {
 
 // packElectra joins, for each data, the k-th best aggregates of its committees. Voters of the slot before the
 // block always count as unseen.
-func (p *lodestar) packElectra(v *view) []packed {
+func (p *lodestar) packElectra(v *view) []gossip.Attestation {
 	type consolidation struct {
-		parts []aggregate
+		parts []gossip.Aggregate
 		score float64
 	}
 	var found []*consolidation
-	rounds := map[voteData][]*consolidation{}
+	rounds := map[gossip.Data][]*consolidation{}
 	for _, g := range p.pool.newest(nil) {
-		if !p.candidate(v, &g.data) {
+		if !p.candidate(v, &g.Data) {
 			continue
 		}
-		if len(found) >= lodestarScanElectra && rounds[g.data] == nil {
+		if len(found) >= lodestarScanElectra && rounds[g.Data] == nil {
 			continue
 		}
-		factor := 1 / float64(v.distance(&g.data))
+		factor := 1 / float64(v.distance(&g.Data))
 		if p.byWeight {
-			factor = float64(flagWeights(v.earned(&g.data)))
+			factor = float64(flagWeights(v.earned(&g.Data)))
 		}
 		for k, part := range p.greedyByBalance(v, g) {
-			if k == len(rounds[g.data]) {
+			if k == len(rounds[g.Data]) {
 				c := &consolidation{}
-				rounds[g.data] = append(rounds[g.data], c)
+				rounds[g.Data] = append(rounds[g.Data], c)
 				found = append(found, c)
 			}
-			c := rounds[g.data][k]
-			c.parts = append(c.parts, part.aggregate)
+			c := rounds[g.Data][k]
+			c.parts = append(c.parts, part.Aggregate)
 			c.score += float64(part.balance) * factor
 		}
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].score > found[j].score })
-	var out []packed
+	var out []gossip.Attestation
 	for _, c := range found[:min(len(found), v.limit)] {
-		out = append(out, join(c.parts))
+		out = append(out, gossip.Join(c.parts...))
 	}
 	return out
 }
 
 type balanced struct {
-	aggregate
+	gossip.Aggregate
 	balance uint64
 }
 
 // greedyByBalance picks the aggregates of a group by unseen effective balance, striking out what is taken.
-func (p *lodestar) greedyByBalance(v *view, g group) []balanced {
-	fresh := make([]bitset, 0, len(*p.pool.at[g]))
+func (p *lodestar) greedyByBalance(v *view, g gossip.Group) []balanced {
+	fresh := make([]gossip.Bits, 0, len(*p.pool.at[g]))
 	for _, b := range *p.pool.at[g] {
-		if v.distance(&g.data) == 1 {
-			fresh = append(fresh, b.clone())
+		if v.distance(&g.Data) == 1 {
+			fresh = append(fresh, b.Clone())
 		} else {
-			fresh = append(fresh, p.unseen(v, aggregate{g, b}))
+			fresh = append(fresh, p.unseen(v, gossip.Aggregate{Group: g, Bits: b}))
 		}
 	}
 	var out []balanced
@@ -201,10 +202,10 @@ func (p *lodestar) greedyByBalance(v *view, g group) []balanced {
 		if best < 0 {
 			break
 		}
-		out = append(out, balanced{aggregate{g, (*p.pool.at[g])[best].clone()}, most})
-		taken := fresh[best].clone()
+		out = append(out, balanced{gossip.Aggregate{Group: g, Bits: (*p.pool.at[g])[best].Clone()}, most})
+		taken := fresh[best].Clone()
 		for _, f := range fresh {
-			f.strike(taken)
+			f.Remove(taken)
 		}
 	}
 	return out

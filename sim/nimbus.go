@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // nimbusVariant is a time in Nimbus's history.
@@ -21,75 +22,75 @@ var (
 // but every single vote goes into all that lack it.
 type nimbus struct {
 	nimbusVariant
-	stored entries[[]bitset]
+	stored entries[[]gossip.Bits]
 	singleVotes
 }
 
 func newNimbus(v nimbusVariant) *nimbus {
-	return &nimbus{nimbusVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes()}
+	return &nimbus{nimbusVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *nimbus) aggregate(a aggregate) {
-	list := p.stored.of(a.group)
-	*list = withoutSubsets(*list, a.bits.clone())
+func (p *nimbus) aggregate(a gossip.Aggregate) {
+	list := p.stored.of(a.Group)
+	*list = withoutSubsets(*list, a.Bits.Clone())
 }
 
 // withoutSubsets adds b to a list in which nothing is contained in another.
-func withoutSubsets(list []bitset, b bitset) []bitset {
+func withoutSubsets(list []gossip.Bits, b gossip.Bits) []gossip.Bits {
 	for _, have := range list {
-		if b.within(have) {
+		if b.Within(have) {
 			return list
 		}
 	}
 	kept := list[:0]
 	for _, have := range list {
-		if !have.within(b) {
+		if !have.Within(b) {
 			kept = append(kept, have)
 		}
 	}
 	return append(kept, b)
 }
 
-func (p *nimbus) single(g group, size, position int) {
-	p.singleVotes.single(g, size, position)
-	p.stored.of(g) // singles alone make an entry too
+func (p *nimbus) singles(votes gossip.Aggregate) {
+	p.singleVotes.singles(votes)
+	p.stored.of(votes.Group) // singles alone make an entry too
 }
 
-func (p *nimbus) imported(slot blockprint.Slot, _ []packed) {
-	keep := func(g group) bool { return uint64(slot-g.data.slot) <= p.lookback }
+func (p *nimbus) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+	keep := func(g gossip.Group) bool { return uint64(slot-g.Data.Slot) <= p.lookback }
 	p.stored.drop(keep)
-	p.singles.drop(keep)
+	p.heard.drop(keep)
 }
 
 // nimbusCandidate is an aggregate with the voters that are still new.
 type nimbusCandidate struct {
-	aggregate
-	fresh bitset
+	gossip.Aggregate
+	fresh gossip.Bits
 	score int
 }
 
 func (p *nimbus) candidates(v *view) []*nimbusCandidate {
 	var out []*nimbusCandidate
 	for _, g := range p.stored.newest(v.rng) {
-		if d := v.distance(&g.data); d < 1 || d > p.lookback || !v.valid(&g.data) {
+		if d := v.distance(&g.Data); d < 1 || d > p.lookback || !v.valid(&g.Data) {
 			continue
 		}
-		var list []bitset
-		single := p.singles.at[g]
+		var list []gossip.Bits
+		single := p.heard.at[g]
 		for _, b := range *p.stored.at[g] {
-			b = b.clone()
+			b = b.Clone()
 			if single != nil {
-				b.add(*single)
+				b.Add(*single)
 			}
 			list = withoutSubsets(list, b)
 		}
 		if len(list) == 0 && single != nil {
-			list = []bitset{single.clone()}
+			list = []gossip.Bits{single.Clone()}
 		}
 		for _, b := range list {
-			a := aggregate{g, b}
-			if fresh := v.unseen(a); fresh.count() > 0 {
-				out = append(out, &nimbusCandidate{a, fresh, fresh.count()})
+			a := gossip.Aggregate{Group: g, Bits: b}
+			if fresh := v.unseen(a); fresh.Count() > 0 {
+				out = append(out, &nimbusCandidate{a, fresh, fresh.Count()})
 			}
 		}
 	}
@@ -101,7 +102,7 @@ func (c *nimbusCandidate) better(o *nimbusCandidate) bool {
 	if c.score != o.score {
 		return c.score > o.score
 	}
-	return c.data.slot > o.data.slot
+	return c.Data.Slot > o.Data.Slot
 }
 
 // rescore strikes out what a pick covers from the candidates of its slot and committee, and drops those that are
@@ -109,11 +110,11 @@ func (c *nimbusCandidate) better(o *nimbusCandidate) bool {
 func rescore(list []*nimbusCandidate, pick *nimbusCandidate) []*nimbusCandidate {
 	for i := 0; i < len(list); i++ {
 		c := list[i]
-		if c.data.slot != pick.data.slot || c.committee != pick.committee || c.data.shuffle != pick.data.shuffle {
+		if c.Data.Slot != pick.Data.Slot || c.Committee != pick.Committee || c.Data.DependentRoot != pick.Data.DependentRoot {
 			continue
 		}
-		c.fresh.strike(pick.fresh)
-		if c.score = c.fresh.count(); c.score == 0 {
+		c.fresh.Remove(pick.fresh)
+		if c.score = c.fresh.Count(); c.score == 0 {
 			list[i] = list[len(list)-1]
 			list = list[:len(list)-1]
 			i--
@@ -122,12 +123,12 @@ func rescore(list []*nimbusCandidate, pick *nimbusCandidate) []*nimbusCandidate 
 	return list
 }
 
-func (p *nimbus) pack(v *view) []packed {
+func (p *nimbus) pack(v *view) []gossip.Attestation {
 	list := p.candidates(v)
 	if v.electra() {
 		return p.packElectra(v, list)
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for len(list) > 0 && len(out) < v.limit {
 		at := len(list) - 1 // few are left: the oldest first, as the newest were listed first
 		if len(list) >= v.limit {
@@ -141,37 +142,37 @@ func (p *nimbus) pack(v *view) []packed {
 		pick := list[at]
 		list[at] = list[len(list)-1]
 		list = rescore(list[:len(list)-1], pick)
-		out = append(out, onlyOne(pick.aggregate))
+		out = append(out, gossip.Join(pick.Aggregate))
 	}
 	return out
 }
 
 // packElectra picks all that bring a new voter and puts each into the attestation of its data. Of several of one
 // committee the first stays, the others are lost.
-func (p *nimbus) packElectra(v *view, list []*nimbusCandidate) []packed {
-	buckets := map[voteData][]aggregate{}
-	var order []voteData
+func (p *nimbus) packElectra(v *view, list []*nimbusCandidate) []gossip.Attestation {
+	buckets := map[gossip.Data][]gossip.Aggregate{}
+	var order []gossip.Data
 	for len(list) > 0 {
 		sort.SliceStable(list, func(i, j int) bool { return list[i].better(list[j]) })
 		pick := list[0]
 		list = rescore(append([]*nimbusCandidate(nil), list[1:]...), pick)
-		if buckets[pick.data] == nil {
-			order = append(order, pick.data)
+		if buckets[pick.Data] == nil {
+			order = append(order, pick.Data)
 		}
 		taken := false
-		for _, a := range buckets[pick.data] {
-			taken = taken || a.committee == pick.committee
+		for _, a := range buckets[pick.Data] {
+			taken = taken || a.Committee == pick.Committee
 		}
 		if !taken {
-			buckets[pick.data] = append(buckets[pick.data], pick.aggregate)
+			buckets[pick.Data] = append(buckets[pick.Data], pick.Aggregate)
 		}
 	}
 	if !p.ordered {
 		v.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for _, d := range order[:min(len(order), v.limit)] {
-		out = append(out, join(buckets[d]))
+		out = append(out, gossip.Join(buckets[d]...))
 	}
 	return out
 }

@@ -7,56 +7,30 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
-
-// voteData is what validators vote for. shuffle names the shuffling that the committees are of.
-type voteData struct {
-	slot           blockprint.Slot
-	root           blockprint.Root
-	source, target blockprint.Checkpoint
-	shuffle        blockprint.Root
-}
-
-// group is a vote group: one data, one committee.
-type group struct {
-	data      voteData
-	committee int
-}
-
-// aggregate is a set of votes of one group.
-type aggregate struct {
-	group
-	bits bitset
-}
-
-// packed is an attestation of a block: before Electra one committee, since then several of the same data, in
-// ascending order.
-type packed struct {
-	data       voteData
-	committees []int
-	bits       []bitset
-}
 
 // pool is a node's attestation pool with the packer that uses it. A pool sees the gossip of its node and the
 // blocks that become head, and is asked for a block when one of its validators proposes.
 type pool interface {
-	aggregate(a aggregate)
-	single(g group, size, position int)
-	imported(slot blockprint.Slot, attestations []packed)
-	pack(v *view) []packed
+	aggregate(a gossip.Aggregate)
+	singles(votes gossip.Aggregate)
+	imported(slot blockprint.Slot, attestations []gossip.Attestation)
+	pack(v *view) []gossip.Attestation
 }
 
 // singleVotes are the single votes that a node has heard, one set for each group. Pools that use them embed it.
-type singleVotes struct{ singles entries[bitset] }
+type singleVotes struct{ heard entries[gossip.Bits] }
 
-func newSingleVotes() singleVotes { return singleVotes{newEntries[bitset]()} }
+func newSingleVotes() singleVotes { return singleVotes{newEntries[gossip.Bits]()} }
 
-func (s *singleVotes) single(g group, size, position int) {
-	b := s.singles.of(g)
+func (s *singleVotes) singles(votes gossip.Aggregate) {
+	b := s.heard.of(votes.Group)
 	if *b == nil {
-		*b = newBitset(size)
+		*b = votes.Bits.Clone()
+		return
 	}
-	b.set(position)
+	b.Add(votes.Bits)
 }
 
 // view is the state that a block is built on, as a packer sees it: what a client knows of its own chain. It leads to no
@@ -69,25 +43,25 @@ type view struct {
 	rng     *rand.Rand
 	state   *state
 	rootAt  func(blockprint.Slot) blockprint.Root // of the chain that the block is built on
-	members func(g group) []uint32                // committee members by position
-	valid   func(d *voteData) bool                // the attestation may be included at all
+	members func(g gossip.Group) []uint32         // committee members by position
+	valid   func(d *gossip.Data) bool             // the attestation may be included at all
 
-	unseenOf map[group]bitset   // members without a flag, of groups that were asked for
-	earnedBy map[voteData]uint8 // flags, of votes that were asked for
+	unseenOf map[gossip.Group]gossip.Bits // members without a flag, of groups that were asked for
+	earnedBy map[gossip.Data]uint8        // flags, of votes that were asked for
 }
 
 // electra tells whether attestations join committees.
 func (v *view) electra() bool { return v.fork >= blockprint.Electra }
 
-func (v *view) distance(d *voteData) uint64 { return uint64(v.slot - d.slot) }
+func (v *view) distance(d *gossip.Data) uint64 { return uint64(v.slot - d.Slot) }
 
 func (v *view) epoch() blockprint.Epoch { return v.spec.EpochOf(v.slot) }
 
 // isCurrent tells whether a vote is of the block's epoch.
-func (v *view) isCurrent(d *voteData) bool { return d.target.Epoch == v.epoch() }
+func (v *view) isCurrent(d *gossip.Data) bool { return d.Target.Epoch == v.epoch() }
 
 // flags returns the participation flags that hold for a vote's epoch.
-func (v *view) flags(d *voteData) []uint8 {
+func (v *view) flags(d *gossip.Data) []uint8 {
 	if v.isCurrent(d) {
 		return v.state.current
 	}
@@ -95,7 +69,7 @@ func (v *view) flags(d *voteData) []uint8 {
 }
 
 // earned returns the flags that a vote would set.
-func (v *view) earned(d *voteData) uint8 {
+func (v *view) earned(d *gossip.Data) uint8 {
 	f, ok := v.earnedBy[*d]
 	if !ok {
 		f = earned(v.spec, v.fork, v.rootAt, v.slot, d)
@@ -105,14 +79,14 @@ func (v *view) earned(d *voteData) uint8 {
 }
 
 // unseenIn returns the members of a group's committee who have no flag yet. It must not be changed.
-func (v *view) unseenIn(g group) bitset {
+func (v *view) unseenIn(g gossip.Group) gossip.Bits {
 	out, ok := v.unseenOf[g]
 	if !ok {
-		members, flags := v.members(g), v.flags(&g.data)
-		out = newBitset(len(members))
+		members, flags := v.members(g), v.flags(&g.Data)
+		out = gossip.NewBits(len(members))
 		for i, m := range members {
 			if flags[m] == 0 {
-				out.set(i)
+				out.Set(i)
 			}
 		}
 		v.unseenOf[g] = out
@@ -121,24 +95,24 @@ func (v *view) unseenIn(g group) bitset {
 }
 
 // unseen returns those of an aggregate whose voters have no flag yet.
-func (v *view) unseen(a aggregate) bitset {
-	out := a.bits.clone()
-	out.keep(v.unseenIn(a.group))
+func (v *view) unseen(a gossip.Aggregate) gossip.Bits {
+	out := a.Bits.Clone()
+	out.Keep(v.unseenIn(a.Group))
 	return out
 }
 
 // weight sums f over the members in bits.
-func (v *view) weight(g group, b bitset, f func(validator uint32) uint64) uint64 {
+func (v *view) weight(g gossip.Group, b gossip.Bits, f func(validator uint32) uint64) uint64 {
 	members := v.members(g)
 	var sum uint64
-	b.each(func(i int) { sum += f(members[i]) })
+	b.Each(func(i int) { sum += f(members[i]) })
 	return sum
 }
 
 // numerator is the specification's reward numerator of votes against the state before the block.
-func (v *view) numerator(a aggregate) uint64 {
-	flags, f := v.flags(&a.data), v.earned(&a.data)
-	return v.weight(a.group, a.bits, func(n uint32) uint64 {
+func (v *view) numerator(a gossip.Aggregate) uint64 {
+	flags, f := v.flags(&a.Data), v.earned(&a.Data)
+	return v.weight(a.Group, a.Bits, func(n uint32) uint64 {
 		return v.state.base[n] * flagWeights(f&^flags[n])
 	})
 }
@@ -209,38 +183,13 @@ func ClientOf(variant string) (client blockprint.Client, ok bool) {
 	return v.client, ok
 }
 
-// single makes a packed attestation of one committee.
-func onlyOne(a aggregate) packed {
-	return packed{a.data, []int{a.committee}, []bitset{a.bits}}
-}
-
-// join makes an on-chain aggregate of parts of the same data with different committees.
-func join(parts []aggregate) packed {
-	sort.Slice(parts, func(i, j int) bool { return parts[i].committee < parts[j].committee })
-	p := packed{data: parts[0].data}
-	for _, a := range parts {
-		p.committees = append(p.committees, a.committee)
-		p.bits = append(p.bits, a.bits)
-	}
-	return p
-}
-
 // joined makes an on-chain aggregate of the votes of one data by committee.
-func joined(d voteData, bits map[int]bitset) packed {
-	parts := make([]aggregate, 0, len(bits))
+func joined(d gossip.Data, bits map[int]gossip.Bits) gossip.Attestation {
+	parts := make([]gossip.Aggregate, 0, len(bits))
 	for c, b := range bits {
-		parts = append(parts, aggregate{group{d, c}, b})
+		parts = append(parts, gossip.Aggregate{Group: gossip.Group{Data: d, Committee: c}, Bits: b})
 	}
-	return join(parts)
-}
-
-// count returns the number of votes in an attestation.
-func (a *packed) count() int {
-	n := 0
-	for _, b := range a.bits {
-		n += b.count()
-	}
-	return n
+	return gossip.Join(parts...)
 }
 
 // accounts are the participation flags while a block is being filled.
@@ -253,7 +202,7 @@ func (v *view) accounts() *accounts {
 	return &accounts{v, append([]uint8(nil), v.state.current...), append([]uint8(nil), v.state.previous...)}
 }
 
-func (s *accounts) flags(d *voteData) []uint8 {
+func (s *accounts) flags(d *gossip.Data) []uint8 {
 	if s.v.isCurrent(d) {
 		return s.current
 	}
@@ -261,11 +210,11 @@ func (s *accounts) flags(d *voteData) []uint8 {
 }
 
 // numerator is what an attestation would earn now, as the specification counts.
-func (s *accounts) numerator(a *packed) (sum uint64) {
-	flags, f := s.flags(&a.data), s.v.earned(&a.data)
-	for i, c := range a.committees {
-		members := s.v.members(group{a.data, c})
-		a.bits[i].each(func(at int) {
+func (s *accounts) numerator(a *gossip.Attestation) (sum uint64) {
+	flags, f := s.flags(&a.Data), s.v.earned(&a.Data)
+	for i, c := range a.Committees {
+		members := s.v.members(gossip.Group{Data: a.Data, Committee: c})
+		a.Bits[i].Each(func(at int) {
 			n := members[at]
 			sum += s.v.state.base[n] * flagWeights(f&^flags[n])
 		})
@@ -274,25 +223,25 @@ func (s *accounts) numerator(a *packed) (sum uint64) {
 }
 
 // include sets the flags of an attestation's voters.
-func (s *accounts) include(a *packed) {
-	flags, f := s.flags(&a.data), s.v.earned(&a.data)
-	for i, c := range a.committees {
-		members := s.v.members(group{a.data, c})
-		a.bits[i].each(func(at int) { flags[members[at]] |= f })
+func (s *accounts) include(a *gossip.Attestation) {
+	flags, f := s.flags(&a.Data), s.v.earned(&a.Data)
+	for i, c := range a.Committees {
+		members := s.v.members(gossip.Group{Data: a.Data, Committee: c})
+		a.Bits[i].Each(func(at int) { flags[members[at]] |= f })
 	}
 }
 
 // greedyByReward picks up to the limit, each time what earns most after all that is picked; ties fall at random.
 // Worthless ones are picked too unless stop is true.
-func (v *view) greedyByReward(list []packed, stop bool) []packed {
+func (v *view) greedyByReward(list []gossip.Attestation, stop bool) []gossip.Attestation {
 	s := v.accounts()
-	rest := append([]packed(nil), list...)
+	rest := append([]gossip.Attestation(nil), list...)
 	v.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	values := make([]uint64, len(rest))
 	for i := range rest {
 		values[i] = s.numerator(&rest[i])
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for len(out) < v.limit && len(rest) > 0 {
 		best := 0
 		for i := range rest {
@@ -309,7 +258,7 @@ func (v *view) greedyByReward(list []packed, stop bool) []packed {
 		rest = append(rest[:best], rest[best+1:]...)
 		values = append(values[:best], values[best+1:]...)
 		for i := range rest {
-			if rest[i].data.slot == pick.data.slot { // other slots' voters are others
+			if rest[i].Data.Slot == pick.Data.Slot { // other slots' voters are others
 				values[i] = s.numerator(&rest[i])
 			}
 		}
@@ -320,14 +269,14 @@ func (v *view) greedyByReward(list []packed, stop bool) []packed {
 // entries is a map of vote groups that can be walked in the order of first arrival. Packers whose client walks a
 // hash map shuffle it.
 type entries[T any] struct {
-	at   map[group]*T
-	keys []group
+	at   map[gossip.Group]*T
+	keys []gossip.Group
 }
 
-func newEntries[T any]() entries[T] { return entries[T]{at: map[group]*T{}} }
+func newEntries[T any]() entries[T] { return entries[T]{at: map[gossip.Group]*T{}} }
 
 // of returns the entry of a group, making it if there is none.
-func (e *entries[T]) of(g group) *T {
+func (e *entries[T]) of(g gossip.Group) *T {
 	t := e.at[g]
 	if t == nil {
 		t = new(T)
@@ -338,7 +287,7 @@ func (e *entries[T]) of(g group) *T {
 }
 
 // drop forgets the groups that keep refuses.
-func (e *entries[T]) drop(keep func(g group) bool) {
+func (e *entries[T]) drop(keep func(g gossip.Group) bool) {
 	kept := e.keys[:0]
 	for _, g := range e.keys {
 		if keep(g) {
@@ -351,11 +300,11 @@ func (e *entries[T]) drop(keep func(g group) bool) {
 }
 
 // newest returns the groups by slot, newest first; inside a slot in order of arrival, or shuffled.
-func (e *entries[T]) newest(shuffle *rand.Rand) []group {
-	keys := append([]group(nil), e.keys...)
+func (e *entries[T]) newest(shuffle *rand.Rand) []gossip.Group {
+	keys := append([]gossip.Group(nil), e.keys...)
 	if shuffle != nil {
 		shuffle.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	}
-	slices.SortStableFunc(keys, func(a, b group) int { return cmp.Compare(b.data.slot, a.data.slot) })
+	slices.SortStableFunc(keys, func(a, b gossip.Group) int { return cmp.Compare(b.Data.Slot, a.Data.Slot) })
 	return keys
 }

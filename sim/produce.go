@@ -24,7 +24,7 @@ func (w *World) Nodes() []NodeInfo {
 	defer w.mu.RUnlock()
 	var out []NodeInfo
 	for _, n := range w.nodes {
-		out = append(out, NodeInfo{n.client, n.variant, n.subnets == nil})
+		out = append(out, NodeInfo{n.client, n.variant, n.all})
 	}
 	return out
 }

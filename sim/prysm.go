@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // prysmVariant is a time in Prysm's history.
@@ -24,67 +25,67 @@ var (
 // keeps aggregates and single votes apart and forgets what one on-chain attestation holds whole.
 type prysm struct {
 	prysmVariant
-	stored entries[[]bitset]
+	stored entries[[]gossip.Bits]
 	singleVotes
-	onChain map[group][]bitset
+	onChain map[gossip.Group][]gossip.Bits
 }
 
 func newPrysm(v prysmVariant) *prysm {
-	return &prysm{prysmVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes(), onChain: map[group][]bitset{}}
+	return &prysm{prysmVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes(), onChain: map[gossip.Group][]gossip.Bits{}}
 }
 
-func (p *prysm) aggregate(a aggregate) {
-	for _, b := range p.onChain[a.group] {
-		if a.bits.within(b) {
+func (p *prysm) aggregate(a gossip.Aggregate) {
+	for _, b := range p.onChain[a.Group] {
+		if a.Bits.Within(b) {
 			return
 		}
 	}
-	list := p.stored.of(a.group)
+	list := p.stored.of(a.Group)
 	for _, b := range *list {
-		if a.bits.within(b) {
+		if a.Bits.Within(b) {
 			return
 		}
 	}
-	*list = disjointUnions(append(*list, a.bits.clone()))
+	*list = disjointUnions(append(*list, a.Bits.Clone()))
 }
 
-func (p *prysm) imported(slot blockprint.Slot, attestations []packed) {
+func (p *prysm) imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
-		for i, c := range a.committees {
-			g := group{a.data, c}
-			p.onChain[g] = append(p.onChain[g], a.bits[i])
+		for i, c := range a.Committees {
+			g := gossip.Group{Data: a.Data, Committee: c}
+			p.onChain[g] = append(p.onChain[g], a.Bits[i])
 			if list := p.stored.at[g]; list != nil {
-				*list = slices.DeleteFunc(*list, func(b bitset) bool { return b.within(a.bits[i]) })
+				*list = slices.DeleteFunc(*list, func(b gossip.Bits) bool { return b.Within(a.Bits[i]) })
 			}
 		}
 	}
-	keep := func(g group) bool { return g.data.slot+64 > slot }
+	keep := func(g gossip.Group) bool { return g.Data.Slot+64 > slot }
 	p.stored.drop(keep)
-	p.singles.drop(keep)
-	maps.DeleteFunc(p.onChain, func(g group, _ []bitset) bool { return !keep(g) })
+	p.heard.drop(keep)
+	maps.DeleteFunc(p.onChain, func(g gossip.Group, _ []gossip.Bits) bool { return !keep(g) })
 }
 
 // disjointUnions is Prysm's aggregation inside a vote group: rounds of maximum cover among votes that do not
 // overlap, each joined into one; what is contained in another is dropped.
-func disjointUnions(list []bitset) []bitset {
-	var done []bitset
+func disjointUnions(list []gossip.Bits) []gossip.Bits {
+	var done []gossip.Bits
 	rest := list
 	for len(rest) > 0 {
-		covered := make(bitset, len(list[0]))
-		var taken, left []bitset
+		covered := make(gossip.Bits, len(list[0]))
+		var taken, left []gossip.Bits
 		for {
 			best, most := -1, 0
 			for i, b := range rest {
-				if n := b.count(); !b.overlaps(covered) && n > most {
+				if n := b.Count(); !b.Overlaps(covered) && n > most {
 					best, most = i, n
 				}
 			}
 			if best < 0 {
 				break
 			}
-			covered.add(rest[best])
+			covered.Add(rest[best])
 			taken = append(taken, rest[best])
-			rest = append(append([]bitset(nil), rest[:best]...), rest[best+1:]...)
+			rest = append(append([]gossip.Bits(nil), rest[:best]...), rest[best+1:]...)
 		}
 		left = rest
 		if len(taken) < 2 {
@@ -94,12 +95,12 @@ func disjointUnions(list []bitset) []bitset {
 		done = append(done, covered)
 		rest = left
 	}
-	sort.SliceStable(done, func(i, j int) bool { return done[i].count() > done[j].count() })
-	var out []bitset
+	sort.SliceStable(done, func(i, j int) bool { return done[i].Count() > done[j].Count() })
+	var out []gossip.Bits
 next:
 	for _, b := range done {
 		for _, o := range out {
-			if b.within(o) {
+			if b.Within(o) {
 				continue next
 			}
 		}
@@ -109,43 +110,43 @@ next:
 }
 
 // coverAdding is maximum cover by bits with overlaps allowed: those that add a bit, by bit count.
-func coverAdding(list []bitset) []bitset {
+func coverAdding(list []gossip.Bits) []gossip.Bits {
 	if len(list) == 0 {
 		return nil
 	}
-	covered := make(bitset, len(list[0]))
-	rest := append([]bitset(nil), list...)
-	var out []bitset
+	covered := make(gossip.Bits, len(list[0]))
+	rest := append([]gossip.Bits(nil), list...)
+	var out []gossip.Bits
 	for {
 		best, most := -1, 0
 		for i, b := range rest {
-			if n := b.fresh(covered); n > most {
+			if n := b.Fresh(covered); n > most {
 				best, most = i, n
 			}
 		}
 		if best < 0 {
 			break
 		}
-		covered.add(rest[best])
+		covered.Add(rest[best])
 		out = append(out, rest[best])
 		rest = append(rest[:best], rest[best+1:]...)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].count() > out[j].count() })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Count() > out[j].Count() })
 	return out
 }
 
-func (p *prysm) pack(v *view) []packed {
-	for _, g := range p.singles.keys { // folded in during the slot
-		p.aggregate(aggregate{g, p.singles.at[g].clone()})
+func (p *prysm) pack(v *view) []gossip.Attestation {
+	for _, g := range p.heard.keys { // folded in during the slot
+		p.aggregate(gossip.Aggregate{Group: g, Bits: p.heard.at[g].Clone()})
 	}
 	keys := p.stored.newest(v.rng)
 	if v.electra() {
 		return p.packElectra(v, keys)
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for lo := 0; lo < len(keys); {
 		hi := lo
-		for hi < len(keys) && keys[hi].data.slot == keys[lo].data.slot {
+		for hi < len(keys) && keys[hi].Data.Slot == keys[lo].Data.Slot {
 			hi++
 		}
 		if p.mixed {
@@ -160,19 +161,19 @@ func (p *prysm) pack(v *view) []packed {
 		return out
 	}
 	// Those whose target is not the chain's go to the end.
-	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].data) && !v.targetMatches(&out[j].data) })
+	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].Data) && !v.targetMatches(&out[j].Data) })
 	return out
 }
 
 // slotMixed orders a slot's attestations by one maximum cover in which the positions of all committees count as the
 // same: first what was selected, then the rest, each by size. Committees of another size than the first are not
 // looked at in the cover.
-func (p *prysm) slotMixed(v *view, keys []group) []packed {
-	var list []aggregate
+func (p *prysm) slotMixed(v *view, keys []gossip.Group) []gossip.Attestation {
+	var list []gossip.Aggregate
 	size := -1
-	var bits []bitset
+	var bits []gossip.Bits
 	for _, g := range keys {
-		if v.distance(&g.data) < 1 || !v.valid(&g.data) {
+		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
 			continue
 		}
 		for _, b := range disjointUnions(*p.stored.at[g]) {
@@ -180,7 +181,7 @@ func (p *prysm) slotMixed(v *view, keys []group) []packed {
 			if size < 0 {
 				size = n
 			}
-			list = append(list, aggregate{g, b})
+			list = append(list, gossip.Aggregate{Group: g, Bits: b})
 			if n == size {
 				bits = append(bits, b)
 			}
@@ -192,52 +193,52 @@ func (p *prysm) slotMixed(v *view, keys []group) []packed {
 	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := list[i], list[j]
-		if x, y := selected[&a.bits[0]], selected[&b.bits[0]]; x != y {
+		if x, y := selected[&a.Bits[0]], selected[&b.Bits[0]]; x != y {
 			return x
 		}
-		return a.bits.count() > b.bits.count()
+		return a.Bits.Count() > b.Bits.Count()
 	})
-	var out []packed
+	var out []gossip.Attestation
 	for _, a := range list {
-		out = append(out, onlyOne(a))
+		out = append(out, gossip.Join(a))
 	}
 	return out
 }
 
 // slotRounds orders a slot's attestations: the first of every committee, then the second of each, and so on.
-func (p *prysm) slotRounds(v *view, keys []group) []packed {
-	byCommittee := map[int][]aggregate{}
+func (p *prysm) slotRounds(v *view, keys []gossip.Group) []gossip.Attestation {
+	byCommittee := map[int][]gossip.Aggregate{}
 	var committees []int
 	for _, g := range keys {
-		if v.distance(&g.data) < 1 || !v.valid(&g.data) {
+		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
 			continue
 		}
-		if byCommittee[g.committee] == nil {
-			committees = append(committees, g.committee)
+		if byCommittee[g.Committee] == nil {
+			committees = append(committees, g.Committee)
 		}
 		for _, b := range disjointUnions(*p.stored.at[g]) {
-			byCommittee[g.committee] = append(byCommittee[g.committee], aggregate{g, b})
+			byCommittee[g.Committee] = append(byCommittee[g.Committee], gossip.Aggregate{Group: g, Bits: b})
 		}
 	}
 	for _, c := range committees {
 		list := byCommittee[c]
-		var chosen []aggregate
-		var bits []bitset
+		var chosen []gossip.Aggregate
+		var bits []gossip.Bits
 		for _, a := range list {
-			bits = append(bits, a.bits)
+			bits = append(bits, a.Bits)
 		}
 		for _, b := range coverAdding(bits) {
 			for _, a := range list {
-				if &a.bits[0] == &b[0] {
+				if &a.Bits[0] == &b[0] {
 					chosen = append(chosen, a)
 				}
 			}
 		}
 		byCommittee[c] = chosen
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for round := 0; ; round++ {
-		var these []aggregate
+		var these []gossip.Aggregate
 		for _, c := range committees {
 			if list := byCommittee[c]; round < len(list) {
 				these = append(these, list[round])
@@ -246,34 +247,34 @@ func (p *prysm) slotRounds(v *view, keys []group) []packed {
 		if len(these) == 0 {
 			return out
 		}
-		sort.SliceStable(these, func(i, j int) bool { return these[i].bits.count() > these[j].bits.count() })
+		sort.SliceStable(these, func(i, j int) bool { return these[i].Bits.Count() > these[j].Bits.Count() })
 		for _, a := range these {
-			out = append(out, onlyOne(a))
+			out = append(out, gossip.Join(a))
 		}
 	}
 }
 
 // packElectra joins the k-th aggregate of every committee of a data, and sorts these rounds by what each would
 // earn alone.
-func (p *prysm) packElectra(v *view, keys []group) []packed {
-	rounds := map[voteData][][]aggregate{}
-	var order []voteData
+func (p *prysm) packElectra(v *view, keys []gossip.Group) []gossip.Attestation {
+	rounds := map[gossip.Data][][]gossip.Aggregate{}
+	var order []gossip.Data
 	for _, g := range keys {
-		if v.distance(&g.data) < 1 || !v.valid(&g.data) {
+		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
 			continue
 		}
-		if rounds[g.data] == nil {
-			order = append(order, g.data)
+		if rounds[g.Data] == nil {
+			order = append(order, g.Data)
 		}
 		for k, b := range coverAdding(disjointUnions(*p.stored.at[g])) {
-			if len(rounds[g.data]) <= k {
-				rounds[g.data] = append(rounds[g.data], nil)
+			if len(rounds[g.Data]) <= k {
+				rounds[g.Data] = append(rounds[g.Data], nil)
 			}
-			rounds[g.data][k] = append(rounds[g.data][k], aggregate{g, b})
+			rounds[g.Data][k] = append(rounds[g.Data][k], gossip.Aggregate{Group: g, Bits: b})
 		}
 	}
 	type scored struct {
-		packed
+		gossip.Attestation
 		value uint64
 	}
 	var all []scored
@@ -283,26 +284,26 @@ func (p *prysm) packElectra(v *view, keys []group) []packed {
 			for _, a := range parts {
 				value += v.numerator(a)
 			}
-			all = append(all, scored{join(parts), value})
+			all = append(all, scored{gossip.Join(parts...), value})
 		}
 	}
 	if p.marginal {
-		var list []packed
+		var list []gossip.Attestation
 		for _, s := range all {
-			list = append(list, s.packed)
+			list = append(list, s.Attestation)
 		}
 		return v.greedyByReward(list, true)
 	}
 	v.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	sort.SliceStable(all, func(i, j int) bool { return all[i].value > all[j].value })
-	var out []packed
+	var out []gossip.Attestation
 	for _, s := range all[:min(len(all), v.limit)] {
-		out = append(out, s.packed)
+		out = append(out, s.Attestation)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].data) && !v.targetMatches(&out[j].data) })
+	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].Data) && !v.targetMatches(&out[j].Data) })
 	return out
 }
 
-func (v *view) targetMatches(d *voteData) bool {
-	return d.target.Root == v.rootAt(v.spec.StartOf(d.target.Epoch))
+func (v *view) targetMatches(d *gossip.Data) bool {
+	return d.Target.Root == v.rootAt(v.spec.StartOf(d.Target.Epoch))
 }

@@ -1,6 +1,10 @@
 package sim
 
-import "slices"
+import (
+	"slices"
+
+	"blockprint/gossip"
+)
 
 // Agreement is how often two packers would make the same block.
 type Agreement struct {
@@ -19,11 +23,11 @@ func (w *World) Compare(into map[[2]string]*Agreement) {
 	slot := w.slot + 1
 	type packing struct {
 		variant string
-		list    []packed
+		list    []gossip.Attestation
 	}
 	var all []packing
 	for _, n := range w.nodes {
-		if n.subnets != nil || slices.ContainsFunc(all, func(p packing) bool { return p.variant == n.variant }) {
+		if !n.all || slices.ContainsFunc(all, func(p packing) bool { return p.variant == n.variant }) {
 			continue
 		}
 		b := &block{slot: slot, parent: w.head, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
@@ -48,11 +52,9 @@ func (w *World) Compare(into map[[2]string]*Agreement) {
 	}
 }
 
-func samePacked(a, b packed) bool {
-	return a.data == b.data && slices.Equal(a.committees, b.committees) && slices.EqualFunc(a.bits, b.bits, bitset.equal)
-}
+func samePacked(a, b gossip.Attestation) bool { return a.Equal(&b) }
 
-func sameSet(a, b []packed) bool {
+func sameSet(a, b []gossip.Attestation) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"blockprint"
+	"blockprint/gossip"
 )
 
 // tekuVariant is a time in Teku's history.
@@ -24,56 +25,56 @@ var (
 // what brings no further one.
 type teku struct {
 	tekuVariant
-	stored entries[[]bitset]
+	stored entries[[]gossip.Bits]
 	singleVotes
-	onChain map[group]bitset
+	onChain map[gossip.Group]gossip.Bits
 }
 
 func newTeku(v tekuVariant) *teku {
-	return &teku{tekuVariant: v, stored: newEntries[[]bitset](), singleVotes: newSingleVotes(), onChain: map[group]bitset{}}
+	return &teku{tekuVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes(), onChain: map[gossip.Group]gossip.Bits{}}
 }
 
-func (p *teku) aggregate(a aggregate) {
-	if have := p.onChain[a.group]; have != nil && a.bits.within(have) {
+func (p *teku) aggregate(a gossip.Aggregate) {
+	if have := p.onChain[a.Group]; have != nil && a.Bits.Within(have) {
 		return
 	}
-	list := p.stored.of(a.group)
+	list := p.stored.of(a.Group)
 	for _, b := range *list {
-		if a.bits.equal(b) {
+		if a.Bits.Equal(b) {
 			return
 		}
 	}
-	*list = append(*list, a.bits.clone())
+	*list = append(*list, a.Bits.Clone())
 }
 
-func (p *teku) imported(slot blockprint.Slot, attestations []packed) {
+func (p *teku) imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
-		for i, c := range a.committees {
-			g := group{a.data, c}
+		for i, c := range a.Committees {
+			g := gossip.Group{Data: a.Data, Committee: c}
 			if p.onChain[g] == nil {
-				p.onChain[g] = make(bitset, len(a.bits[i]))
+				p.onChain[g] = make(gossip.Bits, len(a.Bits[i]))
 			}
-			p.onChain[g].add(a.bits[i])
+			p.onChain[g].Add(a.Bits[i])
 			if list := p.stored.at[g]; list != nil {
-				*list = slices.DeleteFunc(*list, func(b bitset) bool { return b.within(p.onChain[g]) })
+				*list = slices.DeleteFunc(*list, func(b gossip.Bits) bool { return b.Within(p.onChain[g]) })
 			}
 		}
 	}
-	keep := func(g group) bool { return g.data.slot+64 > slot }
+	keep := func(g gossip.Group) bool { return g.Data.Slot+64 > slot }
 	p.stored.drop(keep)
-	p.singles.drop(keep)
-	maps.DeleteFunc(p.onChain, func(g group, _ bitset) bool { return !keep(g) })
+	p.heard.drop(keep)
+	maps.DeleteFunc(p.onChain, func(g gossip.Group, _ gossip.Bits) bool { return !keep(g) })
 }
 
-func (p *teku) pack(v *view) []packed {
-	var out []packed
+func (p *teku) pack(v *view) []gossip.Attestation {
+	var out []gossip.Attestation
 	for _, slot := range p.slots(v) {
-		var these []packed
+		var these []gossip.Attestation
 		for _, groups := range slot {
 			these = append(these, p.emit(v, groups, !v.electra())...)
 		}
 		if p.sorted {
-			sort.SliceStable(these, func(i, j int) bool { return these[i].count() > these[j].count() })
+			sort.SliceStable(these, func(i, j int) bool { return these[i].Count() > these[j].Count() })
 		}
 		out = append(out, these...)
 	}
@@ -92,69 +93,69 @@ func (p *teku) pack(v *view) []packed {
 
 // slots returns what may be included: of each slot, newest first, the groups that are merged with each other, in
 // the order of a hash map. Since Electra these are all committees of a data.
-func (p *teku) slots(v *view) [][][]group {
-	var out [][][]group
-	place := map[voteData]int{}
+func (p *teku) slots(v *view) [][][]gossip.Group {
+	var out [][][]gossip.Group
+	place := map[gossip.Data]int{}
 	last := blockprint.Slot(0)
 	for _, g := range p.stored.newest(v.rng) {
-		if v.distance(&g.data) < 1 || !v.valid(&g.data) {
+		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
 			continue
 		}
-		if len(out) == 0 || g.data.slot != last {
-			out, last = append(out, nil), g.data.slot
+		if len(out) == 0 || g.Data.Slot != last {
+			out, last = append(out, nil), g.Data.Slot
 		}
 		slot := &out[len(out)-1]
-		if at, ok := place[g.data]; ok && v.electra() {
+		if at, ok := place[g.Data]; ok && v.electra() {
 			(*slot)[at] = append((*slot)[at], g)
 			continue
 		}
-		place[g.data] = len(*slot)
-		*slot = append(*slot, []group{g})
+		place[g.Data] = len(*slot)
+		*slot = append(*slot, []gossip.Group{g})
 	}
 	return out
 }
 
 // emit merges what is stored of groups of one data: the largest with all smaller ones that it does not overlap, and
 // so on as long as something brings a voter that is not on the chain or emitted.
-func (p *teku) emit(v *view, groups []group, singles bool) []packed {
-	var all []aggregate
-	included := map[int]bitset{}
+func (p *teku) emit(v *view, groups []gossip.Group, singles bool) []gossip.Attestation {
+	var all []gossip.Aggregate
+	included := map[int]gossip.Bits{}
 	for _, g := range groups {
 		if have := p.onChain[g]; have != nil {
-			included[g.committee] = have.clone()
+			included[g.Committee] = have.Clone()
 		}
 		if list := p.stored.at[g]; list != nil {
 			for _, b := range *list {
-				all = append(all, aggregate{g, b})
+				all = append(all, gossip.Aggregate{Group: g, Bits: b})
 			}
 		}
-		if b := p.singles.at[g]; b != nil && singles {
+		if b := p.heard.at[g]; b != nil && singles {
 			all = append(all, alone(g, *b)...)
 		}
 	}
 	v.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	sizes := make(map[*uint64]int, len(all))
 	for _, a := range all {
-		sizes[&a.bits[0]] = a.bits.count()
+		sizes[&a.Bits[0]] = a.Bits.Count()
 	}
-	sort.SliceStable(all, func(i, j int) bool { return sizes[&all[i].bits[0]] > sizes[&all[j].bits[0]] })
-	var out []packed
+	sort.SliceStable(all, func(i, j int) bool { return sizes[&all[i].Bits[0]] > sizes[&all[j].Bits[0]] })
+	var out []gossip.Attestation
 	for {
-		var merged map[int]bitset
+		var merged map[int]gossip.Bits
 		rest := all[:0:0]
 		for _, a := range all {
-			if have := included[a.committee]; have != nil && a.bits.within(have) {
+			if have := included[a.Committee]; have != nil && a.Bits.Within(have) {
 				continue // said already
 			}
 			rest = append(rest, a)
-			have := merged[a.committee]
+			have := merged[a.Committee]
 			switch {
 			case merged == nil:
-				merged = map[int]bitset{a.committee: a.bits.clone()}
+				merged = map[int]gossip.Bits{a.Committee: a.Bits.Clone()}
 			case have == nil:
-				merged[a.committee] = a.bits.clone()
-			case !have.overlaps(a.bits):
-				have.add(a.bits)
+				merged[a.Committee] = a.Bits.Clone()
+			case !have.Overlaps(a.Bits):
+				have.Add(a.Bits)
 			}
 		}
 		if merged == nil {
@@ -162,44 +163,44 @@ func (p *teku) emit(v *view, groups []group, singles bool) []packed {
 		}
 		for c, b := range merged {
 			if included[c] == nil {
-				included[c] = make(bitset, len(b))
+				included[c] = make(gossip.Bits, len(b))
 			}
-			included[c].add(b)
+			included[c].Add(b)
 		}
-		out = append(out, joined(groups[0].data, merged))
+		out = append(out, joined(groups[0].Data, merged))
 		all = rest
 	}
 }
 
 // alone returns single votes as aggregates of one.
-func alone(g group, b bitset) []aggregate {
-	var out []aggregate
-	b.each(func(i int) {
-		one := make(bitset, len(b))
-		one.set(i)
-		out = append(out, aggregate{g, one})
+func alone(g gossip.Group, b gossip.Bits) []gossip.Aggregate {
+	var out []gossip.Aggregate
+	b.Each(func(i int) {
+		one := make(gossip.Bits, len(b))
+		one.Set(i)
+		out = append(out, gossip.Aggregate{Group: g, Bits: one})
 	})
 	return out
 }
 
 // onlySingles are the data of which a node has single votes only.
-func (p *teku) onlySingles(v *view) []packed {
-	aggregated := map[voteData]bool{}
+func (p *teku) onlySingles(v *view) []gossip.Attestation {
+	aggregated := map[gossip.Data]bool{}
 	for _, g := range p.stored.keys {
-		aggregated[g.data] = aggregated[g.data] || len(*p.stored.at[g]) > 0
+		aggregated[g.Data] = aggregated[g.Data] || len(*p.stored.at[g]) > 0
 	}
-	groups := map[voteData][]group{}
-	var order []voteData
-	for _, g := range p.singles.newest(v.rng) {
-		if aggregated[g.data] || v.distance(&g.data) < 1 || !v.valid(&g.data) {
+	groups := map[gossip.Data][]gossip.Group{}
+	var order []gossip.Data
+	for _, g := range p.heard.newest(v.rng) {
+		if aggregated[g.Data] || v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
 			continue
 		}
-		if groups[g.data] == nil {
-			order = append(order, g.data)
+		if groups[g.Data] == nil {
+			order = append(order, g.Data)
 		}
-		groups[g.data] = append(groups[g.data], g)
+		groups[g.Data] = append(groups[g.Data], g)
 	}
-	var out []packed
+	var out []gossip.Attestation
 	for _, d := range order {
 		out = append(out, p.emit(v, groups[d], true)...)
 	}
@@ -207,19 +208,19 @@ func (p *teku) onlySingles(v *view) []packed {
 }
 
 // fillUp adds to the first attestation of each data all single votes that it lacks.
-func (p *teku) fillUp(v *view, list []packed) {
-	filled := map[voteData]bool{}
-	perCommittee := map[group]bool{}
+func (p *teku) fillUp(v *view, list []gossip.Attestation) {
+	filled := map[gossip.Data]bool{}
+	perCommittee := map[gossip.Group]bool{}
 	for i := range list {
 		a := &list[i]
-		if v.electra() && filled[a.data] {
+		if v.electra() && filled[a.Data] {
 			continue
 		}
-		filled[a.data] = true
-		for j, c := range a.committees {
-			g := group{a.data, c}
-			if b := p.singles.at[g]; b != nil && !perCommittee[g] {
-				a.bits[j].add(*b)
+		filled[a.Data] = true
+		for j, c := range a.Committees {
+			g := gossip.Group{Data: a.Data, Committee: c}
+			if b := p.heard.at[g]; b != nil && !perCommittee[g] {
+				a.Bits[j].Add(*b)
 			}
 			perCommittee[g] = true
 		}

@@ -12,6 +12,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/gossip"
 	"blockprint/reward"
 )
 
@@ -36,8 +37,7 @@ type World struct {
 	seen   *block // the head of the node that the API speaks for
 	blocks map[blockprint.Root]*block
 	bySlot map[blockprint.Slot][]*block
-	late   []delivery
-	votes  map[blockprint.Slot][]lateVote // by the slot in which they come
+	gossip *gossip.Network
 	side   sideChain
 	skip   int    // empty slots still to come
 	avoid  *block // a late block that the next proposer builds around
@@ -53,24 +53,10 @@ type node struct {
 	variant string
 	client  blockprint.Client
 	pool    pool
-	subnets map[int]bool // nil: all
-	// Shares of the aggregates that come after the next block, and never.
-	late, lost float64
+	all     bool // it receives all single votes
 
 	asked  bool   // somebody asks it for blocks
 	dreamt *block // the newest that it built when asked
-}
-
-// delivery is gossip that comes after the next block.
-type delivery struct {
-	to *node
-	a  aggregate
-}
-
-// lateVote is a single vote that comes when the slot's aggregates are long made.
-type lateVote struct {
-	group
-	size, position int
 }
 
 // sideChain is a partition: some proposers extend a chain that the majority does not see.
@@ -95,7 +81,7 @@ func New(c Config) (*World, error) {
 	w := &World{
 		config: c, spec: c.spec(), rng: rand.New(rand.NewPCG(c.Seed, 0x626c6f636b707274)),
 		shuffled: map[shuffleKey]*reward.Committees{}, blocks: map[blockprint.Root]*block{}, bySlot: map[blockprint.Slot][]*block{},
-		subscribers: map[chan event]bool{}, votes: map[blockprint.Slot][]lateVote{}, dreams: map[blockprint.Root]*block{},
+		subscribers: map[chan event]bool{}, dreams: map[blockprint.Root]*block{},
 	}
 	w.schemas = beacon.NewSchemas(&w.spec)
 	for i := range c.Validators {
@@ -118,27 +104,25 @@ func New(c Config) (*World, error) {
 // hear and in how well they are connected.
 func (w *World) makeNodes() {
 	total := 0.0
+	var hearers []gossip.Hearer
 	var ofShare [][2][]*node // those that hear all subnets, and those that hear two
 	for _, s := range w.config.Shares {
 		total += s.Weight
 		v, _ := variantNamed(s.Variant) // check has seen it
 		var kinds [2][]*node
-		for i := range w.config.Nodes {
-			spread := 0.25 + 1.5*w.rng.Float64()
-			n := &node{variant: s.Variant, client: v.client, pool: v.make(), late: spread * w.config.LateAggregates, lost: spread * w.config.LostAggregates}
-			kind := 0
-			if i == 1 || i > 1 && w.rng.Float64() >= w.config.AllSubnetsRate {
-				kind = 1
-				n.subnets = map[int]bool{}
-				for range 2 {
-					n.subnets[w.rng.IntN(w.config.Committees)] = true
-				}
+		for _, h := range w.config.Hearers(w.rng, w.config.Nodes, w.config.Committees) {
+			n := &node{variant: s.Variant, client: v.client, pool: v.make(), all: h.Subnets == nil}
+			kind := 1
+			if n.all {
+				kind = 0
 			}
 			kinds[kind] = append(kinds[kind], n)
 			w.nodes = append(w.nodes, n)
+			hearers = append(hearers, h)
 		}
 		ofShare = append(ofShare, kinds)
 	}
+	w.gossip = gossip.New(w.config.Config, w.rng, hearers)
 	w.owner = make([]*node, w.config.Validators)
 	for i := range w.owner {
 		x := w.rng.Float64() * total
@@ -248,11 +232,8 @@ func (w *World) Step() Slot {
 		late = !votesAgainst && w.rng.Float64() < w.config.LateRate
 		out.Block, out.Client = b.root, b.node.client
 	}
-	for _, d := range w.late {
-		d.to.pool.aggregate(d.a)
-	}
-	w.late = nil
-	w.deliverLateVotes()
+	w.hear(w.gossip.LateAggregates())
+	w.hear(w.gossip.LateVotes(w.slot))
 
 	// How much of the network has the block in time to vote for it.
 	inTime := 1.0
@@ -260,7 +241,7 @@ func (w *World) Step() Slot {
 	case b == nil || votesAgainst:
 		inTime = 0
 	case late:
-		inTime = w.rng.Float64()
+		inTime = w.config.InTime(w.rng)
 	}
 	w.attest(b, inTime)
 	if b != nil {
@@ -382,23 +363,61 @@ func (w *World) view(b *block) *view {
 	epoch := w.spec.EpochOf(b.slot)
 	v := &view{
 		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, rootAt: b.parent.rootAt,
-		unseenOf: map[group]bitset{}, earnedBy: map[voteData]uint8{},
+		unseenOf: map[gossip.Group]gossip.Bits{}, earnedBy: map[gossip.Data]uint8{},
 		state:   b.parent.state.advance(&w.spec, b.parent, epoch),
-		members: func(g group) []uint32 { return w.committeeOf(b.parent, g) },
+		members: func(g gossip.Group) []uint32 { return w.committeeOf(b.parent, g) },
 	}
-	v.valid = func(d *voteData) bool {
-		target := d.target.Epoch
+	v.valid = func(d *gossip.Data) bool {
+		target := d.Target.Epoch
 		source := v.state.currentJustified
 		if target != epoch {
 			source = v.state.previousJustified
 		}
 		inWindow := target == epoch || target+1 == epoch
 		if b.fork < blockprint.Deneb {
-			inWindow = inWindow && uint64(b.slot-d.slot) <= w.spec.SlotsPerEpoch
+			inWindow = inWindow && uint64(b.slot-d.Slot) <= w.spec.SlotsPerEpoch
 		}
-		return inWindow && d.slot < b.slot && d.source == source && d.shuffle == w.shuffling(b.parent, target).anchor
+		return inWindow && d.Slot < b.slot && d.Source == source && d.DependentRoot == w.shuffling(b.parent, target).anchor
 	}
 	return v
+}
+
+// attest casts the votes of a slot. b is the slot's block, or nil; inTime is the share of validators that have it when
+// they vote.
+func (w *World) attest(b *block, inTime float64) {
+	before := w.voteFor(w.head)
+	now := before
+	if b != nil && inTime > 0 {
+		now = w.voteFor(b)
+	}
+	committees := w.committees(w.head, w.spec.EpochOf(w.slot))
+	sizes := make([]int, committees.PerSlot)
+	for i := range sizes {
+		sizes[i] = len(committees.Of(w.slot, uint64(i)))
+	}
+	w.hear(w.gossip.Attest(sizes, before, now, inTime))
+}
+
+// hear puts what each node receives into its pool.
+func (w *World) hear(heard []gossip.Heard) {
+	for i, n := range w.nodes {
+		for _, a := range heard[i].Singles {
+			n.pool.singles(a)
+		}
+		for _, a := range heard[i].Aggregates {
+			n.pool.aggregate(a)
+		}
+	}
+}
+
+// voteFor returns the data of a validator that sees b as head.
+func (w *World) voteFor(b *block) gossip.Data {
+	epoch := w.spec.EpochOf(w.slot)
+	s := b.state.advance(&w.spec, b, epoch)
+	return gossip.Data{
+		Slot: w.slot, BeaconBlockRoot: b.root, Source: s.currentJustified, DependentRoot: w.shuffling(b, epoch).anchor,
+		Target: blockprint.Checkpoint{Epoch: epoch, Root: b.rootAt(w.spec.StartOf(epoch))},
+	}
 }
 
 // publish makes a block known: to the node behind the API always, to the other nodes unless they are on the other
