@@ -29,7 +29,7 @@ func (l *LocalRewards) Rewards(ctx context.Context, blocks []json.RawMessage) ([
 	rewards, errs := make([]*blockprint.BlockReward, len(blocks)), make([]error, len(blocks))
 	rated := 0
 	for i, raw := range blocks {
-		rewards[i], errs[i] = l.rate(ctx, raw)
+		rewards[i], errs[i] = l.Rate(ctx, raw)
 		if errs[i] == nil {
 			rated++
 		}
@@ -40,7 +40,8 @@ func (l *LocalRewards) Rewards(ctx context.Context, blocks []json.RawMessage) ([
 	return rewards, errs, nil
 }
 
-func (l *LocalRewards) rate(ctx context.Context, raw json.RawMessage) (*blockprint.BlockReward, error) {
+// Rate rates one block.
+func (l *LocalRewards) Rate(ctx context.Context, raw json.RawMessage) (*blockprint.BlockReward, error) {
 	b, err := l.node.ParseBlock(ctx, raw)
 	if err != nil {
 		return nil, err

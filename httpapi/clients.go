@@ -43,10 +43,10 @@ func (l *Labels) clientRoutes() {
 	) (*countsOutput, error) {
 		return l.blocksPerClient(ctx, &in.EpochParams, in.TrustParam)
 	})
-	registerExpensive(l.gates, public("public", "/clients", "All labels and how many blocks of the database have them"), func(ctx context.Context, _ *struct{}) (*clientsOutput, error) {
+	registerExpensive(l.gates, public("public", "/clients", "All labels and how many blocks of the database have them"), func(ctx context.Context, _ *struct{}) (*counted[[]clientCount], error) {
 		return l.clients(ctx)
 	})
-	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "The blocks of each epoch from start to before end, by label"), func(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
+	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "The blocks of each epoch from start to before end, by label"), func(ctx context.Context, in *EpochParams) (*counted[[]epochCount], error) {
 		return l.epochs(ctx, in)
 	})
 }
@@ -82,12 +82,7 @@ type clientCount struct {
 
 type recentClient estimate.Named
 
-type clientsOutput struct {
-	AnswerHeaders
-	Body []clientCount
-}
-
-func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
+func (l *Labels) clients(ctx context.Context) (*counted[[]clientCount], error) {
 	h, err := l.covered(ctx, 0, 0, true)
 	if err != nil {
 		return nil, err
@@ -103,7 +98,7 @@ func (l *Labels) clients(ctx context.Context) (*clientsOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &clientsOutput{AnswerHeaders: h}
+	out := &counted[[]clientCount]{AnswerHeaders: h}
 	for c, n := range counts {
 		out.Body = append(out.Body, clientCount{c, n, (*recentClient)(recent[c])})
 	}
@@ -146,12 +141,7 @@ type epochCount struct {
 	Blocks map[blockprint.Client]int64 `json:"blocks"`
 }
 
-type epochsOutput struct {
-	AnswerHeaders
-	Body []epochCount
-}
-
-func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*epochsOutput, error) {
+func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*counted[[]epochCount], error) {
 	if err := l.atMost(ctx, in, 28*day); err != nil {
 		return nil, err
 	}
@@ -163,7 +153,7 @@ func (l *Labels) epochs(ctx context.Context, in *EpochParams) (*epochsOutput, er
 	if err != nil {
 		return nil, err
 	}
-	out := &epochsOutput{AnswerHeaders: h, Body: []epochCount{}}
+	out := &counted[[]epochCount]{AnswerHeaders: h, Body: []epochCount{}}
 	for e := blockprint.Epoch(in.Start); e < blockprint.Epoch(in.End); e++ {
 		if counts[e] != nil {
 			out.Body = append(out.Body, epochCount{e, counts[e]})

@@ -21,6 +21,12 @@ type AnswerHeaders struct {
 	Gaps  string `header:"Blockprint-Gaps" doc:"With ?partial=true, the missing slots as start-end, separated by commas."`
 }
 
+// counted is an answer with these headers.
+type counted[T any] struct {
+	AnswerHeaders
+	Body T
+}
+
 // PartialParam lets a caller ask for a range with gaps.
 type PartialParam struct {
 	Partial bool `query:"partial" doc:"Answer even if slots are missing; the header Blockprint-Gaps names them."`

@@ -9,27 +9,27 @@ import (
 	"blockprint/store"
 )
 
-type graffitiOutput struct {
-	AnswerHeaders
-	Body graffitiJSON
-}
-
-type graffitiJSON estimate.GraffitiReport
-
-type confusionOutput struct {
-	AnswerHeaders
-	Body confusionJSON
-}
-
-type confusionJSON estimate.Hits
+// The types' names are those of the API's description.
+type (
+	sharesJSON    estimate.SharesReport
+	graffitiJSON  estimate.GraffitiReport
+	confusionJSON estimate.Hits
+)
 
 func (l *Labels) graffitiRoutes() {
-	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "How blocks that name their client are labeled, by client and by release, and which execution clients they name"), func(ctx context.Context, in *EpochParams) (*graffitiOutput, error) {
+	registerExpensive(l.gates, public("public", "/shares/{start_epoch}/{end_epoch}", "Each client's share of the blocks, corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *EpochParams) (*counted[sharesJSON], error) {
 		h, census, err := l.tally(ctx, in)
 		if err != nil {
 			return nil, err
 		}
-		return &graffitiOutput{h, graffitiJSON(census.Graffiti())}, nil
+		return &counted[sharesJSON]{h, sharesJSON(census.Shares())}, nil
+	})
+	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "How blocks that name their client are labeled, by client and by release, and which execution clients they name"), func(ctx context.Context, in *EpochParams) (*counted[graffitiJSON], error) {
+		h, census, err := l.tally(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &counted[graffitiJSON]{h, graffitiJSON(census.Graffiti())}, nil
 	})
 	register(l.base, private("private", http.MethodGet, "/confusion/{client}/{start_slot}/{end_slot}", "How labels agree with graffiti for one client"), func(ctx context.Context, in *struct {
 		Client string `path:"client" doc:"Name of a client."`
@@ -37,12 +37,12 @@ func (l *Labels) graffitiRoutes() {
 		End    uint64 `path:"end_slot" maximum:"9223372036854775807" doc:"The slot after the last one."`
 		PartialParam
 	},
-	) (*confusionOutput, error) {
+	) (*counted[confusionJSON], error) {
 		return l.confusion(ctx, in.Client, in.Start, in.End, in.Partial)
 	})
 }
 
-func (l *Labels) confusion(ctx context.Context, client string, start, end uint64, partial bool) (*confusionOutput, error) {
+func (l *Labels) confusion(ctx context.Context, client string, start, end uint64, partial bool) (*counted[confusionJSON], error) {
 	c, err := blockprint.ParseClient(client)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (l *Labels) confusion(ctx context.Context, client string, start, end uint64
 	}
 	h, err := l.covered(ctx, blockprint.Slot(start), blockprint.Slot(end), partial)
 	if err != nil || end == start {
-		return &confusionOutput{h, confusionJSON{}}, err
+		return &counted[confusionJSON]{h, confusionJSON{}}, err
 	}
 	list, err := inTurn(ctx, l.gates, func() ([]store.Tally, error) {
 		return l.Store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
@@ -60,5 +60,5 @@ func (l *Labels) confusion(ctx context.Context, client string, start, end uint64
 	if err != nil {
 		return nil, err
 	}
-	return &confusionOutput{h, confusionJSON(l.census(list).Against(c))}, nil
+	return &counted[confusionJSON]{h, confusionJSON(l.census(list).Against(c))}, nil
 }

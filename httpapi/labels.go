@@ -68,7 +68,6 @@ func NewLabels(from Sources, o LabelsOptions) (*Labels, error) {
 	accuracyRoutes(l.gates, l.Accuracy)
 	l.distanceRoutes()
 	trustRoutes(b, l.Trust)
-	l.shareRoutes()
 	l.graffitiRoutes()
 	l.blockRoutes()
 	l.validatorRoutes()

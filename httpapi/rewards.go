@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/gauge"
 	"blockprint/reward"
 	"blockprint/rewardfile"
 	"blockprint/service"
@@ -23,8 +24,8 @@ const maxRewardSlots = 8192
 // Requests make the node work, so pages of other sites may not send them.
 type Rewards struct {
 	*service.Service
-	node  *beacon.Client
-	rater *reward.Rater
+	node    *beacon.Client
+	rewards *gauge.LocalRewards
 }
 
 // maxRewardBody is the largest list of blocks to rate, in bytes.
@@ -37,7 +38,7 @@ func NewRewards(node *beacon.Client, o service.Options) (*Rewards, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rewards{s, node, reward.NewRater(node, s.Logger)}
+	r := &Rewards{s, node, gauge.NewLocalRewards(node, s.Logger)}
 	s.Handle(service.Guarded, "GET /lighthouse/analysis/block_rewards", http.HandlerFunc(r.get))
 	s.Handle(service.Guarded, "POST /lighthouse/analysis/block_rewards", http.HandlerFunc(r.post))
 	s.Health(service.Guarded, func(ctx context.Context) error {
@@ -110,7 +111,7 @@ func (s *Rewards) post(w http.ResponseWriter, r *http.Request) {
 	}
 	out := []byte("[")
 	for i, b := range raw {
-		reward, err := s.rateOne(r, b)
+		reward, err := s.rewards.Rate(r.Context(), b)
 		if err != nil {
 			s.fail(w, blockprint.Errorf(blockprint.CodeOf(err), "block %d of the list: %w", i, err))
 			return
@@ -122,12 +123,4 @@ func (s *Rewards) post(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(out, ']')) // the client is gone
-}
-
-func (s *Rewards) rateOne(r *http.Request, raw json.RawMessage) (*blockprint.BlockReward, error) {
-	b, err := s.node.ParseBlock(r.Context(), raw)
-	if err != nil {
-		return nil, err
-	}
-	return s.rater.Rate(r.Context(), b)
 }

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"slices"
 	"testing"
 
@@ -26,7 +25,7 @@ func ancestors(t *testing.T, s store.Store) {
 	}
 	ask := func(from store.BlockID, down blockprint.Slot, wantNext store.BlockID, want ...store.BlockID) {
 		t.Helper()
-		list, next, err := s.Ancestors(context.Background(), from, down)
+		list, next, err := s.Ancestors(t.Context(), from, down)
 		if err != nil || next != wantNext || !slices.Equal(list, want) {
 			t.Errorf("ancestors of %v down to slot %d: %v, then %v, %v; want %v, then %v", from, down, list, next, err, want, wantNext)
 		}

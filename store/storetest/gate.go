@@ -14,15 +14,11 @@ func gate(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	genesis := time.Now().Add(-2000 * 2 * time.Second)
 	id := store.Identity{ConfigName: "x", GenesisTime: genesis.Unix(), SlotSeconds: 2, SlotsPerEpoch: 8} // now it is slot 2000
-	if err := s.Identify(ctx, id); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Identify(ctx, id))
 	first := Block(5, 0, 0, 0, blockprint.Teku)
 	apply(t, s, store.Batch{Blocks: []store.Block{first}})
 	before, err := s.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	future, late, early := blockprint.Slot(3000), blockprint.Slot(1990), blockprint.Slot(6)
 	for name, b := range map[string]store.Batch{
 		"a block of the future":             {Blocks: []store.Block{Block(99_999_999_999, 5, 0, 0, blockprint.Teku)}},
@@ -90,19 +86,13 @@ func longChain(t *testing.T, s store.Store) {
 func corrections(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	id := store.Identity{ConfigName: "x", GenesisTime: 5, GenesisValidatorsRoot: root(1, 1), SlotSeconds: 12, SlotsPerEpoch: 8}
-	if err := s.Identify(ctx, id); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Identify(ctx, id))
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(15, 14, 0, 0, blockprint.Teku)}})
 	id.ConfigName, id.SlotSeconds, id.ForkEpochs = "y", 2, map[string]blockprint.Epoch{"electra": 7}
-	if err := s.Identify(ctx, id); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Identify(ctx, id))
 	older := id
 	older.ForkEpochs = nil // of a follower that does not know them: what is known stays
-	if err := s.Identify(ctx, older); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.Identify(ctx, older))
 	if got, ok, err := s.Identity(ctx); err != nil || !ok || !reflect.DeepEqual(got, id) {
 		t.Errorf("%+v (%v), want %+v", got, err, id)
 	}

@@ -39,23 +39,21 @@ func gauge(t *testing.T, s store.Store) {
 		{Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 2, Latest: 600},
 		{Node: "a", Label: blockprint.Teku, Guess: blockprint.Lodestar, Model: "m2", Blocks: 1, Latest: 601},
 	}
-	check := func(since blockprint.Slot, want []store.NodeCount) {
+	counted := func(since blockprint.Slot, want []store.NodeCount) {
 		t.Helper()
 		if got, err := s.Observed(ctx, since); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("since slot %d: %+v (%v), want %+v", since, got, err, want)
 		}
 	}
-	check(0, want)
+	counted(0, want)
 	if in, err := s.ObservedIn(ctx, blockprint.Interval{Start: 101, End: 600}); err != nil || !reflect.DeepEqual(in, []store.NodeCount{{Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 1, Latest: 600}}) {
 		t.Errorf("%+v (%v)", in, err)
 	}
-	if err := s.ForgetObservations(ctx, 601); err != nil {
-		t.Fatal(err)
-	}
-	check(0, want)
+	check(t, s.ForgetObservations(ctx, 601))
+	counted(0, want)
 	recent := []store.NodeCount{want[1], want[2]}
 	recent[0].Blocks = 1
-	check(2*store.GaugePart, recent)
+	counted(2*store.GaugePart, recent)
 	days, err := s.ObservedDays(ctx, "2026-01-02", "2026-01-31")
 	if err != nil || !reflect.DeepEqual(days, []store.DayCount{
 		{Day: "2026-01-02", Node: "a", Label: blockprint.Teku, Guess: blockprint.Teku, Model: "m1", Blocks: 1},
@@ -75,17 +73,9 @@ func opinions(t *testing.T, s store.Store) {
 		{BlockID: at(7), Likely: blockprint.Teku, Details: []byte(`{"a":2}`)},
 		{BlockID: at(9), Likely: blockprint.Teku, Details: []byte(`{}`)},
 	} {
-		if err := s.AddOpinion(ctx, o); err != nil {
-			t.Fatal(err)
-		}
+		check(t, s.AddOpinion(ctx, o))
 	}
-	var got []store.Opinion
-	for o, err := range s.Opinions(ctx, blockprint.Interval{Start: 5, End: 8}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, o)
-	}
+	got := all(t, s.Opinions(ctx, blockprint.Interval{Start: 5, End: 8}))
 	want := []store.Opinion{{BlockID: at(5), Details: []byte(`{}`)}, {BlockID: at(7), Likely: blockprint.Teku, Details: []byte(`{"a":2}`)}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
@@ -97,10 +87,7 @@ func events(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	read := func(tenant string) (out []string) {
 		t.Helper()
-		for b, err := range s.Events(ctx, tenant) {
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, b := range all(t, s.Events(ctx, tenant)) {
 			out = append(out, string(b))
 		}
 		return out
@@ -117,9 +104,7 @@ func events(t *testing.T, s store.Store) {
 		}
 		return err
 	}
-	if err := errors.Join(change("a", 0, "1", "2", "3"), change("b", 0, "x"), change("a", 2, "4", "5")); err != nil {
-		t.Fatal(err)
-	}
+	check(t, errors.Join(change("a", 0, "1", "2", "3"), change("b", 0, "x"), change("a", 2, "4", "5")))
 	if got := read("a"); !slices.Equal(got, []string{"1", "2", "4", "5"}) {
 		t.Errorf("%q", got)
 	}
@@ -144,13 +129,9 @@ func events(t *testing.T, s store.Store) {
 		t.Errorf("%v (%v)", newest, err)
 	}
 	for _, id := range []int64{ids[1], ids[0]} { // never back
-		if err := s.LogDelivery(ctx, "a", "mail", id, 1000+id, ""); err != nil {
-			t.Fatal(err)
-		}
+		check(t, s.LogDelivery(ctx, "a", "mail", id, 1000+id, ""))
 	}
-	if err := s.LogDelivery(ctx, "a", "web", ids[1], 2000, "status 500"); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.LogDelivery(ctx, "a", "web", ids[1], 2000, "status 500"))
 	tries, err := s.Deliveries(ctx, "a", 2)
 	want := []store.Delivery{{Receiver: "web", ID: ids[1], Notice: []byte("a2"), At: 2000, Error: "status 500"}, {Receiver: "mail", ID: ids[0], Notice: []byte("a0"), At: 1000 + ids[0]}}
 	if err != nil || !reflect.DeepEqual(tries, want) {
@@ -167,9 +148,7 @@ func events(t *testing.T, s store.Store) {
 	}
 	// A receiver that is down for long does not fill the database, nor push out what another one received.
 	for i := range store.DeliveriesKept + 5 {
-		if err := s.LogDelivery(ctx, "a", "web", ids[1], int64(3000+i), "status 500"); err != nil {
-			t.Fatal(err)
-		}
+		check(t, s.LogDelivery(ctx, "a", "web", ids[1], int64(3000+i), "status 500"))
 	}
 	if tries, err = s.Deliveries(ctx, "a", 10*store.DeliveriesKept); err != nil || len(tries) != store.DeliveriesKept+2 || tries[store.DeliveriesKept-1].At != 3005 {
 		t.Errorf("%d tries are kept (%v)", len(tries), err)

@@ -37,19 +37,13 @@ func relabel(t *testing.T, s store.Store) {
 	if err != nil || got.Single != "Nimbus" || got.Multi != "Nimbus" || got.Model != "new" || got.ProbabilityMap()["Teku"] != 0.1 || got.Says.Execution != "Geth" {
 		t.Errorf("relabeled block %+v, %v", got, err)
 	}
-	for l, err := range s.LatestBlocks(ctx) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, l := range all(t, s.LatestBlocks(ctx)) {
 		if l.Slot == 2 && l.Single != "Nimbus" {
 			t.Errorf("the newest block of %d is %s", l.Proposer, l.Single)
 		}
 	}
 	var rest []blockprint.Slot
-	for b, err := range s.Blocks(ctx, blockprint.Interval{Start: 0, End: 100}, store.Query{Orphaned: true, NotModel: "new"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, b := range all(t, s.Blocks(ctx, blockprint.Interval{Start: 0, End: 100}, store.Query{Orphaned: true, NotModel: "new"})) {
 		rest = append(rest, b.Slot)
 	}
 	if !slices.Equal(rest, []blockprint.Slot{1}) {

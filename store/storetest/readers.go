@@ -36,16 +36,13 @@ func coldReaders(t *testing.T, open func() store.Store) {
 		for n := range 16 {
 			wg.Go(func() {
 				<-start
-				read := 0
 				if n%4 == 3 {
-					for _, err := range s.LatestBlocks(ctx) {
-						if err != nil {
-							t.Error(err)
-							return
-						}
+					if err := firstError(s.LatestBlocks(ctx)); err != nil {
+						t.Error(err)
 					}
 					return
 				}
+				read := 0
 				for _, err := range s.Blocks(ctx, blockprint.Interval{End: 1000}, store.Query{}) {
 					if err != nil {
 						t.Error(err)
@@ -93,16 +90,8 @@ func slowReaders(t *testing.T, open func() store.Store) {
 	if _, err := s.Status(ctx); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Apply(ctx, store.Batch{Blocks: []store.Block{Block(1501, 1500, 0, 0, blockprint.Teku)}}); err != nil {
-		t.Error(err)
-	}
-	read := 0
-	for _, err := range s.Blocks(ctx, blockprint.Interval{End: 2000}, store.Query{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		read++
-	}
+	apply(t, s, store.Batch{Blocks: []store.Block{Block(1501, 1500, 0, 0, blockprint.Teku)}})
+	read := len(all(t, s.Blocks(ctx, blockprint.Interval{End: 2000}, store.Query{})))
 	if read != 1501 {
 		t.Errorf("%d blocks beside readers that stand still, want 1501", read)
 	}

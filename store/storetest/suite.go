@@ -2,7 +2,7 @@
 package storetest
 
 import (
-	"context"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -86,21 +86,35 @@ func root(slot blockprint.Slot, branch byte) (r blockprint.Root) {
 	return r
 }
 
-func apply(t *testing.T, s store.Store, b store.Batch) store.Result {
+// check ends the test after an error.
+func check(t *testing.T, err error) {
 	t.Helper()
-	r, err := s.Apply(context.Background(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// all reads a sequence to its end.
+func all[T any](t *testing.T, seq iter.Seq2[T, error]) (list []T) {
+	t.Helper()
+	for v, err := range seq {
+		check(t, err)
+		list = append(list, v)
+	}
+	return list
+}
+
+func apply(t *testing.T, s store.Store, b store.Batch) store.Result {
+	t.Helper()
+	r, err := s.Apply(t.Context(), b)
+	check(t, err)
 	return r
 }
 
 func gaps(t *testing.T, s store.Store, start, end blockprint.Slot) blockprint.Intervals {
 	t.Helper()
-	g, err := s.Gaps(context.Background(), blockprint.Interval{Start: start, End: end})
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, err := s.Gaps(t.Context(), blockprint.Interval{Start: start, End: end})
+	check(t, err)
 	return g
 }
 
@@ -113,10 +127,8 @@ func wantGaps(t *testing.T, s store.Store, start, end blockprint.Slot, want ...b
 
 func count(t *testing.T, s store.Store, start, end blockprint.Epoch) map[blockprint.Client]int64 {
 	t.Helper()
-	m, err := s.CountByClient(context.Background(), start, end)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, err := s.CountByClient(t.Context(), start, end)
+	check(t, err)
 	return m
 }
 
@@ -127,31 +139,29 @@ func insertAndRead(t *testing.T, s store.Store) {
 	b.Graffiti = "Nimbus/v1 ☕"
 	b.Features = blockprint.Vector{Names: []string{"first", "second", "third"}, Values: []float64{math.Pi, math.NaN(), 0}}
 	apply(t, s, store.Batch{Blocks: []store.Block{b}})
-	got, err := s.Block(context.Background(), store.BlockID{Slot: 5, Root: b.Root})
-	if err != nil {
-		t.Fatal(err)
-	}
+	got, err := s.Block(t.Context(), store.BlockID{Slot: 5, Root: b.Root})
+	check(t, err)
 	if got.Single != blockprint.Teku || got.Multi != "Prysm or Teku" || !slices.Equal(got.Probabilities, b.Probabilities) ||
 		got.Says != b.Says || got.Graffiti != b.Graffiti || got.Model != "test" ||
 		got.ParentRoot != b.ParentRoot || !slices.Equal(got.Features.Names, b.Features.Names) || got.Features.Values[0] != math.Pi || !math.IsNaN(got.Features.Values[1]) {
 		t.Errorf("stored %+v, read %+v", b, got)
 	}
-	list, err := s.ValidatorBlocks(context.Background(), 5, 0)
+	list, err := s.ValidatorBlocks(t.Context(), 5, 0)
 	if err != nil || len(list) != 1 || list[0].Root != b.Root {
 		t.Errorf("blocks of validator 5: %v, %v", list, err)
 	}
-	if list, err := s.ValidatorBlocks(context.Background(), 5, 6); err != nil || len(list) != 0 {
+	if list, err := s.ValidatorBlocks(t.Context(), 5, 6); err != nil || len(list) != 0 {
 		t.Errorf("blocks of validator 5 since slot 6: %v, %v", list, err)
 	}
-	if _, err := s.Block(context.Background(), store.BlockID{Slot: 5}); blockprint.CodeOf(err) != blockprint.NotFound {
+	if _, err := s.Block(t.Context(), store.BlockID{Slot: 5}); blockprint.CodeOf(err) != blockprint.NotFound {
 		t.Errorf("a block that is not there: %v", err)
 	}
-	for l, err := range s.LatestBlocks(context.Background()) {
+	for l, err := range s.LatestBlocks(t.Context()) {
 		if err != nil || l != (store.Latest{Proposer: 5, Slot: 5, Single: blockprint.Teku}) {
 			t.Errorf("latest: %v, %v", l, err)
 		}
 	}
-	tally, err := s.Tally(context.Background(), blockprint.Interval{End: 10})
+	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10})
 	if err != nil || len(tally) != 1 || tally[0].Single != blockprint.Teku || tally[0].Graffiti.Client != b.Says.Client || tally[0].Blocks != 1 {
 		t.Errorf("tally: %+v, %v", tally, err)
 	}
@@ -165,7 +175,7 @@ func repeats(t *testing.T, s store.Store) {
 	}
 	bad := b
 	bad.Proposer = 99
-	_, err := s.Apply(context.Background(), store.Batch{Blocks: []store.Block{Block(7, 6, 0, 0, blockprint.Teku), bad}})
+	_, err := s.Apply(t.Context(), store.Batch{Blocks: []store.Block{Block(7, 6, 0, 0, blockprint.Teku), bad}})
 	if blockprint.CodeOf(err) != blockprint.Conflict {
 		t.Fatalf("a contradicting block gave %v", err)
 	}
@@ -188,7 +198,7 @@ func coverage(t *testing.T, s store.Store) {
 	wantGaps(t, s, 0, 12, blockprint.Interval{Start: 5, End: 5}, blockprint.Interval{Start: 7, End: 7}, blockprint.Interval{Start: 10, End: 12})
 	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 3, End: 20}}})
 	wantGaps(t, s, 0, 20)
-	st, err := s.Status(context.Background())
+	st, err := s.Status(t.Context())
 	if err != nil || st.Newest != 4 || st.Covered != 20 || st.Empty {
 		t.Errorf("status %+v, %v", st, err)
 	}
@@ -225,10 +235,7 @@ func orphans(t *testing.T, s store.Store) {
 		want     int
 	}{{false, 1}, {true, 2}} {
 		n := 0
-		for b, err := range s.Blocks(context.Background(), blockprint.Interval{End: 10}, store.Query{Orphaned: q.orphaned}) {
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, b := range all(t, s.Blocks(t.Context(), blockprint.Interval{End: 10}, store.Query{Orphaned: q.orphaned})) {
 			if n++; b.Slot == 6 && b.Canonical != store.Orphaned {
 				t.Error("the orphan is not marked")
 			}
@@ -237,7 +244,7 @@ func orphans(t *testing.T, s store.Store) {
 			t.Errorf("%d blocks with orphaned=%v, want %d", n, q.orphaned, q.want)
 		}
 	}
-	for l, err := range s.LatestBlocks(context.Background()) {
+	for l, err := range s.LatestBlocks(t.Context()) {
 		if err != nil || l.Proposer == 6 {
 			t.Error("an orphaned block is the latest of its proposer")
 		}
@@ -262,13 +269,10 @@ func finality(t *testing.T, s store.Store) {
 		}}},
 	})
 	wantGaps(t, s, 4, 8)
-	if ids, err := s.Undecided(context.Background(), blockprint.Interval{End: 10}); err != nil || len(ids) != 0 {
+	if ids, err := s.Undecided(t.Context(), blockprint.Interval{End: 10}); err != nil || len(ids) != 0 {
 		t.Errorf("undecided after finality: %v, %v", ids, err)
 	}
-	for b, err := range s.Blocks(context.Background(), blockprint.Interval{End: 10}, store.Query{Orphaned: true}) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, b := range all(t, s.Blocks(t.Context(), blockprint.Interval{End: 10}, store.Query{Orphaned: true})) {
 		if want := map[bool]store.Canonical{true: store.Orphaned, false: store.Final}[b.Slot == 7]; b.Canonical != want {
 			t.Errorf("block of slot %d is %d, want %d", b.Slot, b.Canonical, want)
 		}
@@ -276,7 +280,7 @@ func finality(t *testing.T, s store.Store) {
 	if got := count(t, s, 0, 1); got[blockprint.Prysm] != 0 || got[blockprint.Teku] != 3 {
 		t.Errorf("counts %v", got)
 	}
-	st, err := s.Status(context.Background())
+	st, err := s.Status(t.Context())
 	if err != nil || st.Finalized != 8 {
 		t.Errorf("status %+v, %v", st, err)
 	}
@@ -337,22 +341,20 @@ func counts(t *testing.T, s store.Store) {
 			}
 		}
 	}
-	byEpoch, err := s.CountByEpoch(context.Background(), 0, 10001)
+	byEpoch, err := s.CountByEpoch(t.Context(), 0, 10001)
 	if err != nil || len(byEpoch) != len(want) {
 		t.Errorf("%d epochs with blocks, want %d (%v)", len(byEpoch), len(want), err)
 	}
 }
 
 func identity(t *testing.T, s store.Store) {
-	ctx := context.Background()
+	ctx := t.Context()
 	id := store.Identity{ConfigName: "one", GenesisTime: 5, GenesisValidatorsRoot: root(1, 1), SlotsPerEpoch: 8, SlotSeconds: 3}
 	if _, ok, err := s.Identity(ctx); ok || err != nil {
 		t.Fatalf("a new store has an identity (%v)", err)
 	}
 	for range 2 {
-		if err := s.Identify(ctx, id); err != nil {
-			t.Fatal(err)
-		}
+		check(t, s.Identify(ctx, id))
 	}
 	if got, ok, err := s.Identity(ctx); !ok || !reflect.DeepEqual(got, id) {
 		t.Errorf("identity %+v, %v", got, err)
@@ -366,9 +368,7 @@ func identity(t *testing.T, s store.Store) {
 	if got := count(t, s, 1, 2)[blockprint.Teku]; got != 1 {
 		t.Error("slot 15 is not in epoch 1 of a network with 8 slots an epoch")
 	}
-	if err := s.SetFloor(ctx, 12); err != nil {
-		t.Fatal(err)
-	}
+	check(t, s.SetFloor(ctx, 12))
 	if st, err := s.Status(ctx); err != nil || st.Floor != 12 {
 		t.Errorf("status %+v, %v", st, err)
 	}
