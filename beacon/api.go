@@ -102,5 +102,5 @@ func (c *Client) ParseBlock(ctx context.Context, raw []byte) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	return schemas.decodeJSON(fork, w)
+	return schemas.DecodeJSON(w.form, fork, w.message)
 }

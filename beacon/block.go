@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/go-faster/jx"
@@ -40,67 +41,52 @@ type Attestation struct {
 // Bit tells whether the i-th member has voted.
 func (a *Attestation) Bit(i int) bool { return a.Bits[i/8]>>(i%8)&1 == 1 }
 
-// DecodeBlock reads the encoding of an unsigned block.
-func (s *Schemas) DecodeBlock(fork blockprint.Fork, b []byte) (*Block, error) {
-	if err := s.blocks[fork].Check(b); err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s block: %w", fork, err)
+// Form is how a block is encoded.
+type Form int
+
+// The forms: a block by itself, with its proposer's signature, or with its payload's header in the payload's place.
+const (
+	Unsigned Form = iota
+	Signed
+	Blinded
+	numForms
+)
+
+// String returns the form as an adjective of "block".
+func (f Form) String() string { return [numForms]string{"unsigned", "signed", "blinded"}[f] }
+
+// Decode reads a block's encoding. An encoding that the fork's rules do not allow is Invalid.
+func (s *Schemas) Decode(form Form, fork blockprint.Fork, b []byte) (*Block, error) {
+	t := s.types[form][fork]
+	if err := t.Check(b); err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s %s block: %w", form, fork, err)
 	}
-	return s.readBlock(fork, s.blocks[fork].View(b)), nil
+	v := t.View(b)
+	if form == Signed {
+		v = v.Field("message")
+	}
+	return readBlock(fork, v), nil
 }
 
-// DecodeSigned reads the encoding of a signed block.
-func (s *Schemas) DecodeSigned(fork blockprint.Fork, b []byte) (*Block, error) {
-	if err := s.signed[fork].Check(b); err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "signed %s block: %w", fork, err)
-	}
-	return s.readBlock(fork, s.signed[fork].View(b).Field("message")), nil
-}
-
-// DecodeSignedJSON reads a signed block's JSON, the "data" of the Beacon API's answer.
-func (s *Schemas) DecodeSignedJSON(fork blockprint.Fork, data []byte) (*Block, error) {
-	b, err := s.signed[fork].FromJSON(jx.DecodeBytes(data))
+// DecodeJSON reads a block's JSON, such as the "data" of the Beacon API's answers.
+func (s *Schemas) DecodeJSON(form Form, fork blockprint.Fork, data []byte) (*Block, error) {
+	b, err := s.types[form][fork].FromJSON(jx.DecodeBytes(data))
 	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "signed %s block: %w", fork, err)
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s %s block: %w", form, fork, err)
 	}
-	return s.DecodeSigned(fork, b)
+	return s.Decode(form, fork, b)
 }
 
-// DecodeBlockJSON reads an unsigned block's JSON.
-func (s *Schemas) DecodeBlockJSON(fork blockprint.Fork, data []byte) (*Block, error) {
-	b, err := s.blocks[fork].FromJSON(jx.DecodeBytes(data))
-	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s block: %w", fork, err)
-	}
-	return s.DecodeBlock(fork, b)
-}
-
-// DecodeBlinded reads the encoding of an unsigned block with a payload header.
-func (s *Schemas) DecodeBlinded(fork blockprint.Fork, b []byte) (*Block, error) {
-	if err := s.blinded[fork].Check(b); err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "blinded %s block: %w", fork, err)
-	}
-	return s.readBlock(fork, s.blinded[fork].View(b)), nil
-}
-
-// DecodeBlindedJSON reads the JSON of an unsigned block with a payload header.
-func (s *Schemas) DecodeBlindedJSON(fork blockprint.Fork, data []byte) (*Block, error) {
-	b, err := s.blinded[fork].FromJSON(jx.DecodeBytes(data))
-	if err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "blinded %s block: %w", fork, err)
-	}
-	return s.DecodeBlinded(fork, b)
-}
-
-// SlotOfSigned returns the slot of an encoded signed block of any fork.
-func SlotOfSigned(b []byte) (blockprint.Slot, error) {
+// slotOfSigned returns the slot of an encoded signed block of any fork.
+func slotOfSigned(b []byte) (blockprint.Slot, error) {
 	const message = 4 + signatureSize
 	if len(b) < message+8 {
 		return 0, blockprint.Errorf(blockprint.Invalid, "signed block: cut off after %d bytes", len(b))
 	}
-	return blockprint.Slot(ssz.U64().View(b[message : message+8]).Uint64()), nil
+	return blockprint.Slot(binary.LittleEndian.Uint64(b[message:])), nil
 }
 
-func (s *Schemas) readBlock(fork blockprint.Fork, v ssz.View) *Block {
+func readBlock(fork blockprint.Fork, v ssz.View) *Block {
 	body := v.Field("body")
 	b := &Block{
 		Fork:          fork,

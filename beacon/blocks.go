@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/url"
 
 	"blockprint"
@@ -19,9 +18,9 @@ func (c *Client) Block(ctx context.Context, id ID) (*Block, error) {
 	}
 	var block *Block
 	err = c.each(ctx, func(ctx context.Context, n *node) error {
-		err := c.askEncoded(ctx, n, "/eth/v2/beacon/blocks/"+url.PathEscape(string(id)), !c.options.JSON, func(a answer) error {
-			if block, err = c.readBlock(schemas, a); err != nil {
-				return err
+		err := c.askEncoded(ctx, n, "/eth/v2/beacon/blocks/"+url.PathEscape(string(id)), !c.options.JSON, func(a answer, body []byte) error {
+			if block, err = c.readBlock(schemas, a, body); err != nil {
+				return &unreadable{err}
 			}
 			return id.check(block.Root, block.Slot)
 		})
@@ -33,22 +32,14 @@ func (c *Client) Block(ctx context.Context, id ID) (*Block, error) {
 	return block, nil
 }
 
-func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
-	body, err := io.ReadAll(a.Body)
-	if err != nil {
-		return nil, err
-	}
+func (c *Client) readBlock(schemas *Schemas, a answer, body []byte) (*Block, error) {
 	const signed = 4 + signatureSize // the offset of a signed block's message
 	if isSSZ(a, body, [2]int{0, signed}) {
-		fork, err := c.forkOf(a.Header.Get("Eth-Consensus-Version"), func() (blockprint.Slot, error) { return SlotOfSigned(body) })
+		fork, err := c.forkOf(a.Header.Get("Eth-Consensus-Version"), func() (blockprint.Slot, error) { return slotOfSigned(body) })
 		if err != nil {
-			return nil, &unreadable{err}
+			return nil, err
 		}
-		b, err := schemas.DecodeSigned(fork, body)
-		if err != nil {
-			return nil, &unreadable{err}
-		}
-		return b, nil
+		return schemas.Decode(Signed, fork, body)
 	}
 	var reply struct {
 		Version string          `json:"version"`
@@ -58,7 +49,7 @@ func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
 		return nil, badJSON("the JSON of a block", body, err)
 	}
 	if reply.Data == nil {
-		return nil, &unreadable{errors.New(`not a block: "data" is missing`)}
+		return nil, errors.New(`not a block: "data" is missing`)
 	}
 	fork, err := c.forkOf(reply.Version, func() (blockprint.Slot, error) {
 		var head struct {
@@ -70,13 +61,9 @@ func (c *Client) readBlock(schemas *Schemas, a answer) (*Block, error) {
 		return blockprint.Slot(head.Message.Slot), err
 	})
 	if err != nil {
-		return nil, &unreadable{err}
+		return nil, err
 	}
-	b, err := schemas.DecodeSignedJSON(fork, reply.Data)
-	if err != nil {
-		return nil, &unreadable{err}
-	}
-	return b, nil
+	return schemas.DecodeJSON(Signed, fork, reply.Data)
 }
 
 // badJSON tells a text that was cut off, which another try may better, from one that is wrong.
@@ -86,7 +73,7 @@ func badJSON(what string, text []byte, err error) error {
 	if errors.As(err, &syntax) && syntax.Offset >= int64(len(text)) {
 		code = blockprint.Unavailable
 	}
-	return &unreadable{blockprint.Errorf(code, "not %s: %w", what, err)}
+	return blockprint.Errorf(code, "not %s: %w", what, err)
 }
 
 // forkOf reads the fork's name that came with a block; nodes that do not tell it leave us the schedule.
@@ -98,11 +85,10 @@ func (c *Client) forkOf(name string, slot func() (blockprint.Slot, error)) (bloc
 	if err != nil {
 		return 0, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	epoch := c.network.EpochOf(s)
-	if unknown := c.network.UnknownForkAt(epoch); unknown != "" {
+	network := c.known()
+	epoch := network.EpochOf(s)
+	if unknown := network.UnknownForkAt(epoch); unknown != "" {
 		return 0, blockprint.Errorf(blockprint.Invalid, "slot %d is of fork %q, which this version does not know", s, unknown)
 	}
-	return c.network.ForkAt(epoch), nil
+	return network.ForkAt(epoch), nil
 }

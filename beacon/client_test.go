@@ -365,7 +365,7 @@ func FuzzDecodeSigned(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, fork uint8, raw []byte) {
 		at := blockprint.Fork(fork % uint8(blockprint.NumForks))
-		_, _ = schemas.DecodeSigned(at, raw)
-		_, _ = schemas.DecodeSignedJSON(at, raw)
+		_, _ = schemas.Decode(beacon.Signed, at, raw)
+		_, _ = schemas.DecodeJSON(beacon.Signed, at, raw)
 	})
 }

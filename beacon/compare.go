@@ -2,6 +2,7 @@ package beacon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -121,20 +122,18 @@ func (c *Client) order() []*node {
 	c.mu.Lock()
 	preferred := c.preferred
 	c.mu.Unlock()
-	var out, rest []*node
+	var ranks [4][]*node
 	for _, n := range c.nodes {
-		switch {
-		case n.resting() && n == preferred:
-			rest = append([]*node{n}, rest...)
-		case n.resting():
-			rest = append(rest, n)
-		case n == preferred:
-			out = append([]*node{n}, out...)
-		default:
-			out = append(out, n)
+		rank := 0
+		if n.resting() {
+			rank = 2
 		}
+		if n != preferred {
+			rank++
+		}
+		ranks[rank] = append(ranks[rank], n)
 	}
-	return append(out, rest...)
+	return slices.Concat(ranks[:]...)
 }
 
 // worked prefers a node that answered while the preferred one does not.

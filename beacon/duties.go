@@ -42,8 +42,8 @@ func (c *Client) Committees(ctx context.Context, state ID, epoch blockprint.Epoc
 type limits struct{ committees, members int }
 
 func decodeCommittees(d *jx.Decoder, most limits) ([]Committee, error) {
-	out, members, found := []Committee(nil), 0, false
-	one := func(d *jx.Decoder) error {
+	out, members := []Committee(nil), 0
+	err := eachOfData(d, "committees", func(d *jx.Decoder) error {
 		if len(out) >= most.committees {
 			return blockprint.Errorf(blockprint.TooLarge, "the epoch has more than %d committees", most.committees)
 		}
@@ -75,7 +75,13 @@ func decodeCommittees(d *jx.Decoder, most limits) ([]Committee, error) {
 		})
 		out = append(out, m)
 		return err
-	}
+	})
+	return out, err
+}
+
+// eachOfData hands on the elements of an answer's "data", a list of what. An answer without it is an error.
+func eachOfData(d *jx.Decoder, what string, one func(*jx.Decoder) error) error {
+	found := false
 	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 		if string(key) != "data" || d.Next() == jx.Null {
 			return d.Skip()
@@ -84,9 +90,9 @@ func decodeCommittees(d *jx.Decoder, most limits) ([]Committee, error) {
 		return d.Arr(one)
 	})
 	if err == nil && !found {
-		err = errors.New(`not a list of committees: "data" is missing`)
+		err = fmt.Errorf(`not a list of %s: "data" is missing`, what)
 	}
-	return out, err
+	return err
 }
 
 // Randao returns the RANDAO mix of an epoch, from the endpoint where the node has it, else from the debug state.

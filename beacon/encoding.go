@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -20,7 +21,7 @@ func (u *unreadable) Unwrap() error { return u.error }
 // askEncoded asks a node for what comes as SSZ or as JSON. Some nodes understand only one of the two at a time, fail
 // with one, or give it in a form that cannot be read: then the others are tried. What worked is asked for first for
 // an hour.
-func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool, read func(answer) error) error {
+func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool, read func(answer, []byte) error) error {
 	ways := []string{acceptJSON, acceptSSZ}
 	if ssz {
 		ways = []string{acceptAny, acceptJSON, acceptSSZ}
@@ -35,7 +36,13 @@ func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool,
 			continue
 		}
 		tried[accept] = true
-		err := c.once(ctx, n, query{path, accept, medium}, read)
+		err := c.once(ctx, n, query{path, accept, medium}, func(a answer) error {
+			body, err := io.ReadAll(a.Body)
+			if err != nil {
+				return err
+			}
+			return read(a, body)
+		})
 		if err == nil {
 			if ssz {
 				n.rememberEncoding(accept)
@@ -59,12 +66,8 @@ func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool,
 // aboutEncoding tells errors that another encoding may better.
 func aboutEncoding(err error) bool {
 	var u *unreadable
-	switch status := statusOf(err); {
-	case status == http.StatusBadRequest || status == http.StatusNotAcceptable || status == http.StatusUnsupportedMediaType || status >= 500:
-		return true
-	default:
-		return errors.As(err, &u)
-	}
+	status := statusOf(err)
+	return status == http.StatusBadRequest || status == http.StatusNotAcceptable || status == http.StatusUnsupportedMediaType || status >= 500 || errors.As(err, &u)
 }
 
 func (n *node) lastEncoding() string {

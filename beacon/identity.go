@@ -26,17 +26,24 @@ func (c *Client) askGenesis(ctx context.Context, n *node) (g genesis, err error)
 }
 
 // doubt makes the next request ask for the genesis first.
-func (n *node) doubt() {
+func (n *node) doubt() { n.verifiedAt(time.Time{}) }
+
+func (n *node) verifiedAt(t time.Time) {
 	n.mu.Lock()
-	n.verified = time.Time{}
+	n.verified = t
 	n.mu.Unlock()
+}
+
+// known returns the nodes' network, nil before it was asked for.
+func (c *Client) known() *blockprint.Network {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.network
 }
 
 // verify makes sure that a node was of the client's network a moment ago: a slot at most, a second at least.
 func (c *Client) verify(ctx context.Context, n *node) error {
-	c.mu.Lock()
-	network := c.network
-	c.mu.Unlock()
+	network := c.known()
 	if network == nil {
 		return nil
 	}
@@ -46,9 +53,7 @@ func (c *Client) verify(ctx context.Context, n *node) error {
 // verifySince makes sure that a node said after a moment that it is of the client's network. Genesis times of test
 // networks differ by seconds between clients; the root of the genesis validators is what identifies a network.
 func (c *Client) verifySince(ctx context.Context, n *node, since time.Time) error {
-	c.mu.Lock()
-	network := c.network
-	c.mu.Unlock()
+	network := c.known()
 	if network == nil {
 		return nil
 	}
@@ -72,9 +77,7 @@ func (c *Client) verifySince(ctx context.Context, n *node, since time.Time) erro
 	if g.Root != network.GenesisValidatorsRoot {
 		return n.errorf(blockprint.Conflict, "it is of another network: its genesis validators root is %s, ours %s", g.Root.Short(), network.GenesisValidatorsRoot.Short())
 	}
-	n.mu.Lock()
-	n.verified = now
-	n.mu.Unlock()
+	n.verifiedAt(now)
 	return nil
 }
 
@@ -87,16 +90,13 @@ func (c *Client) Verify(ctx context.Context) error {
 
 // Network returns the network of the nodes, asked for once. Before the nodes know their genesis it is Unavailable.
 func (c *Client) Network(ctx context.Context) (*blockprint.Network, error) {
-	c.mu.Lock()
-	network := c.network
-	c.mu.Unlock()
+	network := c.known()
 	if network != nil {
 		return network, nil
 	}
-	err := c.each(ctx, func(ctx context.Context, n *node) error {
-		var err error
+	err := c.each(ctx, func(ctx context.Context, n *node) (err error) {
 		network, err = c.askNetwork(ctx, n)
-		if code := blockprint.CodeOf(err); err != nil && code == blockprint.NotFound {
+		if err != nil && blockprint.CodeOf(err) == blockprint.NotFound {
 			err = n.errorf(blockprint.Unavailable, "it does not know its genesis yet: %w", err)
 		}
 		return err
@@ -132,9 +132,7 @@ func (c *Client) askNetwork(ctx context.Context, n *node) (*blockprint.Network, 
 	}
 	network := &blockprint.Network{Spec: spec.Spec, GenesisTime: time.Unix(int64(min(g.Time, math.MaxInt64)), 0), GenesisValidatorsRoot: g.Root}
 	c.chooseClock(ctx, n, network, spec.durations)
-	n.mu.Lock()
-	n.verified = now
-	n.mu.Unlock()
+	n.verifiedAt(now)
 	return network, nil
 }
 

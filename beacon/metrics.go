@@ -6,13 +6,10 @@ import (
 	"blockprint"
 )
 
-// metrics are figures of each node; nil keeps none.
+// metrics are figures for each node.
 type metrics struct{ answers, head, preferred *prometheus.GaugeVec }
 
 func newMetrics(r prometheus.Registerer) *metrics {
-	if r == nil {
-		return nil
-	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "blockprint_beacon", Name: name, Help: help}, []string{"node"})
 	}
@@ -21,27 +18,23 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		head:      gauge("node_head_slot", "Slot of the node's head when it was last compared with the others', once an epoch."),
 		preferred: gauge("node_preferred", "1 for the node that is asked first."),
 	}
-	r.MustRegister(m.answers, m.head, m.preferred)
+	if r != nil {
+		r.MustRegister(m.answers, m.head, m.preferred)
+	}
 	return m
 }
 
 func (m *metrics) up(n *node, up bool) {
-	if m != nil {
-		m.answers.WithLabelValues(n.name).Set(number(up))
-	}
+	m.answers.WithLabelValues(n.name).Set(number(up))
 }
 
 func (m *metrics) sees(n *node, head blockprint.Slot) {
-	if m != nil {
-		m.head.WithLabelValues(n.name).Set(float64(head))
-	}
+	m.head.WithLabelValues(n.name).Set(float64(head))
 }
 
 func (m *metrics) prefer(all []*node, preferred *node) {
 	for _, n := range all {
-		if m != nil {
-			m.preferred.WithLabelValues(n.name).Set(number(n == preferred))
-		}
+		m.preferred.WithLabelValues(n.name).Set(number(n == preferred))
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"net/url"
 	"strconv"
@@ -42,6 +41,13 @@ type Produced struct {
 	JSON []byte
 }
 
+func (p *Produced) form() Form {
+	if p.Blinded {
+		return Blinded
+	}
+	return Unsigned
+}
+
 // infinity is the encoding of the point at infinity, the only signature that needs no key.
 const infinity = "0xc0"
 
@@ -57,7 +63,7 @@ func (c *Client) Produce(ctx context.Context, slot blockprint.Slot, o ProduceOpt
 	if known != 0 {
 		versions = []int{known, 5 - known}
 	}
-	var first error
+	var failure error
 	for _, v := range versions {
 		p, err := c.produce(ctx, slot, v, o)
 		if err == nil {
@@ -66,14 +72,12 @@ func (c *Client) Produce(ctx context.Context, slot blockprint.Slot, o ProduceOpt
 			c.mu.Unlock()
 			return p, nil
 		}
-		if first == nil {
-			first = err
-		}
+		failure = first(failure, err)
 		if ctx.Err() != nil || !unknownEndpoint(err) {
-			return nil, first
+			break
 		}
 	}
-	return nil, first
+	return nil, failure
 }
 
 // unknownEndpoint tells errors that a node without an endpoint gives from those of a node that cannot build now.
@@ -95,10 +99,8 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 		path += "&builder_boost_factor=" + url.QueryEscape(strconv.FormatUint(*o.BuilderBoost, 10))
 	}
 	var p *Produced
-	read := func(a answer) error {
-		var err error
-		p, err = c.readProduced(schemas, slot, a)
-		if err != nil {
+	read := func(a answer, body []byte) (err error) {
+		if p, err = c.readProduced(schemas, slot, a, body); err != nil {
 			return &unreadable{err}
 		}
 		if p.Slot != slot {
@@ -114,12 +116,8 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 	return p, nil
 }
 
-func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer) (*Produced, error) {
-	body, err := io.ReadAll(a.Body)
-	if err != nil {
-		return nil, err
-	}
-	p := &Produced{Blinded: a.Header.Get("Eth-Execution-Payload-Blinded") == "true"}
+func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer, body []byte) (p *Produced, err error) {
+	p = &Produced{Blinded: a.Header.Get("Eth-Execution-Payload-Blinded") == "true"}
 	value, version := a.Header.Get("Eth-Consensus-Block-Value"), a.Header.Get("Eth-Consensus-Version")
 	var encoded []byte
 	var fork blockprint.Fork
@@ -140,18 +138,13 @@ func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer) 
 	if p.Value, _ = new(big.Int).SetString(value, 10); value == "" {
 		p.Value = nil
 	}
-	if p.Blinded {
-		p.Block, err = schemas.DecodeBlinded(fork, encoded)
-	} else {
-		p.Block, err = schemas.DecodeBlock(fork, encoded)
-	}
-	if err != nil {
+	if p.Block, err = schemas.Decode(p.form(), fork, encoded); err != nil {
 		return nil, err
 	}
 	if !p.Blinded {
 		encoded = schemas.Blind(fork, encoded)
 	}
-	p.JSON = schemas.blinded[fork].AppendJSON(nil, encoded)
+	p.JSON = schemas.types[Blinded][fork].AppendJSON(nil, encoded)
 	return p, nil
 }
 
@@ -204,11 +197,7 @@ func (c *Client) producedJSON(schemas *Schemas, body []byte, version string, val
 	if contents.Block != nil {
 		data = contents.Block
 	}
-	t := schemas.blocks[fork]
-	if p.Blinded {
-		t = schemas.blinded[fork]
-	}
-	encoded, err := t.FromJSON(jx.DecodeBytes(data))
+	encoded, err := schemas.types[p.form()][fork].FromJSON(jx.DecodeBytes(data))
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s block: %w", fork, err)
 	}

@@ -12,7 +12,7 @@ type wrapped struct {
 	message json.RawMessage // the unsigned block
 	version string          // the fork's name, or ""
 	slot    blockprint.Slot
-	blinded bool
+	form    Form
 }
 
 // unwrap takes a block's message out of signatures, block contents and the Beacon API's answer.
@@ -44,24 +44,19 @@ func unwrap(raw []byte) (out wrapped, err error) {
 			raw = shape.Message
 		}
 	}
-	out.message, out.slot, out.blinded = raw, blockprint.Slot(shape.Slot), shape.Body.Header != nil
-	return out, nil
-}
-
-// decodeJSON reads an unwrapped block of a fork.
-func (s *Schemas) decodeJSON(fork blockprint.Fork, w wrapped) (*Block, error) {
-	if w.blinded {
-		return s.DecodeBlindedJSON(fork, w.message)
+	out.message, out.slot = raw, blockprint.Slot(shape.Slot)
+	if shape.Body.Header != nil {
+		out.form = Blinded
 	}
-	return s.DecodeBlockJSON(fork, w.message)
+	return out, nil
 }
 
 // Read reads a block whose network need not be known: JSON or SSZ, signed or unsigned, wrapped or not. The fork is
 // the one that the wrapping names, otherwise the newest whose blocks are encoded like this one.
 func (s *Schemas) Read(raw []byte) (*Block, error) {
 	attempts := []func(blockprint.Fork) (*Block, error){
-		func(f blockprint.Fork) (*Block, error) { return s.DecodeSigned(f, raw) },
-		func(f blockprint.Fork) (*Block, error) { return s.DecodeBlock(f, raw) },
+		func(f blockprint.Fork) (*Block, error) { return s.Decode(Signed, f, raw) },
+		func(f blockprint.Fork) (*Block, error) { return s.Decode(Unsigned, f, raw) },
 	}
 	if text := bytes.TrimLeft(raw, " \t\r\n"); len(text) > 0 && text[0] == '{' {
 		w, err := unwrap(text)
@@ -73,9 +68,9 @@ func (s *Schemas) Read(raw []byte) (*Block, error) {
 			if err != nil {
 				return nil, err
 			}
-			return s.decodeJSON(fork, w)
+			return s.DecodeJSON(w.form, fork, w.message)
 		}
-		attempts = []func(blockprint.Fork) (*Block, error){func(f blockprint.Fork) (*Block, error) { return s.decodeJSON(f, w) }}
+		attempts = []func(blockprint.Fork) (*Block, error){func(f blockprint.Fork) (*Block, error) { return s.DecodeJSON(w.form, f, w.message) }}
 	}
 	var newest error
 	for fork := blockprint.NumForks - 1; fork >= 0; fork-- {
@@ -84,9 +79,7 @@ func (s *Schemas) Read(raw []byte) (*Block, error) {
 			if err == nil {
 				return b, nil
 			}
-			if newest == nil {
-				newest = err
-			}
+			newest = first(newest, err)
 		}
 	}
 	return nil, blockprint.Errorf(blockprint.Invalid, "not a block of any fork: expected a block's SSZ or JSON, signed or unsigned (as the newest fork: %w)", newest)

@@ -1,16 +1,15 @@
 package beacon
 
 import (
+	"slices"
+
 	"blockprint"
 	"blockprint/beacon/ssz"
 )
 
 // Schemas describes the blocks of every fork under a network's constants.
 type Schemas struct {
-	blocks [blockprint.NumForks]*ssz.Type
-	signed [blockprint.NumForks]*ssz.Type
-	// blinded are unsigned blocks with the header of their execution payload; before Bellatrix they are the blocks.
-	blinded [blockprint.NumForks]*ssz.Type
+	types [numForms][blockprint.NumForks]*ssz.Type // before Bellatrix there is nothing to blind
 }
 
 // Limits of the specification that no preset changes.
@@ -39,7 +38,6 @@ func NewSchemas(spec *blockprint.Spec) *Schemas {
 	signedOf := func(message *ssz.Type) *ssz.Type {
 		return ssz.ContainerOf(f("message", message), f("signature", signature))
 	}
-	header := ssz.ContainerOf(f("slot", u64), f("proposer_index", u64), f("parent_root", root), f("state_root", root), f("body_root", root))
 	checkpoint := ssz.ContainerOf(f("epoch", u64), f("root", root))
 	data := ssz.ContainerOf(f("slot", u64), f("index", u64), f("beacon_block_root", root), f("source", checkpoint), f("target", checkpoint))
 	indexed := func(limit uint64) *ssz.Type {
@@ -55,7 +53,7 @@ func NewSchemas(spec *blockprint.Spec) *Schemas {
 		f("randao_reveal", signature),
 		f("eth1_data", ssz.ContainerOf(f("deposit_root", root), f("deposit_count", u64), f("block_hash", root))),
 		f("graffiti", root),
-		f("proposer_slashings", ssz.ListOf(ssz.ContainerOf(f("signed_header_1", signedOf(header)), f("signed_header_2", signedOf(header))), maxProposerSlashings)),
+		f("proposer_slashings", ssz.ListOf(ssz.ContainerOf(f("signed_header_1", signedOf(headerType)), f("signed_header_2", signedOf(headerType))), maxProposerSlashings)),
 		f("attester_slashings", ssz.ListOf(indexed(perCommittee), maxAttesterSlashings)),
 		f("attestations", ssz.ListOf(ssz.ContainerOf(f("aggregation_bits", ssz.BitlistOf(perCommittee)), f("data", data), f("signature", signature)), maxAttestations)),
 		f("deposits", ssz.ListOf(deposit, maxDeposits)),
@@ -93,41 +91,37 @@ func NewSchemas(spec *blockprint.Spec) *Schemas {
 
 	s := &Schemas{}
 	for fork, body := range bodies {
-		s.blocks[fork] = ssz.ContainerOf(f("slot", u64), f("proposer_index", u64), f("parent_root", root), f("state_root", root), f("body", body))
-		s.signed[fork] = signedOf(s.blocks[fork])
-		s.blinded[fork] = s.blocks[fork].With(f("body", blindedBody(body)))
+		block := ssz.ContainerOf(f("slot", u64), f("proposer_index", u64), f("parent_root", root), f("state_root", root), f("body", body))
+		s.types[Unsigned][fork], s.types[Signed][fork], s.types[Blinded][fork] = block, signedOf(block), blindedType(block)
 	}
 	return s
 }
 
 // Block returns the type of a fork's unsigned blocks.
-func (s *Schemas) Block(fork blockprint.Fork) *ssz.Type { return s.blocks[fork] }
+func (s *Schemas) Block(fork blockprint.Fork) *ssz.Type { return s.types[Unsigned][fork] }
 
 // Signed returns the type of a fork's signed blocks.
-func (s *Schemas) Signed(fork blockprint.Fork) *ssz.Type { return s.signed[fork] }
+func (s *Schemas) Signed(fork blockprint.Fork) *ssz.Type { return s.types[Signed][fork] }
 
-// payloadRoots are the lists of an execution payload of which its header has the roots.
-var payloadRoots = map[string]string{"transactions": "transactions_root", "withdrawals": "withdrawals_root"}
-
-// blindedBody returns the type of a body with the payload's header in the payload's place.
-func blindedBody(body *ssz.Type) *ssz.Type {
-	var fields []ssz.Field
-	for _, field := range body.Fields {
-		if field.Name == "execution_payload" {
-			field = f("execution_payload_header", headerOf(field.Type))
-		}
-		fields = append(fields, field)
-	}
-	return ssz.ContainerOf(fields...)
+// blindedNames are the fields whose names change when a block is blinded: the payload becomes its header, in which roots
+// stand for the lists.
+var blindedNames = map[string]string{
+	"execution_payload": "execution_payload_header", "transactions": "transactions_root", "withdrawals": "withdrawals_root",
 }
 
-func headerOf(payload *ssz.Type) *ssz.Type {
-	var fields []ssz.Field
-	for _, field := range payload.Fields {
-		if name, ok := payloadRoots[field.Name]; ok {
-			field = f(name, ssz.BytesOf(32))
+// blindedType returns a container in which the payload's header stands for the payload.
+func blindedType(t *ssz.Type) *ssz.Type {
+	fields := slices.Clone(t.Fields)
+	for i, field := range fields {
+		name, renamed := blindedNames[field.Name]
+		switch {
+		case renamed && field.Type.Kind == ssz.List:
+			fields[i] = f(name, ssz.BytesOf(32))
+		case renamed:
+			fields[i] = f(name, blindedType(field.Type))
+		case field.Name == "body":
+			fields[i] = f("body", blindedType(field.Type))
 		}
-		fields = append(fields, field)
 	}
 	return ssz.ContainerOf(fields...)
 }
@@ -135,36 +129,23 @@ func headerOf(payload *ssz.Type) *ssz.Type {
 // Blind returns the encoding of a block with the header of its execution payload in the payload's place. Its root
 // stays the same.
 func (s *Schemas) Blind(fork blockprint.Fork, block []byte) []byte {
-	v := s.blocks[fork].View(block)
-	body := v.Field("body")
-	if !body.Has("execution_payload") {
-		return block
-	}
-	payload := body.Field("execution_payload")
-	header := map[string][]byte{}
-	for _, field := range payload.Type().Fields {
-		value := payload.Field(field.Name)
-		if name, ok := payloadRoots[field.Name]; ok {
-			root := value.Type().Root(value.Bytes())
-			header[name] = root[:]
-		} else {
-			header[field.Name] = value.Bytes()
-		}
-	}
-	blindedBody := s.blinded[fork].Fields[len(s.blinded[fork].Fields)-1].Type
+	return blind(s.types[Blinded][fork], s.types[Unsigned][fork].View(block))
+}
+
+// blind encodes a container as its blinded type, whose fields have the same order.
+func blind(to *ssz.Type, v ssz.View) []byte {
 	fields := map[string][]byte{}
-	for _, field := range blindedBody.Fields {
-		if field.Name == "execution_payload_header" {
-			fields[field.Name] = field.Type.Build(header)
-		} else {
-			fields[field.Name] = body.Field(field.Name).Bytes()
+	for i, field := range v.Type().Fields {
+		value, blinded := v.Field(field.Name), to.Fields[i]
+		switch {
+		case field.Name == "body" || blinded.Name != field.Name && field.Type.Kind == ssz.Container:
+			fields[blinded.Name] = blind(blinded.Type, value)
+		case blinded.Name != field.Name:
+			root := field.Type.Root(value.Bytes())
+			fields[blinded.Name] = root[:]
+		default:
+			fields[field.Name] = value.Bytes()
 		}
 	}
-	message := map[string][]byte{"body": blindedBody.Build(fields)}
-	for _, field := range v.Type().Fields {
-		if field.Name != "body" {
-			message[field.Name] = v.Field(field.Name).Bytes()
-		}
-	}
-	return s.blinded[fork].Build(message)
+	return to.Build(fields)
 }

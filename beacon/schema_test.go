@@ -57,10 +57,10 @@ func TestRealBlocks(t *testing.T) {
 			message := raw
 			if strings.HasSuffix(c.file, ".ssz.gz") {
 				if raw[0] == 100 && raw[1] == 0 { // the offset of a signed block
-					got, err = schemas.DecodeSigned(c.fork, raw)
+					got, err = schemas.Decode(beacon.Signed, c.fork, raw)
 					message = raw[100:]
 				} else {
-					got, err = schemas.DecodeBlock(c.fork, raw)
+					got, err = schemas.Decode(beacon.Unsigned, c.fork, raw)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -70,7 +70,7 @@ func TestRealBlocks(t *testing.T) {
 				}
 			} else {
 				message = innerBlock(t, raw)
-				if got, err = schemas.DecodeBlockJSON(c.fork, message); err != nil {
+				if got, err = schemas.DecodeJSON(beacon.Unsigned, c.fork, message); err != nil {
 					t.Fatal(err)
 				}
 				if err := json.Unmarshal(message, c.oracle); err != nil {

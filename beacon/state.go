@@ -113,12 +113,11 @@ func (c *Client) recent(id ID) bool {
 
 // epoch returns the time of an epoch.
 func (c *Client) epoch() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.network == nil {
+	network := c.known()
+	if network == nil {
 		return time.Minute
 	}
-	return time.Duration(c.network.SlotsPerEpoch) * c.network.SlotDuration
+	return time.Duration(network.SlotsPerEpoch) * network.SlotDuration
 }
 
 // refusals remembers whether a node gives states in one way, so that it is not asked in vain in each epoch. Old and

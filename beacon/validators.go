@@ -91,24 +91,13 @@ func (c *Client) mostValidators() int {
 
 func (v *Validators) decode(body io.Reader, most int) error {
 	r := &paced{r: body}
-	d := jx.Decode(r, 1<<16)
-	found := false
-	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		if string(key) != "data" || d.Next() == jx.Null {
-			return d.Skip()
+	err := eachOfData(jx.Decode(r, 1<<16), "validators", func(d *jx.Decoder) error {
+		r.read = 0
+		if v.Len() >= most {
+			return blockprint.Errorf(blockprint.TooLarge, "the list has more than %d validators", most)
 		}
-		found = true
-		return d.Arr(func(d *jx.Decoder) error {
-			r.read = 0
-			if v.Len() >= most {
-				return blockprint.Errorf(blockprint.TooLarge, "the list has more than %d validators", most)
-			}
-			return v.decodeOne(d)
-		})
+		return v.decodeOne(d)
 	})
-	if err == nil && !found {
-		return errors.New(`not a list of validators: "data" is missing`)
-	}
 	if err == nil && v.Len() == 0 {
 		return errors.New("the list of validators is empty")
 	}

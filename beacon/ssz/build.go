@@ -17,7 +17,7 @@ func (t *Type) Zero() []byte {
 		for i := range parts {
 			parts[i] = t.Elem.Zero()
 		}
-		return t.join(parts)
+		return t.Join(parts)
 	case Container:
 		return t.Build(nil)
 	}
@@ -38,13 +38,12 @@ func (t *Type) Build(fields map[string][]byte) []byte {
 			parts[i] = f.Type.Zero()
 		}
 	}
-	return t.join(parts)
+	return t.Join(parts)
 }
 
-// Join encodes a vector or list from the encodings of its elements.
-func (t *Type) Join(elements [][]byte) []byte { return t.join(elements) }
-
-func (t *Type) join(parts [][]byte) []byte {
+// Join encodes a vector, list, or container from the encodings of its parts. A part of fixed size that has another
+// length is a programmer's error.
+func (t *Type) Join(parts [][]byte) []byte {
 	elem := func(i int) *Type {
 		if t.Kind == Container {
 			return t.Fields[i].Type

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 
 	"github.com/go-faster/jx"
@@ -60,7 +61,7 @@ func (t *Type) fromJSON(d *jx.Decoder) ([]byte, error) {
 		if t.Kind == Vector && uint64(len(parts)) != t.Size {
 			return nil, fmt.Errorf("%d elements where %d are expected", len(parts), t.Size)
 		}
-		return t.join(parts), nil
+		return t.Join(parts), nil
 	}
 }
 
@@ -92,7 +93,7 @@ func (t *Type) containerJSON(d *jx.Decoder) ([]byte, error) {
 			return nil, fmt.Errorf("field %q is missing", t.Fields[i].Name)
 		}
 	}
-	return t.join(parts), nil
+	return t.Join(parts), nil
 }
 
 // ReadUint64 reads a number with or without quotes.
@@ -129,9 +130,7 @@ func uint256JSON(d *jx.Decoder) ([]byte, error) {
 		return nil, fmt.Errorf("%.90q is not a 256-bit number", s)
 	}
 	b := n.FillBytes(make([]byte, 32))
-	for i, j := 0, 31; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
-	}
+	slices.Reverse(b)
 	return b, nil
 }
 
@@ -155,10 +154,8 @@ func (t *Type) AppendJSON(dst, b []byte) []byte {
 		dst = strconv.AppendUint(append(dst, '"'), binary.LittleEndian.Uint64(b), 10)
 		return append(dst, '"')
 	case Uint256:
-		be := make([]byte, len(b))
-		for i, x := range b {
-			be[len(b)-1-i] = x
-		}
+		be := slices.Clone(b)
+		slices.Reverse(be)
 		return append(append(append(dst, '"'), new(big.Int).SetBytes(be).String()...), '"')
 	case Bytes, ByteList, Bitvector, Bitlist:
 		return append(hex.AppendEncode(append(dst, `"0x`...), b), '"')

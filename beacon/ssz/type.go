@@ -9,6 +9,8 @@ package ssz
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"slices"
 )
 
 // Kind says how a type is encoded.
@@ -90,18 +92,20 @@ func ContainerOf(fields ...Field) *Type {
 // With returns a copy of a container with more fields, or other types for fields that it has: how forks change
 // types.
 func (t *Type) With(fields ...Field) *Type {
-	all := append([]Field(nil), t.Fields...)
-next:
+	all := slices.Clone(t.Fields)
 	for _, f := range fields {
-		for i := range all {
-			if all[i].Name == f.Name {
-				all[i] = f
-				continue next
-			}
+		if i := index(all, f.Name); i >= 0 {
+			all[i] = f
+		} else {
+			all = append(all, f)
 		}
-		all = append(all, f)
 	}
 	return ContainerOf(all...)
+}
+
+// index returns where a field is, -1 if it is missing.
+func index(fields []Field, name string) int {
+	return slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 }
 
 // head returns the length of the type's part in the fixed region of what holds it.
@@ -114,23 +118,15 @@ func (t *Type) head() int {
 
 // fieldIndex returns the index of a field. A name that the container lacks is a programmer's error.
 func (t *Type) fieldIndex(name string) int {
-	for i, f := range t.Fields {
-		if f.Name == name {
-			return i
-		}
+	i := index(t.Fields, name)
+	if i < 0 {
+		panic("ssz: no field " + name)
 	}
-	panic("ssz: no field " + name)
+	return i
 }
 
 // Has tells whether a container has a field.
-func (t *Type) Has(name string) bool {
-	for _, f := range t.Fields {
-		if f.Name == name {
-			return true
-		}
-	}
-	return false
-}
+func (t *Type) Has(name string) bool { return index(t.Fields, name) >= 0 }
 
 // Check tells whether b is a whole, canonical encoding of t. Everything else in this package expects that.
 func (t *Type) Check(b []byte) error {
@@ -277,10 +273,5 @@ func (t *Type) field(b []byte, i int) []byte {
 
 // bitlistLen returns the number of bits of a checked bitlist.
 func bitlistLen(b []byte) uint64 {
-	last := b[len(b)-1]
-	n := uint64(8 * (len(b) - 1))
-	for ; last > 1; last >>= 1 {
-		n++
-	}
-	return n
+	return uint64(8*(len(b)-1) + bits.Len8(b[len(b)-1]) - 1)
 }

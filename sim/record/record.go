@@ -76,7 +76,7 @@ func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each fu
 				if d.Slot != chain.Slot {
 					continue // of an orphan on the same parent
 				}
-				b, err := schemas.DecodeSigned(d.Fork, d.Block)
+				b, err := schemas.Decode(beacon.Signed, d.Fork, d.Block)
 				if err != nil {
 					return nil, fmt.Errorf("dreamt block of slot %d: %w", d.Slot, err)
 				}
