@@ -123,14 +123,14 @@ func (r *BlockReward) Validate() error {
 	if m.ParentSlot >= m.Slot {
 		return Errorf(Invalid, "block reward %s: parent_slot %d is not before slot %d", r.BlockRoot.Short(), m.ParentSlot, m.Slot)
 	}
-	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Data); d != 0 && d != n {
-		return Errorf(Invalid, "block reward %s: %d attestations but %d reward maps", r.BlockRoot.Short(), d, n)
-	}
-	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Committees); d != 0 && d != n {
-		return Errorf(Invalid, "block reward %s: %d committee lists but %d reward maps", r.BlockRoot.Short(), d, n)
-	}
-	if n, d := len(r.Attestations.PerAttestation), len(r.Attestations.Worth); d != 0 && d != n {
-		return Errorf(Invalid, "block reward %s: %d worths but %d reward maps", r.BlockRoot.Short(), d, n)
+	a := &r.Attestations
+	for _, list := range []struct {
+		length int
+		what   string
+	}{{len(a.Data), "attestations"}, {len(a.Committees), "committee lists"}, {len(a.Worth), "worths"}} {
+		if n := len(a.PerAttestation); list.length != 0 && list.length != n {
+			return Errorf(Invalid, "block reward %s: %d %s but %d reward maps", r.BlockRoot.Short(), list.length, list.what, n)
+		}
 	}
 	return nil
 }

@@ -34,15 +34,20 @@ var counts = []Feature{
 	},
 }
 
-func numRedundant(in *input) float64 {
-	n := 0
-	for _, voters := range in.r.Attestations.PerAttestation {
-		if len(voters) == 0 {
-			n++
+// withNewVoters counts the attestations that bring exactly so many new voters.
+func withNewVoters(count int) func(*input) float64 {
+	return func(in *input) float64 {
+		n := 0
+		for _, voters := range in.r.Attestations.PerAttestation {
+			if len(voters) == count {
+				n++
+			}
 		}
+		return float64(n)
 	}
-	return float64(n)
 }
+
+var numRedundant = withNewVoters(0)
 
 func numPairwiseOrdered(in *input) float64 {
 	n := 1

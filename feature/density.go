@@ -1,6 +1,6 @@
 package feature
 
-import "slices"
+import "gonum.org/v1/gonum/stat"
 
 // targetCommitteeSize is the committee size against which the original measures density.
 const targetCommitteeSize = 128
@@ -9,20 +9,11 @@ const targetCommitteeSize = 128
 var density = []Feature{
 	{
 		"median_density", "0, 1, ...", "median of new voters / 128, each rounded down to a whole number (so mostly 0)",
-		medianDensity,
+		densities(median),
 	},
 	{
 		"mean_density", "from 0", "mean of new voters / 128, each rounded down to a whole number",
-		func(in *input) float64 {
-			if in.n() == 0 {
-				return 0
-			}
-			sum := 0
-			for _, voters := range in.r.Attestations.PerAttestation {
-				sum += len(voters) / targetCommitteeSize
-			}
-			return float64(sum) / float64(in.n())
-		},
+		densities(func(v []float64) float64 { return stat.Mean(v, nil) }),
 	},
 	{
 		"num_single_bit", "0 to num_attestations", "attestations that bring exactly one new voter",
@@ -34,25 +25,19 @@ var density = []Feature{
 	},
 }
 
-func medianDensity(in *input) float64 {
-	n := in.n()
-	if n == 0 {
-		return 0
-	}
-	d := make([]int, n)
-	for i, voters := range in.r.Attestations.PerAttestation {
-		d[i] = len(voters) / targetCommitteeSize
-	}
-	slices.Sort(d)
-	return float64(d[(n-1)/2]+d[n/2]) / 2
-}
+var numSingleBit = withNewVoters(1)
 
-func numSingleBit(in *input) float64 {
-	n := 0
-	for _, voters := range in.r.Attestations.PerAttestation {
-		if len(voters) == 1 {
-			n++
+// densities is a summary of the attestations' densities; of none it is 0, as in the original.
+func densities(summary func([]float64) float64) func(*input) float64 {
+	return func(in *input) float64 {
+		if in.n() == 0 {
+			return 0
 		}
+		v := in.pack.values[:0]
+		for _, voters := range in.r.Attestations.PerAttestation {
+			v = append(v, float64(len(voters)/targetCommitteeSize))
+		}
+		in.pack.values = v
+		return summary(v)
 	}
-	return float64(n)
 }

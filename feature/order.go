@@ -98,10 +98,7 @@ func byKey(reverse bool, key func(a, b *entry) int) func(*input) float64 {
 	return func(in *input) float64 {
 		in.prepareOrder()
 		o := &in.order
-		o.sorted = o.sorted[:0]
-		for i := range o.codes {
-			o.sorted = append(o.sorted, int32(i))
-		}
+		o.sorted = upTo(o.sorted, len(o.codes))
 		slices.SortStableFunc(o.sorted, func(a, b int32) int {
 			if reverse {
 				a, b = b, a
@@ -128,39 +125,38 @@ func (in *input) prepareOrder() {
 		d := &in.r.Attestations.Data[i]
 		o.entries = append(o.entries, entry{d.Slot, d.Index, &d.BeaconBlockRoot, in.totals[i]})
 	}
-	o.perm = o.perm[:0]
-	for i := range n {
-		o.perm = append(o.perm, int32(i))
-	}
-	slices.SortFunc(o.perm, func(a, b int32) int { return wholeEntry(&o.entries[a], &o.entries[b]) })
-	o.codes = slices.Grow(o.codes[:0], n)[:n]
-	code := int32(-1)
-	for i, at := range o.perm {
-		if i == 0 || wholeEntry(&o.entries[o.perm[i-1]], &o.entries[at]) != 0 {
-			code++
-		}
-		o.codes[at] = code
-	}
+	o.codes = o.number(o.codes, n, func(a, b int32) int { return wholeEntry(&o.entries[a], &o.entries[b]) })
 }
 
 // rankRewards returns, in block order, 0 for the attestations of the highest reward, 1 for the next, and so on.
 func (in *input) rankRewards() []int32 {
 	o := &in.order
-	n := in.n()
-	o.perm = o.perm[:0]
-	for i := range n {
-		o.perm = append(o.perm, int32(i))
+	o.rewards = o.number(o.rewards, in.n(), func(a, b int32) int { return cmp.Compare(in.totals[b], in.totals[a]) })
+	return o.rewards
+}
+
+// upTo returns the numbers 0 to n-1 in the memory of list.
+func upTo(list []int32, n int) []int32 {
+	list = slices.Grow(list[:0], n)[:n]
+	for i := range list {
+		list[i] = int32(i)
 	}
-	slices.SortFunc(o.perm, func(a, b int32) int { return cmp.Compare(in.totals[b], in.totals[a]) })
-	o.rewards = slices.Grow(o.rewards[:0], n)[:n]
+	return list
+}
+
+// number numbers n things in ascending order, equal ones alike, and returns their numbers in the memory of codes.
+func (o *orderScratch) number(codes []int32, n int, compare func(a, b int32) int) []int32 {
+	o.perm = upTo(o.perm, n)
+	slices.SortFunc(o.perm, compare)
+	codes = slices.Grow(codes[:0], n)[:n]
 	code := int32(-1)
 	for i, at := range o.perm {
-		if i == 0 || in.totals[o.perm[i-1]] != in.totals[at] {
+		if i == 0 || compare(o.perm[i-1], at) != 0 {
 			code++
 		}
-		o.rewards[at] = code
+		codes[at] = code
 	}
-	return o.rewards
+	return codes
 }
 
 func (in *input) rewardRatio() float64 {

@@ -58,10 +58,10 @@ var packing = []Feature{
 	{"committee_asc", "0 to 1", "neighbours of one slot and vote in ascending order of committee (before Electra)", committeeOrder},
 	{"max_distance", "1 up", "slots from the oldest vote to the block", overAtts(hasData, distance, slices.Max[[]float64])},
 	{"median_distance", "1 up", "median of the slots from vote to block", overAtts(hasData, distance, median)},
-	{"percent_newest", "0 to 1", "attestations for the slot just before the block", each(hasData, func(a *att) bool { return a.distance == 1 })},
+	{"percent_newest", "0 to 1", "attestations for the slot just before the block", each(hasData, isNewest)},
 	{"newest_reward_share", "0 to 1", "share of the marginal rewards that comes from the slot just before the block", newestShare},
 	{"first_distance", "1 up", "slots from the first attestation's vote to the block", at(hasData, 0, distance)},
-	{"percent_repeat", "0 to 1", "attestations whose data and committee stood before (since Electra: whose data did)", each(hasData, func(a *att) bool { return a.twin >= 0 })},
+	{"percent_repeat", "0 to 1", "attestations whose data and committee stood before (since Electra: whose data did)", each(hasData, isRepeat)},
 	{"percent_repeat_adjacent", "0 to 1", "of these, those right after the one before", repeatAdjacent},
 	{"second_twin_at", "0 to 1", "where the first repeated data stands, as a share of the block", secondTwin},
 	{"distinct_data", "1 up", "different data in the block, committees apart before Electra", distinctData},
@@ -78,17 +78,17 @@ var packing = []Feature{
 	{"twin_fresh_density", "0 up", "fresh voters by committees of the second attestation of a data", twinFreshDensity},
 	{"twin_overlap", "0 to 1", "voters of repeats who were in an earlier attestation", twinOverlap},
 	{"overlap", "0 to 1", "voters who were in an earlier attestation of the block", overlapShare},
-	{"stale", "0 to 1", "voters whose flags were all set before the block", stale},
-	{"stale_old", "0 to 1", "the same, of attestations older than the newest slot", staleOld},
+	{"stale", "0 to 1", "voters whose flags were all set before the block", stale(anyAtt)},
+	{"stale_old", "0 to 1", "the same, of attestations older than the newest slot", stale(isOld)},
 	{"completeness", "0 to 1", "voters of the first attestation of a data, by all voters of the data in the block, mean over repeated data", completeness},
-	{"coverage_newest", "0 to 1", "voters of the first attestation of the newest slot, by the members of its committees", coverage(func(a *att) bool { return a.distance == 1 })},
+	{"coverage_newest", "0 to 1", "voters of the first attestation of the newest slot, by the members of its committees", coverage(isNewest)},
 	{"coverage_old", "0 to 1", "voters of the attestations of older slots, by the members of their committees", coverageOld},
 	{"percent_single_voter", "0 to 1", "attestations with one voter", each(hasCommittees, func(a *att) bool { return a.bits == 1 })},
 	{"percent_few_voters", "0 to 1", "attestations in which less than a tenth of the committees' members voted", each(hasCommittees, func(a *att) bool { return 10*a.bits < a.size })},
 	{"voters_per_committee_last", "0 up", "voters of the last attestation by its committees", at(hasCommittees, -1, votersPerCommittee)},
 	{"voters_per_committee_median", "0 up", "median over the attestations of voters by committees", overAtts(hasCommittees, votersPerCommittee, median)},
-	{"fresh_per_voter", "0 to 1", "fresh voters of all voters", freshShare},
-	{"fresh_per_voter_old", "0 to 1", "the same, of attestations older than the newest slot", freshShareOld},
+	{"fresh_per_voter", "0 to 1", "fresh voters of all voters", freshShare(anyAtt)},
+	{"fresh_per_voter_old", "0 to 1", "the same, of attestations older than the newest slot", freshShare(isOld)},
 	{"committee_entries", "1 up", "committees of all attestations together", committeeEntries},
 	{"idle_committees", "0 to 1", "committees of attestations that bring no fresh voter", committeeShare(hasCommittees, anyAtt, idle)},
 	{"idle_committees_old", "0 to 1", "the same, of attestations older than the newest slot", committeeShare(hasCommittees, isOld, idle)},
@@ -352,22 +352,19 @@ func overlapShare(in *input) float64 {
 	return overlap / float64(voters)
 }
 
-func staleAmong(in *input, among func(*att) bool) float64 {
-	stale, voters := 0.0, 0
-	atts := in.packed(hasWorth)
-	for i := range atts {
-		if a := &atts[i]; among(a) {
-			stale += float64(a.bits) - a.unseen
-			voters += a.bits
+// stale is the share, of the voters of some attestations, whose flags were all set before the block.
+func stale(among func(*att) bool) func(*input) float64 {
+	return func(in *input) float64 {
+		stale, voters := 0.0, 0
+		atts := in.packed(hasWorth)
+		for i := range atts {
+			if a := &atts[i]; among(a) {
+				stale += float64(a.bits) - a.unseen
+				voters += a.bits
+			}
 		}
+		return stale / float64(voters)
 	}
-	return stale / float64(voters)
-}
-
-func stale(in *input) float64 { return staleAmong(in, func(*att) bool { return true }) }
-
-func staleOld(in *input) float64 {
-	return staleAmong(in, func(a *att) bool { return a.distance > 1 })
 }
 
 // coverage is the voters of the first attestation for which f holds, by the members of its committees.
@@ -394,22 +391,19 @@ func coverageOld(in *input) float64 {
 	return shareOr(bits, size, math.NaN())
 }
 
-func freshAmong(in *input, among func(*att) bool) float64 {
-	fresh, bits := 0, 0
-	atts := in.packed(hasCommittees)
-	for i := range atts {
-		if a := &atts[i]; among(a) {
-			fresh += a.fresh
-			bits += a.bits
+// freshShare is the share, of the voters of some attestations, that is fresh.
+func freshShare(among func(*att) bool) func(*input) float64 {
+	return func(in *input) float64 {
+		fresh, bits := 0, 0
+		atts := in.packed(hasCommittees)
+		for i := range atts {
+			if a := &atts[i]; among(a) {
+				fresh += a.fresh
+				bits += a.bits
+			}
 		}
+		return shareOr(fresh, bits, math.NaN())
 	}
-	return shareOr(fresh, bits, math.NaN())
-}
-
-func freshShare(in *input) float64 { return freshAmong(in, func(*att) bool { return true }) }
-
-func freshShareOld(in *input) float64 {
-	return freshAmong(in, func(a *att) bool { return a.distance > 1 })
 }
 
 func headSplit(in *input) float64 {

@@ -14,6 +14,8 @@ import (
 
 func anyAtt(*att) bool { return true }
 
+func isNewest(a *att) bool { return a.distance == 1 }
+
 func isOld(a *att) bool { return a.distance > 1 }
 
 func isRepeat(a *att) bool { return a.twin >= 0 }

@@ -164,7 +164,7 @@ func (r *Rules) Guess(text string, disabled ...blockprint.Client) blockprint.Gra
 		}
 		client := p.client
 		if client == "" {
-			client = clientNamed(m[p.name])
+			client, _ = blockprint.ParseLabel(m[p.name], nil) // another name is no client
 		}
 		if client == "" || slices.Contains(disabled, client) {
 			continue
@@ -180,16 +180,6 @@ func (r *Rules) Guess(text string, disabled ...blockprint.Client) blockprint.Gra
 	}
 	g.Client = r.readWords(text, disabled)
 	return g
-}
-
-// clientNamed returns the client of a name in letters of any case.
-func clientNamed(name string) blockprint.Client {
-	for _, c := range blockprint.Clients() {
-		if strings.EqualFold(string(c), name) {
-			return c
-		}
-	}
-	return ""
 }
 
 // readWords returns the client that a text names. A word counts only as a whole, in any script, and a text that names two

@@ -54,16 +54,7 @@ func (t *Tracker) distrust(epoch blockprint.Epoch) {
 	if !t.doubt.due() {
 		return
 	}
-	for k := range t.epochs {
-		if k.epoch == epoch || k.epoch+1 == epoch {
-			delete(t.epochs, k)
-		}
-	}
-	for k := range t.committees {
-		if k.epoch == epoch || k.epoch+1 == epoch {
-			delete(t.committees, k)
-		}
-	}
+	t.forget(func(e blockprint.Epoch) bool { return e == epoch || e+1 == epoch })
 	t.present = nil
 }
 

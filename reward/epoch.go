@@ -13,10 +13,7 @@ import (
 // epochOf returns what rewards of a block's epoch depend on. Effective balances change at epoch boundaries only,
 // so any state of the epoch on the same branch tells them; known says that the node has the block's own.
 func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *tracked, b *beacon.Block, known bool) (*epochInfo, error) {
-	key := epochKey{epoch: epoch}
-	if epoch > 0 {
-		key.anchor = parent.at(t.network.StartOf(epoch) - 1).root
-	}
+	key := t.keyOf(epoch, parent)
 	if e := t.epochs[key]; e != nil {
 		return e, nil
 	}
@@ -40,6 +37,15 @@ func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *t
 	}
 	t.epochs[key] = e
 	return e, nil
+}
+
+// keyOf names an epoch on the branch of a block by the last block before the epoch.
+func (t *Tracker) keyOf(epoch blockprint.Epoch, on *tracked) epochKey {
+	key := epochKey{epoch: epoch}
+	if epoch > 0 {
+		key.anchor = on.at(t.network.StartOf(epoch) - 1).root
+	}
+	return key
 }
 
 // validatorsAt returns the registry as of a block. Most nodes keep no states of finalized history, and some give no
@@ -71,12 +77,7 @@ func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.
 // expectedEpoch is for a block that is not on the chain, in an epoch of which the branch has no block yet: the
 // balances of the epoch before stand in.
 func (t *Tracker) expectedEpoch(ctx context.Context, epoch blockprint.Epoch, parent *tracked) (*epochInfo, error) {
-	before := t.network.EpochOf(parent.slot)
-	key := epochKey{epoch: before}
-	if before > 0 {
-		key.anchor = parent.at(t.network.StartOf(before) - 1).root
-	}
-	if e := t.epochs[key]; e != nil {
+	if e := t.epochs[t.keyOf(t.network.EpochOf(parent.slot), parent)]; e != nil {
 		return newEpochInfo(&t.network.Spec, epoch, e.validators), nil
 	}
 	v, err := t.source.Validators(ctx, beacon.Head)

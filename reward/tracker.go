@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"maps"
 
 	"blockprint"
 	"blockprint/beacon"
@@ -308,21 +309,15 @@ func (t *Tracker) Prune(before blockprint.Slot) {
 		}
 	}
 	keep := t.network.EpochOf(before)
-	for e := range t.flags {
-		if e+1 < keep {
-			delete(t.flags, e)
-		}
-	}
-	for k := range t.epochs {
-		if k.epoch+1 < keep {
-			delete(t.epochs, k)
-		}
-	}
-	for k := range t.committees {
-		if k.epoch+1 < keep {
-			delete(t.committees, k)
-		}
-	}
+	old := func(e blockprint.Epoch) bool { return e+1 < keep }
+	maps.DeleteFunc(t.flags, func(e blockprint.Epoch, _ []uint8) bool { return old(e) })
+	t.forget(old)
+}
+
+// forget drops what the node said about some epochs.
+func (t *Tracker) forget(which func(blockprint.Epoch) bool) {
+	maps.DeleteFunc(t.epochs, func(k epochKey, _ *epochInfo) bool { return which(k.epoch) })
+	maps.DeleteFunc(t.committees, func(k epochKey, _ *Committees) bool { return which(k.epoch) })
 }
 
 // moveTo brings the flags to the state after a block.
@@ -346,7 +341,7 @@ func (t *Tracker) moveTo(to *tracked) {
 	for i := len(redo) - 1; i >= 0; i-- {
 		epoch := t.network.EpochOf(redo[i].slot)
 		for _, c := range redo[i].changes {
-			t.flagsOf(c.epoch(epoch))[c.validator] = c.now
+			t.flags[c.epoch(epoch)][c.validator] = c.now
 		}
 	}
 	t.cursor = to
@@ -355,7 +350,7 @@ func (t *Tracker) moveTo(to *tracked) {
 func (t *Tracker) undo(epoch blockprint.Epoch, changes []change) {
 	for i := len(changes) - 1; i >= 0; i-- {
 		c := changes[i]
-		t.flagsOf(c.epoch(epoch))[c.validator] = c.before
+		t.flags[c.epoch(epoch)][c.validator] = c.before
 	}
 }
 
@@ -365,8 +360,6 @@ func (c change) epoch(of blockprint.Epoch) blockprint.Epoch {
 	}
 	return of
 }
-
-func (t *Tracker) flagsOf(epoch blockprint.Epoch) []uint8 { return t.flags[epoch] }
 
 // ensureFlags makes room for n validators in an epoch.
 func (t *Tracker) ensureFlags(epoch blockprint.Epoch, n int) []uint8 {
