@@ -48,7 +48,7 @@ func (c *Calibration) Apply(proba []float64) {
 	}
 }
 
-// valid tells whether a calibration that was read from a file fits a part of so many classes.
+// valid reports whether a calibration that was read from a file fits a part of so many classes.
 func (c *Calibration) valid(classes int) bool {
 	if c == nil {
 		return true

@@ -18,9 +18,9 @@ type origin struct {
 // say their own fork. It may be called while the model is in use.
 func (m *Model) SetSchedule(s blockprint.ForkSchedule) { m.schedule.Store(&s) }
 
-// choose returns the part for a block, or nil and why there is none. The fork that a part is chosen by is the block's
-// own; else that of the network's schedule; else what the block's attestations allow. Only where all that leaves several
-// parts, which differ in their forks, mainnet's schedule decides. Slots decide between parts of the same fork.
+// choose returns the part for a block, or nil and the reason. The block's own fork decides; if it is not known, the
+// network's schedule; without a schedule, the forks that the block's attestations allow. If parts for several forks are
+// still possible, mainnet's schedule decides. Slots decide between parts for the same fork.
 func (m *Model) choose(from origin) (part *Part, reason string) {
 	forks, known := m.forksOf(from)
 	fits := m.partsFor(forks)
@@ -78,14 +78,14 @@ func (m *Model) partsFor(forks blockprint.ForkRange) []*Part {
 	return fits
 }
 
-// ShapeFeatures are the features that tell a block's forks.
+// ShapeFeatures are the features that show which forks a block can be of.
 var ShapeFeatures = []string{"num_attestations", "committee_entries"}
 
 // Shape reads the forks that a block's attestations allow from its feature values, as blockprint.BlockReward.Shape does
 // from the attestations themselves.
 type Shape [2]int
 
-// NewShape returns a reader of the values of features. Without those of ShapeFeatures no block tells anything.
+// NewShape returns a reader of the values of features. Without ShapeFeatures among them, every block can be of any fork.
 func NewShape(features []string) (s Shape) {
 	for i, name := range ShapeFeatures {
 		s[i] = slices.Index(features, name)

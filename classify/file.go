@@ -91,7 +91,7 @@ func Open(path string) (*Model, error) {
 func Decode(b []byte) (*Model, error) {
 	bad := func(format string, args ...any) error { return blockprint.Errorf(blockprint.Invalid, format, args...) }
 	if len(b) < len(magic)+4+sha256.Size || string(b[:len(magic)]) != magic {
-		return nil, bad("not a blockprint model file (a Python pickle of the original cannot be read: train anew)")
+		return nil, bad("not a blockprint model file (a Python pickle of the original cannot be read: train again)")
 	}
 	body := b[:len(b)-sha256.Size]
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], b[len(body):]) {
@@ -139,7 +139,7 @@ func decodePart(ph partHeader, payload []byte) (Part, error) {
 	known := feature.Names()
 	for _, f := range ph.Features {
 		if !slices.Contains(known, f) {
-			return Part{}, blockprint.Errorf(blockprint.Conflict, "needs feature %q, which this version does not know: train anew, or use the version that made it (%s)", f, ph.Training.Tool)
+			return Part{}, blockprint.Errorf(blockprint.Conflict, "needs feature %q, which this version does not know: train again, or use the version that made it (%s)", f, ph.Training.Tool)
 		}
 	}
 	for i, c := range ph.Classes {

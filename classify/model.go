@@ -1,4 +1,4 @@
-// Package classify tells which client built a block, from the features of its reward and its graffiti.
+// Package classify determines which client built a block, from the features of its reward and its graffiti.
 //
 // A Model is read from a file with Open (package train makes them) and asked through a Labeler:
 //
@@ -6,10 +6,10 @@
 //	labeler, err := model.NewLabeler(rules)
 //	answer, features := labeler.Label(reward)
 //
-// A model is made of parts, since clients change: each is for a range of forks, of slots, or of both. A part is chosen
-// by the block's own fork, never by a slot number alone where the fork can be known: slot numbers mean another time on
-// every network (choose.go). A block that no part is for, or whose attestations contradict the part of its fork, is
-// Uncertain, with the reason.
+// Clients change, so a model has parts, each for a range of forks, of slots, or of both. The block's own fork chooses
+// the part. A slot number alone does so only if the fork cannot be known, because it means another time on every
+// network (choose.go). A block without a part, or whose attestations contradict its fork's part, is Uncertain, with
+// the reason.
 package classify
 
 import (
@@ -109,8 +109,8 @@ func (m *Model) Features() []string {
 	return names
 }
 
-// FeaturesAt returns the names of the features that the model reads of a block, of which v is known; none if it has no
-// part for it.
+// FeaturesAt returns the names of the features that the model reads of a block, of which it knows the values v; none if
+// it has no part for the block.
 func (m *Model) FeaturesAt(slot blockprint.Slot, v blockprint.Vector) []string {
 	if p, _ := m.choose(origin{slot: slot, shape: NewShape(v.Names).Of(v.Values)}); p != nil {
 		return p.Features
@@ -118,8 +118,8 @@ func (m *Model) FeaturesAt(slot blockprint.Slot, v blockprint.Vector) []string {
 	return nil
 }
 
-// Classify labels a block by its features, and by what its graffiti says where the model is told to. The block's fork
-// follows from the schedule, if there is one, or from the features.
+// Classify labels a block by its features, and by its graffiti for clients that the model has not learned. The
+// block's fork follows from the schedule, if there is one, or from the features.
 func (m *Model) Classify(slot blockprint.Slot, v blockprint.Vector, says blockprint.Graffiti) blockprint.Classification {
 	return m.classify(origin{slot: slot, shape: NewShape(v.Names).Of(v.Values)}, v, says)
 }

@@ -27,13 +27,13 @@ type BalanceOptions struct {
 	Progress     func(done, total int)
 }
 
-// BalanceReport tells how many blocks of each client there were, and how many were taken.
+// BalanceReport says how many blocks of each client there were, and how many were taken.
 type BalanceReport struct {
 	Before, After map[blockprint.Client]int
 }
 
 // Balance writes training data with a random part of the blocks of frequent clients: a directory from a directory, a
-// feature file from a feature file. The output must not be there yet.
+// feature file from a feature file. The output must not exist.
 func Balance(ctx context.Context, in, out string, o BalanceOptions) (BalanceReport, error) {
 	if !(o.MaxImbalance >= 1) {
 		return BalanceReport{}, blockprint.Errorf(blockprint.Invalid, "an imbalance of at most %g makes no sense: expected 1 or more", o.MaxImbalance)
@@ -43,7 +43,7 @@ func Balance(ctx context.Context, in, out string, o BalanceOptions) (BalanceRepo
 			continue
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return BalanceReport{}, blockprint.Errorf(blockprint.Conflict, "%s is there already: blocks of two samples must not mix, choose another name or remove it", path)
+			return BalanceReport{}, blockprint.Errorf(blockprint.Conflict, "%s exists, and blocks of two samples must not mix: choose another name or remove it", path)
 		}
 	}
 	if featurefile.IsFile(in) {

@@ -24,7 +24,7 @@ type Dreamt struct {
 	blocks    int                 // pending
 }
 
-// NewDreamt begins a file of all features, or goes on with one.
+// NewDreamt starts a file of all features, or continues one.
 func NewDreamt(path, tool, network string) (*Dreamt, error) {
 	e, err := feature.NewExtractor(nil)
 	if err != nil {

@@ -15,8 +15,8 @@ type Blocks interface {
 	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
 }
 
-// FromStore makes training data of a store's blocks whose graffiti says who built them, the network's own history.
-// rules read the graffiti anew, so that better ones serve old blocks. Orphaned blocks are blocks too.
+// FromStore makes training data from a store's blocks whose graffiti names their client, orphaned ones included. It
+// applies rules to the stored graffiti, so that better rules also serve old blocks.
 func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots blockprint.Interval, features []string) (*Set, error) {
 	if len(features) == 0 {
 		features = feature.Names()
@@ -43,7 +43,7 @@ func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots block
 		set.Add(label, b.Slot, b.Root, b.Proposer, b.Features.In(features, row))
 	}
 	if set.Len() == 0 {
-		return nil, blockprint.Errorf(blockprint.NotFound, "of %d blocks in the database none says who built it and has features (%d lack features)", blocks, unfeatured)
+		return nil, blockprint.Errorf(blockprint.NotFound, "none of the %d blocks in the database names its client and has features (%d lack features)", blocks, unfeatured)
 	}
 	return set, nil
 }

@@ -32,8 +32,8 @@ type LoadOptions struct {
 // Load fetches the rewards of a range of slots, both ends included, into DIR/slot_X_to_Y.json (or .json.gz), both
 // ends included too. A file is written when all its slots are over, and when the parents of blocks prove that those
 // without a block are empty; Load stops before the first file that has slots after the head, and says so by a NotCovered
-// error. Files that are there already are kept, but looked at again if that may not hold for them: files of other
-// programs, of earlier versions, and those whose last slots were not final yet.
+// error. Existing files stay. Load checks again those that may be incomplete: files of other programs, of earlier
+// versions, and those whose last slots were not final yet.
 func Load(ctx context.Context, node *beacon.Client, slots blockprint.Interval, dir string, o LoadOptions) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (l *loader) last(ctx context.Context) (blockprint.Slot, string, error) {
 	}
 	l.final = network.StartOf(finality.Finalized.Epoch)
 	if l.Finalized {
-		return l.final, "the newest final one", nil
+		return l.final, "the newest final slot", nil
 	}
 	head, err := l.node.Header(ctx, beacon.Head)
 	return head.Slot, "the head", err
@@ -114,9 +114,9 @@ func (l *loader) batch(ctx context.Context, b blockprint.Interval) error {
 	if err != nil || fault == "" {
 		return err
 	}
-	l.Logger.Warn("a file of rewards is not whole and is loaded again", "file", l.path(b), "reason", fault)
+	l.Logger.Warn("a reward file is incomplete and is loaded again", "file", l.path(b), "reason", fault)
 	if err := l.fetch(ctx, b); err != nil {
-		return fmt.Errorf("%s is not whole (%s) and cannot be loaded again: %w", l.path(b), fault, err)
+		return fmt.Errorf("%s is incomplete (%s) and cannot be loaded again: %w", l.path(b), fault, err)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (l *loader) batch(ctx context.Context, b blockprint.Interval) error {
 // provenMark begins a file whose blocks are final and proven to be all.
 const provenMark = "[\n"
 
-// fault tells what a file lacks; "" if nothing, as far as the node can tell.
+// fault says what a file lacks; "" if nothing, as far as the node knows.
 func (l *loader) fault(ctx context.Context, b blockprint.Interval) (string, error) {
 	c, proven, fault, err := readRewardFile(l.path(b), b)
 	if err != nil || proven || fault != "" {
@@ -153,7 +153,7 @@ func (c *chain) add(r *blockprint.BlockReward) error {
 	m := r.Meta
 	switch {
 	case m.Slot < c.slots.Start || m.Slot > c.slots.End:
-		return blockprint.Errorf(blockprint.NotCovered, "slot %d is not one of it", m.Slot)
+		return blockprint.Errorf(blockprint.NotCovered, "it holds slot %d, which is not in its range", m.Slot)
 	case c.last == nil && m.ParentSlot >= c.slots.Start && m.Slot > 0:
 		return blockprint.Errorf(blockprint.NotCovered, "the block of slot %d is missing", m.ParentSlot)
 	case c.last != nil && m.ParentSlot != c.last.Slot:
@@ -181,9 +181,9 @@ func (c *chain) end(ctx context.Context, source reward.Source) error {
 	case err != nil:
 		return err
 	case c.last == nil && parent.Slot >= c.slots.Start, c.last != nil && parent.Slot != c.last.Slot:
-		return blockprint.Errorf(blockprint.NotCovered, "the block of slot %d is missing, which the one of slot %d follows", parent.Slot, after.Slot)
+		return blockprint.Errorf(blockprint.NotCovered, "the block of slot %d, parent of the one of slot %d, is missing", parent.Slot, after.Slot)
 	case c.last != nil && !c.root.IsZero() && parent.Root != c.root:
-		return blockprint.Errorf(blockprint.NotCovered, "the block of slot %d in it is an orphan", c.last.Slot)
+		return blockprint.Errorf(blockprint.NotCovered, "its block of slot %d is an orphan", c.last.Slot)
 	}
 	return nil
 }

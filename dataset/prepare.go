@@ -65,7 +65,7 @@ type PrepareOptions struct {
 	Tool    string // name and version of the program, for the feature file
 	// Strict makes a file that cannot be read the end of the run.
 	Strict bool
-	// Progress, if not nil, is told of each finished file.
+	// Progress, if not nil, is called after each file.
 	Progress func(done, total int)
 }
 
@@ -94,7 +94,7 @@ func (r *PrepareReport) add(o PrepareReport) {
 	}
 }
 
-// note tells whether err is the input's fault, which costs that file only, and keeps it.
+// note reports whether err is the input's fault, which costs that file only, and records it.
 func (r *PrepareReport) note(path string, err error, strict bool) bool {
 	if strict || blockprint.CodeOf(err) == blockprint.Internal || errors.Is(err, context.Canceled) {
 		return false // the disk or the user, not the input
@@ -185,8 +185,9 @@ type extraction struct {
 }
 
 // PrepareFeatures reads raw reward files and writes the features of each block with a label into a feature file, in
-// the order of the paths. What an earlier run put there is not read again. Files that cannot be read to their end
-// are reported and give no blocks; the next run tries them again. Memory does not depend on the input's size.
+// the order of the paths. It does not read again what an earlier run has put there. A file that cannot be read
+// to its end is reported and contributes no blocks; the next run tries it again. Memory does not depend on the size of
+// the input.
 func PrepareFeatures(ctx context.Context, paths []string, out string, o PrepareOptions) (PrepareReport, error) {
 	report := newPrepareReport(len(paths))
 	header := featurefile.NewHeader(o.Tool, o.Network, o.Labels.String(), feature.Names())
@@ -199,7 +200,7 @@ func PrepareFeatures(ctx context.Context, paths []string, out string, o PrepareO
 		if have, done := w.Done()[path]; done {
 			source, err := sourceOf(path)
 			if err == nil && (have.Size != source.Size || have.Modified != source.Modified) {
-				err = blockprint.Errorf(blockprint.Conflict, "%s has changed since its blocks were put into %s: remove %s to begin anew", path, out, out)
+				err = blockprint.Errorf(blockprint.Conflict, "%s has changed since its blocks were put into %s: remove %s to start again", path, out, out)
 			}
 			if err != nil {
 				return report, errors.Join(err, w.Close())

@@ -12,19 +12,19 @@ import (
 	"blockprint/rewardfile"
 )
 
-// RewardFault is what is wrong with a file of rewards.
+// RewardFault is what is wrong with a reward file.
 type RewardFault struct {
 	Path, Text string
 	Moved      string // where the file is now, if it was put aside
 }
 
-// aside is added to the name of a file of rewards that is put aside, so that nothing reads it and Load fetches it anew.
+// aside is added to the name of a reward file that is put aside: then nothing reads it, and Load fetches it again.
 const aside = ".incomplete"
 
-// CheckRewards looks at the files of rewards in a folder, slot_X_to_Y.json or .json.gz, as far as that is possible
-// without a node: it finds those without blocks (which earlier versions wrote for slots that were not over, or that the
-// node had no blocks of), with a block missing between others, with blocks of other slots, and those that cannot be
-// read. With repair they are put aside under another name.
+// CheckRewards checks the reward files of a folder, slot_X_to_Y.json or .json.gz, as far as is possible without a node.
+// It finds files without blocks (earlier versions wrote them for slots that were not over, or whose blocks the node did
+// not have), with a block missing between others, with blocks of other slots, and those that cannot be read. With repair
+// it puts them aside under another name.
 func CheckRewards(ctx context.Context, dir string, repair bool) ([]RewardFault, error) {
 	var paths []string
 	for _, pattern := range []string{"slot_*_to_*.json", "slot_*_to_*.json.gz"} {
@@ -35,7 +35,7 @@ func CheckRewards(ctx context.Context, dir string, repair bool) ([]RewardFault, 
 		paths = append(paths, found...)
 	}
 	if len(paths) == 0 {
-		return nil, blockprint.Errorf(blockprint.NotFound, "folder %s has no files of rewards such as slot_1_to_2048.json", dir)
+		return nil, blockprint.Errorf(blockprint.NotFound, "folder %s has no reward files such as slot_1_to_2048.json", dir)
 	}
 	slices.Sort(paths)
 	var out []RewardFault

@@ -113,7 +113,7 @@ func NewRate(some, all int64) *Rate {
 // now and begins at a multiple of store.GaugePart slots; trust lets it end with the last boundary.
 const Window = 14 * 24 * time.Hour
 
-// Wilson returns the 95 % interval of a share of which right of all were seen (Wilson 1927).
+// Wilson returns the 95 % interval of a share after right of all were seen (Wilson 1927).
 func Wilson(right, all int64) (low, high float64) {
 	if all == 0 {
 		return 0, 1

@@ -34,7 +34,7 @@ type Options struct {
 	Size        Size
 	// Shifts are those of the worlds to test in; nil for all, and for variants left out of the training.
 	Shifts []Shift
-	// Dir keeps the worlds' feature files, so that another evaluation needs not run them again; empty for a
+	// Dir is for the worlds' feature files, so that another evaluation need not run them again; empty for a
 	// temporary folder.
 	Dir string
 	// Settings are those of our classifier's algorithm; nil for the defaults.
@@ -74,7 +74,7 @@ type Result struct {
 	Contender string `json:"contender"`
 	Scenario  string `json:"scenario"`
 	*train.Scores
-	// Validators is the share of validators whose client is told from five of their blocks, of so many.
+	// Validators is the share of the ValidatorsAsked whose client is recognized from five of their blocks.
 	Validators      float64 `json:"validators_right,omitempty"`
 	ValidatorsAsked int     `json:"validators,omitempty"`
 }
@@ -88,7 +88,7 @@ type Evaluation struct {
 	Results []Result `json:"results"`
 	// Examples has a block of each of ours' worst mistakes in worlds drawn as in training.
 	Examples []Example `json:"examples"`
-	// Same says how often two packers with the same votes at hand make the same block: what no feature can tell.
+	// Same says how often two packers with the same votes at hand make the same block: no feature can distinguish these.
 	Same      []Agreement `json:"same_blocks"`
 	Simulated bool        `json:"simulated"`
 }
@@ -101,7 +101,7 @@ type Agreement struct {
 	SameSet float64 `json:"in_any_order"` // share with the same attestations
 }
 
-// compareSlots are enough to tell shares to a few per cent.
+// compareSlots are enough for shares to within a few percent.
 const compareSlots = 200
 
 // compare runs a world in which all nodes hear everything, and asks one node of each client's newest variant for a
@@ -341,7 +341,7 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 			}
 		}
 		if len(without) == 0 || len(with) == 0 {
-			continue // too few worlds to tell
+			continue // too few worlds
 		}
 		part, err := c.fit(ctx, o, without)
 		if err != nil {

@@ -3,6 +3,7 @@ package evaluate_test
 import (
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func small(t *testing.T, era evaluate.Era) evaluate.Options {
 	t.Helper()
 	return evaluate.Options{
 		Era: era, Seed: 1, TrainWorlds: 3, TestWorlds: 1, Dir: t.TempDir(), Tool: "test", Logger: slog.New(slog.DiscardHandler),
-		Size: evaluate.Size{Slots: 128, Validators: 8192, Committees: 8}, Settings: algorithm.Settings{"rounds": {80}},
+		Size: evaluate.Size{Slots: 128, Validators: 8192, Committees: 8}, Settings: algorithm.Settings{"rounds": {30}, "leaves": {8}},
 	}
 }
 
@@ -31,9 +32,9 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if era == evaluate.Electra {
+		if o.Shifts = []evaluate.Shift{evaluate.None}; era == evaluate.Electra {
 			again, err := evaluate.Run(t.Context(), o)
-			if err != nil || !reflect.DeepEqual(e, again) {
+			if err != nil || !slices.ContainsFunc(e.Results, func(r evaluate.Result) bool { return reflect.DeepEqual(r, again.Results[0]) }) {
 				t.Errorf("%s: a second run finds something else (%v)", era, err)
 			}
 		}

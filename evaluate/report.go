@@ -25,7 +25,7 @@ func (e *Evaluation) Text() string {
 				100*r.BalancedAccuracy, 100*worst, 100*r.Confident, 100*r.ConfidentPrecision, 100*r.Uncertain, 100*r.CalibrationError, 100*r.Validators)
 		}
 	}
-	b.WriteString("\nThe same block from the same votes (what no feature can tell), and the same attestations in any order\n")
+	b.WriteString("\nThe same block from the same votes (no feature can distinguish these), and the same attestations in any order\n")
 	for _, s := range e.Same[:min(len(e.Same), 6)] {
 		fmt.Fprintf(&b, "%-24s %-24s %6.1f %% %6.1f %%\n", s.A, s.B, 100*s.Same, 100*s.SameSet)
 	}

@@ -33,8 +33,7 @@ type Options struct {
 // DefaultFolds is the number of folds of a cross-validation.
 const DefaultFolds = 5
 
-// Best is the classifier that recognizes most in every measurement there is (docs/evaluation.md): what commands take unless
-// they are asked for another.
+// Best is the classifier that recognizes most in every measurement (docs/evaluation.md): the commands' default.
 const Best = "gbt"
 
 // DefaultOptions are those of an algorithm with the default features.
@@ -106,7 +105,7 @@ func (o *Options) matrix(set *dataset.Set) (*Matrix, error) {
 	return m, nil
 }
 
-// calibrates tells whether probabilities are to be corrected.
+// calibrates reports whether probabilities are to be corrected.
 func (o *Options) calibrates() bool {
 	switch o.Calibrate {
 	case "on":

@@ -13,8 +13,8 @@ import (
 const calibrationRows = 20_000
 
 // fitCalibration finds the calibration under which the answers proba, classes numbers each, give the truth y the
-// highest likelihood. Little data keeps it near to doing nothing: weights are drawn to the identity as by a normal
-// distribution with deviation 1/2.
+// highest likelihood. With little data it does almost nothing: a normal prior with deviation 1/2 draws
+// the weights to the identity.
 func fitCalibration(classes int, y []uint8, proba []float64) *classify.Calibration {
 	c := &classify.Calibration{Bias: make([]float64, classes)}
 	for j := range classes {

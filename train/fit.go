@@ -101,7 +101,7 @@ func warnings(m *Matrix, o *Options) []string {
 		out = append(out, fmt.Sprintf("all blocks are of client %s: every block will be called that", m.Classes[0]))
 	}
 	if m.Left.Contradicting > 0 {
-		out = append(out, fmt.Sprintf("%d blocks are there more than once with different labels: the first label counts", m.Left.Contradicting))
+		out = append(out, fmt.Sprintf("%d blocks occur more than once with different labels: the first label counts", m.Left.Contradicting))
 	}
 	if m.Left.Missing > m.Rows() {
 		out = append(out, fmt.Sprintf("%d of %d blocks lack a value and are left out: features that need the attestations themselves have none in old files", m.Left.Missing, m.Left.Missing+m.Rows()))
@@ -117,7 +117,7 @@ func warnings(m *Matrix, o *Options) []string {
 		}
 	}
 	if len(constant) > 0 {
-		out = append(out, fmt.Sprintf("these features have the same value in all blocks and tell nothing: %s", strings.Join(constant, ", ")))
+		out = append(out, fmt.Sprintf("these features have the same value in all blocks, so they do not help: %s", strings.Join(constant, ", ")))
 	}
 	return out
 }

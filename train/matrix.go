@@ -19,11 +19,11 @@ type Selection struct {
 	Disable      []blockprint.Client  // left out
 	GraffitiOnly []blockprint.Client  // left out, and labeled by graffiti
 	Within       *blockprint.Interval // blocks of other slots are left out; nil means all
-	// Forks leaves out the blocks of other forks, and those that do not tell; nil means all. A block's fork follows from
-	// Schedule, if that is known, or from the features that classify.ShapeFeatures names.
+	// Forks leaves out the blocks of other forks, and those whose fork is not known; nil means all. A block's fork
+	// follows from Schedule, if that is known, or from the features that classify.ShapeFeatures names.
 	Forks    *blockprint.ForkRange
 	Schedule *blockprint.ForkSchedule
-	// KeepDuplicates keeps blocks that are there more than once; else the first of each counts.
+	// KeepDuplicates keeps blocks that occur more than once; otherwise the first of each counts.
 	KeepDuplicates bool
 }
 
@@ -59,7 +59,7 @@ type Matrix struct {
 	before, since int // rows that are surely of a time before Electra, or since
 }
 
-// forksOf returns what tells the forks that a row's block can be of.
+// forksOf returns a function from a row to the forks that its block can be of.
 func (s *Selection) forksOf(set *dataset.Set) func(row int) blockprint.ForkRange {
 	if s.Schedule == nil {
 		shape := classify.NewShape(set.Features)
@@ -72,7 +72,7 @@ func (s *Selection) forksOf(set *dataset.Set) func(row int) blockprint.ForkRange
 }
 
 // forks returns the forks that the rows are of, as far as clients pack otherwise; nil if they are of both sides of
-// Electra, or do not tell.
+// Electra, or not known.
 func (m *Matrix) forks() *blockprint.ForkRange {
 	forks := blockprint.BeforeElectra
 	if m.since > 0 {
@@ -88,13 +88,13 @@ func (m *Matrix) forks() *blockprint.ForkRange {
 type LeftOut struct {
 	Clients       int `json:"clients"`       // disabled or graffiti-only
 	OtherSlots    int `json:"other_slots"`   // outside of the range
-	OtherForks    int `json:"other_forks"`   // of others, or not to be told
+	OtherForks    int `json:"other_forks"`   // of others, or not known
 	Missing       int `json:"missing"`       // a feature has no value
-	Duplicates    int `json:"duplicates"`    // the block was there before
+	Duplicates    int `json:"duplicates"`    // the block occurred before
 	Contradicting int `json:"contradicting"` // of those, with another label
 }
 
-// String tells what was left out and why; it is empty if nothing was.
+// String says what was left out and why; it is empty if nothing was.
 func (l LeftOut) String() string {
 	var out string
 	for _, part := range []struct {
@@ -105,7 +105,7 @@ func (l LeftOut) String() string {
 		{l.OtherSlots, "of other slots"},
 		{l.OtherForks, "of other forks"},
 		{l.Missing, "without a number in every feature"},
-		{l.Duplicates, "that were there before"},
+		{l.Duplicates, "that occurred before"},
 	} {
 		if part.n > 0 {
 			if out != "" {
@@ -199,7 +199,7 @@ func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 	return m, nil
 }
 
-// nothingLeft says why no row is left, in the way that helps most.
+// nothingLeft explains why no row is left.
 func nothingLeft(s *dataset.Set, o *Selection, columns []int, left LeftOut) error {
 	why := ""
 	for j, c := range columns {
@@ -260,11 +260,11 @@ func (m *Matrix) project(features []int) *Matrix {
 	return out
 }
 
-// duplicates returns the rows whose block was there before (same root), and how many of those have another label
-// than the first.
+// duplicates returns the rows whose block occurred before (same root), and how many of those have another label than
+// the first.
 func duplicates(s *dataset.Set) (repeated map[int]bool, contradicting int) {
 	type key struct {
-		hash uint64 // a root is a hash: its first bytes tell it as well as all, up to a chance of one in millions
+		hash uint64 // a root is a hash: its first bytes identify it as well as all of them, up to a chance of one in millions
 		row  int
 	}
 	keys := make([]key, 0, s.Len())

@@ -43,7 +43,7 @@ func Plot(ctx context.Context, set *dataset.Set, dir string, o PlotOptions) (int
 		}
 	}
 	if len(o.Features) < 2 {
-		return 0, blockprint.Errorf(blockprint.Invalid, "plots are of pairs: two features or more are needed, there are %d", len(o.Features))
+		return 0, blockprint.Errorf(blockprint.Invalid, "plots show pairs of features: expected at least two features, got %d", len(o.Features))
 	}
 	m, err := Select(set, o.Selection, true)
 	if err != nil {

@@ -40,7 +40,7 @@ type Study struct {
 }
 
 // Importance is how much balanced accuracy is lost when a feature's values are exchanged between blocks at random,
-// so that it tells nothing: near zero, the others make up for it.
+// so that it says nothing. Near zero, the other features make up for it.
 type Importance struct {
 	Feature   string  `json:"feature"`
 	Loss      float64 `json:"loss"`
@@ -55,7 +55,7 @@ type Curve struct {
 	Factor   float64      `json:"factor"`
 	Exponent float64      `json:"exponent"`
 	// Enough is the number of training blocks from which on the law is within Margin of its limit; 0 if the points
-	// do not tell.
+	// do not show it.
 	Enough float64 `json:"enough"`
 	Margin float64 `json:"margin"`
 	// Sentence says it in words.
@@ -76,7 +76,7 @@ const leastExponent = 0.3
 // curveMargin is how near to the limit is near enough: half a percentage point.
 const curveMargin = 0.005
 
-// NewStudy examines a set with an algorithm. Progress, if not nil, is told of each finished step.
+// NewStudy examines a set with an algorithm. Progress, if not nil, is called after each step.
 func NewStudy(ctx context.Context, set *dataset.Set, o Options, progress func(done, total int)) (*Study, error) {
 	m, err := o.matrix(set)
 	if err != nil {

@@ -20,8 +20,8 @@ type Scores struct {
 	// Confusion counts the blocks of each class (first index) that were called each class (second index): the most
 	// probable one, however unsure.
 	Confusion [][]int `json:"confusion"`
-	// Of each class: the share of its blocks that were recognized, the share of others' blocks that were not called
-	// it, and the share of the blocks that were called it which were its. Without blocks to tell: absent.
+	// For each class: the share of its blocks that were recognized, the share of the other blocks that got another
+	// label, and the share of the blocks with its label that are its own. A rate without blocks is absent.
 	TruePositiveRate map[blockprint.Client]float64 `json:"true_positive_rate"`
 	TrueNegativeRate map[blockprint.Client]float64 `json:"true_negative_rate"`
 	Precision        map[blockprint.Client]float64 `json:"precision"`

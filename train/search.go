@@ -158,7 +158,7 @@ func choose(n, k int) float64 {
 	return out
 }
 
-// Candidates returns a set's features that can tell anything: those with more than one value, which all but one
+// Candidates returns a set's features that can be of use: those with more than one value, which all but one
 // in a hundred rows have.
 func Candidates(s *dataset.Set) []string {
 	var out []string

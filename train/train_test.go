@@ -254,7 +254,7 @@ func TestTold(t *testing.T) {
 	}{
 		"one client":          {one, "all blocks are of client Prysm"},
 		"a client of one":     {few, "client Lodestar has 1 blocks, fewer than"},
-		"a constant feature":  {constant, "the same value in all blocks and tell nothing: difflib_slot"},
+		"a constant feature":  {constant, "the same value in all blocks, so they do not help: difflib_slot"},
 		"fewer than the k":    {someSet(1, 24), "client Nimbus has 8 blocks, fewer than k = 9"},
 		"fewer rows than k":   {someSet(1, 6), "k = 9 neighbors, but there are only 6 blocks"},
 		"a block, many times": {repeated(someSet(1, 30)), ""},

@@ -33,7 +33,7 @@ func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
 	return stat.PopMeanStdDev(v.Folds, nil)
 }
 
-// Validate measures how well an algorithm tells blocks that it has not seen: the blocks are divided into folds, the
+// Validate measures how well an algorithm classifies blocks that it has not seen: the blocks are divided into folds, the
 // same share of each client in each, and each fold is asked of a classifier that was fitted to the others.
 func Validate(ctx context.Context, set *dataset.Set, o Options) (*Validation, error) {
 	m, err := o.matrix(set)
@@ -107,7 +107,7 @@ const maxAsked = 60_000
 // with each fold's classifier and the rows that were asked of it.
 func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold int, p classify.Predictor, rows []int) error) (*folded, error) {
 	if m.Rows() < 2 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "cross-validation needs at least two blocks, there is %d", m.Rows())
+		return nil, blockprint.Errorf(blockprint.Invalid, "cross-validation needs at least two blocks, got %d", m.Rows())
 	}
 	folds := min(o.folds(), m.Rows())
 	assigned := m.assignFolds(folds, o.Seed)
@@ -194,7 +194,7 @@ func (m *Matrix) assignGroups(folds int, seed uint64) []int {
 	return out
 }
 
-// learnable tells whether each fold's classes can be learned from the other folds. (A group may be a client's own.)
+// learnable reports whether each fold's classes can be learned from the other folds. (A group may be a client's own.)
 func (m *Matrix) learnable(fold []int, folds int) bool {
 	in := make([][]bool, len(m.Classes)) // of each class, the folds that have it
 	for c := range in {

@@ -7,7 +7,7 @@ import (
 	"blockprint/classify/algorithm"
 )
 
-// maxBins bounds the different values of a feature that a tree can tell apart; bin 0 is for missing values.
+// maxBins bounds the values of a feature that a tree can distinguish; bin 0 is for missing values.
 const maxBins = 255
 
 // binner maps the values of each feature to small numbers that keep their order.

@@ -57,7 +57,7 @@ func newBooster(d algorithm.Data, o Options) *booster {
 // leastGain is the smallest improvement of the mean loss that counts as one.
 const leastGain = 1e-4
 
-// grow adds rounds of trees until the held-back rows are not told better any more, and forgets the rounds after
+// grow adds rounds of trees until the loss on the held-back rows stops falling, and forgets the rounds after
 // the best.
 func (b *booster) grow() {
 	best, bestRound, bestNodes := b.loss(), 0, 0
@@ -79,7 +79,7 @@ func (b *booster) grow() {
 			bestRound, bestNodes = round+1, len(b.c.nodes)
 			continue
 		}
-		// Where all is told apart already, the loss falls for ever, by less and less.
+		// If every row is classified right already, the loss falls forever, by less and less.
 		if loss := b.loss(); loss < best-leastGain {
 			best, bestRound, bestNodes = loss, round+1, len(b.c.nodes)
 		} else if round+1-bestRound >= b.o.Patience {

@@ -73,7 +73,7 @@ func (c *Classifier) PredictProba(dst, x []float64) {
 // Shape returns the number of features of a row and of classes.
 func (c *Classifier) Shape() (features, classes int) { return c.features, c.classes }
 
-// Missing tells that rows may hold NaN.
+// Missing reports that rows may hold NaN.
 func (c *Classifier) Missing() bool { return true }
 
 // Rounds returns how many trees each class has.

@@ -319,7 +319,7 @@ func (s *search) scan(lo, hi int) {
 	}
 }
 
-// offer inserts a row in its place and tells whether it belongs to the k nearest so far.
+// offer inserts a row in its place and reports whether it belongs to the k nearest so far.
 func (s *search) offer(n Neighbor) bool {
 	nearer := func(a, b Neighbor) bool {
 		return a.Distance < b.Distance || a.Distance == b.Distance && a.Row < b.Row
@@ -381,5 +381,5 @@ func (c *Classifier) Rows() int { return len(c.rowNum) }
 // Shape returns the number of features of a row and of classes.
 func (c *Classifier) Shape() (features, classes int) { return c.dims, c.classes }
 
-// Missing tells that rows must not hold NaN.
+// Missing reports that rows must not hold NaN.
 func (c *Classifier) Missing() bool { return false }

@@ -107,7 +107,7 @@ func moments(x []float64, features int) (mean, scale []float64) {
 	return mean, scale
 }
 
-// run trains until the held-back rows are not told better any more, and returns to the best weights. With too few
+// run trains until the loss on the held-back rows stops falling, and returns to the best weights. With too few
 // rows to hold any back, all epochs are run.
 func (t *trainer) run() {
 	best := math.Inf(1)

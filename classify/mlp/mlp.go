@@ -59,7 +59,7 @@ type layer struct {
 // Shape returns the number of features of a row and of classes.
 func (c *Classifier) Shape() (features, classes int) { return c.features, c.classes }
 
-// Missing tells that rows must not hold NaN.
+// Missing reports that rows must not hold NaN.
 func (c *Classifier) Missing() bool { return false }
 
 // PredictProba writes the probability of each class for the row x, one finite number per feature, into dst.

@@ -8,7 +8,7 @@
 //		w.Begin(); w.Append(rows) ...; w.End(source) or w.Abort()
 //	err = w.Finish()
 //
-// Until Finish the data is in mainnet.features.partial; an interrupted run goes on from there.
+// Until Finish the data is in mainnet.features.partial; an interrupted run continues from there.
 package featurefile
 
 import (
@@ -84,7 +84,7 @@ func (h *Header) Features() []string {
 	return names
 }
 
-// sameData tells whether rows for o may be added to a file with header h.
+// sameData reports whether rows for o may be added to a file with header h.
 func (h *Header) sameData(o *Header) error {
 	bad := func(what, have, want any) error {
 		return blockprint.Errorf(blockprint.Conflict, "it was made with %s, not %s", have, want)

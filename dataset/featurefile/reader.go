@@ -31,7 +31,7 @@ type File struct {
 	close  func() error
 }
 
-// IsFile tells whether a path is a feature file, by its first bytes.
+// IsFile reports whether a path is a feature file, by its first bytes.
 func IsFile(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -49,9 +49,9 @@ func Open(path string) (*File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		hint := ""
 		if _, err := os.Stat(partialPath(path)); err == nil {
-			hint = ", but " + partialPath(path) + " is: run the same `blockprint prepare` again to finish it"
+			hint = ", but " + partialPath(path) + " does: run the same `blockprint prepare` again to finish it"
 		}
-		return nil, blockprint.Errorf(blockprint.NotFound, "feature file %s is not there%s", path, hint)
+		return nil, blockprint.Errorf(blockprint.NotFound, "feature file %s does not exist%s", path, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("feature file: %w", err)
@@ -186,7 +186,7 @@ func (f *File) chunkAt(at int64) (chunkHeader, error) {
 	}
 	le := binary.LittleEndian
 	if string(b[:4]) != chunkMagic {
-		return bad("does not begin as a chunk does")
+		return bad("it does not start as a chunk does")
 	}
 	c.rows = int(le.Uint32(b[4:]))
 	metaLength := int64(le.Uint32(b[8:]))
@@ -295,7 +295,7 @@ func (f *File) fill(rows *Rows, col Column, feature int, raw []byte, n int) erro
 }
 
 // Read calls each with the rows of every chunk, in order; chunks are read ahead on all cores. The rows hold the
-// named features, in that order, and are each's to keep.
+// named features, in that order, and each may keep them.
 func (f *File) Read(ctx context.Context, features []string, each func(*Rows) error) error {
 	var places []int
 	for _, name := range features {

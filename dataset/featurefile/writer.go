@@ -44,8 +44,8 @@ type position struct {
 // partialPath is where a file is until it is finished.
 func partialPath(path string) string { return path + ".partial" }
 
-// Resume begins a feature file, or goes on with what an earlier run left: with path.partial if that is there, else
-// with a copy of the finished file at path, to which blocks of further sources are added. A file with other
+// Resume starts a feature file, or continues what an earlier run left: path.partial if it exists, else a copy of the
+// finished file at path, to which it adds the blocks of further sources. A file with other
 // features, network or labels is a Conflict.
 func Resume(path string, h Header) (*Writer, error) {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
@@ -64,7 +64,7 @@ func Resume(path string, h Header) (*Writer, error) {
 		return nil, fmt.Errorf("feature file: %w", err)
 	}
 	if err := w.recover(); err != nil {
-		err = blockprint.Errorf(blockprint.CodeOf(err), "cannot go on with %s: %w; remove it to begin anew", partial, err)
+		err = blockprint.Errorf(blockprint.CodeOf(err), "cannot continue %s: %w; remove it to start again", partial, err)
 		return nil, errors.Join(err, w.f.Close())
 	}
 	return w, nil
@@ -307,5 +307,5 @@ func (w *Writer) Finish() error {
 	return nil
 }
 
-// Close leaves the file unfinished; Resume goes on with its complete chunks.
+// Close leaves the file unfinished; Resume continues after its complete chunks.
 func (w *Writer) Close() error { return w.f.Close() }
