@@ -20,6 +20,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/estimate"
 	"blockprint/feature"
+	"blockprint/packer"
 	"blockprint/sim"
 	"blockprint/sim/record"
 	"blockprint/train"
@@ -146,7 +147,7 @@ type world struct {
 // variantOf returns a client's variant.
 func (w *world) variantOf(client blockprint.Client) string {
 	for _, s := range w.config.Shares {
-		if c, _ := sim.ClientOf(s.Variant); c == client {
+		if c, _, _ := packer.ClientOf(s.Variant); c == client {
 			return s.Variant
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"blockprint"
+	"blockprint/packer"
 	"blockprint/sim"
 )
 
@@ -28,7 +29,7 @@ func variants(era Era) [][]string {
 	if err != nil || era != Deneb && era != Electra {
 		return nil
 	}
-	return sim.VariantsAt(fork)
+	return packer.VariantsAt(fork)
 }
 
 // Variants lists the variants of an era of which a client has several: those whose absence from the training can be

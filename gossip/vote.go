@@ -7,11 +7,9 @@ import (
 	"blockprint"
 )
 
-// Data is what a validator votes for: the specification's AttestationData without the index of the committee.
+// Data is what a validator votes for.
 type Data struct {
-	Slot            blockprint.Slot
-	BeaconBlockRoot blockprint.Root
-	Source, Target  blockprint.Checkpoint
+	blockprint.AttestationData // with index 0: the committee stands in the Group
 	// DependentRoot is the block that the shuffling of the target's epoch depends on, as in the Beacon API's duties. It
 	// tells the committees of two branches apart, and may be zero where there is only one.
 	DependentRoot blockprint.Root
@@ -46,6 +44,11 @@ func Join(parts ...Aggregate) Attestation {
 		out.Bits = append(out.Bits, a.Bits)
 	}
 	return out
+}
+
+// Part returns the votes of the attestation's committee number i.
+func (a *Attestation) Part(i int) Aggregate {
+	return Aggregate{Group{a.Data, a.Committees[i]}, a.Bits[i]}
 }
 
 // Count returns the number of votes in an attestation.

@@ -9,17 +9,8 @@ import (
 	"blockprint/reward"
 )
 
-// Participation flags and their weights out of 64 (consensus-specs, altair). They stand here a second time on
-// purpose: the world's own rewards check the tracker's.
-const (
-	flagSource = 1
-	flagTarget = 2
-	flagHead   = 4
-)
-
-func flagWeights(f uint8) uint64 {
-	return 14*uint64(f&1) + 26*uint64(f>>1&1) + 14*uint64(f>>2&1)
-}
+// flagTarget is the participation flag of a timely vote for the target.
+const flagTarget = 2
 
 // block is a block of the world's tree, orphans included.
 type block struct {
@@ -129,45 +120,6 @@ func (s *state) justify(spec *blockprint.Spec, b *block) {
 		s.bits[0] && s.bits[1] && oldCurrent.Epoch+1 == s.epoch:
 		s.finalized = oldCurrent
 	}
-}
-
-// earned returns the flags that a vote sets in a block at slot on top of parent.
-func earned(spec *blockprint.Spec, fork blockprint.Fork, rootAt func(blockprint.Slot) blockprint.Root, slot blockprint.Slot, d *gossip.Data) uint8 {
-	delay := uint64(slot - d.Slot)
-	var f uint8
-	if root := uint64(math.Sqrt(float64(spec.SlotsPerEpoch))); delay <= root {
-		f |= flagSource
-	}
-	if d.Target.Root != rootAt(spec.StartOf(d.Target.Epoch)) {
-		return f
-	}
-	if delay <= spec.SlotsPerEpoch || fork >= blockprint.Deneb {
-		f |= flagTarget
-	}
-	if delay == 1 && d.BeaconBlockRoot == rootAt(d.Slot) {
-		f |= flagHead
-	}
-	return f
-}
-
-// include applies a block's attestations to its state and returns what they pay the proposer.
-func (s *state) include(v *view, attestations []gossip.Attestation) uint64 {
-	paid := uint64(0)
-	for i := range attestations {
-		a := &attestations[i]
-		flags, f := v.flags(&a.Data), v.earned(&a.Data)
-		numerator := uint64(0)
-		for j, c := range a.Committees {
-			members := v.members(gossip.Group{Data: a.Data, Committee: c})
-			a.Bits[j].Each(func(at int) {
-				n := members[at]
-				numerator += s.base[n] * flagWeights(f&^flags[n])
-				flags[n] |= f
-			})
-		}
-		paid += numerator / (56 * 64 / 8)
-	}
-	return paid
 }
 
 // shuffleKey names the committees of an epoch on a branch.

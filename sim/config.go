@@ -15,6 +15,7 @@ import (
 
 	"blockprint"
 	"blockprint/gossip"
+	"blockprint/packer"
 )
 
 // Share is a client variant with its weight among the validators.
@@ -106,15 +107,17 @@ func (c *Config) check() error {
 		return fmt.Errorf("simulated network: %w", err)
 	}
 	for _, s := range c.Shares {
-		if _, ok := variantNamed(s.Variant); !ok {
-			return bad("unknown client variant %q: known are %v", s.Variant, Variants())
+		if _, _, ok := packer.ClientOf(s.Variant); !ok {
+			return bad("unknown client variant %q: known are %v", s.Variant, packer.Variants())
 		}
 	}
 	return nil
 }
 
 // CommitteeSize is the number of members of a committee, rounded down.
-func (c *Config) CommitteeSize() uint64 { return uint64(c.Validators) / c.SlotsPerEpoch / uint64(c.Committees) }
+func (c *Config) CommitteeSize() uint64 {
+	return uint64(c.Validators) / c.SlotsPerEpoch / uint64(c.Committees)
+}
 
 // spec returns the constants of the world's network.
 func (c *Config) spec() blockprint.Spec {

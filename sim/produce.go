@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -50,18 +49,9 @@ func (w *World) NodeHandler(i int) http.Handler {
 func (w *World) dreamAll(parent *block) {
 	for _, n := range w.nodes {
 		if n.asked && (n.dreamt == nil || n.dreamt.slot != w.slot || n.dreamt.parent != parent) {
-			n.dreamt = w.produce(n, parent, w.slot)
+			n.dreamt = w.buildDreamt(n, parent, w.slot, w.proposer())
 		}
 	}
-}
-
-// produce lets a node build a block for a slot.
-func (w *World) produce(n *node, parent *block, slot blockprint.Slot) *block {
-	b := &block{slot: slot, parent: parent, proposer: w.proposer(), node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
-	b.attestations = n.pool.pack(w.view(b))
-	b.stateRoot = sha256.Sum256(append(append([]byte("dreamt state"), parent.root[:]...), le64(b.proposer)...))
-	w.encode(b, "", parent)
-	return b
 }
 
 func (w *World) serveProduced(rw http.ResponseWriter, r *http.Request, n *node, version int) {
@@ -89,7 +79,7 @@ func (w *World) producedFor(n *node, slot blockprint.Slot) (*block, error) {
 	switch {
 	case n.dreamt != nil && n.dreamt.slot == slot:
 	case slot == w.slot+1:
-		n.dreamt = w.produce(n, w.head, slot)
+		n.dreamt = w.buildDreamt(n, w.head, slot, w.proposer())
 	default:
 		return nil, apiError{400, fmt.Sprintf("slot %d is neither the present one, %d, nor the next", slot, w.slot)}
 	}

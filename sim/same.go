@@ -30,8 +30,8 @@ func (w *World) Compare(into map[[2]string]*Agreement) {
 		if !n.all || slices.ContainsFunc(all, func(p packing) bool { return p.variant == n.variant }) {
 			continue
 		}
-		b := &block{slot: slot, parent: w.head, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
-		all = append(all, packing{n.variant, n.pool.pack(w.view(b))})
+		b, _ := w.build(n, w.head, slot, 0)
+		all = append(all, packing{n.variant, b.attestations})
 	}
 	for i, a := range all {
 		for _, b := range all[i+1:] {

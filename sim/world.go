@@ -13,6 +13,7 @@ import (
 	"blockprint"
 	"blockprint/beacon"
 	"blockprint/gossip"
+	"blockprint/packer"
 	"blockprint/reward"
 )
 
@@ -52,7 +53,7 @@ type World struct {
 type node struct {
 	variant string
 	client  blockprint.Client
-	pool    pool
+	pool    packer.Pool
 	all     bool // it receives all single votes
 
 	asked  bool   // somebody asks it for blocks
@@ -108,10 +109,10 @@ func (w *World) makeNodes() {
 	var ofShare [][2][]*node // those that hear all subnets, and those that hear two
 	for _, s := range w.config.Shares {
 		total += s.Weight
-		v, _ := variantNamed(s.Variant) // check has seen it
+		client, _, _ := packer.ClientOf(s.Variant) // check has seen it
 		var kinds [2][]*node
 		for _, h := range w.config.Hearers(w.rng, w.config.Nodes, w.config.Committees) {
-			n := &node{variant: s.Variant, client: v.client, pool: v.make(), all: h.Subnets == nil}
+			n := &node{variant: s.Variant, client: client, pool: packer.New(s.Variant), all: h.Subnets == nil}
 			kind := 1
 			if n.all {
 				kind = 0
@@ -276,13 +277,13 @@ func (w *World) choosePlan() (parent *block, unseen bool) {
 
 // propose builds a block on parent by a random validator's node.
 func (w *World) propose(parent *block) *block {
-	b, v := w.build(parent, w.proposer())
-	b.state = v.state
-	b.exact = b.state.include(v, b.attestations)
+	proposer := w.proposer()
+	b, v := w.build(w.owner[proposer], parent, w.slot, proposer)
+	b.exact = v.Include(b.attestations)
 	b.stateRoot = sha256.Sum256(append(append([]byte("state"), parent.root[:]...), le64(uint64(w.slot))...))
 	graffiti := ""
 	if w.rng.Float64() < w.config.GraffitiRate {
-		graffiti = defaultGraffiti[b.node.client]
+		_, graffiti, _ = packer.ClientOf(b.node.variant)
 	}
 	w.encode(b, graffiti, parent)
 	w.add(b)
@@ -297,13 +298,22 @@ func (w *World) proposer() uint64 {
 	return uint64(w.rng.IntN(w.config.Validators))
 }
 
-// build lets a validator's node pack a block on parent.
-func (w *World) build(parent *block, proposer uint64) (*block, *view) {
-	n := w.owner[proposer]
-	b := &block{slot: w.slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(w.slot))}
+// build lets a node pack a block on parent. The block's state is still the one before its attestations, as is the
+// view's.
+func (w *World) build(n *node, parent *block, slot blockprint.Slot, proposer uint64) (*block, *packer.View) {
+	b := &block{slot: slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
 	v := w.view(b)
-	b.attestations = n.pool.pack(v)
+	b.attestations = n.pool.Pack(v)
 	return b, v
+}
+
+// buildDreamt lets a node pack a block on parent that joins no chain: only its encoded form is of use.
+func (w *World) buildDreamt(n *node, parent *block, slot blockprint.Slot, proposer uint64) *block {
+	b, _ := w.build(n, parent, slot, proposer)
+	b.stateRoot = sha256.Sum256(append(append([]byte("dreamt state"), parent.root[:]...), le64(proposer)...))
+	w.encode(b, "", parent)
+	b.state, b.attestations = nil, nil
+	return b
 }
 
 // dreamTries bounds the search for a proposer of each variant; one that has hardly any validators dreams less often.
@@ -319,11 +329,8 @@ func (w *World) dream(parent *block) {
 			continue
 		}
 		done[n.variant] = true
-		b, _ := w.build(parent, proposer)
-		b.stateRoot = sha256.Sum256(append(append([]byte("dreamt state"), parent.root[:]...), le64(proposer)...))
-		w.encode(b, "", parent)
+		b := w.buildDreamt(n, parent, w.slot, proposer)
 		w.dreams[b.root] = b
-		b.attestations = nil // only the encoded block is asked for
 		if len(done) == len(w.config.Shares) {
 			return
 		}
@@ -354,32 +361,28 @@ type Dream struct {
 	Block []byte
 }
 
-// view is what the packer of b's node sees.
-func (w *World) view(b *block) *view {
-	limit := 128
-	if b.fork >= blockprint.Electra {
-		limit = int(w.spec.MaxAttestationsElectra)
-	}
+// view gives a block its state before the attestations, and returns it as the packer of its node sees it.
+func (w *World) view(b *block) *packer.View {
 	epoch := w.spec.EpochOf(b.slot)
-	v := &view{
-		slot: b.slot, spec: &w.spec, fork: b.fork, limit: limit, rng: w.rng, rootAt: b.parent.rootAt,
-		unseenOf: map[gossip.Group]gossip.Bits{}, earnedBy: map[gossip.Data]uint8{},
-		state:   b.parent.state.advance(&w.spec, b.parent, epoch),
-		members: func(g gossip.Group) []uint32 { return w.committeeOf(b.parent, g) },
+	s := b.parent.state.advance(&w.spec, b.parent, epoch)
+	b.state = s
+	return &packer.View{
+		Slot: b.slot, Spec: &w.spec, Rand: w.rng, RootAt: b.parent.rootAt,
+		Previous: s.previous, Current: s.current, BaseRewards: s.base, Balances: s.balances,
+		Members: func(g gossip.Group) []uint32 { return w.committeeOf(b.parent, g) },
+		Valid: func(d *gossip.Data) bool {
+			target := d.Target.Epoch
+			source := s.currentJustified
+			if target != epoch {
+				source = s.previousJustified
+			}
+			inWindow := target == epoch || target+1 == epoch
+			if b.fork < blockprint.Deneb {
+				inWindow = inWindow && uint64(b.slot-d.Slot) <= w.spec.SlotsPerEpoch
+			}
+			return inWindow && d.Slot < b.slot && d.Source == source && d.DependentRoot == w.shuffling(b.parent, target).anchor
+		},
 	}
-	v.valid = func(d *gossip.Data) bool {
-		target := d.Target.Epoch
-		source := v.state.currentJustified
-		if target != epoch {
-			source = v.state.previousJustified
-		}
-		inWindow := target == epoch || target+1 == epoch
-		if b.fork < blockprint.Deneb {
-			inWindow = inWindow && uint64(b.slot-d.Slot) <= w.spec.SlotsPerEpoch
-		}
-		return inWindow && d.Slot < b.slot && d.Source == source && d.DependentRoot == w.shuffling(b.parent, target).anchor
-	}
-	return v
 }
 
 // attest casts the votes of a slot. b is the slot's block, or nil; inTime is the share of validators that have it when
@@ -402,10 +405,10 @@ func (w *World) attest(b *block, inTime float64) {
 func (w *World) hear(heard []gossip.Heard) {
 	for i, n := range w.nodes {
 		for _, a := range heard[i].Singles {
-			n.pool.singles(a)
+			n.pool.Singles(a)
 		}
 		for _, a := range heard[i].Aggregates {
-			n.pool.aggregate(a)
+			n.pool.Aggregate(a)
 		}
 	}
 }
@@ -415,8 +418,11 @@ func (w *World) voteFor(b *block) gossip.Data {
 	epoch := w.spec.EpochOf(w.slot)
 	s := b.state.advance(&w.spec, b, epoch)
 	return gossip.Data{
-		Slot: w.slot, BeaconBlockRoot: b.root, Source: s.currentJustified, DependentRoot: w.shuffling(b, epoch).anchor,
-		Target: blockprint.Checkpoint{Epoch: epoch, Root: b.rootAt(w.spec.StartOf(epoch))},
+		AttestationData: blockprint.AttestationData{
+			Slot: w.slot, BeaconBlockRoot: b.root, Source: s.currentJustified,
+			Target: blockprint.Checkpoint{Epoch: epoch, Root: b.rootAt(w.spec.StartOf(epoch))},
+		},
+		DependentRoot: w.shuffling(b, epoch).anchor,
 	}
 }
 
@@ -429,7 +435,7 @@ func (w *World) publish(b *block, unseen bool) {
 	} else {
 		w.head = b
 		for _, n := range w.nodes {
-			n.pool.imported(b.slot, b.attestations)
+			n.pool.Imported(b.slot, b.attestations)
 		}
 	}
 	old := w.seen
@@ -447,14 +453,4 @@ func (w *World) forgetFlags(b *block) {
 	for _, old := range w.bySlot[b.slot-keep] {
 		old.state.previous, old.state.current = nil, nil
 	}
-}
-
-// defaultGraffiti is what each client writes when its operator writes nothing.
-var defaultGraffiti = map[blockprint.Client]string{
-	blockprint.Lighthouse: "Lighthouse/v5.3.0-d6ba8c3",
-	blockprint.Prysm:      "prysm v5.1.2",
-	blockprint.Lodestar:   "GE1a2bLSc3d4",
-	blockprint.Teku:       "BU5e6fTK7a8b",
-	blockprint.Nimbus:     "Nimbus/v24.9.0-a3be8d-stateofus",
-	blockprint.Grandine:   "NM9c0dGRe1f2 Grandine/1.0.0",
 }

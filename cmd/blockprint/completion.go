@@ -8,7 +8,7 @@ import (
 	"blockprint/eel"
 	"blockprint/evaluate"
 	"blockprint/gridcoin/rules"
-	"blockprint/sim"
+	"blockprint/packer"
 	"blockprint/train"
 )
 
@@ -49,7 +49,7 @@ func complete(cmd *cobra.Command) {
 		networks = append(networks, n.Name)
 	}
 	values := map[string][]string{
-		"calibrate": {"auto", "on", "off"}, "chain": {"main", "test"}, "clients": sim.Variants(), "era": {"deneb", "electra"},
+		"calibrate": {"auto", "on", "off"}, "chain": {"main", "test"}, "clients": packer.Variants(), "era": {"deneb", "electra"},
 		"fcu-matching": {string(eel.Exact), string(eel.Loose), string(eel.HeadOnly)}, "format": {"png", "svg"},
 		"labels": {"graffiti", "directory"}, "log-level": {"debug", "info", "warn", "error"}, "network": networks,
 		"of": {"gridcoin", "trust"}, "policy": {"rules-first", "manual-first", "fsm"}, "since": {"finalized", "genesis"}, "type": train.Algorithms(),

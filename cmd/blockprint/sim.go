@@ -17,6 +17,7 @@ import (
 	"blockprint"
 	"blockprint/demo"
 	"blockprint/file"
+	"blockprint/packer"
 	"blockprint/sim"
 	"blockprint/sim/record"
 )
@@ -37,7 +38,7 @@ func (f *worldFlags) add(cmd *cobra.Command) {
 	flags.Uint64Var(&f.config.SlotsPerEpoch, "slots-per-epoch", f.config.SlotsPerEpoch, "slots in an epoch")
 	flags.Int64Var(&f.deneb, "deneb-epoch", 0, "epoch of the Deneb fork; -1 means never")
 	flags.Int64Var(&f.electra, "electra-epoch", -1, "epoch of the Electra fork; -1 means never")
-	flags.StringSliceVar(&f.clients, "clients", nil, "client variants and their weights, as NAME=WEIGHT; known variants: "+strings.Join(sim.Variants(), ", "))
+	flags.StringSliceVar(&f.clients, "clients", nil, "client variants and their weights, as NAME=WEIGHT; known variants: "+strings.Join(packer.Variants(), ", "))
 	flags.Float64Var(&f.config.GraffitiRate, "graffiti", f.config.GraffitiRate, "share of blocks with their client's default graffiti")
 	flags.Float64Var(&f.config.Participation, "participation", f.config.Participation, "share of validators that vote")
 	flags.Uint64Var(&f.config.KeepStates, "keep-states", 0, "number of recent slots whose states the API serves, as on a node that is not an archive; 0 for all")

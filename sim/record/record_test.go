@@ -8,6 +8,7 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
+	"blockprint/packer"
 	"blockprint/sim"
 	"blockprint/sim/record"
 )
@@ -122,8 +123,8 @@ func TestVisible(t *testing.T) {
 // TestVariants: all variants that worlds know can be drawn.
 func TestVariants(t *testing.T) {
 	clients := map[blockprint.Client]bool{}
-	for _, v := range sim.Variants() {
-		c, ok := sim.ClientOf(v)
+	for _, v := range packer.Variants() {
+		c, _, ok := packer.ClientOf(v)
 		if !ok {
 			t.Errorf("%s is of no client", v)
 		}

@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"sort"
@@ -19,12 +19,12 @@ func newGrandine(greedy bool) *grandine {
 	return &grandine{greedy: greedy, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *grandine) aggregate(a gossip.Aggregate) {
+func (p *grandine) Aggregate(a gossip.Aggregate) {
 	list := p.stored.of(a.Group)
 	*list = append(*list, a.Bits.Clone())
 }
 
-func (p *grandine) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+func (p *grandine) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	keep := func(g gossip.Group) bool { return g.Data.Slot+33 > slot }
 	p.stored.drop(keep)
 	p.heard.drop(keep)
@@ -45,10 +45,10 @@ type choice struct {
 	taken int
 }
 
-func (p *grandine) pack(v *view) []gossip.Attestation {
+func (p *grandine) Pack(v *View) []gossip.Attestation {
 	var choices []*choice
-	for _, g := range p.stored.newest(v.rng) {
-		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.valid(&g.Data) {
+	for _, g := range p.stored.newest(v.Rand) {
+		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.Valid(&g.Data) {
 			continue
 		}
 		c := &choice{Group: g}
@@ -81,17 +81,17 @@ func (p *grandine) pack(v *view) []gossip.Attestation {
 		}
 		return out
 	}
-	return firstFit(chosen, v.limit)
+	return firstFit(chosen, v.limit())
 }
 
 // choose finds up to n aggregates that together earn most: greedily, then by exchanging one at a time as long as
 // that helps. With at most 16 aggregates that overlap widely this finds what an exact search does, nearly always.
-func (c *choice) choose(v *view, n int) {
-	members, flags, f := v.members(c.Group), v.flags(&c.Data), v.earned(&c.Data)
+func (c *choice) choose(v *View, n int) {
+	members, flags, f := v.Members(c.Group), v.flags(&c.Data), v.earned(&c.Data)
 	worth := make([]uint64, len(members))
 	useful := make(gossip.Bits, len(c.bits[0]))
 	for i, m := range members {
-		if worth[i] = v.state.base[m] * flagWeights(f&^flags[m]); worth[i] > 0 {
+		if worth[i] = v.BaseRewards[m] * flagWeights(f&^flags[m]); worth[i] > 0 {
 			useful.Set(i)
 		}
 	}
@@ -159,7 +159,7 @@ func byWeight(choices []*choice) []gossip.Aggregate {
 // knapsack takes as many of each group as give the best total within the limit. What a further aggregate of a group
 // adds never grows, so that is taking the largest gains. Groups of the current epoch come first, each in order of
 // arrival.
-func knapsack(v *view, choices []*choice) []gossip.Aggregate {
+func knapsack(v *View, choices []*choice) []gossip.Aggregate {
 	type gain struct {
 		c      *choice
 		amount uint64
@@ -174,7 +174,7 @@ func knapsack(v *view, choices []*choice) []gossip.Aggregate {
 	for _, g := range gains[:min(len(gains), grandineLimit)] {
 		g.c.taken++
 	}
-	v.rng.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
+	v.Rand.Shuffle(len(choices), func(i, j int) { choices[i], choices[j] = choices[j], choices[i] })
 	sort.SliceStable(choices, func(i, j int) bool { return v.isCurrent(&choices[i].Data) && !v.isCurrent(&choices[j].Data) })
 	var out []gossip.Aggregate
 	for _, c := range choices {

@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"sort"
@@ -39,7 +39,7 @@ func newLodestar(v lodestarVariant) *lodestar {
 	return &lodestar{lodestarVariant: v, pool: newEntries[[]gossip.Bits]()}
 }
 
-func (p *lodestar) aggregate(a gossip.Aggregate) {
+func (p *lodestar) Aggregate(a gossip.Aggregate) {
 	list := p.pool.of(a.Group)
 	for _, b := range *list {
 		if a.Bits.Within(b) {
@@ -63,13 +63,13 @@ func (p *lodestar) aggregate(a gossip.Aggregate) {
 	*list = kept[:min(len(kept), p.stored)]
 }
 
-func (p *lodestar) singles(gossip.Aggregate) {}
+func (p *lodestar) Singles(gossip.Aggregate) {}
 
-func (p *lodestar) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+func (p *lodestar) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	p.pool.drop(func(g gossip.Group) bool { return g.Data.Slot+33 > slot })
 }
 
-func (p *lodestar) pack(v *view) []gossip.Attestation {
+func (p *lodestar) Pack(v *View) []gossip.Attestation {
 	if v.electra() {
 		return p.packElectra(v)
 	}
@@ -92,7 +92,7 @@ func (p *lodestar) pack(v *view) []gossip.Attestation {
 		}
 		distance := float64(v.distance(&g.Data))
 		// From the third slot on, a group that cannot beat what was found is passed over.
-		if slots > 2 && float64(len(v.members(g)))/distance < lowest {
+		if slots > 2 && float64(len(v.Members(g)))/distance < lowest {
 			continue
 		}
 		var these []scored
@@ -112,22 +112,22 @@ func (p *lodestar) pack(v *view) []gossip.Attestation {
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].score > found[j].score })
 	var out []gossip.Attestation
-	for _, s := range found[:min(len(found), v.limit)] {
+	for _, s := range found[:min(len(found), v.limit())] {
 		out = append(out, gossip.Join(s.a))
 	}
 	return out
 }
 
-func (p *lodestar) candidate(v *view, d *gossip.Data) bool {
+func (p *lodestar) candidate(v *View, d *gossip.Data) bool {
 	distance := v.distance(d)
-	return distance >= 1 && (distance <= 32 || v.fork >= blockprint.Deneb) && v.valid(d)
+	return distance >= 1 && (distance <= 32 || v.fork() >= blockprint.Deneb) && v.Valid(d)
 }
 
-func (p *lodestar) unseen(v *view, a gossip.Aggregate) gossip.Bits {
+func (p *lodestar) unseen(v *View, a gossip.Aggregate) gossip.Bits {
 	if !p.sourceSeen {
 		return v.unseen(a)
 	}
-	members, flags := v.members(a.Group), v.flags(&a.Data)
+	members, flags := v.Members(a.Group), v.flags(&a.Data)
 	out := gossip.NewBits(len(members))
 	a.Bits.Each(func(i int) {
 		if flags[members[i]]&flagSource == 0 {
@@ -139,7 +139,7 @@ func (p *lodestar) unseen(v *view, a gossip.Aggregate) gossip.Bits {
 
 // packElectra joins, for each data, the k-th best aggregates of its committees. Voters of the slot before the
 // block always count as unseen.
-func (p *lodestar) packElectra(v *view) []gossip.Attestation {
+func (p *lodestar) packElectra(v *View) []gossip.Attestation {
 	type consolidation struct {
 		parts []gossip.Aggregate
 		score float64
@@ -170,7 +170,7 @@ func (p *lodestar) packElectra(v *view) []gossip.Attestation {
 	}
 	sort.SliceStable(found, func(i, j int) bool { return found[i].score > found[j].score })
 	var out []gossip.Attestation
-	for _, c := range found[:min(len(found), v.limit)] {
+	for _, c := range found[:min(len(found), v.limit())] {
 		out = append(out, gossip.Join(c.parts...))
 	}
 	return out
@@ -182,7 +182,7 @@ type balanced struct {
 }
 
 // greedyByBalance picks the aggregates of a group by unseen effective balance, striking out what is taken.
-func (p *lodestar) greedyByBalance(v *view, g gossip.Group) []balanced {
+func (p *lodestar) greedyByBalance(v *View, g gossip.Group) []balanced {
 	fresh := make([]gossip.Bits, 0, len(*p.pool.at[g]))
 	for _, b := range *p.pool.at[g] {
 		if v.distance(&g.Data) == 1 {
@@ -195,7 +195,7 @@ func (p *lodestar) greedyByBalance(v *view, g gossip.Group) []balanced {
 	for len(out) < lodestarRounds {
 		best, most := -1, uint64(0)
 		for i, f := range fresh {
-			if w := v.weight(g, f, func(n uint32) uint64 { return v.state.balances[n] }); w > most {
+			if w := v.weight(g, f, func(n uint32) uint64 { return v.Balances[n] }); w > most {
 				best, most = i, w
 			}
 		}

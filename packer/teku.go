@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"maps"
@@ -34,7 +34,7 @@ func newTeku(v tekuVariant) *teku {
 	return &teku{tekuVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes(), onChain: map[gossip.Group]gossip.Bits{}}
 }
 
-func (p *teku) aggregate(a gossip.Aggregate) {
+func (p *teku) Aggregate(a gossip.Aggregate) {
 	if have := p.onChain[a.Group]; have != nil && a.Bits.Within(have) {
 		return
 	}
@@ -47,7 +47,7 @@ func (p *teku) aggregate(a gossip.Aggregate) {
 	*list = append(*list, a.Bits.Clone())
 }
 
-func (p *teku) imported(slot blockprint.Slot, attestations []gossip.Attestation) {
+func (p *teku) Imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
 		for i, c := range a.Committees {
 			g := gossip.Group{Data: a.Data, Committee: c}
@@ -66,7 +66,7 @@ func (p *teku) imported(slot blockprint.Slot, attestations []gossip.Attestation)
 	maps.DeleteFunc(p.onChain, func(g gossip.Group, _ gossip.Bits) bool { return !keep(g) })
 }
 
-func (p *teku) pack(v *view) []gossip.Attestation {
+func (p *teku) Pack(v *View) []gossip.Attestation {
 	var out []gossip.Attestation
 	for _, slot := range p.slots(v) {
 		var these []gossip.Attestation
@@ -79,12 +79,12 @@ func (p *teku) pack(v *view) []gossip.Attestation {
 		out = append(out, these...)
 	}
 	if !p.reward {
-		return out[:min(len(out), v.limit)]
+		return out[:min(len(out), v.limit())]
 	}
 	if v.electra() {
 		out = append(out, p.onlySingles(v)...)
 	}
-	if len(out) > v.limit {
+	if len(out) > v.limit() {
 		out = v.greedyByReward(out, false)
 	}
 	p.fillUp(v, out)
@@ -93,12 +93,12 @@ func (p *teku) pack(v *view) []gossip.Attestation {
 
 // slots returns what may be included: of each slot, newest first, the groups that are merged with each other, in
 // the order of a hash map. Since Electra these are all committees of a data.
-func (p *teku) slots(v *view) [][][]gossip.Group {
+func (p *teku) slots(v *View) [][][]gossip.Group {
 	var out [][][]gossip.Group
 	place := map[gossip.Data]int{}
 	last := blockprint.Slot(0)
-	for _, g := range p.stored.newest(v.rng) {
-		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
+	for _, g := range p.stored.newest(v.Rand) {
+		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			continue
 		}
 		if len(out) == 0 || g.Data.Slot != last {
@@ -117,7 +117,7 @@ func (p *teku) slots(v *view) [][][]gossip.Group {
 
 // emit merges what is stored of groups of one data: the largest with all smaller ones that it does not overlap, and
 // so on as long as something brings a voter that is not on the chain or emitted.
-func (p *teku) emit(v *view, groups []gossip.Group, singles bool) []gossip.Attestation {
+func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attestation {
 	var all []gossip.Aggregate
 	included := map[int]gossip.Bits{}
 	for _, g := range groups {
@@ -133,7 +133,7 @@ func (p *teku) emit(v *view, groups []gossip.Group, singles bool) []gossip.Attes
 			all = append(all, alone(g, *b)...)
 		}
 	}
-	v.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	v.Rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	sizes := make(map[*uint64]int, len(all))
 	for _, a := range all {
 		sizes[&a.Bits[0]] = a.Bits.Count()
@@ -184,15 +184,15 @@ func alone(g gossip.Group, b gossip.Bits) []gossip.Aggregate {
 }
 
 // onlySingles are the data of which a node has single votes only.
-func (p *teku) onlySingles(v *view) []gossip.Attestation {
+func (p *teku) onlySingles(v *View) []gossip.Attestation {
 	aggregated := map[gossip.Data]bool{}
 	for _, g := range p.stored.keys {
 		aggregated[g.Data] = aggregated[g.Data] || len(*p.stored.at[g]) > 0
 	}
 	groups := map[gossip.Data][]gossip.Group{}
 	var order []gossip.Data
-	for _, g := range p.heard.newest(v.rng) {
-		if aggregated[g.Data] || v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
+	for _, g := range p.heard.newest(v.Rand) {
+		if aggregated[g.Data] || v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			continue
 		}
 		if groups[g.Data] == nil {
@@ -208,7 +208,7 @@ func (p *teku) onlySingles(v *view) []gossip.Attestation {
 }
 
 // fillUp adds to the first attestation of each data all single votes that it lacks.
-func (p *teku) fillUp(v *view, list []gossip.Attestation) {
+func (p *teku) fillUp(v *View, list []gossip.Attestation) {
 	filled := map[gossip.Data]bool{}
 	perCommittee := map[gossip.Group]bool{}
 	for i := range list {
@@ -225,4 +225,13 @@ func (p *teku) fillUp(v *view, list []gossip.Attestation) {
 			perCommittee[g] = true
 		}
 	}
+}
+
+// joined makes an on-chain aggregate of the votes of one data by committee.
+func joined(d gossip.Data, bits map[int]gossip.Bits) gossip.Attestation {
+	parts := make([]gossip.Aggregate, 0, len(bits))
+	for c, b := range bits {
+		parts = append(parts, gossip.Aggregate{Group: gossip.Group{Data: d, Committee: c}, Bits: b})
+	}
+	return gossip.Join(parts...)
 }

@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"sort"
@@ -30,7 +30,7 @@ func newNimbus(v nimbusVariant) *nimbus {
 	return &nimbus{nimbusVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *nimbus) aggregate(a gossip.Aggregate) {
+func (p *nimbus) Aggregate(a gossip.Aggregate) {
 	list := p.stored.of(a.Group)
 	*list = withoutSubsets(*list, a.Bits.Clone())
 }
@@ -51,12 +51,12 @@ func withoutSubsets(list []gossip.Bits, b gossip.Bits) []gossip.Bits {
 	return append(kept, b)
 }
 
-func (p *nimbus) singles(votes gossip.Aggregate) {
-	p.singleVotes.singles(votes)
+func (p *nimbus) Singles(votes gossip.Aggregate) {
+	p.singleVotes.Singles(votes)
 	p.stored.of(votes.Group) // singles alone make an entry too
 }
 
-func (p *nimbus) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+func (p *nimbus) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	keep := func(g gossip.Group) bool { return uint64(slot-g.Data.Slot) <= p.lookback }
 	p.stored.drop(keep)
 	p.heard.drop(keep)
@@ -69,10 +69,10 @@ type nimbusCandidate struct {
 	score int
 }
 
-func (p *nimbus) candidates(v *view) []*nimbusCandidate {
+func (p *nimbus) candidates(v *View) []*nimbusCandidate {
 	var out []*nimbusCandidate
-	for _, g := range p.stored.newest(v.rng) {
-		if d := v.distance(&g.Data); d < 1 || d > p.lookback || !v.valid(&g.Data) {
+	for _, g := range p.stored.newest(v.Rand) {
+		if d := v.distance(&g.Data); d < 1 || d > p.lookback || !v.Valid(&g.Data) {
 			continue
 		}
 		var list []gossip.Bits
@@ -123,15 +123,15 @@ func rescore(list []*nimbusCandidate, pick *nimbusCandidate) []*nimbusCandidate 
 	return list
 }
 
-func (p *nimbus) pack(v *view) []gossip.Attestation {
+func (p *nimbus) Pack(v *View) []gossip.Attestation {
 	list := p.candidates(v)
 	if v.electra() {
 		return p.packElectra(v, list)
 	}
 	var out []gossip.Attestation
-	for len(list) > 0 && len(out) < v.limit {
+	for len(list) > 0 && len(out) < v.limit() {
 		at := len(list) - 1 // few are left: the oldest first, as the newest were listed first
-		if len(list) >= v.limit {
+		if len(list) >= v.limit() {
 			at = 0
 			for i, c := range list {
 				if c.better(list[at]) {
@@ -149,7 +149,7 @@ func (p *nimbus) pack(v *view) []gossip.Attestation {
 
 // packElectra picks all that bring a new voter and puts each into the attestation of its data. Of several of one
 // committee the first stays, the others are lost.
-func (p *nimbus) packElectra(v *view, list []*nimbusCandidate) []gossip.Attestation {
+func (p *nimbus) packElectra(v *View, list []*nimbusCandidate) []gossip.Attestation {
 	buckets := map[gossip.Data][]gossip.Aggregate{}
 	var order []gossip.Data
 	for len(list) > 0 {
@@ -168,10 +168,10 @@ func (p *nimbus) packElectra(v *view, list []*nimbusCandidate) []gossip.Attestat
 		}
 	}
 	if !p.ordered {
-		v.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		v.Rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	}
 	var out []gossip.Attestation
-	for _, d := range order[:min(len(order), v.limit)] {
+	for _, d := range order[:min(len(order), v.limit())] {
 		out = append(out, gossip.Join(buckets[d]...))
 	}
 	return out

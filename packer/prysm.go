@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"maps"
@@ -34,7 +34,7 @@ func newPrysm(v prysmVariant) *prysm {
 	return &prysm{prysmVariant: v, stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes(), onChain: map[gossip.Group][]gossip.Bits{}}
 }
 
-func (p *prysm) aggregate(a gossip.Aggregate) {
+func (p *prysm) Aggregate(a gossip.Aggregate) {
 	for _, b := range p.onChain[a.Group] {
 		if a.Bits.Within(b) {
 			return
@@ -49,7 +49,7 @@ func (p *prysm) aggregate(a gossip.Aggregate) {
 	*list = disjointUnions(append(*list, a.Bits.Clone()))
 }
 
-func (p *prysm) imported(slot blockprint.Slot, attestations []gossip.Attestation) {
+func (p *prysm) Imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
 		for i, c := range a.Committees {
 			g := gossip.Group{Data: a.Data, Committee: c}
@@ -135,11 +135,11 @@ func coverAdding(list []gossip.Bits) []gossip.Bits {
 	return out
 }
 
-func (p *prysm) pack(v *view) []gossip.Attestation {
+func (p *prysm) Pack(v *View) []gossip.Attestation {
 	for _, g := range p.heard.keys { // folded in during the slot
-		p.aggregate(gossip.Aggregate{Group: g, Bits: p.heard.at[g].Clone()})
+		p.Aggregate(gossip.Aggregate{Group: g, Bits: p.heard.at[g].Clone()})
 	}
-	keys := p.stored.newest(v.rng)
+	keys := p.stored.newest(v.Rand)
 	if v.electra() {
 		return p.packElectra(v, keys)
 	}
@@ -156,7 +156,7 @@ func (p *prysm) pack(v *view) []gossip.Attestation {
 		}
 		lo = hi
 	}
-	out = out[:min(len(out), v.limit)]
+	out = out[:min(len(out), v.limit())]
 	if p.mixed {
 		return out
 	}
@@ -168,16 +168,16 @@ func (p *prysm) pack(v *view) []gossip.Attestation {
 // slotMixed orders a slot's attestations by one maximum cover in which the positions of all committees count as the
 // same: first what was selected, then the rest, each by size. Committees of another size than the first are not
 // looked at in the cover.
-func (p *prysm) slotMixed(v *view, keys []gossip.Group) []gossip.Attestation {
+func (p *prysm) slotMixed(v *View, keys []gossip.Group) []gossip.Attestation {
 	var list []gossip.Aggregate
 	size := -1
 	var bits []gossip.Bits
 	for _, g := range keys {
-		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
+		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			continue
 		}
 		for _, b := range disjointUnions(*p.stored.at[g]) {
-			n := len(v.members(g))
+			n := len(v.Members(g))
 			if size < 0 {
 				size = n
 			}
@@ -206,11 +206,11 @@ func (p *prysm) slotMixed(v *view, keys []gossip.Group) []gossip.Attestation {
 }
 
 // slotRounds orders a slot's attestations: the first of every committee, then the second of each, and so on.
-func (p *prysm) slotRounds(v *view, keys []gossip.Group) []gossip.Attestation {
+func (p *prysm) slotRounds(v *View, keys []gossip.Group) []gossip.Attestation {
 	byCommittee := map[int][]gossip.Aggregate{}
 	var committees []int
 	for _, g := range keys {
-		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
+		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			continue
 		}
 		if byCommittee[g.Committee] == nil {
@@ -256,11 +256,11 @@ func (p *prysm) slotRounds(v *view, keys []gossip.Group) []gossip.Attestation {
 
 // packElectra joins the k-th aggregate of every committee of a data, and sorts these rounds by what each would
 // earn alone.
-func (p *prysm) packElectra(v *view, keys []gossip.Group) []gossip.Attestation {
+func (p *prysm) packElectra(v *View, keys []gossip.Group) []gossip.Attestation {
 	rounds := map[gossip.Data][][]gossip.Aggregate{}
 	var order []gossip.Data
 	for _, g := range keys {
-		if v.distance(&g.Data) < 1 || !v.valid(&g.Data) {
+		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			continue
 		}
 		if rounds[g.Data] == nil {
@@ -294,16 +294,12 @@ func (p *prysm) packElectra(v *view, keys []gossip.Group) []gossip.Attestation {
 		}
 		return v.greedyByReward(list, true)
 	}
-	v.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	v.Rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	sort.SliceStable(all, func(i, j int) bool { return all[i].value > all[j].value })
 	var out []gossip.Attestation
-	for _, s := range all[:min(len(all), v.limit)] {
+	for _, s := range all[:min(len(all), v.limit())] {
 		out = append(out, s.Attestation)
 	}
 	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].Data) && !v.targetMatches(&out[j].Data) })
 	return out
-}
-
-func (v *view) targetMatches(d *gossip.Data) bool {
-	return d.Target.Root == v.rootAt(v.spec.StartOf(d.Target.Epoch))
 }

@@ -1,4 +1,4 @@
-package sim
+package packer
 
 import (
 	"sort"
@@ -18,7 +18,7 @@ func newLighthouse() *lighthouse {
 	return &lighthouse{stored: newEntries[[]gossip.Bits](), singleVotes: newSingleVotes()}
 }
 
-func (p *lighthouse) aggregate(a gossip.Aggregate) { p.insert(a.Group, a.Bits) }
+func (p *lighthouse) Aggregate(a gossip.Aggregate) { p.insert(a.Group, a.Bits) }
 
 func (p *lighthouse) insert(g gossip.Group, b gossip.Bits) {
 	list := p.stored.of(g)
@@ -39,7 +39,7 @@ func (p *lighthouse) insert(g gossip.Group, b gossip.Bits) {
 	}
 }
 
-func (p *lighthouse) imported(slot blockprint.Slot, _ []gossip.Attestation) {
+func (p *lighthouse) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	keep := func(g gossip.Group) bool { return g.Data.Slot+64 > slot }
 	p.stored.drop(keep)
 	p.heard.drop(keep)
@@ -52,12 +52,12 @@ type candidate struct {
 	score uint64
 }
 
-func (p *lighthouse) pack(v *view) []gossip.Attestation {
+func (p *lighthouse) Pack(v *View) []gossip.Attestation {
 	for _, g := range p.heard.keys { // the naive pool is poured into the other before packing
 		p.insert(g, p.heard.at[g].Clone())
 	}
 	candidates := p.candidates(v)
-	v.rng.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
+	v.Rand.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
 	var epochs [2][]*candidate
 	for _, c := range candidates {
 		at := 0
@@ -70,18 +70,18 @@ func (p *lighthouse) pack(v *view) []gossip.Attestation {
 	picked := append(current, previous...) // current first on ties
 	sort.SliceStable(picked, func(i, j int) bool { return picked[i].score > picked[j].score })
 	var out []gossip.Attestation
-	for _, c := range picked[:min(len(picked), v.limit)] {
+	for _, c := range picked[:min(len(picked), v.limit())] {
 		out = append(out, gossip.Join(c.parts...))
 	}
 	return out
 }
 
-func (p *lighthouse) candidates(v *view) []*candidate {
+func (p *lighthouse) candidates(v *View) []*candidate {
 	var out []*candidate
 	used := map[gossip.Data][]gossip.Aggregate{} // Electra: the best of each committee is joined, the others stay alone
 	var order []gossip.Data
 	for _, g := range p.stored.newest(nil) {
-		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.valid(&g.Data) {
+		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.Valid(&g.Data) {
 			continue
 		}
 		list := *p.stored.at[g]
@@ -125,17 +125,17 @@ func (p *lighthouse) candidates(v *view) []*candidate {
 }
 
 // reward is what a candidate's fresh voters would earn.
-func (c *candidate) reward(v *view) uint64 {
+func (c *candidate) reward(v *View) uint64 {
 	f := v.earned(&c.parts[0].Data)
 	var sum uint64
 	for i, a := range c.parts {
-		sum += v.weight(a.Group, c.fresh[i], func(n uint32) uint64 { return v.state.base[n] * flagWeights(f) })
+		sum += v.weight(a.Group, c.fresh[i], func(n uint32) uint64 { return v.BaseRewards[n] * flagWeights(f) })
 	}
 	return sum
 }
 
 // cover picks by greedy maximum cover, up to the block's limit, in the order of picking.
-func (v *view) cover(from []*candidate) []*candidate {
+func (v *View) cover(from []*candidate) []*candidate {
 	live := from[:0:0]
 	for _, c := range from {
 		if c.score = c.reward(v); c.score > 0 {
@@ -143,7 +143,7 @@ func (v *view) cover(from []*candidate) []*candidate {
 		}
 	}
 	var picked []*candidate
-	for len(picked) < v.limit {
+	for len(picked) < v.limit() {
 		best := -1
 		for i, c := range live {
 			if c.score > 0 && (best < 0 || c.score >= live[best].score) {
