@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"blockprint"
@@ -185,6 +186,20 @@ func (m *Model) NewLabeler(rules *graffiti.Rules, features ...string) (*Labeler,
 		}
 	}
 	return &Labeler{model: m, rules: rules, extractor: e}, nil
+}
+
+// Labelers returns a pool of such labelers, for several goroutines.
+func (m *Model) Labelers(rules *graffiti.Rules, features ...string) (*sync.Pool, error) {
+	first, err := m.NewLabeler(rules, features...)
+	if err != nil {
+		return nil, err
+	}
+	pool := &sync.Pool{New: func() any {
+		l, _ := m.NewLabeler(rules, features...) // it succeeds like the first
+		return l
+	}}
+	pool.Put(first)
+	return pool, nil
 }
 
 // Label classifies a block. The feature values are valid until the next call.

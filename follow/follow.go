@@ -138,7 +138,7 @@ func New(node Node, to Recorder, o Options) *Follower {
 // chain has not reached.
 func (f *Follower) Run(ctx context.Context) error {
 	if err := f.start(ctx); err != nil {
-		f.health.fail(err)
+		f.health.note(func() { f.health.failure = err })
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -178,7 +178,8 @@ func (f *Follower) start(ctx context.Context) error {
 		return err
 	}
 	f.tracker, err = reward.NewTracker(ctx, f.node, f.log)
-	f.health.start(f.network, f.o.Clock())
+	now := f.o.Clock()
+	f.health.note(func() { f.health.network, f.health.failure, f.health.answered = f.network, nil, now })
 	return err
 }
 
@@ -205,7 +206,7 @@ func (f *Follower) insist(ctx context.Context, what string, try func() error) er
 		}
 		return none, err
 	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, next time.Duration) {
-		f.health.fail(err)
+		f.health.note(func() { f.health.failure = err })
 		f.log.Warn("cannot "+what+" yet", "error", err, "again_in", next)
 	}))
 	return err

@@ -113,11 +113,11 @@ func (f *Follower) head(ctx context.Context) (beacon.Header, error) {
 
 // noteHead remembers why the head could not be stored, for Ready.
 func (f *Follower) noteHead(err error) {
-	f.health.mu.Lock()
-	defer f.health.mu.Unlock()
-	if f.health.headErr = err; blockprint.CodeOf(err) == blockprint.Conflict {
-		f.health.nodeErr = err
-	}
+	f.health.note(func() {
+		if f.health.headErr = err; blockprint.CodeOf(err) == blockprint.Conflict {
+			f.health.nodeErr = err
+		}
+	})
 }
 
 // follow records a head that is not recorded yet, with the chain that leads to it.

@@ -26,51 +26,36 @@ type health struct {
 	missing  uint64              // slots of history that are not covered
 }
 
-func (h *health) fail(err error) {
+// note makes a change.
+func (h *health) note(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failure = err
-}
-
-func (h *health) start(n *blockprint.Network, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.network, h.failure, h.answered = n, nil, now
+	change()
 }
 
 // heard notes the node's answer about its head.
 func (h *health) heard(err error, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.nodeErr = err
-	if err == nil {
-		h.answered = now
-	}
+	h.note(func() {
+		if h.nodeErr = err; err == nil {
+			h.answered = now
+		}
+	})
 }
 
 // wrote notes how a change of the database ended.
 func (h *health) wrote(err error, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.writeErr = err
-	if err == nil {
-		h.written = now
-	}
+	h.note(func() {
+		if h.writeErr = err; err == nil {
+			h.written = now
+		}
+	})
 }
 
 // stored notes that the database contains the chain up to a slot.
-func (h *health) stored(head blockprint.Slot) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.head = max(h.head, head)
-}
+func (h *health) stored(head blockprint.Slot) { h.note(func() { h.head = max(h.head, head) }) }
 
 // count adds stored blocks.
-func (h *health) count(blocks int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.blocks += uint64(blocks)
-}
+func (h *health) count(blocks int) { h.note(func() { h.blocks += uint64(blocks) }) }
 
 // Ready returns nil while the follower does its work, and otherwise the reason: it has not begun, nothing can be stored,
 // the node does not answer or belongs to another network, or the database is further behind the clock than Tolerance, which

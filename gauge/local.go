@@ -52,23 +52,13 @@ func (l *LocalRewards) Rate(ctx context.Context, raw json.RawMessage) (*blockpri
 // LocalClassifier labels blocks with a model. It ignores the graffiti, which no operator has chosen for a dreamt block.
 type LocalClassifier struct {
 	model    *classify.Model
-	labelers sync.Pool
+	labelers *sync.Pool // of classify.Labelers
 }
 
 // NewLocalClassifier returns a classifier that uses a model.
 func NewLocalClassifier(m *classify.Model, rules *graffiti.Rules) (*LocalClassifier, error) {
-	if _, err := m.NewLabeler(rules, m.Features()...); err != nil {
-		return nil, err
-	}
-	c := &LocalClassifier{model: m}
-	c.labelers.New = func() any {
-		l, err := m.NewLabeler(rules, m.Features()...)
-		if err != nil {
-			panic(err) // it has succeeded above
-		}
-		return l
-	}
-	return c, nil
+	labelers, err := m.Labelers(rules, m.Features()...)
+	return &LocalClassifier{m, labelers}, err
 }
 
 // Guess implements Classifier.

@@ -8,33 +8,22 @@ import (
 )
 
 // Collector is a Prometheus collector that computes the accuracy when it is collected.
-type Collector struct {
-	reader                                        *Reader
-	recognized, precision, blocks, silent, failed *prometheus.Desc
-}
+type Collector struct{ reader *Reader }
 
 // NewCollector returns a collector for what a reader computes.
-func NewCollector(r *Reader) *Collector {
-	desc := func(name, help, label string) *prometheus.Desc {
-		var labels []string
-		if label != "" {
-			labels = []string{label}
-		}
-		return prometheus.NewDesc("blockprint_gauge_"+name, help, labels, nil)
-	}
-	return &Collector{
-		reader:     r,
-		recognized: desc("true_positive_rate", "Share of a client's dreamt blocks in the window that have the right label.", "client"),
-		precision:  desc("precision", "Share of the dreamt blocks with a client's label that the client built.", "client"),
-		blocks:     desc("blocks", "A client's dreamt blocks in the window.", "client"),
-		silent:     desc("node_silent", "1 if a node has returned no block for half an hour.", "node"),
-		failed:     desc("up", "1 if the last computation of the accuracy succeeded.", ""),
-	}
-}
+func NewCollector(r *Reader) *Collector { return &Collector{r} }
+
+var (
+	recognizedDesc = prometheus.NewDesc("blockprint_gauge_true_positive_rate", "Share of a client's dreamt blocks in the window that have the right label.", []string{"client"}, nil)
+	precisionDesc  = prometheus.NewDesc("blockprint_gauge_precision", "Share of the dreamt blocks with a client's label that the client built.", []string{"client"}, nil)
+	blocksDesc     = prometheus.NewDesc("blockprint_gauge_blocks", "A client's dreamt blocks in the window.", []string{"client"}, nil)
+	silentDesc     = prometheus.NewDesc("blockprint_gauge_node_silent", "1 if a node has returned no block for half an hour.", []string{"node"}, nil)
+	upDesc         = prometheus.NewDesc("blockprint_gauge_up", "1 if the last computation of the accuracy succeeded.", nil, nil)
+)
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.recognized, c.precision, c.blocks, c.silent, c.failed} {
+	for _, d := range []*prometheus.Desc{recognizedDesc, precisionDesc, blocksDesc, silentDesc, upDesc} {
 		out <- d
 	}
 }
@@ -48,17 +37,17 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	s, err := c.reader.Summarize(ctx)
 	if err != nil {
-		send(c.failed, 0)
+		send(upDesc, 0)
 		return
 	}
-	send(c.failed, 1)
+	send(upDesc, 1)
 	for name, a := range s.Clients {
-		send(c.blocks, float64(a.TruePositives+a.FalseNegatives), string(name))
+		send(blocksDesc, float64(a.TruePositives+a.FalseNegatives), string(name))
 		if a.TruePositiveRate != nil {
-			send(c.recognized, a.TruePositiveRate.Share, string(name))
+			send(recognizedDesc, a.TruePositiveRate.Share, string(name))
 		}
 		if a.Precision != nil {
-			send(c.precision, a.Precision.Share, string(name))
+			send(precisionDesc, a.Precision.Share, string(name))
 		}
 	}
 	seen := map[string]bool{}
@@ -72,6 +61,6 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		if n.Silent {
 			v = 1
 		}
-		send(c.silent, v, n.Name)
+		send(silentDesc, v, n.Name)
 	}
 }

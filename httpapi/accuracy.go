@@ -11,9 +11,7 @@ import (
 // accuracyRoutes serve what a gauge measured.
 func accuracyRoutes(g *gates, r *gauge.Reader) {
 	for _, path := range []string{"/accuracy", "/confusion"} {
-		registerExpensive(g, public("accuracy", path, "How the dreamt blocks of the last two weeks were labeled, by client and by node"), func(ctx context.Context, _ *struct{}) (*bodyOf[*gauge.Summary], error) {
-			return answered(r.Summarize(ctx))
-		})
+		registerExpensive(g, public("accuracy", path, "How the dreamt blocks of the last two weeks were labeled, by client and by node"), plainly(r.Summarize))
 	}
 	registerExpensive(g, public("accuracy", "/accuracy/days/{first}/{last}", "The accuracy by day and by model, for days (YYYY-MM-DD) from first to last"), func(ctx context.Context, in *struct {
 		First string `path:"first" doc:"First day, YYYY-MM-DD."`

@@ -43,12 +43,8 @@ func (l *Labels) clientRoutes() {
 	) (*countsOutput, error) {
 		return l.blocksPerClient(ctx, &in.EpochParams, in.TrustParam)
 	})
-	registerExpensive(l.gates, public("public", "/clients", "All labels and how many blocks of the database have them"), func(ctx context.Context, _ *struct{}) (*counted[[]clientCount], error) {
-		return l.clients(ctx)
-	})
-	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "The blocks of each epoch from start to before end, by label"), func(ctx context.Context, in *EpochParams) (*counted[[]epochCount], error) {
-		return l.epochs(ctx, in)
-	})
+	registerExpensive(l.gates, public("public", "/clients", "All labels and how many blocks of the database have them"), l.clients)
+	registerExpensive(l.gates, public("public", "/epochs/{start_epoch}/{end_epoch}", "The blocks of each epoch from start to before end, by label"), l.epochs)
 }
 
 type countsOutput struct {
@@ -82,7 +78,7 @@ type clientCount struct {
 
 type recentClient estimate.Named
 
-func (l *Labels) clients(ctx context.Context) (*counted[[]clientCount], error) {
+func (l *Labels) clients(ctx context.Context, _ *struct{}) (*counted[[]clientCount], error) {
 	h, err := l.covered(ctx, 0, 0, true)
 	if err != nil {
 		return nil, err

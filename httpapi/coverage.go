@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"blockprint"
 	"blockprint/service"
@@ -40,9 +41,7 @@ type coverageStore interface {
 }
 
 func (l *Labels) coverageRoutes() {
-	register(l.base, public("public", "/sync/status", "How closely the database follows the chain"), func(ctx context.Context, _ *struct{}) (*bodyOf[syncStatus], error) {
-		return answered(l.syncStatus(ctx))
-	})
+	register(l.base, public("public", "/sync/status", "How closely the database follows the chain"), plainly(l.syncStatus))
 	register(l.base, public("public", "/sync/gaps", "The slots that are missing from the history"), func(ctx context.Context, _ *struct{}) (*bodyOf[[]blockprint.Interval], error) {
 		_, gaps, err := l.historyGaps(ctx)
 		return answered(append([]blockprint.Interval{}, gaps...), err)
@@ -176,3 +175,26 @@ func formatGaps(gaps blockprint.Intervals) string {
 	}
 	return strings.Join(parts, ",")
 }
+
+const day = 24 * time.Hour
+
+// clock counts slots and epochs as the database's network does. If the database is tied to no network, it uses mainnet's
+// lengths and there is no present slot.
+type clock struct {
+	*blockprint.Network
+	known bool // whether the database is tied to a network
+}
+
+func (l *Labels) clock(ctx context.Context) (clock, error) {
+	id, known, err := l.Store.Identity(ctx)
+	if err != nil || !known {
+		return clock{Network: &blockprint.Network{Spec: blockprint.MainnetSpec()}}, err
+	}
+	return clock{id.Network(), true}, nil
+}
+
+// slots returns how many slots a duration has, at least one.
+func (c clock) slots(d time.Duration) uint64 { return max(1, uint64(d/c.SlotDuration)) }
+
+// epochs returns how many epochs a duration has, at least one.
+func (c clock) epochs(d time.Duration) uint64 { return max(1, c.slots(d)/c.SlotsPerEpoch) }

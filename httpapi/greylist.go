@@ -102,9 +102,7 @@ func (g *Greylist) routes() {
 		}
 		return answered(shot.Find(in.Name))
 	})
-	register(g.base, public("public", "/greylist/history", "All changes of status, oldest first"), func(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
-		return answered(g.history(ctx, in))
-	})
+	register(g.base, public("public", "/greylist/history", "All changes of status, oldest first"), g.history)
 	g.Handle(service.Public, "GET /greylist/feed.atom", http.HandlerFunc(g.serveFeed))
 }
 
@@ -128,7 +126,7 @@ func (g *Greylist) describe() {
 	maps.Copy(schemas.Map()["Report"].Properties, facts.Properties)
 }
 
-func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) ([]greylist.Change, error) {
+func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) (*bodyOf[[]greylist.Change], error) {
 	shot, err := g.source.Snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -141,7 +139,7 @@ func (g *Greylist) history(ctx context.Context, in *greylistHistoryInput) ([]gre
 		}
 		out = slices.DeleteFunc(out, func(c greylist.Change) bool { return c.Subject != name })
 	}
-	return out[max(0, len(out)-in.Limit):], nil
+	return answered(out[max(0, len(out)-in.Limit):], nil)
 }
 
 func (g *Greylist) serveFeed(w http.ResponseWriter, r *http.Request) {

@@ -152,5 +152,10 @@ func registerIn[I, O any](b *base, op huma.Operation, wrap func(http.Handler) ht
 // bodyOf is an answer without headers.
 type bodyOf[T any] struct{ Body T }
 
+// plainly makes a handler of a function that needs nothing of the request.
+func plainly[T any](read func(context.Context) (T, error)) func(context.Context, *struct{}) (*bodyOf[T], error) {
+	return func(ctx context.Context, _ *struct{}) (*bodyOf[T], error) { return answered(read(ctx)) }
+}
+
 // answered is an answer that has only a body.
 func answered[T any](body T, err error) (*bodyOf[T], error) { return &bodyOf[T]{body}, err }

@@ -75,7 +75,6 @@ func TestRemoteFollower(t *testing.T) {
 	go func() { done <- f.Run(ctx) }()
 	for range 30 {
 		w.Step()
-		time.Sleep(5 * time.Millisecond)
 	}
 	_, head := w.Head()
 	nodetest.Await(t, "the server to have all", func() bool {
@@ -142,7 +141,6 @@ func TestOrphanedSideChain(t *testing.T) {
 	nodetest.Await(t, "the gap to be closed", synced)
 	for range 30 { // finality settles them
 		w.Step()
-		time.Sleep(2 * time.Millisecond)
 	}
 	nodetest.Await(t, "the orphans to be marked", func() bool {
 		orphans := 0

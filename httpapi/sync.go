@@ -26,9 +26,7 @@ func (l *Labels) syncRoutes() {
 		return private("sync", method, "/sync/store/"+path, summary)
 	}
 	get, post := http.MethodGet, http.MethodPost
-	register(l.base, op(get, "status", "The state of the database"), func(ctx context.Context, _ *struct{}) (*bodyOf[store.Status], error) {
-		return answered(l.Store.Status(ctx))
-	})
+	register(l.base, op(get, "status", "The state of the database"), plainly(l.Store.Status))
 	register(l.base, op(post, "identify", "Tie the database to a network"), func(ctx context.Context, in *struct{ Body store.Identity }) (*struct{}, error) {
 		if l.Labeling != nil { // the model needs the fork schedule, too
 			return nil, l.Labeling.Identify(ctx, in.Body)

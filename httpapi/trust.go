@@ -14,9 +14,7 @@ type TrustParam struct {
 }
 
 func trustRoutes(b *base, report func(context.Context) (*trust.Report, error)) {
-	register(b, public("accuracy", "/trust", "Which labels and nodes are greylisted, and why"), func(ctx context.Context, _ *struct{}) (*bodyOf[*trust.Report], error) {
-		return answered(report(ctx))
-	})
+	register(b, public("accuracy", "/trust", "Which labels and nodes are greylisted, and why"), plainly(report))
 }
 
 // distrusted returns the value of the header and the greylisted labels.

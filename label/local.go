@@ -37,27 +37,15 @@ type Database interface {
 type Local struct {
 	Database
 	Model    *classify.Model
-	labelers sync.Pool // a labeler has scratch memory
+	labelers *sync.Pool // of classify.Labelers, which have scratch memory
 	onBlock  func(store.Block)
 }
 
 // NewLocal returns a recorder. It calls onBlock, if not nil, with every block once it is stored, possibly from several
 // goroutines at once.
 func NewLocal(db Database, m *classify.Model, rules *graffiti.Rules, onBlock func(store.Block)) (*Local, error) {
-	first, err := m.NewLabeler(rules)
-	if err != nil {
-		return nil, err
-	}
-	l := &Local{Database: db, Model: m, onBlock: onBlock}
-	l.labelers.New = func() any {
-		labeler, err := m.NewLabeler(rules)
-		if err != nil {
-			panic(err) // the first one was just like it
-		}
-		return labeler
-	}
-	l.labelers.Put(first)
-	return l, nil
+	labelers, err := m.Labelers(rules)
+	return &Local{Database: db, Model: m, labelers: labelers, onBlock: onBlock}, err
 }
 
 // Identify implements follow.Recorder. The model learns when the network's forks are, for blocks that do not say their own.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"blockprint"
+	"blockprint/nodetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -214,9 +215,7 @@ func TestHealth(t *testing.T) {
 	}()
 	<-entered
 	cancel()
-	for status("/readyz") != 503 {
-		time.Sleep(time.Millisecond) // until Serve has noticed
-	}
+	nodetest.Await(t, "Serve to notice", func() bool { return status("/readyz") == 503 })
 	close(leave)
 	if err := errors.Join(<-answered, <-served); err != nil {
 		t.Error(err)

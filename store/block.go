@@ -107,7 +107,7 @@ type Latest struct {
 
 // Tally is a number of blocks that are alike.
 type Tally struct {
-	Graffiti blockprint.Graffiti // its Client is empty where the graffiti does not tell
+	Graffiti blockprint.Graffiti // its Client is empty if the graffiti names none
 	Single   blockprint.Client
 	Model    string
 	Blocks   int64

@@ -4,6 +4,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -13,24 +14,11 @@ import (
 	"blockprint/greylist"
 )
 
-// registry has all rules that --rules knows, the default first. A new one is added here and nowhere else.
-var registry = []struct {
-	alias string // its former name; empty for none
-	make  func() greylist.Rule
-}{
-	{"landed", func() greylist.Rule { return Mainnet() }},
-	{"seed", func() greylist.Rule { return Proposal() }},
-	{"v2", func() greylist.Rule { return Redesign() }},
-}
+// All returns all rules that --rules knows, the default first. A new one is added here and nowhere else.
+func All() []greylist.Rule { return []greylist.Rule{Mainnet(), Proposal(), Redesign()} }
 
-// All returns all rules, the default first.
-func All() []greylist.Rule {
-	var out []greylist.Rule
-	for _, r := range registry {
-		out = append(out, r.make())
-	}
-	return out
-}
+// former has the former names of rules.
+var former = map[string]string{"landed": "gridcoin-mainnet", "seed": "gridcoin-proposal", "v2": "gridcoin-2026"}
 
 // Names returns the names of all rules.
 func Names() []string {
@@ -43,9 +31,9 @@ func Names() []string {
 
 // Named returns the rules with a name, which may be a former one.
 func Named(name string) (greylist.Rule, error) {
-	for _, r := range registry {
-		if rule := r.make(); name == rule.Name() || name == r.alias && name != "" {
-			return rule, nil
+	for _, r := range All() {
+		if r.Name() == cmp.Or(former[name], name) {
+			return r, nil
 		}
 	}
 	return nil, blockprint.Errorf(blockprint.Invalid, "unknown rules %q: expected %s", name, strings.Join(Names(), ", "))

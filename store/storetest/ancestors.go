@@ -8,7 +8,7 @@ import (
 	"blockprint/store"
 )
 
-// ancestors: parents are followed by their roots, on one branch, as far as they are stored.
+// ancestors: parents are followed by their roots, on one branch, as long as they are stored.
 func ancestors(t *testing.T, s store.Store) {
 	var b store.Batch
 	for _, slot := range []blockprint.Slot{2, 3, 5, 6, 8} { // 1, 4 and 7 are empty; the parent of 2 is not stored
@@ -47,7 +47,7 @@ func ancestors(t *testing.T, s store.Store) {
 	ask(id(10, 0), 0, store.BlockID{Slot: 8}, id(10, 0))
 }
 
-// uncovered: slots can be taken out of the coverage, at its edges, in the middle and where there is none.
+// uncovered: slots can be removed from the coverage at its edges, in the middle, and where there is none.
 func uncovered(t *testing.T, s store.Store) {
 	type span = blockprint.Interval
 	apply(t, s, store.Batch{Covered: []span{{Start: 0, End: 20}, {Start: 30, End: 40}}})

@@ -9,7 +9,7 @@ import (
 	"blockprint/store"
 )
 
-// closedUnderneath: whoever still uses a store that is closed gets an error that may pass, whatever he asks.
+// closedUnderneath: every question to a closed store gets an error that may pass.
 func closedUnderneath(t *testing.T, open func() store.Store) {
 	s := open()
 	fill(t, s, 5)
@@ -24,7 +24,7 @@ func closedUnderneath(t *testing.T, open func() store.Store) {
 	}
 }
 
-// Questions asks a store everything.
+// Questions are one call of each method that reads a store.
 func Questions(ctx context.Context, s store.Store) map[string]func() error {
 	return map[string]func() error{
 		"status":     func() error { _, err := s.Status(ctx); return err },

@@ -9,7 +9,7 @@ import (
 	"blockprint/store"
 )
 
-// gate: what a writer claims passes store.Gate, and of what passes no more is covered than stored blocks show.
+// gate: a writer's claims pass store.Gate, and no more becomes covered than stored blocks prove.
 func gate(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	genesis := time.Now().Add(-2000 * 2 * time.Second)
@@ -47,10 +47,10 @@ func gate(t *testing.T, s store.Store) {
 		t.Errorf("what was refused left something: %+v, before %+v (%v)", after, before, err)
 	}
 
-	// A parent that is far away and not stored proves nothing; once it is there, the slots between are empty.
+	// A distant parent that is not stored proves nothing. Once it is stored, the slots between are known to be empty.
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(500, 300, 0, 0, blockprint.Teku)}})
 	wantGaps(t, s, 5, 500, blockprint.Interval{Start: 6, End: 499})
-	// Nor does a claim: only the ends of what is claimed, near stored blocks, could be true by chance.
+	// A claim proves nothing either.
 	apply(t, s, store.Batch{Covered: []blockprint.Interval{{Start: 6, End: 299}}})
 	wantGaps(t, s, 5, 500, blockprint.Interval{Start: 6, End: 499})
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(300, 5, 0, 0, blockprint.Teku)}, Covered: []blockprint.Interval{{Start: 6, End: 499}}})
@@ -68,7 +68,7 @@ func gate(t *testing.T, s store.Store) {
 }
 
 // longChain: the blocks of a quiet network, with long stretches of empty slots between them, are covered if they come in order,
-// with roots or without.
+// with or without roots.
 func longChain(t *testing.T, s store.Store) {
 	parent := blockprint.Slot(0)
 	for _, slot := range []blockprint.Slot{3, 1000, 1001, 5000} {

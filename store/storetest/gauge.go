@@ -63,7 +63,7 @@ func gauge(t *testing.T, s store.Store) {
 	}
 }
 
-// opinions: the newest opinion of a block counts, and those that do not call it are kept as well.
+// opinions: the newest opinion on a block counts, and those that name no client are stored as well.
 func opinions(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	at := func(slot blockprint.Slot) store.BlockID { return store.BlockID{Slot: slot, Root: root(slot, 1)} }
@@ -128,7 +128,7 @@ func events(t *testing.T, s store.Store) {
 	if newest, _, err := s.Notices(ctx, "a", 0, 1, true); err != nil || !slices.Equal(newest, ids[1:]) {
 		t.Errorf("%v (%v)", newest, err)
 	}
-	for _, id := range []int64{ids[1], ids[0]} { // never back
+	for _, id := range []int64{ids[1], ids[0]} { // it never goes back
 		check(t, s.LogDelivery(ctx, "a", "mail", id, 1000+id, ""))
 	}
 	check(t, s.LogDelivery(ctx, "a", "web", ids[1], 2000, "status 500"))
@@ -146,7 +146,7 @@ func events(t *testing.T, s store.Store) {
 	if told, err := s.Delivered(ctx, "b", "mail"); err != nil || told != 0 {
 		t.Errorf("delivered %d (%v)", told, err)
 	}
-	// A receiver that is down for long does not fill the database, nor push out what another one received.
+	// A receiver that is down for long neither fills the database nor pushes out another one's deliveries.
 	for i := range store.DeliveriesKept + 5 {
 		check(t, s.LogDelivery(ctx, "a", "web", ids[1], int64(3000+i), "status 500"))
 	}

@@ -8,7 +8,7 @@ import (
 	"blockprint/store"
 )
 
-// relabel: new labels replace the old ones and the sums follow, but for orphaned blocks.
+// relabel: new labels replace the old ones, and the sums follow, except for orphaned blocks.
 func relabel(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	a, b, c := Block(1, 0, 0, 0, "Prysm"), Block(2, 1, 0, 0, "Prysm"), Block(2, 1, 1, 0, "Prysm")

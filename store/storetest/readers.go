@@ -21,8 +21,7 @@ func fill(t *testing.T, s store.Store, n blockprint.Slot) {
 	apply(t, s, b)
 }
 
-// coldReaders: many readers at once, of a store that has not looked up a single name yet, do not wait for each other for
-// ever.
+// coldReaders: many concurrent readers of a store that has not looked up a single name yet do not wait for each other forever.
 func coldReaders(t *testing.T, open func() store.Store) {
 	s := open()
 	fill(t, s, 400)
@@ -65,7 +64,7 @@ func coldReaders(t *testing.T, open func() store.Store) {
 	}
 }
 
-// slowReaders: callers that stop in the middle of what they read stop nobody else, neither readers nor writers.
+// slowReaders: callers that stop in the middle of a sequence hold up nobody else, neither readers nor writers.
 func slowReaders(t *testing.T, open func() store.Store) {
 	s := open()
 	defer closed(t, s)

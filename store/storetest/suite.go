@@ -13,8 +13,7 @@ import (
 	"blockprint/store"
 )
 
-// Run tests an implementation; open opens the store that lies in a directory, and makes it if there is none. The suite
-// closes it.
+// Run tests an implementation. open opens the store in a directory and makes it if there is none; the suite closes it.
 func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 	for _, c := range []struct {
 		name string
@@ -204,8 +203,8 @@ func coverage(t *testing.T, s store.Store) {
 	}
 }
 
-// missingParent: a block whose parent is not there opens a gap at the parent's slot, even where that slot was
-// thought covered, and closes it when the parent comes.
+// missingParent: a block whose parent is missing opens a gap at the parent's slot, even if that slot counted as covered, and the
+// parent closes it.
 func missingParent(t *testing.T, s store.Store) {
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(1, 0, 0, 0, blockprint.Teku), Block(9, 5, 0, 0, blockprint.Teku)}})
 	wantGaps(t, s, 0, 9, blockprint.Interval{Start: 2, End: 5})
@@ -256,7 +255,7 @@ func orphans(t *testing.T, s store.Store) {
 }
 
 func finality(t *testing.T, s store.Store) {
-	// Slot 7's block has a parent at slot 6 that nobody has: it was reorganized out before we saw it.
+	// Slot 7's block has a parent at slot 6 that nobody has: a reorganization removed it before we saw it.
 	blocks := []store.Block{Block(4, 0, 0, 0, blockprint.Teku), Block(5, 4, 0, 0, blockprint.Teku), Block(7, 6, 1, 1, blockprint.Prysm), Block(8, 5, 0, 0, blockprint.Teku)}
 	apply(t, s, store.Batch{Blocks: blocks[:3]})
 	wantGaps(t, s, 4, 7, blockprint.Interval{Start: 6, End: 6})
@@ -284,7 +283,7 @@ func finality(t *testing.T, s store.Store) {
 	if err != nil || st.Finalized != 8 {
 		t.Errorf("status %+v, %v", st, err)
 	}
-	// A block of the dead branch that comes late opens no gap in what is final.
+	// A late block of the dead branch opens no gap in final slots.
 	apply(t, s, store.Batch{Blocks: []store.Block{Block(8, 6, 2, 2, blockprint.Prysm)}})
 	wantGaps(t, s, 4, 8)
 }
