@@ -53,6 +53,26 @@ var (
 	SinceElectra  = ForkRange{Electra, NumForks}
 )
 
+// ParseForkRange reads forks as A-B, A-, -B, or the name of one fork.
+func ParseForkRange(s string) (ForkRange, error) {
+	from, to, several := strings.Cut(s, "-")
+	r := AnyFork
+	var errFrom, errTo error
+	if from != "" {
+		r.First, errFrom = ParseFork(from)
+	}
+	switch {
+	case !several:
+		r.Last = r.First
+	case to != "":
+		r.Last, errTo = ParseFork(to)
+	}
+	if errFrom != nil || errTo != nil || s == "" || s == "-" || r.Last < r.First {
+		return r, Errorf(Invalid, "expected forks as A-B, A- or -B, such as electra-")
+	}
+	return r, nil
+}
+
 // Has tells whether a fork is in the range.
 func (r ForkRange) Has(f Fork) bool { return r.First <= f && f <= r.Last }
 

@@ -3,12 +3,44 @@ package blockprint
 import (
 	"fmt"
 	"sort"
+	"strconv"
+	"strings"
 )
 
 // Interval is a range of slots, both ends included.
 type Interval struct {
 	Start Slot `json:"start"`
 	End   Slot `json:"end"`
+}
+
+// AllSlots is every slot that a database can hold.
+var AllSlots = Interval{End: 1<<63 - 1}
+
+// ParseSlot reads a slot that a database can hold.
+func ParseSlot(s string) (Slot, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 63)
+	if err != nil {
+		return 0, Errorf(Invalid, "%q: expected a slot", abbreviate(s))
+	}
+	return Slot(n), nil
+}
+
+// ParseInterval reads slots as A-B, as A-, which has no end, or as nothing, which is all of them.
+func ParseInterval(s string) (Interval, error) {
+	i := AllSlots
+	if s == "" {
+		return i, nil
+	}
+	a, b, ok := strings.Cut(s, "-")
+	var errB error
+	start, errA := ParseSlot(a)
+	if i.Start = start; strings.TrimSpace(b) != "" {
+		i.End, errB = ParseSlot(b)
+	}
+	if !ok || errA != nil || errB != nil || i.End < i.Start {
+		return i, Errorf(Invalid, "expected slots as A-B or A-, with A at most B")
+	}
+	return i, nil
 }
 
 func (i Interval) String() string {

@@ -10,6 +10,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"blockprint/classify"
 	"blockprint/graffiti"
 	"blockprint/greylist/notify"
+	"blockprint/httpapi"
 	"blockprint/store"
 	_ "blockprint/store/sqlite" // each backend is imported here, and nowhere else
 )
@@ -40,6 +42,13 @@ func (p Process) logger() *slog.Logger {
 		return slog.Default()
 	}
 	return p.Logger
+}
+
+func (p Process) clock() func() time.Time {
+	if p.Now == nil {
+		return time.Now
+	}
+	return p.Now
 }
 
 func (p Process) started(address string) {
@@ -106,6 +115,20 @@ func identified(node *beacon.Client, s store.Store, m *classify.Model) func(cont
 // dispatcher delivers a tenant's changes to receivers.
 func (p Process) dispatcher(s notify.Store, tenant string, to []notify.Notifier) *notify.Dispatcher {
 	return &notify.Dispatcher{Log: notify.Log{Store: s, Tenant: tenant}, Notifiers: to, Logger: p.logger(), Now: p.Now}
+}
+
+// Deliver delivers the changes of a tenant that were not delivered yet, once.
+func (p Process) Deliver(ctx context.Context, s notify.Store, tenant string, to []notify.Notifier) error {
+	if err := p.dispatcher(s, tenant, to).Dispatch(ctx); err != nil {
+		return fmt.Errorf("the changes are stored, but not all could be delivered; the next run retries: %w", err)
+	}
+	return nil
+}
+
+// api completes the options of an API.
+func (p Process) api(o httpapi.Options, registry *prometheus.Registry) httpapi.Options {
+	o.Version, o.Registry, o.Logger, o.Now = p.Version, registry, p.Logger, p.Now
+	return o
 }
 
 // closers gives back what was opened, the newest first.

@@ -46,9 +46,7 @@ func (c Gauge) Run(ctx context.Context) (err error) {
 	}
 	defer func() { _ = s.Close() }() // all writes are on the disk already
 	m := c.measures(s, c.Measuring, rewards, labels, identified(node, s, c.Model), registry)
-	o := c.API
-	o.Version, o.Registry, o.Logger, o.Now = c.Version, registry, c.Logger, c.Now
-	api, err := httpapi.NewGauge(m.gauge, m.judge.Report, o)
+	api, err := httpapi.NewGauge(m.gauge, m.judge.Report, c.api(c.API, registry))
 	if err != nil {
 		return err
 	}

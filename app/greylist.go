@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"io"
-	"time"
 
 	"blockprint/greylist"
 	"blockprint/greylist/notify"
@@ -14,15 +13,16 @@ import (
 	"blockprint/store"
 )
 
-// Book says which greylist of a database is judged, and how.
+// Book says which greylist of a database is judged, and how, and who is notified of changes.
 type Book struct {
 	DB     string
 	Tenant string
 	Judged greylist.Options
+	Notify []notify.Notifier
 }
 
 // With opens the greylist and hands it to use. The database must exist unless create is set.
-func (b Book) With(ctx context.Context, create bool, use func(context.Context, *greylist.Book, store.Store) error) error {
+func (b Book) With(ctx context.Context, create bool, use func(*greylist.Book, store.Store) error) error {
 	s, err := store.Open(ctx, b.DB, store.Options{Existing: !create})
 	if err != nil {
 		return err
@@ -33,14 +33,30 @@ func (b Book) With(ctx context.Context, create bool, use func(context.Context, *
 		return err
 	}
 	book.Announce = true
-	return use(ctx, book, s)
+	return use(book, s)
 }
 
-// shelf keeps the greylist at hand for readers, while others may write to it.
-func (b Book) shelf(s store.Store) *greylist.Shelf {
-	return &greylist.Shelf{Open: func(ctx context.Context) (*greylist.Book, error) {
-		return greylist.OpenBook(ctx, s, b.Tenant, b.Judged)
-	}}
+// Change is With for a use that changes the greylist. What was not delivered yet is delivered then.
+func (b Book) Change(ctx context.Context, create bool, use func(*greylist.Book) error) error {
+	return b.With(ctx, create, func(book *greylist.Book, s store.Store) error {
+		if err := use(book); err != nil {
+			return err
+		}
+		return Process{}.Deliver(ctx, s, b.Tenant, b.Notify)
+	})
+}
+
+// serve serves a greylist that others may write to meanwhile, and delivers its changes. make returns the service.
+func (p Process) serveBook(ctx context.Context, b Book, create bool, address string, make func(*greylist.Shelf, store.Store) (*service.Service, error)) error {
+	return b.With(ctx, create, func(_ *greylist.Book, s store.Store) error {
+		api, err := make(&greylist.Shelf{Now: p.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
+			return greylist.OpenBook(ctx, s, b.Tenant, b.Judged)
+		}}, s)
+		if err != nil {
+			return err
+		}
+		return p.serve(ctx, api, []string{address}, p.dispatcher(s, b.Tenant, b.Notify).Run)
+	})
 }
 
 // Greylist serves the status of all subjects of a greylist, and why they have it, and delivers its changes.
@@ -49,26 +65,22 @@ type Greylist struct {
 	Book
 	Title  string // of the feed
 	Listen string
-	Notify []notify.Notifier
 	API    httpapi.Options // who may ask for what; Greylist fills in the rest
 }
 
 // Run serves until ctx ends.
 func (c Greylist) Run(ctx context.Context) error {
-	return c.With(ctx, false, func(ctx context.Context, _ *greylist.Book, s store.Store) error {
-		o := c.API
-		o.Version, o.Registry, o.Logger, o.Now = c.Version, newRegistry(), c.Logger, c.Now
+	return c.serveBook(ctx, c.Book, false, c.Listen, func(shelf *greylist.Shelf, s store.Store) (*service.Service, error) {
 		api, err := httpapi.NewGreylist(httpapi.GreylistSource{
-			Numbers: rules.Mainnet().Judge(greylist.Series{}).Detail.Numbers(), Facts: rules.Facts{},
-			Snapshot: c.shelf(s).Snapshot,
+			Numbers: rules.Mainnet().Judge(greylist.Series{}).Detail.Numbers(), Facts: rules.Facts{}, Snapshot: shelf.Snapshot,
 			Feed: func(ctx context.Context, id string, out io.Writer) error {
 				return notify.Log{Store: s, Tenant: c.Tenant}.WriteFeed(ctx, id, c.Title, out)
 			},
-		}, o)
+		}, c.api(c.API, newRegistry()))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return c.serve(ctx, api.Service, []string{c.Listen}, c.dispatcher(s, c.Tenant, c.Notify).Run)
+		return api.Service, nil
 	})
 }
 
@@ -78,16 +90,11 @@ type Gridcoin struct {
 	Book
 	Auth   service.Auth
 	Listen string
-	Notify []notify.Notifier
 }
 
 // Run serves until ctx ends. A missing database is created.
 func (c Gridcoin) Run(ctx context.Context) error {
-	return c.With(ctx, true, func(ctx context.Context, _ *greylist.Book, s store.Store) error {
-		api, err := (&gridcoin.Server{Now: time.Now, Shelf: c.shelf(s)}).Service(service.Options{Auth: c.Auth, Registry: newRegistry(), Logger: c.Logger})
-		if err != nil {
-			return err
-		}
-		return c.serve(ctx, api, []string{c.Listen}, c.dispatcher(s, c.Tenant, c.Notify).Run)
+	return c.serveBook(ctx, c.Book, true, c.Listen, func(shelf *greylist.Shelf, _ store.Store) (*service.Service, error) {
+		return (&gridcoin.Server{Now: c.clock(), Shelf: shelf}).Service(service.Options{Auth: c.Auth, Registry: newRegistry(), Logger: c.Logger, Now: c.Now})
 	})
 }

@@ -32,7 +32,7 @@ func (c Serve) Run(ctx context.Context) error {
 		return err
 	}
 	o := c.API
-	o.Version, o.Registry, o.Logger, o.Now = c.Version, newRegistry(), c.Logger, c.Now
+	o.Options = c.api(o.Options, newRegistry())
 	judge := trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: c.Now, Logger: c.logger()})
 	o.Registry.MustRegister(judge)
 	from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), c.Now), Trust: judge.Report}

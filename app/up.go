@@ -131,7 +131,7 @@ func (c *Up) measure(h *House, node *beacon.Client, registry *prometheus.Registr
 // listen opens the addresses of the API and of the gauge.
 func (c *Up) listen(ctx context.Context, h *House, registry *prometheus.Registry) error {
 	o := c.API
-	o.Version, o.Registry, o.Logger, o.Now = c.Version, registry, c.Logger, c.Now
+	o.Options = c.api(o.Options, registry)
 	api, err := httpapi.NewLabels(httpapi.Sources{
 		Store: h.Store, Labeling: h.local, Accuracy: h.Gauge.Reader, Trust: h.Trust.Report, Ready: h.follower.Ready,
 	}, o)

@@ -80,17 +80,33 @@ func (s *Set) Counts() map[blockprint.Client]int {
 	return counts
 }
 
-// Features returns the names of the features that training data holds: those of a feature file, or all that can
-// be extracted from a directory's blocks.
-func Features(path string) ([]string, error) {
-	if !featurefile.IsFile(path) {
-		return feature.Names(), nil
+// Description says what pieces of training data hold.
+type Description struct {
+	Features []string // of the first piece: those of a feature file, or all that can be extracted from a directory's blocks
+	Common   []string // features that all pieces have
+	Network  string   // of the first piece; empty if that is a directory
+}
+
+// Describe says what pieces of training data hold.
+func Describe(paths []string) (d Description, err error) {
+	for i, path := range paths {
+		features, network := feature.Names(), ""
+		if featurefile.IsFile(path) {
+			f, err := featurefile.Open(path)
+			if err == nil {
+				features, network = f.Header.Features(), f.Header.Network
+				err = f.Close()
+			}
+			if err != nil {
+				return d, err
+			}
+		}
+		if i == 0 {
+			d = Description{features, slices.Clone(features), network}
+		}
+		d.Common = slices.DeleteFunc(d.Common, func(name string) bool { return !slices.Contains(features, name) })
 	}
-	f, err := featurefile.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	return f.Header.Features(), f.Close()
+	return d, nil
 }
 
 // Read reads training data: a feature file, or a prepared directory (DIR/<Client>/<root>.json). Only the named
@@ -98,10 +114,11 @@ func Features(path string) ([]string, error) {
 // returned.
 func Read(ctx context.Context, path string, features []string) (*Set, []file.Bad, error) {
 	if len(features) == 0 {
-		var err error
-		if features, err = Features(path); err != nil {
+		d, err := Describe([]string{path})
+		if err != nil {
 			return nil, nil, err
 		}
+		features = d.Features
 	}
 	if featurefile.IsFile(path) {
 		set, err := readFile(ctx, path, features)

@@ -115,7 +115,10 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	began := time.Now()
 	d := &demo{o: o, stored: map[blockprint.Root]store.Block{}, arrived: make(chan struct{}, 1)}
 	d.row.Shares = map[blockprint.Client]int{}
-	if d.world, err = sim.New(o.World); err != nil {
+	// Genesis lies so far back that the first followed slot is now.
+	back := time.Duration(uint64(o.history())*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
+	d.o.World.GenesisTime = began.Add(-back).Truncate(time.Second)
+	if d.world, err = sim.New(d.o.World); err != nil {
 		return Summary{}, err
 	}
 	if d.network, err = Serve(ctx, d.world, "127.0.0.1:0", true); err != nil {
@@ -155,16 +158,13 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	return s, err
 }
 
-// History is how many epochs of the network are run before following begins: rewards and pools need two.
-func (o *Options) History() int { return max(o.TrainEpochs, 2) }
+// history is how many epochs of the network are run before following begins: rewards and pools need two.
+func (o *Options) history() int { return max(o.TrainEpochs, 2) }
 
 // prepare runs the network's first epochs, and trains on them if there is to be a model of its own.
 func (d *demo) prepare(ctx context.Context) (*classify.Model, int, error) {
-	for range d.o.History() * int(d.o.World.SlotsPerEpoch) {
-		if ctx.Err() != nil {
-			return nil, 0, ctx.Err()
-		}
-		d.world.Step()
+	if err := Advance(ctx, d.world, d.o.history()*int(d.o.World.SlotsPerEpoch), d.o.Logger); err != nil {
+		return nil, 0, err
 	}
 	if d.o.TrainEpochs == 0 {
 		model, err := builtin.Model()

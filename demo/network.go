@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,14 +22,28 @@ type Network struct {
 	URL   string // of the node that follows the chain
 	Nodes []dream.NodeConfig
 
+	world *sim.World
 	group errgroup.Group
 	stop  context.CancelFunc
 	ctx   context.Context
 }
 
+// Advance runs slots of a world as fast as possible.
+func Advance(ctx context.Context, w *sim.World, slots int, log *slog.Logger) error {
+	for n := range slots {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if w.Step(); n%320 == 319 {
+			log.Info("simulating history", "slot", n+1)
+		}
+	}
+	return nil
+}
+
 // Serve serves a world on an address, and, if dreaming, its nodes on free ports, until Close.
 func Serve(ctx context.Context, w *sim.World, address string, dreaming bool) (_ *Network, err error) {
-	n := &Network{}
+	n := &Network{world: w}
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -68,10 +84,28 @@ func (n *Network) Close() error {
 	return n.group.Wait()
 }
 
+// Live runs each slot at its time until ctx ends.
+func (n *Network) Live(ctx context.Context) {
+	for {
+		next := time.NewTimer(time.Until(n.world.Network().TimeOf(n.world.Now() + 1)))
+		select {
+		case <-ctx.Done():
+			next.Stop()
+			return
+		case <-next.C:
+		}
+		if s := n.world.Step(); s.Block.IsZero() {
+			slog.Info("slot", "slot", s.Slot, "block", "skipped")
+		} else {
+			slog.Info("slot", "slot", s.Slot, "block", s.Block.Short(), "built_by", s.Client)
+		}
+	}
+}
+
 // DreamConfig is the text of a configuration of `blockprint dream` that asks the nodes.
-func (n *Network) DreamConfig(network string) string {
+func (n *Network) DreamConfig() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "network = %q\ncanonical_bn = %q\n", network, n.URL)
+	fmt.Fprintf(&b, "network = %q\ncanonical_bn = %q\n", n.world.Network().ConfigName, n.URL)
 	for _, node := range n.Nodes {
 		fmt.Fprintf(&b, "\n[[nodes]]\nname = %q\nlabel = %q\nurl = %q\nskip_randao_verification = true\nv3 = true\n", node.Name, node.Label, node.URL)
 	}

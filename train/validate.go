@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/stat"
@@ -31,6 +32,21 @@ type Validation struct {
 // MeanAndDeviation returns the mean of the folds' balanced accuracies and their standard deviation.
 func (v *Validation) MeanAndDeviation() (mean, deviation float64) {
 	return stat.PopMeanStdDev(v.Folds, nil)
+}
+
+// Text is the result for people: each fold, their mean, and the confusion matrix.
+func (v *Validation) Text() string {
+	var b strings.Builder
+	for i, score := range v.Folds {
+		fmt.Fprintf(&b, "fold %d: balanced accuracy %.4f\n", i+1, score)
+	}
+	mean, deviation := v.MeanAndDeviation()
+	fmt.Fprintf(&b, "mean %.4f, standard deviation %.4f; accuracy %.4f over %d blocks\n", mean, deviation, v.Accuracy, v.Blocks)
+	if left := v.Left.String(); left != "" {
+		fmt.Fprintf(&b, "left out: %s\n", left)
+	}
+	fmt.Fprintf(&b, "%s with %s\n\n%s", v.Type, strings.Join(v.Features, ", "), v.Table())
+	return b.String()
 }
 
 // Validate measures how well an algorithm classifies blocks that it has not seen: the blocks are divided into folds, the

@@ -16,36 +16,29 @@ import (
 	"blockprint/dream"
 )
 
-// dreamFlags are the flags of what is dreamt, beside the configuration file.
-type dreamFlags struct {
-	config string
-	app.Dreaming
-}
-
-// defaultDreamTimeout is the original's.
-const defaultDreamTimeout = 6 * time.Second
-
-func (f *dreamFlags) add(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.Timeout, "timeout", defaultDreamTimeout, "how long to wait for each node's block")
-	cmd.Flags().StringArrayVar(&f.Labels, "label", nil, "allow this label in addition to the clients' names")
-	cmd.Flags().StringVar(&f.Features, "features", "", "also write the features of these blocks to this file, as training data")
-}
-
-// load reads the configuration file.
-func (f *dreamFlags) load() (_ *app.Dreaming, err error) {
-	var warnings []string
-	if f.Config, warnings, err = dream.ReadConfig(f.config); err != nil {
-		return nil, err
-	}
-	for _, w := range warnings {
-		slog.Warn(w, "config", f.config)
-	}
-	return &f.Dreaming, nil
+// addDreaming adds the flags of what is dreamt. config names the flag of the configuration file; prefix stands before flags
+// whose names mean something else elsewhere.
+func addDreaming(cmd *cobra.Command, d *app.Dreaming, config, prefix string) {
+	flags := cmd.Flags()
+	flags.DurationVar(&d.Timeout, prefix+"timeout", 6*time.Second, "how long to wait for each node's block") // the original's
+	flags.StringArrayVar(&d.Labels, "label", nil, "allow this label in addition to the clients' names")
+	flags.StringVar(&d.Features, prefix+"features", "", "also write the features of these blocks to this file, as training data")
+	path := flags.String(config, "", "configuration file of blockdreamer (TOML) with the nodes to ask for blocks")
+	before(cmd, func() (err error) {
+		if *path == "" {
+			return nil
+		}
+		var warnings []string
+		d.Config, warnings, err = dream.ReadConfig(*path)
+		for _, w := range warnings {
+			slog.Warn(w, "config", *path)
+		}
+		return err
+	})
 }
 
 func newDream() *cobra.Command {
-	var f dreamFlags
-	var db string
+	var c app.Dream
 	cmd := &cobra.Command{
 		Use:   "dream --config F",
 		Short: "Ask nodes whose client is known for a block in every slot",
@@ -54,56 +47,44 @@ configured endpoints, such as a gauge. When the slot's own block arrives, it is 
 gives a second opinion on which client built it. No block is signed or published.`,
 		Example: "  blockprint dream --config blockdreamer.toml\n" +
 			"  blockprint dream --config blockdreamer.toml --features dreamt.features --db mainnet.db",
-		Args: cobra.NoArgs,
+		Annotations: map[string]string{ownConfig: ""},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.config == "" {
-				return usagef("--config F is missing: a blockdreamer configuration (TOML)")
-			}
-			d, err := f.load()
-			if err != nil {
+			c.Process, c.Opinion = process(""), func(_ context.Context, v dream.Opinion) error {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), sentence(v))
 				return err
 			}
-			d.Opinion = printOpinion(cmd)
-			return app.Dream{Process: process(), Dreaming: *d, DB: db}.Run(cmd.Context())
+			return c.Run(cmd.Context())
 		},
 	}
-	cmd.Annotations = map[string]string{ownConfig: ""}
-	cmd.Flags().StringVar(&f.config, "config", "", "configuration file of blockdreamer (TOML)")
-	cmd.Flags().StringVar(&db, "db", "", "database for the distances (created if it does not exist)")
-	f.add(cmd)
+	addDreaming(cmd, &c.Dreaming, "config", "")
+	need(cmd, "config", "F")
+	cmd.Flags().StringVar(&c.DB, "db", "", "database for the distances (created if it does not exist)")
 	withoutEffect(cmd, "genesis-state-timeout", "no genesis state is downloaded")
 	return cmd
 }
 
-// withoutEffect takes a flag that the original had and that means nothing here; who gives it is told why.
+// withoutEffect accepts a flag of the original that means nothing here, and warns whoever gives it.
 func withoutEffect(cmd *cobra.Command, flag, why string) {
 	cmd.Flags().String(flag, "", "has no effect: "+why)
 	_ = cmd.Flags().MarkDeprecated(flag, "it has no effect: "+why) // the flag is there
 }
 
-// printOpinion prints a line for each canonical block.
-func printOpinion(cmd *cobra.Command) func(context.Context, dream.Opinion) error {
-	return func(_ context.Context, v dream.Opinion) error {
-		likely := "too close to call"
-		if v.Likely != "" {
-			likely = "likely " + string(v.Likely)
-		}
-		var parts []string
-		for _, n := range v.Nearest {
-			parts = append(parts, fmt.Sprintf("%s %d", n.Name, n.Distance))
-		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "slot %d  %-18s  %s\n", v.Slot, likely, strings.Join(parts, ", "))
-		return err
+// sentence says which client's block was closest to a canonical one.
+func sentence(v dream.Opinion) string {
+	likely := "too close to call"
+	if v.Likely != "" {
+		likely = "likely " + string(v.Likely)
 	}
+	var parts []string
+	for _, n := range v.Nearest {
+		parts = append(parts, fmt.Sprintf("%s %d", n.Name, n.Distance))
+	}
+	return fmt.Sprintf("slot %d  %-18s  %s", v.Slot, likely, strings.Join(parts, ", "))
 }
 
 func newGauge() *cobra.Command {
 	var c app.Gauge
-	var nodes nodeFlags
-	var rules rulesFlags
-	var auth authFlags
-	var notifyTo notifyFlags
-	var model, lighthouseURL, address string
+	var lighthouseURL, address string
 	var addresses []string
 	var port uint16
 	cmd := &cobra.Command{
@@ -115,46 +96,19 @@ them. GET /accuracy returns how often the labels were right in the last two week
 another blockprint.`,
 		Example: "  blockprint gauge --db gauge.db --model mainnet.model --beacon http://localhost:5052\n" +
 			"  blockprint gauge --db gauge.db --rewards-url http://localhost:5052 --blockprint-url http://localhost:8000 --port 8002",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case c.DB == "":
-				return usagef("--db D is missing: measurements must survive a restart")
-			case (model == "") == (c.BlockprintURL == ""):
-				return usagef("expected either --model M or --blockprint-url URL")
-			}
-			if err := c.API.Check(); err != nil {
-				return usageError{err}
-			}
-			var err error
-			if c.API.Auth, err = auth.load(); err != nil {
-				return err
-			}
 			c.RewardsURL = cmp.Or(c.RewardsURL, lighthouseURL)
-			c.Process, c.Beacon, c.Listen = process(), nodes.Beacon, gaugeAddresses(address, addresses, port)
 			if c.RewardsURL != "" && !cmd.Flags().Changed("beacon") {
 				c.URLs = []string{c.RewardsURL} // the original's Lighthouse tells the time too
 			}
-			if model != "" {
-				if c.Labeling, err = rules.labeling(model); err != nil {
-					return err
-				}
-			}
-			if c.Notify, err = notifyTo.notifiers(); err != nil {
-				return err
-			}
-			c.API.Hosts = auth.names(c.Listen...)
+			c.Process = process("")
 			c.Started = func(address string) { slog.Info("gauge listens", "address", address) }
 			return c.Run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
-	nodes.add(cmd)
-	rules.add(cmd)
-	auth.add(cmd)
-	flags.StringVar(&c.DB, "db", "", "database for the observations (created if it does not exist)")
-	flags.StringVar(&model, "model", "", modelHelp)
-	notifyTo.add(cmd)
+	addDB(cmd, &c.DB, "database for the measurements, which must survive a restart (created if it does not exist)")
+	addBeacon(cmd, &c.Beacon)
 	flags.StringVar(&c.BlockprintURL, "blockprint-url", "", "URL of a blockprint that labels the blocks, instead of --model")
 	flags.StringVar(&c.RewardsURL, "rewards-url", "", "URL of a service with /lighthouse/analysis/block_rewards, to rate the blocks there instead of on the chain of --beacon")
 	flags.StringVar(&lighthouseURL, "lighthouse-url", "", "same as --rewards-url, under the name that the original uses")
@@ -162,17 +116,26 @@ another blockprint.`,
 	flags.StringArrayVar(&addresses, "listen-address", []string{"127.0.0.1"}, "IP address to listen on; repeat it for several")
 	flags.Uint16Var(&port, "port", 8002, "port to listen on")
 	flags.StringArrayVar(&c.Labels, "label", nil, "allow this label in addition to the clients' names")
-	addLimits(cmd, &c.API)
+	addAPI(cmd, &c.API, func() []string {
+		if c.Listen = nil; address != "" {
+			c.Listen = []string{address}
+			return c.Listen
+		}
+		for _, ip := range addresses {
+			c.Listen = append(c.Listen, net.JoinHostPort(ip, strconv.Itoa(int(port))))
+		}
+		return c.Listen
+	})
+	load := addLabeling(cmd, &c.Labeling, "")
+	before(cmd, func() error {
+		if given(cmd, "model") == given(cmd, "blockprint-url") {
+			return usagef("expected either --model M or --blockprint-url URL")
+		}
+		if c.BlockprintURL != "" {
+			return nil
+		}
+		return load()
+	})
+	addNotify(cmd, &c.Notify, "notify")
 	return cmd
-}
-
-func gaugeAddresses(listenFlag string, ips []string, port uint16) []string {
-	if listenFlag != "" {
-		return []string{listenFlag}
-	}
-	var out []string
-	for _, ip := range ips {
-		out = append(out, net.JoinHostPort(ip, strconv.Itoa(int(port))))
-	}
-	return out
 }

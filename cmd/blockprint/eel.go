@@ -18,9 +18,8 @@ import (
 
 func newEel() *cobra.Command {
 	c := app.Eel{Config: eel.DefaultConfig()}
-	var controller, clients, ip, matching string
+	var ip, matching, network, networkConfig string
 	var urls, secrets []string
-	var network, networkConfig string
 	var port uint16
 	var payloadWait, forkchoiceWait, limit uint64
 	cmd := &cobra.Command{
@@ -37,24 +36,7 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 		Example: "  blockprint eel --ee-jwt-secret execution.jwt --controller-jwt-secret controller.jwt --client-jwt-secrets clients.toml\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552/canonical --execution-jwt controller.jwt\n" +
 			"  lighthouse bn --execution-endpoint http://localhost:8552 --execution-jwt node1.jwt --execution-jwt-id node1",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if c.Executions, err = executionClients(urls, secrets); err != nil {
-				return err
-			}
-			if controller == "" {
-				return usagef("--controller-jwt-secret is missing")
-			}
-			if c.Controller, err = eel.ReadSecret(controller); err != nil {
-				return fmt.Errorf("--controller-jwt-secret: %w", err)
-			}
-			if clients == "" {
-				return usagef("--client-jwt-secrets is missing")
-			}
-			if c.Clients, err = eel.ReadSecrets(clients); err != nil {
-				return fmt.Errorf("--client-jwt-secrets: %w", err)
-			}
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if limit < 1 || limit > 1<<20 {
 				return usagef("--body-limit-mb must be 1 to 1048576")
 			}
@@ -63,10 +45,8 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 			if c.Network, err = eelNetwork(cmd, network, networkConfig); err != nil {
 				return err
 			}
-			c.Process, c.Listen = process(), net.JoinHostPort(ip, strconv.Itoa(int(port)))
-			c.Started = func(address string) {
-				fmt.Fprintf(os.Stderr, "sharing %s on http://%s: the controller at /canonical, clients (%d) at /\n", serverNames(urls), address, len(c.Clients))
-			}
+			c.Listen = net.JoinHostPort(ip, strconv.Itoa(int(port)))
+			c.Process = process(fmt.Sprintf("sharing %s on http://ADDRESS: the controller at /canonical, clients (%d) at /", serverNames(urls), len(c.Clients)))
 			return c.Run(cmd.Context())
 		},
 	}
@@ -75,8 +55,12 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 	flags.Uint16Var(&port, "listen-port", 8552, "port to listen on")
 	flags.StringArrayVar(&urls, "ee-url", []string{"http://localhost:8551"}, "URL of the execution client's Engine API; repeat it for several execution clients that act as one, the preferred one first")
 	flags.StringArrayVar(&secrets, "ee-jwt-secret", nil, "file with the execution client's JWT secret; one for all, or one for each --ee-url in the same order")
-	flags.StringVar(&controller, "controller-jwt-secret", "", "file with the JWT secret of the controller")
-	flags.StringVar(&clients, "client-jwt-secrets", "", "TOML file with the JWT secrets of the clients")
+	before(cmd, func() (err error) {
+		c.Executions, err = executionClients(urls, secrets)
+		return err
+	})
+	addSecrets(cmd, &c.Controller, eel.ReadSecret, "controller-jwt-secret", "file with the JWT secret of the controller")
+	addSecrets(cmd, &c.Clients, eel.ReadSecrets, "client-jwt-secrets", "TOML file with the JWT secrets of the clients")
 	flags.IntVar(&c.PayloadCache, "new-payload-cache-size", c.PayloadCache, "newPayload answers to remember")
 	flags.IntVar(&c.ForkchoiceCache, "fcu-cache-size", c.ForkchoiceCache, "forkchoiceUpdated answers to remember")
 	flags.IntVar(&c.JustifiedCache, "justified-block-cache-size", c.JustifiedCache, "safe blocks to remember")
@@ -95,6 +79,18 @@ Not for validators: the payloads that clients get are dummies, for dreaming (blo
 	flags.StringVar(&c.BeaconURL, "beacon", "", "beacon node to ask for the forks of another network")
 	cmd.MarkFlagsMutuallyExclusive("network", "network-config", "beacon")
 	return cmd
+}
+
+// addSecrets adds a flag for a file of secrets, which the command cannot do without.
+func addSecrets[T any](cmd *cobra.Command, into *T, read func(string) (T, error), name, usage string) {
+	path := cmd.Flags().String(name, "", usage)
+	need(cmd, name, "")
+	before(cmd, func() (err error) {
+		if *into, err = read(*path); err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+		return nil
+	})
 }
 
 // executionClients pairs addresses with the files of their secrets.

@@ -8,8 +8,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"blockprint"
+	"blockprint/classify/builtin"
+	"blockprint/eel"
+	"blockprint/evaluate"
+	"blockprint/gridcoin/rules"
+	"blockprint/packer"
+	"blockprint/train"
 )
 
 // version is set by the Makefile.
@@ -60,27 +66,54 @@ If you are new, start with "blockprint demo", which needs neither a node nor a m
 		endAfterGrace(cmd.Context(), cmd)
 		return setLogger(cmd)
 	}
-	root.AddGroup(groups()...)
-	root.AddCommand(grouped(trying, newDemo(), newSim())...)
-	root.AddCommand(grouped(running, newUp(), newFollow(), newServe(), newWatch(), newDream(), newGauge(), newEel())...)
-	root.AddCommand(grouped(labeling, newLoad(), newClassify(), newFeatures(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards())...)
-	root.AddCommand(grouped(training, newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel())...)
-	root.AddCommand(grouped(measuring, newEvaluate(), newShares(), newSpoofs(), newTrust())...)
-	root.AddCommand(grouped(greylisting, newGreylist(), newGridcoin())...)
-	walk(root, checkArgs)
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"try", "Try it without a network:", []*cobra.Command{newDemo(), newSim()}},
+		{"run", "Run services, which work until they are stopped:", []*cobra.Command{newUp(), newFollow(), newServe(), newWatch(), newDream(), newGauge(), newEel()}},
+		{"label", "Fetch blocks, label them and look after databases:", []*cobra.Command{newLoad(), newClassify(), newFeatures(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards()}},
+		{"train", "Train models:", []*cobra.Command{newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel()}},
+		{"measure", "Measure how far labels can be trusted:", []*cobra.Command{newEvaluate(), newShares(), newSpoofs(), newTrust()}},
+		{"greylist", "Greylist sources that have gone silent or bad:", []*cobra.Command{newGreylist(), newGridcoin()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
+	walk(root, finish)
 	complete(root)
 	return root
 }
 
-// checkArgs makes wrong arguments of a command a usage error.
-func checkArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
+// finish gives a command what all but the first have: one that lists no arguments takes none, wrong arguments are a
+// usage error, and one that only has others below it prints its help.
+func finish(c *cobra.Command) {
+	if !c.HasParent() {
+		return
+	}
+	if c.RunE == nil {
+		c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	check := c.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
 		}
+		return nil
+	}
+}
+
+// walk visits a command and all below it.
+func walk(c *cobra.Command, visit func(*cobra.Command)) {
+	visit(c)
+	for _, sub := range c.Commands() {
+		walk(sub, visit)
 	}
 }
 
@@ -99,15 +132,34 @@ func setLogger(cmd *cobra.Command) error {
 	return nil
 }
 
-// parseClients reads a list of client names.
-func parseClients(names []string) ([]blockprint.Client, error) {
-	var out []blockprint.Client
-	for _, n := range names {
-		c, err := blockprint.ParseClient(n)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		out = append(out, c)
+// complete makes a shell complete the flags of a command, and of those below it, that have fixed values.
+func complete(cmd *cobra.Command) {
+	var networks []string
+	for _, n := range eel.Networks() {
+		networks = append(networks, n.Name)
 	}
-	return out, nil
+	values := map[string][]string{
+		"calibrate": {"auto", "on", "off"}, "chain": {"main", "test"}, "clients": packer.Variants(), "era": {"deneb", "electra"},
+		"fcu-matching": {string(eel.Exact), string(eel.Loose), string(eel.HeadOnly)}, "format": {"png", "svg"},
+		"labels": {"graffiti", "directory"}, "log-level": {"debug", "info", "warn", "error"}, "network": networks,
+		"of": {"gridcoin", "trust"}, "policy": {"rules-first", "manual-first", "fsm"}, "since": {"finalized", "genesis"}, "type": train.Algorithms(),
+	}
+	for _, s := range evaluate.Shifts() {
+		values["shifts"] = append(values["shifts"], string(s))
+	}
+	walk(cmd, func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			list, fixed := values[f.Name]
+			directive := cobra.ShellCompDirectiveNoFileComp
+			switch {
+			case f.Name == "rules" && c.HasParent() && (c.Parent().Name() == "greylist" || c.Parent().Name() == "gridcoin"):
+				list, fixed = rules.Names(), true
+			case f.Name == "model":
+				list, fixed, directive = []string{builtin.Name}, true, cobra.ShellCompDirectiveDefault // or a file
+			}
+			if fixed {
+				_ = c.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(list, directive)) // the flag is there
+			}
+		})
+	})
 }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -70,17 +67,17 @@ func (f *worldFlags) load() (sim.Config, error) {
 	}
 	if len(f.clients) > 0 {
 		c.Shares = nil
-		for _, s := range f.clients {
-			name, weight, ok := strings.Cut(s, "=")
-			w := 1.0
-			if ok {
-				var err error
-				if w, err = strconv.ParseFloat(weight, 64); err != nil || w < 0 {
-					return c, usagef("--clients %q: expected NAME=WEIGHT", s)
-				}
-			}
-			c.Shares = append(c.Shares, sim.Share{Variant: name, Weight: w})
+	}
+	for _, s := range f.clients {
+		name, weight, ok := strings.Cut(s, "=")
+		if !ok {
+			weight = "1"
 		}
+		w, err := strconv.ParseFloat(weight, 64)
+		if err != nil || w < 0 {
+			return c, usagef("--clients %q: expected NAME=WEIGHT", s)
+		}
+		c.Shares = append(c.Shares, sim.Share{Variant: name, Weight: w})
 	}
 	return c, nil
 }
@@ -97,9 +94,7 @@ possible, then one slot every --slot-time milliseconds (whole seconds, because t
 --dream-config, each client also has a node of its own that builds blocks on request, and a configuration for
 ` + "`blockprint dream`" + ` that asks these nodes is written to a file.`,
 		Example: "  blockprint sim --listen 127.0.0.1:5052 --history 640 --slot-time 2000\n  blockprint sim --history 320 --slot-time 2000 --dream-config dream.toml\n  blockprint sim --electra-epoch 10 --clients lighthouse/2024=3,prysm/2024=1",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
 			c, err := world.load()
 			if err != nil {
 				return err
@@ -108,34 +103,26 @@ possible, then one slot every --slot-time milliseconds (whole seconds, because t
 				return usagef("--slot-time %d: expected a multiple of 1000", slotMillis)
 			}
 			c.SecondsPerSlot = uint64(slotMillis / 1000)
-			slot := time.Duration(slotMillis) * time.Millisecond
-			c.GenesisTime = time.Now().Add(-time.Duration(history) * slot).Truncate(time.Second)
+			c.GenesisTime = time.Now().Add(-time.Duration(history*slotMillis) * time.Millisecond).Truncate(time.Second)
 			w, err := sim.New(c)
 			if err != nil {
 				return err
 			}
-			for i := range history {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				w.Step()
-				if i%320 == 319 {
-					slog.Info("simulating history", "slot", i+1)
-				}
+			if err := demo.Advance(cmd.Context(), w, history, slog.Default()); err != nil {
+				return err
 			}
-			network, err := demo.Serve(ctx, w, address, dreamConfig != "")
+			network, err := demo.Serve(cmd.Context(), w, address, dreamConfig != "")
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "simulated beacon node on %s, at slot %d\n", network.URL, w.Now())
 			if dreamConfig != "" {
-				if err := os.WriteFile(dreamConfig, []byte(network.DreamConfig(w.Network().ConfigName)), 0o644); err != nil {
+				if err := os.WriteFile(dreamConfig, []byte(network.DreamConfig()), 0o644); err != nil {
 					return errors.Join(fmt.Errorf("--dream-config: %w", err), network.Close())
 				}
 				fmt.Fprintf(os.Stderr, "%d nodes build blocks: ask them with `blockprint dream --config %s`\n", len(network.Nodes), dreamConfig)
 			}
-			for runNextSlot(ctx, w) {
-			}
+			network.Live(cmd.Context())
 			return network.Close()
 		},
 	}
@@ -148,23 +135,6 @@ possible, then one slot every --slot-time milliseconds (whole seconds, because t
 	return cmd
 }
 
-// runNextSlot waits for the next slot's time and runs it; it returns false when ctx ends.
-func runNextSlot(ctx context.Context, w *sim.World) bool {
-	next := time.NewTimer(time.Until(w.Network().TimeOf(w.Now() + 1)))
-	defer next.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-next.C:
-	}
-	if s := w.Step(); !s.Block.IsZero() {
-		slog.Info("slot", "slot", s.Slot, "block", s.Block.Short(), "built_by", s.Client)
-	} else {
-		slog.Info("slot", "slot", s.Slot, "block", "skipped")
-	}
-	return true
-}
-
 // maxSlots bounds how long a simulated network is run ahead: some four months of it.
 const maxSlots = 1_000_000
 
@@ -175,20 +145,13 @@ func newSimRecord() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record -o FILE.features",
 		Short: "Write training data: the features of simulated blocks and the clients that built them",
-		Long: "Runs a simulated network as fast as possible and writes the features of its canonical blocks, labeled with the\n" +
-			"clients that built them. A model that learns from this data knows simulated clients, not real ones.",
+		Long: `Runs a simulated network as fast as possible and writes the features of its canonical blocks, labeled with the
+clients that built them. A model that learns from this data knows simulated clients, not real ones.`,
 		Example: "  blockprint sim record -o deneb.features --slots 3200\n" +
-			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/electra,prysm/electra",
-		Args: cobra.NoArgs,
+			"  blockprint sim record -o electra.features --slots 3200 --electra-epoch 0 --clients lighthouse/2024,prysm/2024",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if out == "" {
-				return usagef("-o FILE.features is missing")
-			}
 			if slots < 1 || slots > maxSlots {
 				return usagef("--slots %d: expected 1 to %d", slots, maxSlots)
-			}
-			if err := file.CheckOutput(out); err != nil {
-				return err
 			}
 			c, err := world.load()
 			if err != nil {
@@ -199,134 +162,13 @@ func newSimRecord() *cobra.Command {
 				return err
 			}
 			t := newTable("client", "blocks")
-			for _, client := range blockprint.Clients() {
-				if n := counts[client]; n > 0 {
-					t.row(client, n)
-				}
-			}
-			t.print(cmd.OutOrStdout())
+			t.clients(counts)
+			t.print(cmd)
 			return nil
 		},
 	}
 	world.add(cmd)
-	cmd.Flags().StringVarP(&out, "output", "o", "", "feature file to write")
+	addOutput(cmd, &out, "FILE.features", "feature file to write", file.CheckOutput)
 	cmd.Flags().IntVar(&slots, "slots", 3200, "slots to record")
 	return cmd
-}
-
-func newDemo() *cobra.Command {
-	var world worldFlags
-	var o demo.Options
-	var exit, asJSON bool
-	var slotTime time.Duration
-	cmd := &cobra.Command{
-		Use:   "demo",
-		Short: "Watch everything work on a simulated network",
-		Long: `Starts a simulated network, follows its chain, labels each block with the built-in model, stores it and serves the API.
-With --train-epochs, it first trains a model on the network's first epochs, whose builders are known. All figures are
-those of a simulation.`,
-		Example: "  blockprint demo\n  blockprint demo --slots 320 --exit --json\n  blockprint demo --electra-epoch 0 --train-epochs 20",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if o.World, err = world.load(); err != nil {
-				return err
-			}
-			if exit && o.Slots == 0 {
-				o.Slots = 320
-			}
-			if o.Slots < 0 || o.Slots > maxSlots || o.TrainEpochs < 0 || uint64(o.TrainEpochs) > maxSlots/o.World.SlotsPerEpoch {
-				return usagef("--slots %d, --train-epochs %d: expected 0 to %d slots", o.Slots, o.TrainEpochs, maxSlots)
-			}
-			if !exit {
-				o.SlotTime = slotTime
-			} else if !cmd.Flags().Changed("listen") {
-				o.Listen = "127.0.0.1:0"
-			}
-			// Genesis lies so far back that the first followed slot is now.
-			back := time.Duration(uint64(o.History())*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
-			o.World.GenesisTime = time.Now().Add(-back).Truncate(time.Second)
-			o.Version, o.Logger = version, slog.New(slog.DiscardHandler)
-			if level, _ := cmd.Flags().GetString("log-level"); level == "debug" {
-				o.Logger = slog.Default()
-			}
-			if !asJSON {
-				t := &liveTable{exit: exit}
-				o.Started, o.Each = t.started, t.row
-				fmt.Printf("A simulated network of %d validators; everything below is a model, not a measurement.\n", o.World.Validators)
-			}
-			s, err := demo.Run(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
-			}
-			fmt.Printf("\n%d of %d blocks labeled correctly (%.1f %%), %d orphaned in %s, %d of %d slots skipped, %s; from the beginning of the slot to the stored label: median %.1f ms\n",
-				s.Correct, s.Blocks, 100*s.Accuracy, s.Orphaned, counted(s.Reorgs, "reorganization"), s.Skipped, s.Slots, counted(s.Gaps, "gap"), s.LatencyMs["p50"])
-			fmt.Printf("The gauge has measured %d blocks of known clients; on average, %.1f %% of a client's blocks are labeled correctly. The distance to these blocks named the builder of %d blocks, %d of them correctly, and could not decide %d.\n",
-				s.Gauge.Blocks, 100*s.Gauge.BalancedAccuracy, s.Gauge.Opinions, s.Gauge.OpinionsRight, s.Gauge.TooClose)
-			if len(s.Gauge.Greylisted) > 0 {
-				fmt.Printf("Labels that cannot be trusted: %v (see /trust).\n", s.Gauge.Greylisted)
-			}
-			return nil
-		},
-	}
-	world.add(cmd)
-	cmd.Flags().IntVar(&o.TrainEpochs, "train-epochs", 0, "train a model on this many epochs first (default: use the built-in model)")
-	cmd.Flags().IntVar(&o.Slots, "slots", 0, "number of slots to follow; 0 means no end (320 with --exit)")
-	cmd.Flags().DurationVar(&slotTime, "slot-time", time.Second, "how long a slot takes in real time")
-	cmd.Flags().BoolVar(&exit, "exit", false, "run as fast as possible, then exit")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print only the summary, as JSON")
-	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "address of the API")
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "directory for the database and the model (default a temporary one)")
-	return cmd
-}
-
-// liveTable prints a row for each slot.
-type liveTable struct {
-	exit bool
-	rows int
-}
-
-func (t *liveTable) started(s demo.Started) {
-	if s.TrainBlocks > 0 {
-		fmt.Printf("Trained on %d blocks in %.1f s (%s).\n", s.TrainBlocks, s.Took.Seconds(), s.Model)
-	} else {
-		fmt.Printf("Using the built-in model (%s), which was trained in other simulated networks.\n", s.Model)
-	}
-	fmt.Printf("Beacon API of the simulated node: %s\nblockprint's API: %s (try %s/sync/status and %s/docs)\n\n", s.Node, s.API, s.API, s.API)
-}
-
-func (t *liveTable) row(r demo.Row) {
-	if t.exit && t.rows%20 != 19 && t.rows > 0 { // every twentieth slot is enough when they fly by
-		t.rows++
-		return
-	}
-	if t.rows%20 == 0 || t.exit && t.rows == 0 {
-		fmt.Printf("%8s  %-11s %-11s %-5s %9s  %9s  %-11s %5s  %s\n", "slot", "label", "truth", "", "accuracy", "gauge", "opinion", "gaps", "shares")
-	}
-	t.rows++
-	label, truth, mark := string(r.Label), string(r.Truth), "ok"
-	switch {
-	case !r.Block:
-		label, truth, mark = "(skipped)", "", ""
-	case r.Label != r.Truth:
-		mark = "WRONG"
-	}
-	opinion := string(r.Opinion)
-	if opinion == "" && r.Block {
-		opinion = "-"
-	}
-	fmt.Printf("%8d  %-11s %-11s %-5s %8.1f%%  %8.1f%%  %-11s %5d  %s\n", r.Slot, label, truth, mark,
-		100*float64(r.Right)/float64(max(r.Blocks, 1)), 100*r.Gauge.BalancedAccuracy, opinion, r.Gaps, shares(r.Shares, r.Blocks))
-}
-
-func shares(counts map[blockprint.Client]int, total int) string {
-	var parts []string
-	for c, n := range counts {
-		parts = append(parts, fmt.Sprintf("%s %.0f%%", c, 100*float64(n)/float64(max(total, 1))))
-	}
-	sort.Strings(parts)
-	return strings.Join(parts, " ")
 }

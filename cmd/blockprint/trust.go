@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"blockprint/estimate"
 	"blockprint/file"
 	"blockprint/greylist"
+	"blockprint/greylist/notify"
 	"blockprint/store"
 	"blockprint/trust"
 )
@@ -24,10 +24,10 @@ func newTrust() *cobra.Command {
 		Use:     "trust COMMAND",
 		Short:   "Show which labels cannot be trusted at the moment",
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust set label:Lodestar manual --db mainnet.db\n  blockprint trust replay gauge-history.json.gz",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTrustStatus(), newTrustSet(), newTrustReplay(), newTrustFeed())
+	cmd.AddCommand(newTrustStatus(), newTrustSet(), newTrustReplay(), newFeed(trust.Tenant, "trust", "Trust in labels and dreaming nodes",
+		"Write the newest changes of labels and nodes as an Atom feed",
+		"  blockprint trust feed --db mainnet.db --id https://example.org/trust.atom > trust.atom"))
 	return cmd
 }
 
@@ -85,83 +85,71 @@ JSON line for each change of a node's or label's status or of its reasons, and o
 }
 
 // withTrust opens a database's labels and nodes.
-func withTrust(cmd *cobra.Command, db string, use func(context.Context, *trust.Service, store.Store) error) error {
-	if db == "" {
-		return usagef("--db D is missing")
-	}
-	ctx := cmd.Context()
-	s, err := openDB(ctx, "--db", db)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = s.Close() }() // all writes are on the disk already
-	return use(ctx, trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{}), s)
+func withTrust(ctx context.Context, db string, use func(*trust.Service, store.Store) error) error {
+	return withDB(ctx, db, store.Options{Existing: true}, func(s store.Store) error {
+		return use(trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{}), s)
+	})
 }
 
 func newTrustStatus() *cobra.Command {
 	var db string
-	var asJSON bool
+	var asJSON *bool
 	cmd := &cobra.Command{
 		Use:     "status --db D",
 		Short:   "List the status of labels and nodes, and the reasons",
 		Example: "  blockprint trust status --db mainnet.db\n  blockprint trust status --db mainnet.db --json",
-		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, _ store.Store) error {
-				r, err := t.Report(ctx)
-				if err != nil {
+			return withTrust(cmd.Context(), db, func(t *trust.Service, _ store.Store) error {
+				r, err := t.Report(cmd.Context())
+				switch {
+				case err != nil:
 					return err
-				}
-				w := cmd.OutOrStdout()
-				if asJSON {
-					for _, s := range r.Subjects {
-						if err := json.NewEncoder(w).Encode(s); err != nil {
-							return err
-						}
-					}
-					return nil
+				case *asJSON:
+					return printLines(cmd, r.Subjects...)
 				}
 				for _, s := range r.Subjects {
-					_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", s.Subject, s.Status.Text(), s.Right, s.Blocks)
+					printf(cmd, trustLine, s.Subject, s.Status.Text(), s.Right, s.Blocks)
 					for _, why := range s.Reasons {
-						_, _ = fmt.Fprintf(w, "    %s\n", why)
+						printf(cmd, "    %s\n", why)
 					}
 				}
-				return printPending(ctx, w, t, r)
+				return printPending(cmd, t, r)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&db, "db", "", "database of blockprint up or blockprint gauge")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON line per label or node")
+	addDB(cmd, &db, "database of blockprint up or blockprint gauge")
+	asJSON = addJSON(cmd, "print one JSON line per label or node")
 	return cmd
 }
 
-// printPending says what no boundary has judged yet.
-func printPending(ctx context.Context, w io.Writer, t *trust.Service, r *trust.Report) error {
-	list, next, err := t.Pending(ctx)
+const trustLine = "%-32s %-28s %d of %d blocks right\n"
+
+// printPending prints what no boundary has judged yet.
+func printPending(cmd *cobra.Command, t *trust.Service, r *trust.Report) error {
+	list, next, err := t.Pending(cmd.Context())
 	switch {
 	case blockprint.CodeOf(err) == blockprint.NotFound:
-		_, _ = fmt.Fprintln(w, "nothing has been measured yet:", err)
+		printf(cmd, "nothing has been measured yet: %v\n", err)
 		return nil
 	case err != nil:
 		return err
 	case r.Measured:
-		_, _ = fmt.Fprintf(w, "judged up to slot %d; the next boundary is slot %d; since then:\n", r.Slot, next)
+		printf(cmd, "judged up to slot %d; the next boundary is slot %d; since then:\n", r.Slot, next)
 	default:
-		_, _ = fmt.Fprintln(w, "not judged yet: the first boundary comes when a node has given 100 blocks, the next ones daily; so far:")
+		printf(cmd, "not judged yet: the first boundary comes when a node has given 100 blocks, the next ones daily; so far:\n")
 	}
 	for _, p := range list {
-		_, _ = fmt.Fprintf(w, "%-32s %-28s %d of %d blocks right\n", p.Subject, "", p.Right, p.Blocks)
+		printf(cmd, trustLine, p.Subject, "", p.Right, p.Blocks)
 	}
 	if len(list) == 0 {
-		_, _ = fmt.Fprintln(w, "no blocks of nodes whose client is known: `blockprint up --dream` or `blockprint dream` asks for some")
+		printf(cmd, "no blocks of nodes whose client is known: `blockprint up --dream` or `blockprint dream` asks for some\n")
 	}
 	return nil
 }
 
 func newTrustSet() *cobra.Command {
 	var db string
-	var notifyTo notifyFlags
+	var notifiers []notify.Notifier
 	cmd := &cobra.Command{
 		Use:     "set SUBJECT manual|override|active --db D",
 		Short:   "Greylist a label or node by hand, keep it off the greylist, or leave it to the rules",
@@ -172,20 +160,15 @@ func newTrustSet() *cobra.Command {
 			if !ok {
 				return usagef("%q: expected manual, override or active", args[1])
 			}
-			return withTrust(cmd, db, func(ctx context.Context, t *trust.Service, s store.Store) error {
-				if err := t.Set(ctx, args[0], status); err != nil {
+			return withTrust(cmd.Context(), db, func(t *trust.Service, s store.Store) error {
+				if err := t.Set(cmd.Context(), args[0], status); err != nil {
 					return err
 				}
-				return notifyTo.dispatch(ctx, s, trust.Tenant)
+				return process("").Deliver(cmd.Context(), s, trust.Tenant, notifiers)
 			})
 		},
 	}
-	notifyTo.add(cmd)
-	cmd.Flags().StringVar(&db, "db", "", "database of blockprint up or blockprint gauge")
+	addNotify(cmd, &notifiers, "notify")
+	addDB(cmd, &db, "database of blockprint up or blockprint gauge")
 	return cmd
-}
-
-func newTrustFeed() *cobra.Command {
-	return newFeed(trust.Tenant, "trust", "Trust in labels and dreaming nodes", "Write the newest changes of labels and nodes as an Atom feed",
-		"  blockprint trust feed --db mainnet.db --id https://example.org/trust.atom > trust.atom")
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"blockprint"
@@ -46,6 +47,21 @@ func Others(rule greylist.Rule) []greylist.Rule {
 
 // Fraction is a quotient that is not reduced. The denominator is not 0.
 type Fraction struct{ Num, Den uint64 }
+
+// ParseFraction reads A/B or a decimal number, exactly.
+func ParseFraction(s string) (Fraction, error) {
+	a, b, ok := strings.Cut(s, "/")
+	if !ok {
+		whole, digits, _ := strings.Cut(s, ".")
+		a, b = whole+digits, "1"+strings.Repeat("0", len(digits))
+	}
+	num, errNum := strconv.ParseUint(a, 10, 64)
+	den, errDen := strconv.ParseUint(b, 10, 64)
+	if errNum != nil || errDen != nil || den == 0 {
+		return Fraction{}, blockprint.Errorf(blockprint.Invalid, "expected A/B or a decimal number, such as 1/10 or 0.1")
+	}
+	return Fraction{num, den}, nil
+}
 
 // Less compares exactly, in 128 bits.
 func (f Fraction) Less(g Fraction) bool {
