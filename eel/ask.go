@@ -33,10 +33,9 @@ const largestLasting = 1 << 20
 // asker asks the execution client what clients, or the multiplexer itself, want to know.
 type asker struct {
 	*executionClients
-	now func() time.Time
-	// chain is called with each answer to eth_chainId.
-	chain   func(id json.RawMessage) error
-	flights singleflight.Group // one for each lasting method
+	now      func() time.Time
+	identify func(id json.RawMessage) error // is called with each answer to eth_chainId
+	flights  singleflight.Group             // one for each lasting method
 
 	mu   sync.Mutex
 	last map[string]lastAnswer // to lasting methods
@@ -65,7 +64,7 @@ func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan sing
 		if err == nil && r.Error == nil {
 			a.keep(method, r.Result)
 			if method == "eth_chainId" {
-				_ = a.chain(r.Result) // it is logged
+				_ = a.identify(r.Result) // it is logged
 			}
 		}
 		return r, err

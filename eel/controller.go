@@ -2,7 +2,6 @@ package eel
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -101,16 +100,23 @@ func (e *Eel) serveController(w http.ResponseWriter, r *http.Request, who string
 		_ = in.Close() // read only
 		err = in.from.failed("an empty answer")
 	}
-	if err != nil {
+	var text []byte
+	learns := read.batch || slices.ContainsFunc(read.lessons, func(l *lesson) bool { return l != nil })
+	if err == nil && learns {
+		text, err = in.all(r.Context(), e.c.BodyLimit)
+	}
+	switch {
+	case err != nil:
 		e.unpassed(w, read, err, who, began)
-		return
+	case learns:
+		e.learn(read, text, who, began)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(in.status)
+		_, _ = w.Write(text) // the controller is gone
+	default:
+		defer func() { _ = in.Close() }() // read only
+		e.relay(w, in, who, read.calls, began)
 	}
-	defer func() { _ = in.Close() }() // read only
-	if read.batch || slices.ContainsFunc(read.lessons, func(l *lesson) bool { return l != nil }) {
-		e.passLearned(r.Context(), w, in, who, read, began)
-		return
-	}
-	e.relay(w, in, who, read.calls, began)
 }
 
 // unpassed answers a request of the controller's that the execution client did not answer.
@@ -145,19 +151,6 @@ func (e *Eel) relay(w http.ResponseWriter, in *incoming, who string, calls []cal
 	if err != nil {
 		panic(http.ErrAbortHandler) // otherwise a part would look like the whole answer
 	}
-}
-
-// passLearned passes an answer on that teaches something.
-func (e *Eel) passLearned(ctx context.Context, w http.ResponseWriter, in *incoming, who string, read *reading, began time.Time) {
-	text, err := in.all(ctx, e.c.BodyLimit)
-	if err != nil {
-		e.unpassed(w, read, err, who, began)
-		return
-	}
-	e.learn(read, text, who, began)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(in.status)
-	_, _ = w.Write(text) // the controller is gone
 }
 
 // learn remembers what the execution client answered to the controller's calls.

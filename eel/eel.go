@@ -134,7 +134,7 @@ func New(c Config) (*Eel, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.asker = &asker{executionClients: clients, now: c.Now, chain: (&chain{configured: c.Network, schedule: e.schedule}).identify, last: map[string]lastAnswer{}}
+	e.asker = &asker{executionClients: clients, now: c.Now, identify: e.schedule.identify, last: map[string]lastAnswer{}}
 	if e.builder, err = newBuilder(&c, e.schedule, e.asker); err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (e *Eel) Learn(ctx context.Context) error {
 	} {
 		_ = e.asker.ask(ctx, method, new(json.RawMessage), params...) // it may not know the method
 	}
-	return e.asker.chain(id)
+	return e.schedule.identify(id)
 }
 
 // learnAgain is the pause before Learn is tried again.

@@ -29,10 +29,10 @@ type claim struct {
 // knownCall is a call of newPayload as it was written.
 type knownCall struct {
 	method string
-	claim  *claim            // nil if it cannot be read
-	fields map[string][]byte // the payload's, as JSON
-	others [][]byte          // the parameters behind it, as JSON
-	size   int               // bytes
+	claim  *claim                     // nil if it cannot be read
+	fields map[string]json.RawMessage // the payload's
+	others []json.RawMessage          // the parameters behind it
+	size   int                        // bytes
 	// check checks the call, once for all who want to know. failure says how the payload contradicts itself; empty if it does
 	// not.
 	check   func() (failure string, err error)
@@ -40,14 +40,14 @@ type knownCall struct {
 }
 
 // fieldsOf takes an object apart. The values are parts of the text.
-func fieldsOf(text []byte) (map[string][]byte, error) {
-	d, fields := jx.DecodeBytes(text), map[string][]byte{}
+func fieldsOf(text []byte) (map[string]json.RawMessage, error) {
+	d, fields := jx.DecodeBytes(text), map[string]json.RawMessage{}
 	return fields, eachField(d, func(name string) error {
 		if _, twice := fields[name]; twice {
 			return fmt.Errorf("%s occurs twice", name)
 		}
 		value, err := d.Raw()
-		fields[name] = value
+		fields[name] = json.RawMessage(value)
 		return err
 	})
 }
@@ -61,11 +61,9 @@ func newKnownCall(method string, params []json.RawMessage) (*knownCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &knownCall{method: method, fields: fields}
-	for i, p := range params {
-		if k.size += len(p); i > 0 {
-			k.others = append(k.others, p)
-		}
+	k := &knownCall{method: method, fields: fields, others: params[1:]}
+	for _, p := range params {
+		k.size += len(p)
 	}
 	if header, err := readHeader(fields); err == nil && header.ParentHash != nil {
 		_, version := versioned(method)
@@ -85,24 +83,16 @@ func (c *knownCall) checkedOnce() *knownCall {
 
 // body writes the call for an execution client.
 func (c *knownCall) body() ([]byte, error) {
-	fields := make(map[string]json.RawMessage, len(c.fields))
-	for name, value := range c.fields {
-		fields[name] = value
-	}
-	payload, err := json.Marshal(fields)
+	payload, err := json.Marshal(c.fields)
 	if err != nil {
 		return nil, err
 	}
-	params := []json.RawMessage{payload}
-	for _, o := range c.others {
-		params = append(params, o)
-	}
-	return envelope(&call{Method: c.method, Params: params}, ownID)
+	return envelope(&call{Method: c.method, Params: append([]json.RawMessage{payload}, c.others...)}, ownID)
 }
 
 // clone returns a copy that shares no memory with the text.
 func (c *knownCall) clone() *knownCall {
-	out := &knownCall{method: c.method, claim: c.claim, fields: make(map[string][]byte, len(c.fields)), size: c.size}
+	out := &knownCall{method: c.method, claim: c.claim, fields: make(map[string]json.RawMessage, len(c.fields)), size: c.size}
 	for name, v := range c.fields {
 		out.fields[name] = bytes.Clone(v)
 	}
@@ -114,7 +104,8 @@ func (c *knownCall) clone() *knownCall {
 
 // same reports whether two calls say the same.
 func (c *knownCall) same(o *knownCall) bool {
-	return c.method == o.method && maps.EqualFunc(c.fields, o.fields, bytes.Equal) && slices.EqualFunc(c.others, o.others, bytes.Equal)
+	equal := func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }
+	return c.method == o.method && maps.EqualFunc(c.fields, o.fields, equal) && slices.EqualFunc(c.others, o.others, equal)
 }
 
 // known is a cache of calls, the newest last.

@@ -2,6 +2,7 @@ package eel
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -50,7 +51,7 @@ func (w *withdrawal) read(d *jx.Decoder) error {
 }
 
 // readPayload reads named fields of a payload. An unknown field is an error, because it might be part of the block's hash.
-func readPayload(fields map[string][]byte, names ...string) (*payload, error) {
+func readPayload(fields map[string]json.RawMessage, names ...string) (*payload, error) {
 	p := &payload{}
 	for _, name := range names {
 		text := fields[name]
@@ -69,7 +70,7 @@ func readPayload(fields map[string][]byte, names ...string) (*payload, error) {
 }
 
 // readHeader reads those fields of a payload on which a payload on top of it depends, and the block's hashes.
-func readHeader(fields map[string][]byte) (*payload, error) {
+func readHeader(fields map[string]json.RawMessage) (*payload, error) {
 	p, err := readPayload(fields, "blockHash", "parentHash", "stateRoot", "blockNumber", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas")
 	if err == nil && (p.BlockHash == nil || p.StateRoot == nil || p.Number == nil || p.GasLimit == nil || p.GasUsed == nil || p.Timestamp == nil || p.BaseFee == nil) {
 		err = errors.New("the header lacks fields")

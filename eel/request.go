@@ -120,14 +120,12 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 			if len(calls) == largestBatch {
 				return &rpcError{Code: codeInvalidRequest, Message: fmt.Sprintf("the batch has more than %d calls", largestBatch)}
 			}
-			c, err := parseCall(d)
-			calls = append(calls, c)
-			return err
+			calls = append(calls, call{})
+			return calls[len(calls)-1].read(d)
 		})
 	} else {
-		var c call
-		c, err = parseCall(d)
-		calls = []call{c}
+		calls = make([]call, 1)
+		err = calls[0].read(d)
 	}
 	if err == nil {
 		err = end(d)
@@ -144,13 +142,13 @@ func parseCalls(body []byte) (calls []call, batch bool, err error) {
 	return calls, batch, nil
 }
 
-// parseCall reads a call. If a field occurs twice, the last one counts. An error means that the text is no JSON.
-func parseCall(d *jx.Decoder) (c call, err error) {
+// read reads a call. If a field occurs twice, the last one counts. An error means that the text is no JSON.
+func (c *call) read(d *jx.Decoder) error {
 	if d.Next() != jx.Object {
 		c.refuse(codeInvalidRequest, "a request is a JSON object")
-		return c, d.Skip()
+		return d.Skip()
 	}
-	err = eachField(d, func(name string) error { return c.readField(d, name) })
+	err := eachField(d, func(name string) error { return c.readField(d, name) })
 	switch {
 	case c.Method == "":
 		c.refused = nil // this reason is worth more than the others
@@ -158,7 +156,7 @@ func parseCall(d *jx.Decoder) (c call, err error) {
 	case c.Version != "" && c.Version != "2.0":
 		c.refuse(codeInvalidRequest, "jsonrpc must be \"2.0\"")
 	}
-	return c, err
+	return err
 }
 
 func (c *call) readField(d *jx.Decoder, name string) error {

@@ -20,25 +20,26 @@ var versionForks = map[string][]struct{ first, last Fork }{
 
 // schedule holds what is known about the forks' times.
 type schedule struct {
-	logger *slog.Logger
+	logger     *slog.Logger
+	configured *Network // nil if none is
 
 	mu      sync.Mutex
 	network *Network // nil if nothing is known yet
 	// seen is the earliest time at which the execution client has accepted a payload of this or a later fork: the fork has
 	// begun by then.
-	seen [numForks]uint64
+	seen  [numForks]uint64
+	chain uint64 // the execution client's; 0 before it has said
+	wrong error  // a *WrongChain if it is not the configured one
 }
 
 func newSchedule(n *Network, logger *slog.Logger) *schedule {
-	s := &schedule{logger: logger}
+	s := &schedule{logger: logger, configured: n}
 	s.forget(n)
 	return s
 }
 
-// forget starts over with a network, which may be nil.
+// forget starts over with a network, which may be nil. The lock is held, or nobody else has the schedule.
 func (s *schedule) forget(n *Network) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.network = n
 	for f := range s.seen {
 		s.seen[f] = Unscheduled
@@ -123,51 +124,41 @@ func (e *WrongChain) Error() string {
 	return fmt.Sprintf("the execution client is of chain %d, but %s is chain %d: its forks are not used", e.ChainID, e.Network.Name, e.Network.ChainID)
 }
 
-// chain holds what the execution client said about its chain.
-type chain struct {
-	configured *Network // nil if none is
-	schedule   *schedule
-
-	mu    sync.Mutex
-	known bool
-	id    uint64
-	wrong error // a *WrongChain if it is not the configured one
-}
-
 // identify evaluates an answer to eth_chainId. The question is asked again whenever the execution client answers again, because it
 // may have been started on another chain. The error is logged.
-func (c *chain) identify(result json.RawMessage) error {
+func (s *schedule) identify(result json.RawMessage) error {
 	var id *quantity
 	if err := required(result, &id); err != nil {
 		return fmt.Errorf("eth_chainId: %w", err)
 	}
-	logger := c.schedule.logger
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known && c.id == uint64(*id) {
-		return c.wrong
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.chain
+	s.chain = uint64(*id)
+	switch {
+	case before == s.chain:
+		return s.wrong
+	case before != 0:
+		s.logger.Warn("the execution client has moved to another chain", "chain", s.chain, "before", before)
+		s.forget(s.configured)
 	}
-	if c.known {
-		logger.Warn("the execution client has moved to another chain", "chain", uint64(*id), "before", c.id)
-		c.schedule.forget(c.configured)
-	}
-	c.known, c.id, c.wrong = true, uint64(*id), nil
-	if n := c.configured; n != nil {
-		if n.ChainID != 0 && n.ChainID != c.id {
-			c.schedule.forget(nil)
-			c.wrong = &WrongChain{n, c.id}
-			logger.Error("the configured network is not the execution client's", "error", c.wrong)
+	s.wrong = nil
+	if n := s.configured; n != nil {
+		if n.ChainID != 0 && n.ChainID != s.chain {
+			s.forget(nil)
+			s.wrong = &WrongChain{n, s.chain}
+			s.logger.Error("the configured network is not the execution client's", "error", s.wrong)
 		}
-		return c.wrong
+		return s.wrong
 	}
 	for _, n := range Networks() {
-		if n.ChainID == c.id {
-			c.schedule.forget(n)
-			logger.Info("the execution client's network is built in", "forks", n.describe())
+		if n.ChainID == s.chain {
+			s.forget(n)
+			s.logger.Info("the execution client's network is built in", "forks", n.describe())
 			return nil
 		}
 	}
-	logger.Info("the execution client's network is not built in: forks are learned from what it accepts", "chain", c.id)
+	s.logger.Info("the execution client's network is not built in: forks are learned from what it accepts", "chain", s.chain)
 	return nil
 }
 

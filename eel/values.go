@@ -14,10 +14,8 @@ import (
 // hash32 is 32 bytes. Its text is 0x and hexadecimal digits.
 type hash32 [32]byte
 
-func (h hash32) String() string               { return "0x" + hex.EncodeToString(h[:]) }
-func (h hash32) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
-// UnmarshalText reads exactly 32 bytes.
+func (h hash32) String() string                   { return "0x" + hex.EncodeToString(h[:]) }
+func (h hash32) MarshalText() ([]byte, error)     { return []byte(h.String()), nil }
 func (h *hash32) UnmarshalText(text []byte) error { return unhex(h[:], text) }
 
 // unhex reads 0x and exactly as many hexadecimal digits as out has room for.
@@ -33,10 +31,8 @@ func unhex(out, text []byte) error {
 // data is bytes of any length.
 type data []byte
 
-// MarshalText writes bytes of any length.
 func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
 
-// UnmarshalText reads bytes of any length.
 func (d *data) UnmarshalText(text []byte) error {
 	digits, ok := bytes.CutPrefix(text, []byte("0x"))
 	if !ok {
@@ -62,10 +58,8 @@ type quantity uint64
 // digits returns the number in bytes, without leading zeros.
 func (q *quantity) digits() []byte { return digitsOf(uint64(*q)) }
 
-// MarshalText writes no leading zeros.
 func (q quantity) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "0x%x", uint64(q)), nil }
 
-// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (q *quantity) UnmarshalText(text []byte) error {
 	digits, err := digitsIn(text, 16)
 	if err != nil {
@@ -79,7 +73,6 @@ func (q *quantity) UnmarshalText(text []byte) error {
 // large is a number of up to 256 bits, without leading zeros.
 type large []byte
 
-// MarshalText writes no leading zeros.
 func (l large) MarshalText() ([]byte, error) {
 	digits := strings.TrimLeft(hex.EncodeToString(l), "0")
 	if digits == "" {
@@ -88,7 +81,6 @@ func (l large) MarshalText() ([]byte, error) {
 	return []byte("0x" + digits), nil
 }
 
-// UnmarshalText reads 0x and hexadecimal digits without leading zeros.
 func (l *large) UnmarshalText(text []byte) error {
 	digits, err := digitsIn(text, 64)
 	if err != nil || digits == "0" {
@@ -105,16 +97,10 @@ func (l *large) UnmarshalText(text []byte) error {
 
 type address [20]byte
 
-// MarshalText writes the bytes.
-func (a address) MarshalText() ([]byte, error) { return data(a[:]).MarshalText() }
-
-// UnmarshalText reads exactly 20 bytes.
+func (a address) MarshalText() ([]byte, error)     { return data(a[:]).MarshalText() }
 func (a *address) UnmarshalText(text []byte) error { return unhex(a[:], text) }
 
 type bloom [256]byte
 
-// MarshalText writes the bytes.
-func (b *bloom) MarshalText() ([]byte, error) { return data(b[:]).MarshalText() }
-
-// UnmarshalText reads exactly 256 bytes.
+func (b *bloom) MarshalText() ([]byte, error)    { return data(b[:]).MarshalText() }
 func (b *bloom) UnmarshalText(text []byte) error { return unhex(b[:], text) }
