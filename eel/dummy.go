@@ -2,8 +2,6 @@ package eel
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -63,18 +61,15 @@ func (f *Fork) read(d *jx.Decoder) error {
 // getPayloadVersion returns the fork's version of engine_getPayload.
 func (f *forkConfig) getPayloadVersion() int { return 3 + int(max(f.Fork, Cancun)-Cancun) }
 
-// job is a payload that a client has asked for.
+// job is a payload for a client.
 type job struct {
-	attributes
-	parentHash hash32
-	parent     *payload // its header
-	excess     uint64
-	version    int // of engine_getPayload
+	payload *payload
+	version int // of engine_getPayload
 }
 
 // builder makes dummy payloads.
 type builder struct {
-	extra    []byte
+	extra    data
 	schedule *schedule
 	asker    *asker
 
@@ -99,7 +94,7 @@ func newBuilder(c *Config, s *schedule, a *asker) (*builder, error) {
 		return nil, blockprint.Errorf(blockprint.Invalid, "the cache of payloads must hold at least 1, and extra data at most %d bytes, not %d", maxExtra, len(c.ExtraData))
 	}
 	return &builder{
-		extra: []byte(c.ExtraData), schedule: s, asker: a, jobs: newLRU[string, *job](c.BuilderCache), headers: newLRU[hash32, *payload](c.PayloadCache),
+		extra: data(c.ExtraData), schedule: s, asker: a, jobs: newLRU[string, *job](c.BuilderCache), headers: newLRU[hash32, *payload](c.PayloadCache),
 	}, nil
 }
 
@@ -128,7 +123,7 @@ func parseAttributes(version int, raw json.RawMessage) (*attributes, error) {
 	return a, nil
 }
 
-// prepare accepts a job on top of a head and returns its id. The fork choice must not wait long for the execution client.
+// prepare makes a payload on top of a head and returns its id. The fork choice must not wait long for the execution client.
 func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, quickLimit, errQuick)
 	defer cancel()
@@ -139,7 +134,17 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 	if *a.Timestamp <= *parent.Timestamp {
 		return "", &rpcError{Code: codeInvalidAttributes, Message: fmt.Sprintf("Invalid payload attributes: timestamp %d is not after the parent's, %d", *a.Timestamp, *parent.Timestamp)}
 	}
-	j := &job{attributes: *a, parentHash: head, parent: parent, version: 1}
+	zero, number, limit, fee := quantity(0), *parent.Number+1, *parent.GasLimit, large(baseFee(parent).Bytes())
+	if a.GasTarget != nil {
+		limit = gasLimit(limit, *a.GasTarget)
+	}
+	emptyReceipts := hash32(orderedRoot(nil))
+	p := &payload{
+		ParentHash: &head, FeeRecipient: a.FeeRecipient, StateRoot: parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
+		PrevRandao: a.PrevRandao, Number: &number, GasLimit: &limit, GasUsed: &zero, Timestamp: a.Timestamp, ExtraData: &b.extra,
+		BaseFee: &fee, Transactions: &[]data{}, Withdrawals: a.Withdrawals,
+	}
+	j := &job{p, 1}
 	if a.Withdrawals != nil {
 		j.version = 2
 	}
@@ -148,17 +153,19 @@ func (b *builder) prepare(ctx context.Context, head hash32, a *attributes) (stri
 		if err != nil {
 			return "", err
 		}
-		j.excess, j.version = excessBlobGas(parent, &fork), fork.getPayloadVersion()
+		excess := quantity(excessBlobGas(parent, &fork))
+		p.BlobGasUsed, p.ExcessBlobGas, j.version = &zero, &excess, fork.getPayloadVersion()
 	}
 	if a.Slot != nil {
-		j.version = 6
+		p.Slot, p.AccessList, j.version = a.Slot, &data{0xc0}, 6 // an empty list: only execution could find out what is touched
 	}
-	text, err := json.Marshal([]any{head, a})
-	if err != nil {
-		return "", err
+	var requests *[]data
+	if j.version >= 4 {
+		requests = &[]data{}
 	}
-	sum := sha256.Sum256(text)
-	id := "0x" + hex.EncodeToString(sum[:8])
+	h := p.hash(a.BeaconRoot, requests)
+	p.BlockHash = &h
+	id := data(h[:8]).String() // other attributes make another block
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.jobs.Add(id, j)
@@ -259,7 +266,7 @@ func (b *builder) payload(version int, id string) (answered, error) {
 	if version != j.version && (version != 2 || j.version != 1) { // V2 serves Paris, too
 		return answered{}, &rpcError{Code: codeUnsupportedFork, Message: fmt.Sprintf("Unsupported fork: engine_getPayloadV%d is not of the payload's fork, engine_getPayloadV%d is", version, j.version)}
 	}
-	p := j.dummy(b.extra)
+	p := j.payload
 	a := answered{result: p, outcome: "ok", block: p.BlockHash}
 	if version == 1 {
 		return a, nil
@@ -274,34 +281,6 @@ func (b *builder) payload(version int, id string) (answered, error) {
 	}
 	a.result = out
 	return a, nil
-}
-
-// dummy makes the payload.
-func (j *job) dummy(extra []byte) *payload {
-	emptyReceipts := hash32(orderedRoot(nil))
-	number, used, blobs, excess, limit := *j.parent.Number+1, quantity(0), quantity(0), quantity(j.excess), *j.parent.GasLimit
-	fee, extraData := large(baseFee(j.parent).Bytes()), data(extra)
-	if j.GasTarget != nil {
-		limit = gasLimit(limit, *j.GasTarget)
-	}
-	p := &payload{
-		ParentHash: &j.parentHash, FeeRecipient: j.FeeRecipient, StateRoot: j.parent.StateRoot, ReceiptsRoot: &emptyReceipts, LogsBloom: &bloom{},
-		PrevRandao: j.PrevRandao, Number: &number, GasLimit: &limit, GasUsed: &used, Timestamp: j.Timestamp, ExtraData: &extraData,
-		BaseFee: &fee, Transactions: &[]data{}, Withdrawals: j.Withdrawals,
-	}
-	var list *[]data
-	if j.BeaconRoot != nil {
-		p.BlobGasUsed, p.ExcessBlobGas = &blobs, &excess
-		if j.version >= 4 {
-			list = &[]data{}
-		}
-	}
-	if j.Slot != nil {
-		p.Slot, p.AccessList = j.Slot, &data{0xc0} // an empty list: only execution could find out what is touched
-	}
-	h := p.hash(j.BeaconRoot, list)
-	p.BlockHash = &h
-	return p
 }
 
 // Constants of EIP-1559.

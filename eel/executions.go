@@ -205,7 +205,7 @@ func (s *executionClients) poll(ctx context.Context, l *lesson, body []byte) (*i
 	s.mu.Unlock()
 	ballots := make(chan *ballot, len(voters))
 	for _, c := range voters {
-		if !c.inTurn(func() { ballots <- s.vote(context.WithoutCancel(ctx), c, r) }) {
+		if c.inTurn(func() { ballots <- s.vote(context.WithoutCancel(ctx), c, r) }) == nil {
 			ballots <- &ballot{from: c, err: fmt.Errorf("execution client %s: %d calls wait for it", c.name, mostQueued)}
 		}
 	}

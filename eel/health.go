@@ -130,9 +130,15 @@ func (e *Eel) register() error {
 	e.calls = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "calls_total", Help: "Calls by method, client and outcome."}, []string{"method", "client", "outcome"})
 	e.duration = prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "call_duration_seconds", Help: "Time to answer by method and client.", Buckets: prometheus.ExponentialBuckets(0.0002, 4, 9)}, []string{"method", "client"})
 	e.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "refused_total", Help: "Requests without valid credentials, by path."}, []string{"path"})
-	metrics := []prometheus.Collector{e.calls, e.duration, e.refused}
+	var errs []error
+	add := func(metrics ...prometheus.Collector) {
+		for _, m := range metrics {
+			errs = append(errs, e.c.Registry.Register(m))
+		}
+	}
+	add(e.calls, e.duration, e.refused)
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
-		metrics = append(metrics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
+		add(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value))
 	}
 	seconds := func(at *atomic.Int64) func() float64 { return func() float64 { return float64(at.Load()) / 1e9 } }
 	gauge("execution_client_up", "1 if the execution client, or one of several, answered last time.", nil, func() float64 {
@@ -167,12 +173,7 @@ func (e *Eel) register() error {
 			return float64(disputes)
 		})
 	}
-	for _, m := range metrics {
-		if err := e.c.Registry.Register(m); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func one(yes bool) float64 {

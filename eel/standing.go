@@ -43,12 +43,13 @@ func (c *executionClient) host() string {
 	return host
 }
 
-// inTurn runs a function when everything queued for the client before has ended. It returns false if the queue is full.
-func (c *executionClient) inTurn(run func()) bool {
+// inTurn runs a function when everything queued for the client before has ended. It returns a channel that is closed at the
+// end; nil if the queue is full.
+func (c *executionClient) inTurn(run func()) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.queued >= mostQueued {
-		return false
+		return nil
 	}
 	before, done := c.turn, make(chan struct{})
 	c.turn = done
@@ -65,7 +66,7 @@ func (c *executionClient) inTurn(run func()) bool {
 		}
 		run()
 	}()
-	return true
+	return done
 }
 
 // order returns the clients that may be asked: first those that do well, then those that sync, last those that fail.
@@ -293,11 +294,8 @@ func (s *executionClients) rejoin(ctx context.Context, c *executionClient) bool 
 	if head == nil {
 		c.askSyncing(ctx)
 	} else {
-		done := make(chan struct{})
-		if !c.inTurn(func() {
-			defer close(done)
-			s.catchUp(ctx, c, head)
-		}) {
+		done := c.inTurn(func() { s.catchUp(ctx, c, head) })
+		if done == nil {
 			return false
 		}
 		<-done

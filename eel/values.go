@@ -31,7 +31,8 @@ func unhex(out, text []byte) error {
 // data is bytes of any length.
 type data []byte
 
-func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
+func (d data) String() string               { return "0x" + hex.EncodeToString(d) }
+func (d data) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 func (d *data) UnmarshalText(text []byte) error {
 	digits, ok := bytes.CutPrefix(text, []byte("0x"))
