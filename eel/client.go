@@ -91,10 +91,10 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 	defer func() { _ = connection.SetWriteDeadline(time.Time{}) }() // the connection's next request may not be for us
 	if same != nil {
 		if c.silent() {
-			write(w, nil)
+			write(w, http.StatusOK, nil)
 			return
 		}
-		write(w, e.answerClient(r.Context(), c, same, who))
+		write(w, http.StatusOK, e.answerClient(r.Context(), c, same, who))
 		return
 	}
 	if !e.serveBody(r.Context(), w, body.Bytes(), who) {
@@ -103,13 +103,16 @@ func (e *Eel) serveClient(w http.ResponseWriter, r *http.Request, who string) {
 }
 
 // write sends an answer: no content if nobody expects one.
-func write(w http.ResponseWriter, answer any) {
-	if answer == nil {
+func write(w http.ResponseWriter, status int, answer any) {
+	if answer == nil && status == http.StatusOK {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // the asker is gone
+	w.WriteHeader(status)
+	if answer != nil {
+		_ = json.NewEncoder(w).Encode(answer) // the asker is gone
+	}
 }
 
 // serveBody answers a call or a batch, and reports whether the body is still used.
@@ -118,17 +121,17 @@ func (e *Eel) serveBody(ctx context.Context, w http.ResponseWriter, body []byte,
 	switch {
 	case err != nil:
 		e.c.Logger.Warn("a request cannot be read", "client", who, "error", err)
-		write(w, answer(&call{}, nil, err))
+		write(w, http.StatusOK, answer(&call{}, nil, err))
 	case batch:
-		write(w, e.answerBatch(ctx, calls, who))
+		write(w, http.StatusOK, e.answerBatch(ctx, calls, who))
 	case calls[0].silent(): // a notification changes nothing
-		write(w, nil)
+		write(w, http.StatusOK, nil)
 	case calls[0].refused == nil && slices.Contains(proxied, calls[0].Method) && lasting[calls[0].Method] == 0:
 		e.passOn(ctx, w, &calls[0], who)
 	default:
 		c := &calls[0]
 		c.keep = cap(body) <= 2*len(body) // otherwise the cache would hold on to much more than the call
-		write(w, e.answerClient(ctx, c, nil, who))
+		write(w, http.StatusOK, e.answerClient(ctx, c, nil, who))
 		return c.kept
 	}
 	return false
@@ -146,7 +149,7 @@ func (e *Eel) passOn(ctx context.Context, w http.ResponseWriter, c *call, who st
 	}
 	if err != nil {
 		e.note(c, who, "unreachable", began, "error", err)
-		write(w, answer(c, nil, err))
+		write(w, http.StatusOK, answer(c, nil, err))
 		return
 	}
 	defer func() { _ = in.Close() }() // read only

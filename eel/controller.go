@@ -125,11 +125,7 @@ func (e *Eel) unpassed(w http.ResponseWriter, read *reading, err error, who stri
 	for i := range read.calls {
 		e.note(&read.calls[i], who, "unreachable", began)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusBadGateway)
-	if answer := failed(read.calls, read.batch, err); answer != nil {
-		_ = json.NewEncoder(w).Encode(answer) // the controller is gone
-	}
+	write(w, http.StatusBadGateway, failed(read.calls, read.batch, err))
 }
 
 // relay passes an answer on while it comes in, because it may be large, such as a payload with its blobs. Errors are short.

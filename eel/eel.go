@@ -233,19 +233,9 @@ func (e *Eel) routes() (err error) {
 		return err
 	}
 	handle := func(pattern string, f http.HandlerFunc) { e.http.Handle(service.Guarded, pattern, f) }
-	handle("POST /{$}", func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, e.c.Clients, e.serveClient) })
-	handle("POST /canonical", func(w http.ResponseWriter, r *http.Request) {
-		e.serve(w, r, map[string]Secret{controllerName: e.c.Controller}, e.serveController)
-	})
-	handle("GET /health", func(w http.ResponseWriter, r *http.Request) {
-		text, err := e.status(r.Context())
-		if err != nil {
-			e.http.Fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(append(text, '\n')) // the asker is gone
-	})
+	handle("POST /{$}", e.serve(e.c.Clients, e.serveClient))
+	handle("POST /canonical", e.serve(map[string]Secret{controllerName: e.c.Controller}, e.serveController))
+	handle("GET /health", func(w http.ResponseWriter, r *http.Request) { write(w, http.StatusOK, e.status(r.Context())) })
 	e.http.Health(service.Guarded, e.notReady)
 	return nil
 }

@@ -16,14 +16,16 @@ import (
 
 // Every request enters here. Nothing of it is read before it is known whose it is.
 
-// serve checks credentials. The service has already checked the announced size.
-func (e *Eel) serve(w http.ResponseWriter, r *http.Request, keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) {
-	who, err := check(r, keys, e.c.Now())
-	if err != nil {
-		e.refuse(w, r, err)
-		return
+// serve checks credentials before next answers. The service has already checked the announced size.
+func (e *Eel) serve(keys map[string]Secret, next func(w http.ResponseWriter, r *http.Request, who string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, err := check(r, keys, e.c.Now())
+		if err != nil {
+			e.refuse(w, r, err)
+			return
+		}
+		next(w, r, who)
 	}
-	next(w, r, who)
 }
 
 // unread answers a request whose body could not be read.

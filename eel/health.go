@@ -2,7 +2,6 @@ package eel
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,7 +45,7 @@ func (e *Eel) notReady(ctx context.Context) error {
 }
 
 // status returns the answer of /health.
-func (e *Eel) status(ctx context.Context) ([]byte, error) {
+func (e *Eel) status(ctx context.Context) any {
 	out := struct {
 		Status    string `json:"status"`
 		Reason    string `json:"reason,omitempty"` // of another status than ok
@@ -83,7 +82,7 @@ func (e *Eel) status(ctx context.Context) ([]byte, error) {
 	out.Answered, out.Executions = moment(at), e.executions()
 	out.Agreed, _ = e.asker.agreement()
 	out.Called, out.Validated = stamp(&e.called), stamp(&e.validated)
-	return json.Marshal(out)
+	return out
 }
 
 // executionStatus is an execution client in /health.

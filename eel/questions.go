@@ -42,25 +42,25 @@ func (s *executionClients) first(ctx context.Context, method string, body []byte
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	attempts := make(chan attempt, len(order))
-	asked, ended := 0, 0
-	next := func() {
-		c := order[asked]
-		asked++
-		go func() {
-			in, err := s.question(ctx, c, body, silent)
-			attempts <- attempt{in, err}
-		}()
+	ask := func(c *executionClient) {
+		in, err := s.question(ctx, c, body, silent)
+		attempts <- attempt{in, err}
 	}
 	var failure error
-	for next(); ended < asked; {
+	for asked, ended := 0, 0; ended < len(order); {
 		var impatient <-chan time.Time
+		if asked == ended {
+			go ask(order[asked])
+			asked++
+		}
 		if asked < len(order) {
 			impatient = time.After(patience)
 		}
 		select {
 		case <-impatient:
 			go fetch(context.WithoutCancel(ctx), order[asked-1], "eth_chainId", []byte(probe)) //nolint:errcheck // the client notes whether it hangs
-			next()
+			go ask(order[asked])
+			asked++
 		case a := <-attempts:
 			ended++
 			if a.err == nil {
@@ -75,9 +75,6 @@ func (s *executionClients) first(ctx context.Context, method string, body []byte
 				return a.in, nil
 			}
 			failure = cmp.Or(failure, a.err)
-			if ended == asked && asked < len(order) {
-				next()
-			}
 		}
 	}
 	cancel()
