@@ -2,15 +2,15 @@ package blockprint
 
 import "math"
 
-// Thresholds of the multi-label, as the original set them.
+// The thresholds of Classification.Multi, as the original set them.
 const (
-	// ConfidentAbove is the probability from which on one client is named alone.
+	// ConfidentAbove is the probability above which a client is named alone.
 	ConfidentAbove = 0.95
-	// PossibleAbove is the probability from which on a client is named as possible.
+	// PossibleAbove is the probability above which a client is named as one of two.
 	PossibleAbove = 0.20
 )
 
-// Probability is a client with how likely it built a block.
+// Probability says how likely it is that a client built a block.
 type Probability struct {
 	Client Client
 	P      float64
@@ -18,18 +18,19 @@ type Probability struct {
 
 // Classification is a model's answer for one block.
 type Classification struct {
-	// Single is the most probable client, or Uncertain when the model has no answer at all.
+	// Single is the most probable client, or Uncertain if the model has no answer.
 	Single Client
 	// Multi is "A", "A or B", or "Uncertain".
 	Multi string
-	// Probabilities holds one entry for each class of the model, by name; they sum to 1, or are empty.
+	// Probabilities has one entry for each class of the model, sorted by name. They sum to 1. It is empty if the
+	// model has no answer.
 	Probabilities []Probability
 	// Reason says why a block is Uncertain without probabilities; empty otherwise.
 	Reason string
 }
 
-// NewClassification applies the labeling rules to probabilities that are sorted by client name. Ties go to the
-// first name, as in the original.
+// NewClassification applies the labeling rules to probabilities, which must be sorted by client name. The first name
+// wins a tie, as in the original.
 func NewClassification(probabilities []Probability) Classification {
 	c := Classification{Single: Uncertain, Multi: string(Uncertain), Probabilities: probabilities}
 	best := math.Inf(-1)

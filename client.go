@@ -8,8 +8,8 @@ import (
 // Client is the name of a consensus client, or Other, or Uncertain.
 type Client string
 
-// The clients that a model can tell apart, and the two names that are not clients. A new client is a line here,
-// one in the table below and a rule in graffiti/rules.toml; nothing that is stored depends on the list.
+// The clients that a model can tell apart, and the two names that are not clients. A new client needs a line here,
+// a line in the table below, and a rule in graffiti/rules.toml. Nothing that is stored depends on this list.
 const (
 	Grandine   Client = "Grandine"
 	Lighthouse Client = "Lighthouse"
@@ -18,7 +18,7 @@ const (
 	Prysm      Client = "Prysm"
 	Teku       Client = "Teku"
 
-	// Caplin is Erigon's built-in client; it is known by graffiti only.
+	// Caplin is Erigon's built-in client. Only its graffiti reveals it.
 	Caplin Client = "Caplin"
 	// Other stands for a group of clients that a model does not tell apart.
 	Other Client = "Other"
@@ -26,12 +26,12 @@ const (
 	Uncertain Client = "Uncertain"
 )
 
-// clients is the table that every other list follows from, sorted by name. Colors are Okabe and Ito's palette, which
-// color-blind eyes can tell apart.
+// clients is the table from which all other lists follow, sorted by name. The colors are Okabe and Ito's palette, which
+// color-blind people can tell apart.
 var clients = []struct {
 	name     Client
 	color    [3]uint8
-	original bool // the original's answers have it always
+	original bool // the original's answers always have it
 }{
 	{Caplin, [3]uint8{0xb8, 0xa8, 0x00}, false},
 	{Grandine, [3]uint8{0x56, 0xb4, 0xe9}, true},
@@ -63,7 +63,7 @@ func OriginalKeys() []Client {
 	return out
 }
 
-// Color returns a client's red, green and blue, the same in every picture; black for names that are not clients.
+// Color returns a client's red, green, and blue, which are the same in every picture. Other names are black.
 func (c Client) Color() [3]uint8 {
 	for i := range clients {
 		if clients[i].name == c {
@@ -73,7 +73,7 @@ func (c Client) Color() [3]uint8 {
 	return [3]uint8{}
 }
 
-// ParseClient reads a client's name as it is written above.
+// ParseClient reads a client's name, spelled as above.
 func ParseClient(s string) (Client, error) {
 	if c := Client(s); slices.Contains(Clients(), c) {
 		return c, nil
@@ -81,8 +81,8 @@ func ParseClient(s string) (Client, error) {
 	return "", Errorf(Invalid, "unknown client %q: expected one of %v", s, Clients())
 }
 
-// ParseLabel reads the label of a node whose client is known: a client, or one of the names allowed besides. People write
-// them in any case; the client's own spelling is returned.
+// ParseLabel reads the label that a user gave a node: a client's name or one of the names in also. People use upper and
+// lower case as they like; the result has the client's own spelling.
 func ParseLabel(s string, also []string) (Client, error) {
 	if slices.Contains(also, s) {
 		return Client(s), nil
@@ -98,5 +98,5 @@ func ParseLabel(s string, also []string) (Client, error) {
 			return Client(name), nil
 		}
 	}
-	return "", Errorf(Invalid, "label %q is of no client: expected one of %v, or allow it with --label", s, Clients())
+	return "", Errorf(Invalid, "label %q is not a client: expected one of %v, or allow it with --label", s, Clients())
 }

@@ -1,10 +1,10 @@
 // Package blockprint holds the words of the field and nothing else: slots and roots, clients and graffiti,
-// the fork schedule, block rewards, classifications, slot intervals and error codes. It does no I/O and
-// imports nothing of the other packages, so every one of them can speak it.
+// the fork schedule, block rewards, feature vectors, classifications, slot intervals, and error codes. It does no
+// I/O and imports no other package of this module, so all of them can share it.
 //
-// The usual path of a block through the program is
+// A block usually takes this path through the program:
 //
 //	beacon.Block -> reward.Tracker -> BlockReward -> feature.Extract -> classify.Model -> Classification
 //
-// and the types at the joints are defined here.
+// The types that packages exchange along that path are defined here.
 package blockprint

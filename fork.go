@@ -41,12 +41,12 @@ func ParseFork(s string) (Fork, error) {
 	return 0, Errorf(Invalid, "unknown fork %q: this version knows %s to %s", abbreviate(s), forkNames[0], forkNames[NumForks-1])
 }
 
-// ForkRange is a run of forks, both ends included. NumForks as the last one means that the range is open: forks
-// that come later belong to it. Its JSON is {"from": "electra", "to": "fulu"}; a missing end is open.
+// ForkRange is a run of forks, both ends included. If Last is NumForks, the range is open: later forks belong to it.
+// Its JSON is {"from": "electra", "to": "fulu"}; an end that is left out is open.
 type ForkRange struct{ First, Last Fork }
 
-// The ranges that differ in what a block looks like: since Electra an attestation carries several committees, and clients
-// pack otherwise.
+// The ranges in which blocks look alike: since Electra an attestation carries several committees, and clients pack
+// differently.
 var (
 	AnyFork       = ForkRange{Phase0, NumForks}
 	BeforeElectra = ForkRange{Phase0, Deneb}
@@ -73,16 +73,16 @@ func ParseForkRange(s string) (ForkRange, error) {
 	return r, nil
 }
 
-// Has tells whether a fork is in the range.
+// Has reports whether a fork is in the range.
 func (r ForkRange) Has(f Fork) bool { return r.First <= f && f <= r.Last }
 
-// Contains tells whether all forks of o are in the range.
+// Contains reports whether all forks of o are in the range.
 func (r ForkRange) Contains(o ForkRange) bool { return r.First <= o.First && o.Last <= r.Last }
 
-// Overlaps tells whether a fork is in both ranges.
+// Overlaps reports whether the ranges share a fork.
 func (r ForkRange) Overlaps(o ForkRange) bool { return r.First <= o.Last && o.First <= r.Last }
 
-// String says the range in words that follow "blocks": "of electra or later", "before electra".
+// String describes the range in words that can follow "blocks": "of electra or later", "before electra".
 func (r ForkRange) String() string {
 	switch {
 	case r == AnyFork:
@@ -114,7 +114,7 @@ func (r ForkRange) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// UnmarshalJSON reads a range. A last fork that this version does not know is after all that it knows.
+// UnmarshalJSON reads a range. If this version does not know the last fork, the range is open.
 func (r *ForkRange) UnmarshalJSON(b []byte) (err error) {
 	var in forkRangeJSON
 	if err := json.Unmarshal(b, &in); err != nil {
@@ -130,12 +130,12 @@ func (r *ForkRange) UnmarshalJSON(b []byte) (err error) {
 		r.Last = to
 	}
 	if r.Last < r.First {
-		return Errorf(Invalid, "forks from %s to %s", in.From, in.To)
+		return Errorf(Invalid, "the forks from %s to %s are in the wrong order", in.From, in.To)
 	}
 	return nil
 }
 
-// ForkSchedule says when the forks of a network begin: FarFuture if one is not scheduled.
+// ForkSchedule says when a network's forks begin. A fork that is not scheduled begins in FarFuture.
 type ForkSchedule struct {
 	SlotsPerEpoch uint64
 	Epochs        [NumForks]Epoch
@@ -155,15 +155,15 @@ func forkAt(epochs *[NumForks]Epoch, epoch Epoch) Fork {
 	return Phase0
 }
 
-// Limits of attestations that tell a block's time (consensus-specs, the same in all presets).
+// Limits of attestations by which Shape recognizes forks (consensus-specs; the same in all presets).
 const (
-	MaxAttestationsElectra    = 8 // of a block since Electra
+	MaxAttestationsElectra    = 8 // in a block since Electra
 	maxValidatorsPerCommittee = 2048
 )
 
 // Shape returns the forks that a block's attestations allow. Since Electra an attestation carries several committees,
-// its data has no committee (index 0), and a block holds 8; before, each is of one committee, and a block holds 128.
-// Where there is one committee in a slot, or where a file carries reward maps alone, a block may not tell.
+// its data names none (index 0), and a block holds at most 8. Earlier attestations carry one committee each, and a block
+// holds up to 128. If slots have a single committee, or if a file has reward maps only, any fork may be possible.
 func (r *BlockReward) Shape() ForkRange {
 	a := &r.Attestations
 	if len(a.PerAttestation) > MaxAttestationsElectra {
@@ -184,8 +184,8 @@ func (r *BlockReward) Shape() ForkRange {
 			return SinceElectra
 		}
 	}
-	// The voters of a slot that are new are in one map only. More than a committee can have are of several, none of
-	// which is named.
+	// Each new voter is in one map only. If a slot has more of them than a committee has members, they come from several
+	// committees, though the data names none.
 	for i := range a.Data {
 		voters := 0
 		for j := range a.Data {

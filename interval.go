@@ -56,12 +56,12 @@ func (i Interval) Len() uint64 { return uint64(i.End-i.Start) + 1 }
 // Intervals is a set of slots: sorted, disjoint and never adjacent, so that its length is the number of runs.
 type Intervals []Interval
 
-// Add returns the union of s and i. s is not changed.
+// Add returns the union of s and i. It leaves s unchanged.
 func (s Intervals) Add(i Interval) Intervals {
 	if i.End < i.Start {
 		return s
 	}
-	// lo is the first run that touches i or lies after it, hi the first run wholly after it.
+	// lo is the first run that touches i or comes after it, hi the first run that lies wholly after it.
 	lo := sort.Search(len(s), func(n int) bool { return s[n].End >= i.Start || s[n].End+1 == i.Start })
 	hi := sort.Search(len(s), func(n int) bool { return s[n].Start > i.End && s[n].Start-1 > i.End })
 	if lo < hi {
@@ -74,7 +74,7 @@ func (s Intervals) Add(i Interval) Intervals {
 	return append(out, s[hi:]...)
 }
 
-// Contains tells whether every slot of i is in s.
+// Contains reports whether every slot of i is in s.
 func (s Intervals) Contains(i Interval) bool {
 	n := sort.Search(len(s), func(n int) bool { return s[n].End >= i.Start })
 	return n < len(s) && s[n].Start <= i.Start && i.End <= s[n].End
@@ -97,8 +97,8 @@ func (s Intervals) Gaps(i Interval) Intervals {
 	return append(gaps, Interval{next, i.End})
 }
 
-// Chunks cuts i into pieces that end at multiples of size, so that every slot is in exactly one piece and the
-// same long range is always cut at the same places.
+// Chunks cuts i into pieces that end just before multiples of size, so that overlapping ranges are cut at the same
+// places. Every slot is in exactly one piece.
 func (i Interval) Chunks(size uint64) []Interval {
 	var out []Interval
 	for start := i.Start; ; {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Spec holds those constants of a network's configuration and preset that the program uses, with the
-// specification's names in camel case.
+// Spec holds the constants of a network's configuration and preset that the program uses, under the specification's
+// names in camel case.
 type Spec struct {
 	ConfigName string
 	PresetBase string
@@ -33,13 +33,12 @@ type Spec struct {
 
 	// ForkEpochs says when each fork begins; FarFuture if it is not scheduled.
 	ForkEpochs [NumForks]Epoch
-	// UnknownForks names forks of the node's configuration that this version does not know and that are
-	// scheduled, with their epochs.
+	// UnknownForks maps the names of scheduled forks that this version does not know to their epochs.
 	UnknownForks map[string]Epoch
 }
 
-// MainnetSpec returns mainnet's constants, with its fork schedule. Nodes report their own; this is
-// the base on which their answers are laid, since old nodes leave out constants of later forks.
+// MainnetSpec returns mainnet's constants and fork schedule. Nodes report their own; these fill in what they leave out,
+// as old nodes leave out the constants of later forks.
 func MainnetSpec() Spec {
 	return Spec{
 		ConfigName: "mainnet", PresetBase: "mainnet",
@@ -66,7 +65,7 @@ func (s *Spec) ForkAt(epoch Epoch) Fork { return forkAt(&s.ForkEpochs, epoch) }
 // Schedule returns when the network's forks begin.
 func (s *Spec) Schedule() ForkSchedule { return ForkSchedule{s.SlotsPerEpoch, s.ForkEpochs} }
 
-// UnknownForkAt returns the name of a fork that has begun by an epoch and that this version does not know, or "".
+// UnknownForkAt returns the name of a fork that this version does not know and that has begun by an epoch, or "".
 func (s *Spec) UnknownForkAt(epoch Epoch) string {
 	for name, at := range s.UnknownForks {
 		if at <= epoch {
@@ -76,14 +75,14 @@ func (s *Spec) UnknownForkAt(epoch Epoch) string {
 	return ""
 }
 
-// Network is what identifies a chain, with its constants.
+// Network is a chain's identity and its constants.
 type Network struct {
 	Spec
 	GenesisTime           time.Time
 	GenesisValidatorsRoot Root
 }
 
-// SlotAt returns the slot of a moment; 0 before genesis.
+// SlotAt returns the slot at a moment, 0 before genesis.
 func (n *Network) SlotAt(t time.Time) Slot {
 	if !t.After(n.GenesisTime) {
 		return 0
@@ -96,7 +95,7 @@ func (n *Network) TimeOf(slot Slot) time.Time {
 	return n.GenesisTime.Add(time.Duration(slot) * n.SlotDuration)
 }
 
-// Describe names the network for messages: its configuration name and the start of its genesis root.
+// Describe names the network in messages, by its configuration name and the start of its genesis root.
 func (n *Network) Describe() string {
 	return fmt.Sprintf("%s (genesis validators root %s)", n.ConfigName, n.GenesisValidatorsRoot.Short())
 }

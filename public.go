@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// PublicNetwork is what identifies a network that everybody can join, and when its forks begin.
+// PublicNetwork identifies a network that anyone can join and says when its forks begin.
 type PublicNetwork struct {
 	ChainID     uint64
 	GenesisTime int64 // seconds since 1970
@@ -16,8 +16,8 @@ type PublicNetwork struct {
 	root string // the first bytes of its genesis validators root
 }
 
-// publicNetworks is the only place where public networks are described; all else follows from it. Sources: the
-// configurations of eth-clients and gnosischain, and the chain specifications of go-ethereum.
+// publicNetworks is the only description of the public networks; everything else follows from it. Sources: the
+// configurations of eth-clients and gnosischain, and go-ethereum's chain specifications.
 var publicNetworks = map[string]PublicNetwork{
 	"mainnet": {1, 1606824023, 12, ForkSchedule{32, [NumForks]Epoch{0, 74240, 144896, 194048, 269568, 364032, 411392}}, "0x4b363db94e286120"},
 	"sepolia": {11155111, 1655733600, 12, ForkSchedule{32, [NumForks]Epoch{0, 50, 100, 56832, 132608, 222464, 272640}}, "0xd8ea171f3c94aea2"},
@@ -26,7 +26,7 @@ var publicNetworks = map[string]PublicNetwork{
 	"gnosis":  {100, 1638993340, 5, ForkSchedule{16, [NumForks]Epoch{0, 512, 385536, 648704, 889856, 1337856, 1714688}}, "0xf5dcb5564e829aab"},
 }
 
-// Public returns a public network; ok is false for other names.
+// Public returns the public network of a name; ok is false if there is no such network.
 func Public(name string) (n PublicNetwork, ok bool) {
 	n, ok = publicNetworks[name]
 	return n, ok
@@ -37,13 +37,14 @@ func (n *PublicNetwork) TimeOf(slot Slot) time.Time {
 	return time.Unix(n.GenesisTime+n.SlotSeconds*int64(min(slot, 1<<40)), 0).UTC()
 }
 
-// PublicSchedule returns the fork schedule of a public network; ok is false for other names.
+// PublicSchedule returns a public network's fork schedule; ok is false if there is no such network.
 func PublicSchedule(network string) (s ForkSchedule, ok bool) {
 	n, ok := publicNetworks[network]
 	return n.ForkSchedule, ok
 }
 
-// IsPublic reports whether a network with this name and genesis is the public one: devnets borrow its name.
+// IsPublic reports whether a network with this name and genesis is the public one. Devnets borrow the names of public
+// networks.
 func IsPublic(network string, genesisValidatorsRoot Root) bool {
 	n, ok := publicNetworks[network]
 	return ok && strings.HasPrefix(genesisValidatorsRoot.String(), n.root)
@@ -53,7 +54,7 @@ func IsPublic(network string, genesisValidatorsRoot Root) bool {
 func ElectraSlot(network string) (Slot, error) {
 	s, ok := PublicSchedule(network)
 	if !ok {
-		return 0, Errorf(Invalid, "the fork times of network %q are not known here: known are %s", network, strings.Join(slices.Sorted(maps.Keys(publicNetworks)), ", "))
+		return 0, Errorf(Invalid, "this version does not know the fork times of network %q: it knows those of %s", network, strings.Join(slices.Sorted(maps.Keys(publicNetworks)), ", "))
 	}
 	return Slot(uint64(s.Epochs[Electra]) * s.SlotsPerEpoch), nil
 }

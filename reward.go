@@ -2,19 +2,19 @@ package blockprint
 
 import "slices"
 
-// BlockReward is what a block earned its proposer from attestations, with the figures of Lighthouse's
-// /lighthouse/analysis/block_rewards (package rewardfile reads and writes its JSON). Amounts are in gwei.
+// BlockReward is what a block earned its proposer, with the figures of Lighthouse's
+// /lighthouse/analysis/block_rewards. Package rewardfile reads and writes its JSON. Amounts are in gwei.
 //
-// Totals and per-voter amounts follow Lighthouse's rule (each voter's share divided by 512 and floored), which is
-// 12.5 % below what the proposer really receives since Altair; Exact holds the specification's figures.
+// Totals and per-voter amounts follow Lighthouse's rule: each voter's share is divided by 512 and rounded down. Since
+// Altair that is 12.5 % less than what the proposer receives. Exact holds the specification's figures.
 type BlockReward struct {
 	Total        Gwei
 	BlockRoot    Root
 	Meta         BlockMeta
 	Attestations AttestationRewards
-	// SyncCommittee is what the proposer earns for including the sync aggregate.
+	// SyncCommittee is what the proposer earned by including the sync aggregate.
 	SyncCommittee Gwei
-	// Exact is nil in files that others wrote.
+	// Exact is nil if another program wrote the file.
 	Exact *ExactReward
 }
 
@@ -24,49 +24,48 @@ type BlockMeta struct {
 	ParentSlot    Slot
 	ProposerIndex uint64
 	Graffiti      string
-	// ParentRoot is zero in files that others wrote: the original keeps the parent's slot only.
+	// ParentRoot is zero if another program wrote the file: the original keeps the parent's slot only.
 	ParentRoot Root
-	// Fork is the name of the block's fork as the Beacon API writes it, empty in files that others wrote.
+	// Fork is the name of the block's fork as the Beacon API writes it, empty if another program wrote the file.
 	Fork string
 }
 
-// ExactReward holds what the specification pays the proposer inside the block (phase 0 pays it at the end of the
-// epoch). The proposer's balance changes by Total, by its own part in the sync committee, and by withdrawals and
-// deposits.
+// ExactReward holds what the specification pays the proposer inside the block (phase 0 pays at the end of the
+// epoch). Besides Total, the proposer's balance changes by its own sync committee reward and by withdrawals and deposits.
 type ExactReward struct {
 	Total        Gwei
 	Attestations Gwei
 	Sync         Gwei
 	Slashings    Gwei
-	// Approximate says that the node had no state of the time, so that effective balances of a later one were
-	// used: nearly always the same, but not proven to be.
+	// Approximate says that the node no longer had the state, so that a later state's effective balances were used.
+	// They are nearly always the same, but that is not proven.
 	Approximate bool
 }
 
 // AttestationRewards lists what each attestation of a block earned, in block order.
 type AttestationRewards struct {
 	Total     Gwei
-	PrevEpoch Gwei // part of Total from votes of the previous epoch
+	PrevEpoch Gwei // the part of Total that comes from votes of the previous epoch
 	CurrEpoch Gwei
-	// PerAttestation has one entry per attestation: the voters it was the first to include, and what each earned.
-	// All entries share one backing array.
+	// PerAttestation has one entry per attestation: the voters that no earlier attestation included, and what each of
+	// them earned. All entries share one backing array.
 	PerAttestation [][]VoterReward
-	// Data has one entry per attestation, or none in old files.
+	// Data has one entry per attestation, or is empty if an old file lacks it.
 	Data []AttestationData
-	// Committees has one entry per attestation, or none in files that others wrote: the committees whose votes
-	// the attestation carries, in ascending order.
+	// Committees has one entry per attestation: the committees whose votes it carries, in ascending order. It is
+	// empty if another program wrote the file, and so is Worth.
 	Committees [][]CommitteeVotes
-	// Worth has one entry per attestation, or none in files that others wrote.
+	// Worth has one entry per attestation.
 	Worth []AttestationWorth
 }
 
-// AttestationWorth says what an attestation brings, in the specification's figures, beside its reward map.
+// AttestationWorth says what an attestation contributes, in the specification's figures.
 type AttestationWorth struct {
-	// Alone is what it would earn if it were the only one of its block, Marginal what it earned after those before it.
+	// Alone is what it would earn as the block's only attestation, Marginal what it added to those before it.
 	Alone    Gwei
 	Marginal Gwei
-	// Unseen counts its voters who had no participation flag before the block, and UnseenBalance sums their
-	// effective balances; Overlap counts its voters who are in an earlier attestation of the block too.
+	// Unseen counts its voters that had no participation flag before the block, and UnseenBalance sums their
+	// effective balances. Overlap counts its voters that an earlier attestation of the block includes, too.
 	Unseen        uint64
 	UnseenBalance Gwei
 	Overlap       uint64
@@ -78,9 +77,9 @@ type VoterReward struct {
 	Gwei      Gwei
 }
 
-// CommitteeVotes says how many members of a committee an attestation carries, and how many of them no earlier
-// attestation did. Unseen of them had no participation flag before the block, and Alone is what their votes would
-// earn by the specification if they were the only ones; both are 0 in files of earlier versions.
+// CommitteeVotes describes one committee's votes in an attestation. Attesters of its Size members voted, and no
+// earlier attestation of the block included Fresh of them. Unseen of them had no participation flag before the block, and
+// Alone is what the specification would pay for these votes alone; both are 0 in files of earlier versions.
 type CommitteeVotes struct {
 	Index     uint64
 	Size      uint64
@@ -90,7 +89,7 @@ type CommitteeVotes struct {
 	Alone     Gwei
 }
 
-// Checkpoint is an epoch boundary block.
+// Checkpoint is the block at an epoch's boundary.
 type Checkpoint struct {
 	Epoch Epoch
 	Root  Root
@@ -99,12 +98,12 @@ type Checkpoint struct {
 // AttestationData is what a committee member votes for.
 type AttestationData struct {
 	Slot            Slot
-	Index           uint64 // the committee before Electra, 0 since
+	Index           uint64 // the committee before Electra, then always 0
 	BeaconBlockRoot Root
 	Source, Target  Checkpoint
 }
 
-// AttestationTotals returns the sum of each attestation's voter rewards.
+// AttestationTotals returns the sum of each attestation's voter rewards, in the memory of into.
 func (r *BlockReward) AttestationTotals(into []Gwei) []Gwei {
 	into = into[:0]
 	for _, voters := range r.Attestations.PerAttestation {
@@ -135,7 +134,7 @@ func (r *BlockReward) Validate() error {
 	return nil
 }
 
-// Clone returns a copy that shares nothing with r, for callers that keep a reward past the next one of its reader.
+// Clone returns a copy that shares nothing with r, for callers that keep a reward after its reader has moved on.
 func (r *BlockReward) Clone() *BlockReward {
 	c := *r
 	total := 0
@@ -150,7 +149,7 @@ func (r *BlockReward) Clone() *BlockReward {
 		c.Attestations.PerAttestation = append(c.Attestations.PerAttestation, all[start:])
 	}
 	c.Attestations.Data = slices.Clone(r.Attestations.Data)
-	c.Attestations.Committees = slices.Clone(r.Attestations.Committees) // each list is read anew, and never changed
+	c.Attestations.Committees = slices.Clone(r.Attestations.Committees) // the lists themselves are never changed
 	c.Attestations.Worth = slices.Clone(r.Attestations.Worth)
 	return &c
 }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Slot counts the chain's time steps from genesis, which is slot 0.
+// Slot counts the chain's time steps. Genesis is slot 0.
 type Slot uint64
 
 // Epoch counts groups of Spec.SlotsPerEpoch slots from genesis.
 type Epoch uint64
 
-// FarFuture is the epoch of things that are not scheduled (FAR_FUTURE_EPOCH).
+// FarFuture is the epoch of what is not scheduled (FAR_FUTURE_EPOCH).
 const FarFuture = Epoch(1<<64 - 1)
 
 // Gwei is an amount of ether, 1e-9 ETH.
@@ -25,16 +25,16 @@ type Root [32]byte
 // ZeroRoot is the root of nothing.
 var ZeroRoot Root
 
-// String returns the root as 0x-prefixed hex, the Beacon API's form.
+// String returns the root in hex with the prefix 0x, as in the Beacon API.
 func (r Root) String() string { return "0x" + hex.EncodeToString(r[:]) }
 
 // Short returns the first four bytes, for logs.
 func (r Root) Short() string { return "0x" + hex.EncodeToString(r[:4]) }
 
-// IsZero tells whether r is ZeroRoot.
+// IsZero reports whether r is ZeroRoot.
 func (r Root) IsZero() bool { return r == ZeroRoot }
 
-// ParseRoot reads 0x-prefixed hex of exactly 32 bytes.
+// ParseRoot reads exactly 32 bytes in hex with the prefix 0x.
 func ParseRoot(s string) (Root, error) {
 	var r Root
 	h, ok := strings.CutPrefix(s, "0x")
@@ -56,7 +56,7 @@ func (r *Root) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Quoted is an unsigned number that the Beacon API writes as a JSON string; both forms are read.
+// Quoted is an unsigned number that the Beacon API writes as a JSON string. It is read with or without quotes.
 type Quoted uint64
 
 // MarshalJSON writes the number in quotes.
