@@ -24,8 +24,8 @@ func (c *Client) Version(ctx context.Context) (version string, err error) {
 // Finality holds a state's checkpoints.
 type Finality struct{ Justified, Finalized blockprint.Checkpoint }
 
-// Finality returns the checkpoints of the head state: the finalized epoch is never after the justified one, nor that
-// after the head's.
+// Finality returns the head state's checkpoints. The finalized epoch is never after the justified one, and the justified
+// one never after the head's.
 func (c *Client) Finality(ctx context.Context) (f Finality, err error) {
 	network, err := c.Network(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Client) askFinality(ctx context.Context, n *node, network *blockprint.N
 		known = network.EpochOf(h.Slot)
 	}
 	if f.Justified.Epoch > known || f.Finalized.Epoch > f.Justified.Epoch {
-		return Finality{}, n.errorf(blockprint.Invalid, "it says that epoch %d is final and %d justified, but its head is of epoch %d", f.Finalized.Epoch, f.Justified.Epoch, known)
+		return Finality{}, n.errorf(blockprint.Invalid, "it says that epoch %d is finalized and epoch %d justified, but its head is in epoch %d", f.Finalized.Epoch, f.Justified.Epoch, known)
 	}
 	return f, nil
 }
@@ -82,7 +82,7 @@ func (c *Client) LighthouseRewards(ctx context.Context, slots blockprint.Interva
 	})
 }
 
-// Raw reads the "data" of any small answer, for what has no method here.
+// Raw reads the "data" of any small answer, for endpoints that have no method here.
 func (c *Client) Raw(ctx context.Context, path string, into any) error {
 	return c.getJSON(ctx, path, into)
 }

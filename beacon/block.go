@@ -10,7 +10,7 @@ import (
 	"blockprint/beacon/ssz"
 )
 
-// Block is what the program reads of a beacon block, with the root that was computed from all of it.
+// Block holds the parts of a beacon block that the program uses, and the root computed from all of it.
 type Block struct {
 	Fork          blockprint.Fork
 	Root          blockprint.Root
@@ -21,24 +21,24 @@ type Block struct {
 	RandaoReveal  [96]byte
 	Graffiti      string
 	Attestations  []Attestation
-	// SyncParticipants is how many bits of the sync aggregate are set; 0 before Altair.
+	// SyncParticipants counts the bits set in the sync aggregate; 0 before Altair.
 	SyncParticipants uint64
 	// Slashed lists the validators that the block's proposer slashings and attester slashings accuse. The chain
-	// slashes those of them that still can be.
+	// slashes those that are still slashable.
 	Slashed []uint64
 }
 
-// Attestation is an attestation as it stands in a block.
+// Attestation is an attestation in a block.
 type Attestation struct {
 	Data blockprint.AttestationData
-	// Committees lists the committees whose votes Bits holds, ascending: before Electra the one of Data.Index.
+	// Committees lists, in ascending order, the committees whose votes Bits holds. Before Electra that is Data.Index.
 	Committees []uint64
-	// Bits is the SSZ bitlist of the committees' members, one committee after another; NumBits its length.
+	// Bits is the SSZ bitlist of the committees' members, one committee after another. NumBits is its length.
 	Bits    []byte
 	NumBits int
 }
 
-// Bit tells whether the i-th member has voted.
+// Bit reports whether the i-th member voted.
 func (a *Attestation) Bit(i int) bool { return a.Bits[i/8]>>(i%8)&1 == 1 }
 
 // Form is how a block is encoded.
@@ -81,7 +81,7 @@ func (s *Schemas) DecodeJSON(form Form, fork blockprint.Fork, data []byte) (*Blo
 func slotOfSigned(b []byte) (blockprint.Slot, error) {
 	const message = 4 + signatureSize
 	if len(b) < message+8 {
-		return 0, blockprint.Errorf(blockprint.Invalid, "signed block: cut off after %d bytes", len(b))
+		return 0, blockprint.Errorf(blockprint.Invalid, "signed block: truncated after %d bytes", len(b))
 	}
 	return blockprint.Slot(binary.LittleEndian.Uint64(b[message:])), nil
 }
@@ -142,7 +142,7 @@ func readAttestation(v ssz.View) Attestation {
 	return a
 }
 
-// accused returns the validators that both attestations of a slashing name.
+// accused returns the validators that are in both attestations of an attester slashing.
 func accused(v ssz.View) []uint64 {
 	first := map[uint64]bool{}
 	for list, i := v.Field("attestation_1").Field("attesting_indices"), 0; i < list.Len(); i++ {
@@ -158,5 +158,5 @@ func accused(v ssz.View) []uint64 {
 }
 
 func (b *Block) String() string {
-	return fmt.Sprintf("block %s of slot %d", b.Root.Short(), b.Slot)
+	return fmt.Sprintf("block %s at slot %d", b.Root.Short(), b.Slot)
 }

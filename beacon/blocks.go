@@ -9,8 +9,8 @@ import (
 	"blockprint"
 )
 
-// Block returns a block. Asked for by slot or root it is that block or an error; NotFound for a slot means that no
-// node gives a block of it, which is no proof that there is none.
+// Block returns a block. If the ID is a slot or a root, the result is that block or an error. NotFound for a slot means
+// that no node has a block there, which does not prove that the slot is empty.
 func (c *Client) Block(ctx context.Context, id ID) (*Block, error) {
 	schemas, err := c.Schemas(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func (c *Client) readBlock(schemas *Schemas, a answer, body []byte) (*Block, err
 	return schemas.DecodeJSON(Signed, fork, reply.Data)
 }
 
-// badJSON tells a text that was cut off, which another try may better, from one that is wrong.
+// badJSON distinguishes a truncated text, for which a retry may help, from a wrong one.
 func badJSON(what string, text []byte, err error) error {
 	code := blockprint.Invalid
 	var syntax *json.SyntaxError
@@ -76,7 +76,7 @@ func badJSON(what string, text []byte, err error) error {
 	return blockprint.Errorf(code, "not %s: %w", what, err)
 }
 
-// forkOf reads the fork's name that came with a block; nodes that do not tell it leave us the schedule.
+// forkOf reads the fork's name that came with a block. If the node did not send one, the schedule and the slot decide.
 func (c *Client) forkOf(name string, slot func() (blockprint.Slot, error)) (blockprint.Fork, error) {
 	if name != "" {
 		return blockprint.ParseFork(name)
@@ -88,7 +88,7 @@ func (c *Client) forkOf(name string, slot func() (blockprint.Slot, error)) (bloc
 	network := c.known()
 	epoch := network.EpochOf(s)
 	if unknown := network.UnknownForkAt(epoch); unknown != "" {
-		return 0, blockprint.Errorf(blockprint.Invalid, "slot %d is of fork %q, which this version does not know", s, unknown)
+		return 0, blockprint.Errorf(blockprint.Invalid, "slot %d belongs to fork %q, which this version does not know: update blockprint", s, unknown)
 	}
 	return network.ForkAt(epoch), nil
 }

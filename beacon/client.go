@@ -1,22 +1,22 @@
 // Package beacon is a client of the standard Beacon API of any consensus client.
 //
-// New takes one or more node URLs. What a node says is judged by these rules, which hold for every request:
+// New takes one or more node URLs. These rules hold for every request:
 //
-//   - A node that does not answer is replaced by the next one, and what all nodes fail is tried again with growing
-//     pauses. A node that lacks something is not down: NotFound means that every node that answers says so, and is
-//     no proof that there is no such thing (see reward.Walk). Once an epoch the nodes' heads are compared, and the
-//     newest one that is on its execution client's word is preferred.
-//   - A state that a live node refuses again and again, with whatever status, is one that it cannot give: it is
-//     asked for by root, then by slot, and what does not work is left out for some epochs.
-//   - A node is believed while its genesis validators root is the network's, which is asked for again after each
-//     error, on each new connection and in every slot. Else every request of it is a Conflict.
-//   - Blocks are read as SSZ where the node offers it, else as JSON; what an encoding does not give, another one may.
-//     Roots of blocks and headers are computed, so that a node cannot give one for another.
-//   - No list, text or time is without a limit, and no error, log line or label holds more of a node's URL than the
-//     scheme and the host: keys stand in the rest.
+//   - If a node does not answer, the next one is asked. If no node answers, the client retries with growing pauses. A
+//     node that lacks something is not down: NotFound means that every node that answered said so, which does not prove
+//     that there is no such thing (see reward.Walk). Once an epoch the client compares the nodes' heads and prefers the
+//     node with the newest head that its execution client has verified.
+//   - If a live node repeatedly refuses a state, with whatever status, it cannot provide that state. The client asks by
+//     root, then by slot, and skips for some epochs what does not work.
+//   - A node is trusted while its genesis validators root is the network's. The client checks that after each error, on
+//     each new connection, and in every slot; requests to a node of another network fail with Conflict.
+//   - Blocks are read as SSZ if the node offers it, otherwise as JSON. If one encoding fails, the client tries the other.
+//     It computes the roots of blocks and headers, so that a node cannot pass off one block as another.
+//   - Every list, text, and duration has a limit. Errors, log lines, and labels show only the scheme and the host of a
+//     node's URL, because the rest may hold keys.
 //
-// Every error has a code: NotFound for what a node says does not exist, Unavailable for what may work later (a chain
-// before its genesis too), Conflict for a node of another network, Invalid for answers that make no sense.
+// Every error has a code: NotFound if a node says that something does not exist, Unavailable if a retry may help (also
+// before a chain's genesis), Conflict for a node of another network, Invalid for an answer that makes no sense.
 package beacon
 
 import (
@@ -33,16 +33,16 @@ import (
 
 // Options change how a client behaves; the zero value is right for most uses.
 type Options struct {
-	// Timeout is how long an answer may take to begin, and a small one to end; default 30 s. States may take longer.
+	// Timeout is how long an answer may take to begin, and a small answer to end; default 30 s. States may take longer.
 	Timeout time.Duration
 	Tries   uint          // rounds over all nodes before giving up; default 5
 	Pause   time.Duration // before the second round, growing from there; default 250 ms
 	JSON    bool          // ask for blocks in JSON first
 	Logger  *slog.Logger
-	Metrics prometheus.Registerer // gets figures of each node, if not nil
+	Metrics prometheus.Registerer // receives figures for each node, if not nil
 }
 
-// Client asks one or more nodes of the same network. It is safe for concurrent use.
+// Client sends requests to one or more nodes of the same network. It is safe for concurrent use.
 type Client struct {
 	nodes   []*node
 	http    *http.Client
@@ -57,11 +57,11 @@ type Client struct {
 
 	mu         sync.Mutex
 	preferred  *node
-	looked     time.Time // when the nodes were compared last
-	suspect    bool      // the preferred node failed or fell behind since then
+	looked     time.Time // when the nodes were last compared
+	suspect    bool      // the preferred node has failed or fallen behind since then
 	network    *blockprint.Network
 	schemas    *Schemas
-	head       blockprint.Slot // the newest that a node called its head
+	head       blockprint.Slot // the newest slot that a node called its head
 	validators int             // in the largest registry so far
 	produces   int             // version of the block production endpoint that worked last; 0 if none did
 }
@@ -69,7 +69,7 @@ type Client struct {
 // New returns a client of the nodes at the given base URLs.
 func New(urls []string, o Options) (*Client, error) {
 	if len(urls) == 0 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "no beacon node: give one with --beacon URL")
+		return nil, blockprint.Errorf(blockprint.Invalid, "no beacon node: name one with --beacon URL")
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
@@ -101,7 +101,7 @@ func New(urls []string, o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close ends what the client does by itself and frees idle connections.
+// Close ends the client's background work and closes idle connections.
 func (c *Client) Close() {
 	c.stop()
 	c.background.Wait()

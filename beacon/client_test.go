@@ -151,7 +151,7 @@ func TestLyingNode(t *testing.T) {
 		{"another slot's block", func(rw http.ResponseWriter, r *http.Request) {
 			r.URL.Path = "/eth/v2/beacon/blocks/" + other.Root.String()
 			w.Handler().ServeHTTP(rw, r)
-		}, blockprint.Invalid, "of slot 7"},
+		}, blockprint.Invalid, "at slot 7"},
 		{"refused", func(rw http.ResponseWriter, _ *http.Request) {
 			rw.WriteHeader(http.StatusBadRequest)
 			_, _ = fmt.Fprint(rw, `{"code":400,"message":"no such thing"}`)

@@ -7,11 +7,11 @@ import (
 	"blockprint"
 )
 
-// clockSlack is how far a head may be ahead of the clock before the clock is doubted: clocks differ.
+// clockSlack is how far a head may be ahead of this machine's clock. Clocks differ.
 const clockSlack = time.Minute
 
-// chooseClock decides how long a slot is by the node's own head: its slot, counted from the genesis, cannot lie in
-// the future, and is the present one if the node is not syncing. It warns once if nothing fits.
+// chooseClock decides how long a slot is by the node's own head: counted from genesis, the head's slot cannot lie in
+// the future, and it is the present slot unless the node is syncing. If no length fits, it warns.
 func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.Network, durations []time.Duration) {
 	elapsed := time.Since(network.GenesisTime)
 	h, err := c.askHeader(ctx, n, Head)
@@ -30,12 +30,12 @@ func (c *Client) chooseClock(ctx context.Context, n *node, network *blockprint.N
 		c.log.Warn("the node's head is in the future: its genesis time, the length of its slots, or this machine's clock is wrong",
 			"node", n.name, "head_slot", h.Slot, "clock_slot", network.SlotAt(time.Now()), "slot_duration", network.SlotDuration)
 	case fits && len(durations) > 1:
-		c.log.Warn("the node's head tells how long a slot is", "node", n.name, "slot_duration", d, "head_slot", h.Slot)
+		c.log.Warn("the node's configuration is ambiguous: the length of a slot follows from its head", "node", n.name, "slot_duration", d, "head_slot", h.Slot)
 	}
 }
 
-// guesses are the lengths of a slot that are tried when the node claims none: the one that is used anyway and, if the
-// head cannot be with that, the whole number of seconds that puts it into the present.
+// guesses returns the slot lengths to try if the node claims none: the usual one and, if that puts the head into the
+// future, the whole number of seconds that puts it into the present.
 func guesses(head blockprint.Slot, elapsed, usual time.Duration) []time.Duration {
 	if lag(head, elapsed, usual) >= -clockSlack || uint64(head) > uint64(elapsed/time.Second) {
 		return []time.Duration{usual}
@@ -43,7 +43,7 @@ func guesses(head blockprint.Slot, elapsed, usual time.Duration) []time.Duration
 	return []time.Duration{usual, (elapsed / time.Duration(head)).Round(time.Second)}
 }
 
-// lag is how long ago a head's slot began; it is negative for one in the future.
+// lag returns how long ago a head's slot began. It is negative if the head is in the future.
 func lag(head blockprint.Slot, elapsed, slot time.Duration) time.Duration {
 	const longest = 1 << 62 // keeps the product below an int64
 	if uint64(head) > longest/uint64(slot) {
@@ -52,9 +52,9 @@ func lag(head blockprint.Slot, elapsed, slot time.Duration) time.Duration {
 	return elapsed - time.Duration(head)*slot
 }
 
-// fitting returns the length of a slot that a head is the present or a past one with, the closest first; false if the
-// head says nothing: if it is behind with all of them, as that of a node that syncs, or in the future with all of
-// them. No length is made up that nobody has claimed: this machine's clock may be the one that is wrong.
+// fitting returns the slot length that puts a head closest to the present, but not into the future. It returns false if
+// the head does not decide: if all lengths put it into the past, as for a syncing node, or all into the future. It does
+// not invent a length that nobody claimed, because this machine's clock may be the one that is wrong.
 func fitting(head blockprint.Slot, elapsed time.Duration, durations []time.Duration) (time.Duration, bool) {
 	var best time.Duration
 	possible := 0
@@ -71,7 +71,7 @@ func fitting(head blockprint.Slot, elapsed time.Duration, durations []time.Durat
 	switch {
 	case best != 0:
 		return best, true
-	case possible > 0 && possible < len(durations): // the others cannot be
+	case possible > 0 && possible < len(durations): // the others are impossible
 		for _, d := range durations {
 			if lag(head, elapsed, d) >= -clockSlack {
 				return d, true

@@ -13,15 +13,17 @@ import (
 // view is how a node sees the chain.
 type view struct {
 	head       blockprint.Slot
-	ok         bool // it answers for its head, which is not in the future
-	unverified bool // its head is not on its execution client's word
+	ok         bool // it reports a head that is not in the future
+	unverified bool // its execution client has not verified the head
 }
 
-// tolerance is how many slots nodes may differ without one being the better: they are asked one after the other.
+// tolerance is how many slots heads may differ without one node being better than another: nodes are not asked at
+// exactly the same time.
 const tolerance = 2
 
-// compare looks at every node's head once an epoch, or in the next slot after the preferred node failed or fell
-// behind, and prefers the newest one. With one node it looks for the metrics and warnings. No request waits for it.
+// compare looks at every node's head once an epoch, and in the slot after the preferred node has failed or fallen
+// behind, and prefers the newest head. If there is only one node, that serves metrics and warnings. No request waits for
+// it.
 func (c *Client) compare() {
 	c.mu.Lock()
 	network, age, suspect := c.network, time.Since(c.looked), c.suspect && len(c.nodes) > 1
@@ -30,7 +32,7 @@ func (c *Client) compare() {
 		return
 	}
 	if !c.looking.TryLock() {
-		return // it is being done
+		return // another request has started it
 	}
 	c.background.Go(func() {
 		defer c.looking.Unlock()
@@ -74,11 +76,11 @@ func (c *Client) compareNow(network *blockprint.Network) {
 	c.mu.Unlock()
 	if now != before {
 		c.metrics.prefer(c.nodes, now)
-		c.log.Info("another beacon node is preferred", "node", now.name, "head_slot", best.head, "before", before.name, "its_head_slot", current.head, "it_answers", current.ok, "its_head_is_verified", !current.unverified)
+		c.log.Info("switched to another beacon node", "node", now.name, "head_slot", best.head, "before", before.name, "its_head_slot", current.head, "it_answers", current.ok, "its_head_is_verified", !current.unverified)
 	}
 }
 
-// better tells whether a node is worth more than another one.
+// better reports whether a node is preferable to another one.
 func (v view) better(than view, tolerance blockprint.Slot) bool {
 	switch {
 	case v.ok != than.ok:
@@ -89,8 +91,7 @@ func (v view) better(than view, tolerance blockprint.Slot) bool {
 	return v.head > than.head && v.head-than.head > tolerance
 }
 
-// view asks a node for its head and for what /eth/v1/node/syncing says of it; nodes leave fields of that out, and old
-// ones do not have it.
+// view asks a node for its head and for its syncing status. Nodes leave out fields of the latter, and old nodes lack it.
 func (c *Client) view(ctx context.Context, n *node, network *blockprint.Network) (v view) {
 	h, err := c.askHeader(ctx, n, Head)
 	c.metrics.up(n, err == nil)
@@ -117,7 +118,7 @@ func (c *Client) view(ctx context.Context, n *node, network *blockprint.Network)
 	return v
 }
 
-// order returns the nodes, the preferred one first and those that failed a moment ago last.
+// order returns the nodes in the order in which to ask them: the preferred one first, those that just failed last.
 func (c *Client) order() []*node {
 	c.mu.Lock()
 	preferred := c.preferred
@@ -136,7 +137,7 @@ func (c *Client) order() []*node {
 	return slices.Concat(ranks[:]...)
 }
 
-// worked prefers a node that answered while the preferred one does not.
+// worked prefers a node that answered if the preferred one has just failed.
 func (c *Client) worked(n *node) {
 	c.mu.Lock()
 	before := c.preferred
@@ -147,11 +148,11 @@ func (c *Client) worked(n *node) {
 	c.mu.Unlock()
 	if change {
 		c.metrics.prefer(c.nodes, n)
-		c.log.Info("another beacon node is preferred", "node", n.name, "before", before.name)
+		c.log.Info("switched to another beacon node", "node", n.name, "before", before.name)
 	}
 }
 
-// sawHead remembers the newest head, and doubts a preferred node that stands still.
+// sawHead remembers the newest head, and makes the nodes be compared if the head is old.
 func (c *Client) sawHead(slot blockprint.Slot) {
 	const behind = 4 // slots
 	c.mu.Lock()

@@ -15,14 +15,14 @@ import (
 	"blockprint/beacon/ssz"
 )
 
-// Committee is the members of one committee of a slot, in order.
+// Committee is a committee of a slot, with its members in order.
 type Committee struct {
 	Slot       blockprint.Slot
 	Index      uint64
 	Validators []uint64
 }
 
-// Committees returns the committees of an epoch as a state tells them.
+// Committees returns the committees of an epoch according to a state.
 func (c *Client) Committees(ctx context.Context, state ID, epoch blockprint.Epoch) ([]Committee, error) {
 	network, err := c.Network(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Client) Committees(ctx context.Context, state ID, epoch blockprint.Epoc
 	return out, err
 }
 
-// limits bound an epoch's committees and all their members.
+// limits bounds the number of an epoch's committees and of all their members.
 type limits struct{ committees, members int }
 
 func decodeCommittees(d *jx.Decoder, most limits) ([]Committee, error) {
@@ -79,7 +79,7 @@ func decodeCommittees(d *jx.Decoder, most limits) ([]Committee, error) {
 	return out, err
 }
 
-// eachOfData hands on the elements of an answer's "data", a list of what. An answer without it is an error.
+// eachOfData calls one for each element of an answer's "data", which errors call a list of what.
 func eachOfData(d *jx.Decoder, what string, one func(*jx.Decoder) error) error {
 	found := false
 	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
@@ -95,7 +95,7 @@ func eachOfData(d *jx.Decoder, what string, one func(*jx.Decoder) error) error {
 	return err
 }
 
-// Randao returns the RANDAO mix of an epoch, from the endpoint where the node has it, else from the debug state.
+// Randao returns the RANDAO mix of an epoch. If the node lacks the endpoint for it, the mix is read from the debug state.
 func (c *Client) Randao(ctx context.Context, state ID, epoch blockprint.Epoch) (blockprint.Root, error) {
 	var reply struct {
 		Randao blockprint.Root `json:"randao"`
@@ -116,13 +116,13 @@ func (c *Client) Randao(ctx context.Context, state ID, epoch blockprint.Epoch) (
 	}
 	mix, stateErr := c.randaoFromState(ctx, state, epoch)
 	if stateErr != nil {
-		return mix, blockprint.Errorf(blockprint.CodeOf(stateErr), "the node gives no RANDAO mix: %w; nor its state: %s", err, stateErr.Error())
+		return mix, blockprint.Errorf(blockprint.CodeOf(stateErr), "the node provides neither the RANDAO mix (%w) nor the state that holds it (%s)", err, stateErr.Error())
 	}
 	return mix, nil
 }
 
-// randaoFromState reads one mix out of a whole state without holding the rest: in SSZ the fields before it are of fixed
-// size in every fork.
+// randaoFromState reads one mix from a whole state without holding the rest in memory. In SSZ the fields before the
+// mixes have a fixed size in every fork.
 func (c *Client) randaoFromState(ctx context.Context, state ID, epoch blockprint.Epoch) (mix blockprint.Root, err error) {
 	network, err := c.Network(ctx)
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *Client) randaoFromState(ctx context.Context, state ID, epoch blockprint
 	return mix, err
 }
 
-// mixOfJSON reads a mix out of a state's JSON.
+// mixOfJSON reads a mix from a state's JSON.
 func mixOfJSON(body io.Reader, place uint64) (mix blockprint.Root, err error) {
 	found, i := false, uint64(0)
 	mixes := func(d *jx.Decoder) error {
@@ -188,7 +188,7 @@ func mixOfJSON(body io.Reader, place uint64) (mix blockprint.Root, err error) {
 		})
 	})
 	if err == nil && !found {
-		err = errors.New("not a state: it has no such RANDAO mix")
+		err = errors.New("not a state: the RANDAO mix is missing")
 	}
 	return mix, err
 }
@@ -200,12 +200,12 @@ func (c *Client) slotsPerHistoricalRoot(ctx context.Context) (uint64, error) {
 	}
 	var n blockprint.Quoted
 	if err := json.Unmarshal(raw["SLOTS_PER_HISTORICAL_ROOT"], &n); err != nil || n == 0 || n > 1<<20 {
-		return 0, blockprint.Errorf(blockprint.Invalid, "the node's spec has no SLOTS_PER_HISTORICAL_ROOT that makes sense")
+		return 0, blockprint.Errorf(blockprint.Invalid, "SLOTS_PER_HISTORICAL_ROOT is missing from the node's spec or makes no sense")
 	}
 	return uint64(n), nil
 }
 
-// RawState returns an encoded state, for checks against the node.
+// RawState returns a state in SSZ, for comparisons with the node.
 func (c *Client) RawState(ctx context.Context, state ID) (b []byte, err error) {
 	err = c.each(ctx, func(ctx context.Context, n *node) error {
 		return c.once(ctx, n, query{"/eth/v2/debug/beacon/states/" + url.PathEscape(string(state)), acceptSSZ, large}, func(a answer) error {

@@ -13,14 +13,14 @@ import (
 	"blockprint"
 )
 
-// unreadable is the error of an answer that is not what its encoding ought to be.
+// unreadable is the error for an answer that cannot be decoded.
 type unreadable struct{ error }
 
 func (u *unreadable) Unwrap() error { return u.error }
 
-// askEncoded asks a node for what comes as SSZ or as JSON. Some nodes understand only one of the two at a time, fail
-// with one, or give it in a form that cannot be read: then the others are tried. What worked is asked for first for
-// an hour.
+// askEncoded asks a node for something that comes as SSZ or JSON. Some nodes accept only one of the two in a request,
+// fail with one, or send it in a form that cannot be read; then the other is tried. For an hour the client asks first for
+// what worked.
 func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool, read func(answer, []byte) error) error {
 	ways := []string{acceptJSON, acceptSSZ}
 	if ssz {
@@ -63,7 +63,7 @@ func (c *Client) askEncoded(ctx context.Context, n *node, path string, ssz bool,
 	return failure
 }
 
-// aboutEncoding tells errors that another encoding may better.
+// aboutEncoding reports whether another encoding may avoid the error.
 func aboutEncoding(err error) bool {
 	var u *unreadable
 	status := statusOf(err)
@@ -87,13 +87,12 @@ func (n *node) rememberEncoding(accept string) {
 	}
 }
 
-// isSSZ tells in which of the two encodings a body is. The body itself says it better than its Content-Type, which
-// is missing or has another name behind some proxies: begins are the first offset of what SSZ it may be, and where it
-// stands.
+// isSSZ reports whether a body is SSZ rather than JSON. The body itself is more reliable than its Content-Type, which
+// some proxies drop or rename. begins lists the possible SSZ types: the position of the first offset, and its value.
 func isSSZ(a answer, body []byte, begins ...[2]int) bool {
 	for _, b := range begins {
 		if at := b[0]; len(body) >= at+4 && binary.LittleEndian.Uint32(body[at:]) == uint32(b[1]) {
-			return true // such bytes do not stand in a JSON text
+			return true // no JSON text has these bytes
 		}
 	}
 	if bytes.HasPrefix(bytes.TrimLeft(body[:min(len(body), 64)], " \t\r\n"), []byte("{")) {

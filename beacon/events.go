@@ -14,21 +14,22 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// Topics of the event stream that a follower listens to. Nodes know either head or its successor head_v2.
+// Topics are the topics of the event stream that a follower subscribes to. Nodes know either head or its successor
+// head_v2.
 var Topics = []string{"head", "head_v2", "block", "chain_reorg", "finalized_checkpoint"}
 
-// Connected is the topic of the event that Subscribe itself gives whenever a stream begins: what happened before
-// it was not heard and must be asked for.
+// Connected is the topic of the event that Subscribe itself reports whenever a stream begins. What happened before must
+// be asked for.
 const Connected = "connected"
 
-// Event says that something happened. What it was is asked of the node: events come late, twice, or not at all, and
-// nothing in them is believed.
+// Event says that something happened. Events come late, twice, or not at all, so nothing in them is trusted: ask the
+// node what happened.
 type Event struct{ Topic string }
 
-// Subscribe listens until ctx ends, calling handle from several goroutines. Each topic has a connection of its
-// own: nodes disagree on how several topics are written, and some give nothing at all for a list. A connection
-// that breaks or stays silent for longer than silence is made again, with the next node if there are several. A
-// topic that no node knows is given up.
+// Subscribe listens until ctx ends, calling handle from several goroutines. Each topic has its own connection, because
+// nodes disagree on how to write several topics, and some send nothing if asked for a list. If a connection breaks or
+// stays silent for longer than silence, Subscribe connects again, to the next node if there are several. It gives up
+// topics that no node knows.
 func (c *Client) Subscribe(ctx context.Context, topics []string, silence time.Duration, handle func(Event)) {
 	var wg sync.WaitGroup
 	for _, topic := range topics {
@@ -70,9 +71,11 @@ func (c *Client) subscribe(ctx context.Context, topic string, silence time.Durat
 	}
 }
 
-// errSilent ends a stream that has said nothing for too long.
+// errSilent ends a stream on which nothing arrived for too long.
 var errSilent = errors.New("the stream is silent")
 
+// stream reads one event stream until it ends. The reader is ours because it must notice silence, comments included, and
+// needs nothing of an event but its end.
 func (c *Client) stream(ctx context.Context, n *node, topic string, silence time.Duration, handle func(Event)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

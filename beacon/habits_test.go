@@ -276,7 +276,7 @@ func TestOtherNetworkLater(t *testing.T) {
 			t.Errorf("a block of another network: %v", err)
 		}
 	}
-	if n := strings.Count(log.String(), "of another network"); n != 2 { // the message, and the error in the same line
+	if n := strings.Count(log.String(), "on another network"); n != 2 { // the message, and the error in the same line
 		t.Errorf("logged %d times: %s", n, &log)
 	}
 	switched.Store(false)

@@ -13,50 +13,48 @@ import (
 // ID names a block or state: "head", "finalized", "genesis", a slot or a root.
 type ID string
 
-// Usual IDs.
+// IDs that every node understands.
 const (
 	Head      ID = "head"
 	Finalized ID = "finalized"
 )
 
-// AtSlot names the canonical block or state of a slot.
+// AtSlot names the canonical block or state at a slot.
 func AtSlot(s blockprint.Slot) ID { return ID(strconv.FormatUint(uint64(s), 10)) }
 
 // AtRoot names a block or state by its root.
 func AtRoot(r blockprint.Root) ID { return ID(r.String()) }
 
-// slot returns the slot that an ID names.
 func (id ID) slot() (blockprint.Slot, bool) {
 	n, err := strconv.ParseUint(string(id), 10, 64)
 	return blockprint.Slot(n), err == nil
 }
 
-// root returns the root that an ID names.
 func (id ID) root() (blockprint.Root, bool) {
 	r, err := blockprint.ParseRoot(string(id))
 	return r, err == nil
 }
 
-// word tells whether an ID names what every node has.
+// word reports whether an ID names something that every node has.
 func (id ID) word() bool { return id == Head || id == Finalized || id == "justified" }
 
-// check makes sure that a node gave the block that it was asked for. For an empty slot some nodes give the block
-// before it, which says no more than "not found" does.
+// check makes sure that a node sent the requested block. For an empty slot some nodes send the block before it, which
+// means no more than "not found".
 func (id ID) check(root blockprint.Root, slot blockprint.Slot) error {
 	if want, ok := id.root(); ok && want != root {
-		return &otherBlock{blockprint.Errorf(blockprint.Invalid, "asked for block %s, the node gave one whose root is %s", want.Short(), root.Short())}
+		return &otherBlock{blockprint.Errorf(blockprint.Invalid, "asked for block %s, the node sent one with root %s", want.Short(), root.Short())}
 	}
 	if want, ok := id.slot(); ok && want != slot {
 		code := blockprint.Invalid
 		if slot < want {
 			code = blockprint.NotFound
 		}
-		return &otherBlock{blockprint.Errorf(code, "asked for the block of slot %d, the node gave one of slot %d", want, slot)}
+		return &otherBlock{blockprint.Errorf(code, "asked for the block at slot %d, the node sent the one at slot %d", want, slot)}
 	}
 	return nil
 }
 
-// otherBlock is the error of a sound block that was not asked for.
+// otherBlock is the error for a valid block that was not requested.
 type otherBlock struct{ error }
 
 func (o *otherBlock) Unwrap() error { return o.error }
@@ -71,8 +69,8 @@ type Header struct {
 	StateRoot     blockprint.Root
 }
 
-// Header returns a block's header. Asked for by slot or root it is that block's or an error; NotFound for a slot means
-// that no node gives a block of it, which is no proof that there is none.
+// Header returns a block's header. If the ID is a slot or a root, the result is that block's header or an error. NotFound
+// for a slot means that no node has a block there, which does not prove that the slot is empty.
 func (c *Client) Header(ctx context.Context, id ID) (h Header, err error) {
 	err = c.each(ctx, func(ctx context.Context, n *node) error {
 		h, err = c.askHeader(ctx, n, id)
@@ -110,7 +108,7 @@ func (c *Client) askHeader(ctx context.Context, n *node, id ID) (h Header, err e
 		}
 		m := reply.Header.Message
 		if m.Slot == nil || m.ProposerIndex == nil || m.ParentRoot == nil || m.StateRoot == nil || reply.Root.IsZero() {
-			return errors.New("not a whole header")
+			return errors.New("the header is incomplete")
 		}
 		h = Header{reply.Root, reply.Canonical == nil || *reply.Canonical, blockprint.Slot(*m.Slot), uint64(*m.ProposerIndex), *m.ParentRoot, *m.StateRoot}
 		if m.BodyRoot != nil {
@@ -119,7 +117,7 @@ func (c *Client) askHeader(ctx context.Context, n *node, id ID) (h Header, err e
 				"parent_root": h.ParentRoot[:], "state_root": h.StateRoot[:], "body_root": m.BodyRoot[:],
 			})))
 			if root != h.Root {
-				return blockprint.Errorf(blockprint.Invalid, "the header's root is %s, the node says %s", root.Short(), h.Root.Short())
+				return blockprint.Errorf(blockprint.Invalid, "the header's root is %s, but the node says %s", root.Short(), h.Root.Short())
 			}
 		}
 		return id.check(h.Root, h.Slot)
@@ -127,9 +125,9 @@ func (c *Client) askHeader(ctx context.Context, n *node, id ID) (h Header, err e
 	return h, err
 }
 
-// lacking decides what the error of a request means for something that a node may not have. Nodes say that in every
-// way, server errors included; such an error counts as NotFound if the node answers other requests meanwhile. What
-// every node has is another matter: a node without a head is not ready.
+// lacking decides what a request's error means if the node may not have what was asked for. Nodes say so in many ways,
+// server errors included; such an error counts as NotFound if the node answers other requests meanwhile. It is different
+// for what every node has: a node without a head is not ready.
 func (c *Client) lacking(ctx context.Context, n *node, id ID, err error) error {
 	status := statusOf(err)
 	switch {
@@ -144,7 +142,7 @@ func (c *Client) lacking(ctx context.Context, n *node, id ID, err error) error {
 		return err
 	}
 	if _, byRoot := id.root(); byRoot {
-		return err // a root is told by the chain: a live node that fails for it may have it later
+		return err // the chain names this root: a live node that fails now may have the block later
 	}
 	if !c.alive(ctx, n) {
 		return err
@@ -152,7 +150,7 @@ func (c *Client) lacking(ctx context.Context, n *node, id ID, err error) error {
 	return blockprint.Errorf(blockprint.NotFound, "%w (the node answers other requests)", err)
 }
 
-// alive tells whether a node answers for the chain at all.
+// alive reports whether a node knows a head.
 func (c *Client) alive(ctx context.Context, n *node) bool {
 	_, err := c.askHeader(ctx, n, Head)
 	return err == nil

@@ -14,7 +14,7 @@ type genesis struct {
 	Root blockprint.Root   `json:"genesis_validators_root"`
 }
 
-// askGenesis asks a node for its genesis, which nothing else must be asked before.
+// askGenesis asks a node for its genesis. That is always the first request, so it does not verify the node.
 func (c *Client) askGenesis(ctx context.Context, n *node) (g genesis, err error) {
 	_, err = c.exchange(ctx, n, query{"/eth/v1/beacon/genesis", acceptJSON, small}, func(a answer) error {
 		return decodeData(a.Body, &g)
@@ -25,7 +25,7 @@ func (c *Client) askGenesis(ctx context.Context, n *node) (g genesis, err error)
 	return g, err
 }
 
-// doubt makes the next request ask for the genesis first.
+// doubt makes the next request check the genesis first.
 func (n *node) doubt() { n.verifiedAt(time.Time{}) }
 
 func (n *node) verifiedAt(t time.Time) {
@@ -34,14 +34,15 @@ func (n *node) verifiedAt(t time.Time) {
 	n.mu.Unlock()
 }
 
-// known returns the nodes' network, nil before it was asked for.
+// known returns the nodes' network, nil if it has not been asked for.
 func (c *Client) known() *blockprint.Network {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.network
 }
 
-// verify makes sure that a node was of the client's network a moment ago: a slot at most, a second at least.
+// verify makes sure that a node belonged to the client's network a moment ago: within a slot or a second, whichever is
+// longer.
 func (c *Client) verify(ctx context.Context, n *node) error {
 	network := c.known()
 	if network == nil {
@@ -50,8 +51,8 @@ func (c *Client) verify(ctx context.Context, n *node) error {
 	return c.verifySince(ctx, n, time.Now().Add(-max(network.SlotDuration, time.Second)))
 }
 
-// verifySince makes sure that a node said after a moment that it is of the client's network. Genesis times of test
-// networks differ by seconds between clients; the root of the genesis validators is what identifies a network.
+// verifySince makes sure that a node has proven, after a moment, that it belongs to the client's network. Only the
+// genesis validators root identifies a network: on test networks, clients' genesis times differ by seconds.
 func (c *Client) verifySince(ctx context.Context, n *node, since time.Time) error {
 	network := c.known()
 	if network == nil {
@@ -70,25 +71,25 @@ func (c *Client) verifySince(ctx context.Context, n *node, since time.Time) erro
 	g, err := c.askGenesis(ctx, n)
 	if err != nil {
 		if code := blockprint.CodeOf(err); ctx.Err() == nil && (code == blockprint.NotFound || code == blockprint.Invalid) {
-			err = n.errorf(blockprint.Unavailable, "it does not say which network it is of: %w", err)
+			err = n.errorf(blockprint.Unavailable, "it does not say which network it belongs to: %w", err)
 		}
 		return err
 	}
 	if g.Root != network.GenesisValidatorsRoot {
-		return n.errorf(blockprint.Conflict, "it is of another network: its genesis validators root is %s, ours %s", g.Root.Short(), network.GenesisValidatorsRoot.Short())
+		return n.errorf(blockprint.Conflict, "it is on another network: its genesis validators root is %s, ours is %s", g.Root.Short(), network.GenesisValidatorsRoot.Short())
 	}
 	n.verifiedAt(now)
 	return nil
 }
 
-// Verify asks the preferred node now whether it is of the client's network, whenever that was asked last. It is for
-// what does not join what is known; a Conflict says that the node is of another network.
+// Verify asks the preferred node whether it belongs to the client's network, even if it has just been asked. Callers use
+// it if a block does not join the chain that they know. Conflict means that the node is on another network.
 func (c *Client) Verify(ctx context.Context) error {
 	now := time.Now()
 	return c.each(ctx, func(ctx context.Context, n *node) error { return c.verifySince(ctx, n, now) })
 }
 
-// Network returns the network of the nodes, asked for once. Before the nodes know their genesis it is Unavailable.
+// Network returns the nodes' network, which is asked for once. It is Unavailable until the nodes know their genesis.
 func (c *Client) Network(ctx context.Context) (*blockprint.Network, error) {
 	network := c.known()
 	if network != nil {
@@ -106,13 +107,12 @@ func (c *Client) Network(ctx context.Context) (*blockprint.Network, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.network == nil { // the first of several concurrent askers
+	if c.network == nil { // else a concurrent call was faster
 		c.network, c.schemas = network, NewSchemas(&network.Spec)
 	}
 	return c.network, nil
 }
 
-// askNetwork asks one node for all that makes a network.
 func (c *Client) askNetwork(ctx context.Context, n *node) (*blockprint.Network, error) {
 	now := time.Now()
 	g, err := c.askGenesis(ctx, n)

@@ -14,9 +14,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "blockprint_beacon", Name: name, Help: help}, []string{"node"})
 	}
 	m := &metrics{
-		answers:   gauge("node_up", "1 if the node answered last and is of the network."),
-		head:      gauge("node_head_slot", "Slot of the node's head when it was last compared with the others', once an epoch."),
-		preferred: gauge("node_preferred", "1 for the node that is asked first."),
+		answers:   gauge("node_up", "1 if the node answered the last request and is on the right network."),
+		head:      gauge("node_head_slot", "Slot of the node's head, updated once an epoch."),
+		preferred: gauge("node_preferred", "1 for the node that is asked first, 0 for the others."),
 	}
 	if r != nil {
 		r.MustRegister(m.answers, m.head, m.preferred)

@@ -11,32 +11,32 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// node is what is known of one node.
+// node is what the client knows about one node.
 type node struct {
 	base    *url.URL // for requests only
-	name    string   // for texts
+	name    string   // for messages
 	secrets jsonhttp.Secrets
 
-	verifying sync.Mutex // held by who asks for the genesis
+	verifying sync.Mutex // held while the genesis is checked
 
 	mu         sync.Mutex
-	verified   time.Time // when the network's genesis was last asked for and given; zero if never, or after an error
+	verified   time.Time // when its genesis was last found to be the network's; zero if never, or after an error
 	state      nodeState
-	failed     time.Time // when it last did not answer
+	failed     time.Time // when it last failed
 	ahead      bool      // its head is in the future
-	encoding   string    // Accept header that gave a block last
+	encoding   string    // the Accept header that last yielded a block
 	encodingAt time.Time
 	refused    map[string]*refusals
 }
 
-// nodeState is what a node's last answer says of it.
+// nodeState is what a node's last answer says about the node.
 type nodeState int
 
 const (
 	answers nodeState = iota
-	silent            // it does not answer, or with server errors
-	locked            // it wants other credentials
-	foreign           // it is of another network
+	silent            // it does not answer, or answers with server errors
+	locked            // it refuses our credentials
+	foreign           // it is on another network
 )
 
 func newNode(address string) (*node, error) {
@@ -48,7 +48,7 @@ func newNode(address string) (*node, error) {
 	return &node{base: u, name: jsonhttp.ServerName(address), secrets: jsonhttp.SecretsOf(u), refused: map[string]*refusals{}}, nil
 }
 
-// distinguish numbers nodes that have the same name, such as those of one provider.
+// distinguish numbers nodes that have the same name, such as two nodes of one provider.
 func (n *node) distinguish(names map[string]int) {
 	names[n.name]++
 	if i := names[n.name]; i > 1 {
@@ -74,7 +74,7 @@ func (n *node) address(path string) string {
 	return u.String()
 }
 
-// text makes what a node says fit for a line of a log or an error.
+// text makes a node's own words fit for a log line or an error.
 func (n *node) text(s string) string { return n.secrets.Line(s, 200) }
 
 // errorf makes an error that names the node.
@@ -82,7 +82,7 @@ func (n *node) errorf(code blockprint.Code, format string, args ...any) error {
 	return blockprint.Errorf(code, "node %s: "+format, append([]any{n.name}, args...)...)
 }
 
-// note remembers what a request's end says of the node, and logs a change once.
+// note remembers what a request's result says about the node, and logs changes.
 func (c *Client) note(n *node, err error) {
 	n.mu.Lock()
 	before := n.state
@@ -104,20 +104,20 @@ func (c *Client) note(n *node, err error) {
 	c.metrics.up(n, now == answers)
 	switch now {
 	case answers:
-		c.log.Info("beacon node answers again", "node", n.name)
+		c.log.Info("beacon node is answering again", "node", n.name)
 	case silent:
-		c.log.Warn("beacon node does not answer", "node", n.name, "error", err)
+		c.log.Warn("beacon node is not answering", "node", n.name, "error", err)
 	case locked:
-		c.log.Error("beacon node wants other credentials", "node", n.name, "error", err)
+		c.log.Error("beacon node refuses the credentials in its URL", "node", n.name, "error", err)
 	case foreign:
-		c.log.Error("beacon node is of another network: nothing of it is believed until it is of ours again", "node", n.name, "error", err)
+		c.log.Error("beacon node is on another network: it is ignored until it is back on ours", "node", n.name, "error", err)
 	}
 	c.mu.Lock()
 	c.suspect = c.suspect || n == c.preferred
 	c.mu.Unlock()
 }
 
-// resting tells whether a node failed so lately that it is asked after all others only.
+// resting reports whether a node failed so recently that all others are asked first.
 func (n *node) resting() bool {
 	const rest = 10 * time.Second
 	n.mu.Lock()
@@ -125,8 +125,8 @@ func (n *node) resting() bool {
 	return n.state != answers && time.Since(n.failed) < rest
 }
 
-// WithoutNames returns an error with the same code and text, but without the nodes' addresses, for answers to
-// strangers.
+// WithoutNames returns an error with the same code and text, but without the nodes' addresses, for answers to the
+// public.
 func (c *Client) WithoutNames(err error) error {
 	if err == nil {
 		return nil

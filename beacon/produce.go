@@ -16,26 +16,26 @@ import (
 	"blockprint"
 )
 
-// ProduceOptions say how a node is asked for a block.
+// ProduceOptions say how to ask a node for a block.
 type ProduceOptions struct {
-	// SkipRandao asks the node not to look at the RANDAO reveal, which is the point at infinity: whoever asks has no
+	// SkipRandao asks the node not to verify the RANDAO reveal. It is the point at infinity, because we have no
 	// validator's key.
 	SkipRandao bool
-	SSZ        bool // ask for SSZ, and read JSON if the node gives that
-	// V3 asks for the third version of the endpoint first, else the second; the other one is tried when the node
-	// does not know the first.
+	SSZ        bool // ask for SSZ, but accept JSON
+	// V3 asks for version 3 of the endpoint first, instead of version 2. If the node does not know that version, the
+	// other is tried.
 	V3 bool
-	// BuilderBoost is builder_boost_factor, in per cent of a builder's bid; nil leaves it to the node.
+	// BuilderBoost is builder_boost_factor, in percent of a builder's bid; nil leaves it to the node.
 	BuilderBoost *uint64
 }
 
-// Produced is a block that a node built when it was asked.
+// Produced is a block that a node built on request.
 type Produced struct {
 	*Block
-	Endpoint int // version of the endpoint that gave it: 2 or 3
-	// Blinded tells that the payload is a builder's, of which the node gave the header only.
+	Endpoint int // the version of the endpoint that answered: 2 or 3
+	// Blinded says that the payload is a builder's, of which the node knows the header only.
 	Blinded bool
-	// Value is the consensus reward in wei as the node tells it; nil if it does not.
+	// Value is the consensus reward in wei according to the node, nil if it does not say.
 	Value *big.Int
 	// JSON is the unsigned block with its payload's header, in the Beacon API's form.
 	JSON []byte
@@ -80,7 +80,7 @@ func (c *Client) Produce(ctx context.Context, slot blockprint.Slot, o ProduceOpt
 	return nil, failure
 }
 
-// unknownEndpoint tells errors that a node without an endpoint gives from those of a node that cannot build now.
+// unknownEndpoint reports whether the node may lack the endpoint, as opposed to being unable to build a block now.
 func unknownEndpoint(err error) bool {
 	status := statusOf(err)
 	return status >= 400 && status < 500
@@ -104,7 +104,7 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 			return &unreadable{err}
 		}
 		if p.Slot != slot {
-			return blockprint.Errorf(blockprint.Invalid, "asked for a block of slot %d, the node built one of slot %d", slot, p.Slot)
+			return blockprint.Errorf(blockprint.Invalid, "asked for a block at slot %d, the node built one at slot %d", slot, p.Slot)
 		}
 		return nil
 	}
@@ -148,11 +148,11 @@ func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer, 
 	return p, nil
 }
 
-// blockOfContents takes the block out of SSZ block contents (block, proofs, blobs), which begin with three offsets.
+// blockOfContents returns the block in SSZ block contents (block, proofs, blobs), which begin with three offsets.
 func blockOfContents(b []byte) ([]byte, error) {
 	const offsets = 12
 	if len(b) < offsets {
-		return nil, errors.New("the block contents are cut off")
+		return nil, errors.New("the block contents are truncated")
 	}
 	start, end := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
 	if start != offsets || end < start || uint64(end) > uint64(len(b)) {

@@ -17,27 +17,26 @@ import (
 	"blockprint/jsonhttp"
 )
 
-// query is one request of one node.
+// query is a request to one node.
 type query struct {
 	path   string
 	accept string
 	size   size
 }
 
-// size is how much is read of an answer, and how long it may take, in times of Options.Timeout: until its first byte
-// and as a whole. Nodes compute for minutes before a registry's first byte comes.
+// size limits an answer: its length, and, in multiples of Options.Timeout, the time until its first byte and until its
+// end. Nodes may compute for minutes before they send the first byte of a registry.
 type size struct {
 	bytes        int64
 	first, whole int
 }
 
-// times returns so many times a time-out.
 func times(n int, timeout time.Duration) time.Duration { return time.Duration(n) * timeout }
 
 var (
 	small    = size{4 << 20, 1, 1}
 	medium   = size{64 << 20, 1, 2}  // a block
-	listing  = size{64 << 20, 8, 20} // of a state
+	listing  = size{64 << 20, 8, 20} // a part of a state
 	large    = size{2 << 30, 8, 20}  // a state or its registry
 	analysis = size{4 << 30, 20, 65} // rewards of thousands of blocks
 )
@@ -48,13 +47,13 @@ const (
 	acceptAny  = "application/octet-stream;q=1.0,application/json;q=0.9"
 )
 
-// answer is a node's answer, its body not yet read.
+// answer is a node's answer, whose body has not been read.
 type answer struct {
 	*http.Response
 	node *node
 }
 
-// each asks one node after the other, as round does, and again with growing pauses while it may help.
+// each asks the nodes as round does, and retries with growing pauses while that may help.
 func (c *Client) each(ctx context.Context, ask func(context.Context, *node) error) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval = c.options.Pause
@@ -84,13 +83,13 @@ func (c *Client) each(ctx context.Context, ask func(context.Context, *node) erro
 	return err
 }
 
-// partlyMissing is NotFound of some nodes, while others gave no answer.
+// partlyMissing says that some nodes answered NotFound and others did not answer.
 type partlyMissing struct{ error }
 
 func (p *partlyMissing) Unwrap() error { return p.error }
 
-// round asks each node once, the preferred one first, until one gives what was asked for. What a node says it does
-// not have is asked of all others, but for those that failed a moment ago.
+// round asks each node once, the preferred one first, until one succeeds. If a node says that it does not have what was
+// asked for, the others are asked, except those that have just failed.
 func (c *Client) round(ctx context.Context, ask func(context.Context, *node) error) error {
 	c.compare()
 	var missing, unavailable, other error
@@ -128,7 +127,7 @@ func first(a, b error) error {
 	return b
 }
 
-// statusReply is an answer with another status than 200.
+// statusReply is the error for an answer whose status is not 200.
 type statusReply struct {
 	error
 	status int
@@ -136,7 +135,7 @@ type statusReply struct {
 
 func (s *statusReply) Unwrap() error { return s.error }
 
-// statusOf returns the status that an error comes from, 0 if from none.
+// statusOf returns the status of the answer that caused an error, 0 if the cause is another.
 func statusOf(err error) int {
 	var s *statusReply
 	if errors.As(err, &s) {
@@ -152,7 +151,7 @@ type retryAfter struct {
 
 func (r *retryAfter) Unwrap() error { return r.error }
 
-// once asks one node once. read's errors count as the node's fault.
+// once sends one request to one node. An error from read counts as the node's fault.
 func (c *Client) once(ctx context.Context, n *node, q query, read func(answer) error) error {
 	if err := c.verify(ctx, n); err != nil {
 		return err
@@ -162,15 +161,15 @@ func (c *Client) once(ctx context.Context, n *node, q query, read func(answer) e
 		n.doubt()
 	}
 	if err == nil && !connected.IsZero() {
-		err = c.verifySince(ctx, n, connected) // behind a new connection may be another node
+		err = c.verifySince(ctx, n, connected) // a new connection may lead to another node
 	}
 	return err
 }
 
-// errSlow ends a request whose answer does not begin.
+// errSlow ends a request whose answer does not begin in time.
 var errSlow = errors.New("slow")
 
-// exchange does the HTTP part of once. It returns when it made a new connection, zero if it used an old one.
+// exchange does the HTTP part of once. It returns the time at which it made a new connection, zero if it reused one.
 func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answer) error) (connected time.Time, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, times(q.size.whole, c.options.Timeout))
@@ -216,18 +215,18 @@ func (c *Client) exchange(ctx context.Context, n *node, q query, read func(answe
 	return connected, nil
 }
 
-// failed names what ended a request before its answer was whole.
+// failed returns the error for a request that ended before its answer was complete.
 func (c *Client) failed(ctx context.Context, n *node, q query, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
 		return n.errorf(blockprint.Unavailable, "%s: no answer within %v (--timeout %v): %w", shown(q.path), times(q.size.first, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return n.errorf(blockprint.Unavailable, "%s: the answer was not whole after %v (--timeout %v): %w", shown(q.path), times(q.size.whole, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
+		return n.errorf(blockprint.Unavailable, "%s: the answer was incomplete after %v (--timeout %v): %w", shown(q.path), times(q.size.whole, c.options.Timeout), c.options.Timeout, context.DeadlineExceeded)
 	}
 	return n.errorf(blockprint.Unavailable, "%w", jsonhttp.WithoutURL(err))
 }
 
-// shown cuts a path short for an error's text.
+// shown shortens a path for an error's text.
 func shown(path string) string {
 	const most = 80
 	if len(path) > most {
@@ -261,7 +260,7 @@ func statusError(n *node, path string, res *http.Response) error {
 	return err
 }
 
-// limitedBody ends a body that is longer than we are ready to read with an error that says so.
+// limitedBody fails, rather than ending silently, if a body is longer than its limit.
 type limitedBody struct {
 	io.ReadCloser
 	left int64

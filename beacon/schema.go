@@ -7,12 +7,12 @@ import (
 	"blockprint/beacon/ssz"
 )
 
-// Schemas describes the blocks of every fork under a network's constants.
+// Schemas describes every fork's blocks under a network's constants.
 type Schemas struct {
 	types [numForms][blockprint.NumForks]*ssz.Type // before Bellatrix there is nothing to blind
 }
 
-// Limits of the specification that no preset changes.
+// Limits from the specification that no preset changes.
 const (
 	maxProposerSlashings     = 16
 	maxAttesterSlashings     = 2
@@ -31,7 +31,7 @@ const (
 
 func f(name string, t *ssz.Type) ssz.Field { return ssz.Field{Name: name, Type: t} }
 
-// NewSchemas builds the descriptions for a network.
+// NewSchemas describes the blocks of a network.
 func NewSchemas(spec *blockprint.Spec) *Schemas {
 	u64, root := ssz.U64(), ssz.BytesOf(32)
 	signature, pubkey, address := ssz.BytesOf(signatureSize), ssz.BytesOf(pubkeyLen), ssz.BytesOf(20)
@@ -126,13 +126,12 @@ func blindedType(t *ssz.Type) *ssz.Type {
 	return ssz.ContainerOf(fields...)
 }
 
-// Blind returns the encoding of a block with the header of its execution payload in the payload's place. Its root
-// stays the same.
+// Blind replaces the execution payload in a block's encoding by the payload's header. The block's root stays the same.
 func (s *Schemas) Blind(fork blockprint.Fork, block []byte) []byte {
 	return blind(s.types[Blinded][fork], s.types[Unsigned][fork].View(block))
 }
 
-// blind encodes a container as its blinded type, whose fields have the same order.
+// blind encodes a container as its blinded type, whose fields are in the same order.
 func blind(to *ssz.Type, v ssz.View) []byte {
 	fields := map[string][]byte{}
 	for i, field := range v.Type().Fields {

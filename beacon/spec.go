@@ -11,16 +11,16 @@ import (
 	"blockprint"
 )
 
-// spec is what a node's configuration says.
+// spec is a node's configuration.
 type spec struct {
 	blockprint.Spec
 	warnings  []string
-	durations []time.Duration // of a slot, as the node's keys say it; without repeats, none if it does not
+	durations []time.Duration // of a slot according to the node's keys, without duplicates; none if they do not say
 }
 
-// parseSpec reads the answer of /eth/v1/config/spec. What a node leaves out, or has as null, keeps its preset's value,
-// but for SLOTS_PER_EPOCH; forks that it leaves out are not scheduled. Only values that the rewards cannot do without
-// may make it fail: others that make no sense are warned of.
+// parseSpec reads the answer of /eth/v1/config/spec. A key that is missing or null keeps its preset's value, except
+// SLOTS_PER_EPOCH, which is required. A fork without a key is not scheduled. Only values that rewards depend on can make
+// parseSpec fail; other values that make no sense cause a warning.
 func parseSpec(raw map[string]json.RawMessage) (*spec, error) {
 	s := &spec{Spec: blockprint.MainnetSpec()}
 	text := map[string]string{}
@@ -51,7 +51,7 @@ func parseSpec(raw map[string]json.RawMessage) (*spec, error) {
 	return s, nil
 }
 
-// minimal lays the minimal preset's values that differ from mainnet's (consensus-specs, presets/minimal).
+// minimal sets the minimal preset's values that differ from mainnet's (consensus-specs, presets/minimal).
 func (s *spec) minimal() {
 	s.SlotsPerEpoch, s.TargetCommitteeSize, s.MaxCommitteesPerSlot = 8, 4, 4
 	s.ShuffleRoundCount, s.EpochsPerHistoricalVector, s.SyncCommitteeSize = 10, 64, 32
@@ -67,8 +67,8 @@ func (s *spec) parseNumbers(text map[string]string) error {
 	numbers := []struct {
 		key    string
 		into   *uint64
-		max    uint64 // a larger one is a mistake that would cost memory or time
-		needed bool   // without it no reward is right
+		max    uint64 // a larger value is a mistake that would cost memory or time
+		needed bool   // rewards depend on it
 	}{
 		{"SLOTS_PER_EPOCH", &s.SlotsPerEpoch, 1 << 16, needed},
 		{"TARGET_COMMITTEE_SIZE", &s.TargetCommitteeSize, 1 << 20, needed},
@@ -92,8 +92,8 @@ func (s *spec) parseNumbers(text map[string]string) error {
 	for _, n := range numbers {
 		t, ok := text[n.key]
 		if !ok {
-			if n.key == "SLOTS_PER_EPOCH" { // networks differ in it, and nothing is right with another one's
-				return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec does not say %s, and without it no reward can be computed: update the node, or name another one with --beacon", n.key)
+			if n.key == "SLOTS_PER_EPOCH" { // networks differ in it, and with a wrong value everything is wrong
+				return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec lacks %s, without which rewards cannot be computed: update the node, or name another one with --beacon", n.key)
 			}
 			continue
 		}
@@ -102,16 +102,16 @@ func (s *spec) parseNumbers(text map[string]string) error {
 		case err == nil && v > 0 && v <= n.max:
 			*n.into = v
 		case n.needed:
-			return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec says %s = %.40q, which cannot be, and without it no reward can be computed: update the node, or name another one with --beacon", n.key, t)
+			return blockprint.Errorf(blockprint.Invalid, "its /eth/v1/config/spec says %s = %.40q, which is impossible, and rewards depend on it: update the node, or name another one with --beacon", n.key, t)
 		default:
-			s.warn("%s = %.40q cannot be; %d is used", n.key, t, *n.into)
+			s.warn("%s = %.40q is impossible; using %d", n.key, t, *n.into)
 		}
 	}
 	return nil
 }
 
-// parseDurations reads the length of a slot, which has two keys: the older in seconds, the newer in milliseconds. A
-// node that forgets to set one of them gives mainnet's, so that a value of the network's own comes first here.
+// parseDurations reads the length of a slot, which has two keys: an old one in seconds and a new one in milliseconds. If
+// a node's developers forgot to set one of them, it has mainnet's value, so a value that differs from mainnet's wins.
 func (s *spec) parseDurations(text map[string]string) {
 	for _, k := range []struct {
 		key  string
@@ -124,7 +124,7 @@ func (s *spec) parseDurations(text map[string]string) {
 		const most = 12 * time.Hour
 		v, err := strconv.ParseUint(t, 10, 64)
 		if err != nil || v == 0 || v > uint64(most/k.unit) {
-			s.warn("%s = %.40q cannot be", k.key, t)
+			s.warn("%s = %.40q is impossible", k.key, t)
 			continue
 		}
 		d := time.Duration(v) * k.unit
@@ -138,7 +138,7 @@ func (s *spec) parseDurations(text map[string]string) {
 	}
 	switch len(s.durations) {
 	case 0:
-		s.warn("it does not say how long a slot is: %v are used unless its head contradicts that", s.SlotDuration)
+		s.warn("it does not say how long a slot is; using %v unless its head contradicts that", s.SlotDuration)
 		return
 	case 2:
 		s.warn("SLOT_DURATION_MS = %s and SECONDS_PER_SLOT = %s contradict each other", text["SLOT_DURATION_MS"], text["SECONDS_PER_SLOT"])
@@ -157,7 +157,7 @@ func (s *spec) parseForks(text map[string]string) {
 		}
 		v, err := strconv.ParseUint(t, 10, 64)
 		if err != nil {
-			s.warn("%.60s = %.40q cannot be: the fork counts as not scheduled", key, t)
+			s.warn("%.60s = %.40q is impossible; the fork counts as not scheduled", key, t)
 			continue
 		}
 		epoch := blockprint.Epoch(v)
@@ -174,7 +174,7 @@ func (s *spec) parseForks(text map[string]string) {
 	}
 }
 
-// printable cuts a name from a node to what a name is.
+// printable makes a name that a node sent fit for messages: printable ASCII of limited length.
 func printable(s string) string {
 	const most = 64
 	s = strings.Map(func(r rune) rune {

@@ -12,13 +12,13 @@ import (
 	"blockprint"
 )
 
-// StateOf names the state after a block. Nodes are asked for it by its root, and those that do not find it so by its
-// slot: Nimbus looks up some roots only, Prysm replays slots.
+// StateOf names the state after a block. The client asks for it by root, and if a node does not find it that way, by
+// slot: Nimbus looks up only some roots, and Prysm replays slots.
 func StateOf(root blockprint.Root, slot blockprint.Slot) ID {
 	return ID(string(AtRoot(root)) + "@" + string(AtSlot(slot)))
 }
 
-// ways returns the names under which nodes may know a state.
+// ways returns the IDs under which a node may know a state.
 func (id ID) ways() []ID {
 	root, slot, both := strings.Cut(string(id), "@")
 	if !both {
@@ -27,15 +27,15 @@ func (id ID) ways() []ID {
 	return []ID{ID(root), ID(slot)}
 }
 
-// stateQuery asks for something of a state.
+// stateQuery asks for a part of a state.
 type stateQuery struct {
 	prefix, suffix string // of the path, around the state's ID
 	accept         string
 	size           size
 }
 
-// state asks for something of a state, each node in every way that it may know it. What a live node refuses twice in a
-// row it cannot give: NotFound.
+// state asks for a part of a state, trying every ID with every node. If a live node refuses twice in a row, it cannot
+// provide that part, which is NotFound.
 func (c *Client) state(ctx context.Context, id ID, q stateQuery, read func(answer) error) error {
 	return c.each(ctx, func(ctx context.Context, n *node) error { return c.askState(ctx, n, id, q, read) })
 }
@@ -70,18 +70,18 @@ func (c *Client) askState(ctx context.Context, n *node, id ID, q stateQuery, rea
 		}
 	}
 	if failure == nil {
-		failure = n.errorf(blockprint.NotFound, "it refused such states before, and is asked again later")
+		failure = n.errorf(blockprint.NotFound, "it has refused such states before; the next attempt is some epochs away")
 	}
 	return failure
 }
 
-// refused tells errors that may be a node's way to say that it does not have a state.
+// refused reports whether an error may be a node's way of saying that it does not have a state.
 func (c *Client) refused(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (statusOf(err) >= 500 || errors.Is(err, context.DeadlineExceeded))
 }
 
-// insist asks once more for a state that a node refused. If it refuses it again and is alive, it cannot give it. A
-// state whose computing took too long is not asked for twice.
+// insist asks once more for a state that a node refused. If the node refuses again although it is alive, it cannot
+// provide the state. A request that timed out is not repeated.
 func (c *Client) insist(ctx context.Context, n *node, way ID, refusal error, ask func() error) error {
 	if way.word() || !c.alive(ctx, n) {
 		return refusal
@@ -99,10 +99,10 @@ func (c *Client) insist(ctx context.Context, n *node, way ID, refusal error, ask
 	return blockprint.Errorf(blockprint.NotFound, "%w (the node answers other requests)", refusal)
 }
 
-// recentEpochs is how far back of the head a state is one that most nodes keep.
+// recentEpochs is how far behind the head most nodes keep states.
 const recentEpochs = 4
 
-// recent tells whether a state is of the last epochs before the newest head.
+// recent reports whether a state is at most that far behind the newest head.
 func (c *Client) recent(id ID) bool {
 	ways := id.ways()
 	slot, ok := ways[len(ways)-1].slot()
@@ -111,7 +111,7 @@ func (c *Client) recent(id ID) bool {
 	return ok && c.network != nil && c.head > 0 && slot+blockprint.Slot(recentEpochs*c.network.SlotsPerEpoch) >= c.head
 }
 
-// epoch returns the time of an epoch.
+// epoch returns how long an epoch is.
 func (c *Client) epoch() time.Duration {
 	network := c.known()
 	if network == nil {
@@ -120,15 +120,15 @@ func (c *Client) epoch() time.Duration {
 	return time.Duration(network.SlotsPerEpoch) * network.SlotDuration
 }
 
-// refusals remembers whether a node gives states in one way, so that it is not asked in vain in each epoch. Old and
-// recent states are remembered apart, and each endpoint: a node that drops states of history gives others.
+// refusals remembers how often a node refused states under one kind of ID, so that it is not asked in vain every epoch.
+// Each endpoint has its own memory, and so have old and recent states: a node that drops old states provides others.
 type refusals struct {
 	node  *node
-	times int // in a row
+	times int // how often it refused in a row
 	until time.Time
 }
 
-// refusalsOf returns the memory of a way; states that are named by a word have none.
+// refusalsOf returns the memory for an ID, nil if it is a word such as "head".
 func (n *node) refusalsOf(q stateQuery, way ID, recent bool) *refusals {
 	if _, slot := way.slot(); !slot {
 		if _, root := way.root(); !root {
@@ -145,14 +145,15 @@ func (n *node) refusalsOf(q stateQuery, way ID, recent bool) *refusals {
 	return n.refused[key]
 }
 
-// waits tells whether it is not yet time to ask again.
+// waits reports whether it is too early to ask again.
 func (r *refusals) waits() bool {
 	r.node.mu.Lock()
 	defer r.node.mu.Unlock()
 	return time.Now().Before(r.until)
 }
 
-// note counts. After the second refusal in a row the way is left out for eight epochs, then for twice as long, and so on.
+// note counts a refusal, or forgets all of them if the node provided a state. The second refusal in a row suspends
+// requests for eight epochs, each further one for twice as long.
 func (r *refusals) note(given bool, epoch time.Duration) {
 	const often, pause, most = 2, 8, 5
 	r.node.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"blockprint/beacon/ssz"
 )
 
-// Validators is what the program needs of a state's registry, one entry per validator index.
+// Validators holds the parts of a state's registry that the program uses, one entry per validator index.
 type Validators struct {
 	EffectiveBalance []blockprint.Gwei
 	Activation, Exit []blockprint.Epoch
@@ -23,7 +23,7 @@ type Validators struct {
 // Len returns the number of validators.
 func (v *Validators) Len() int { return len(v.EffectiveBalance) }
 
-// IsActive tells whether a validator has duties in an epoch.
+// IsActive reports whether a validator is active in an epoch.
 func (v *Validators) IsActive(i int, epoch blockprint.Epoch) bool {
 	return v.Activation[i] <= epoch && epoch < v.Exit[i]
 }
@@ -48,15 +48,16 @@ func (v *Validators) Append(balance blockprint.Gwei, activation, exit, withdrawa
 	v.Slashed = append(v.Slashed, slashed)
 }
 
-// Limits of a registry. Mainnet's has 2.2 million entries of some 500 bytes, and 1e15 gwei are a million ETH.
+// Limits of a registry. Mainnet's has 2.2 million entries of some 500 bytes each; 1e15 gwei is a million ETH.
 const (
-	maxValidators = 1 << 23 // in the first registry that is seen; later ones may be twice as long as the longest
-	fewValidators = 1 << 17 // are allowed at any time: young test networks grow fast
+	maxValidators = 1 << 23 // in the first registry; later ones may be twice as long as the longest so far
+	fewValidators = 1 << 17 // are always allowed, because young test networks grow fast
 	maxBalance    = 1e15    // gwei
-	maxEntry      = 1 << 17 // bytes, with what is read ahead
+	maxEntry      = 1 << 17 // bytes, including what is read ahead
 )
 
-// Validators returns a state's registry. The answer (some GB on mainnet) is read as it comes, never held.
+// Validators returns a state's registry. The answer, which has some GB on mainnet, is read as it arrives and never held
+// in memory.
 func (c *Client) Validators(ctx context.Context, state ID) (*Validators, error) {
 	var v *Validators
 	q := stateQuery{"/eth/v1/beacon/states/", "/validators", acceptJSON, large}
@@ -104,7 +105,7 @@ func (v *Validators) decode(body io.Reader, most int) error {
 	return err
 }
 
-// paced ends a list whose next entry does not come: a JSON text is held whole while it is read.
+// paced limits the length of an entry: the decoder holds the text of the entry that it is reading.
 type paced struct {
 	r    io.Reader
 	read int // bytes since the last entry began
@@ -156,10 +157,10 @@ func (v *Validators) decodeOne(d *jx.Decoder) error {
 		return fmt.Errorf("validator %d: %w", i, err)
 	}
 	if !haveIndex || !haveBalance || index != uint64(i) {
-		return fmt.Errorf("validator %d: the list is not complete and in order", i)
+		return fmt.Errorf("validator %d: the list is incomplete or out of order", i)
 	}
 	if balance > maxBalance {
-		return fmt.Errorf("validator %d: an effective balance of %d gwei cannot be", i, balance)
+		return fmt.Errorf("validator %d: an effective balance of %d gwei is impossible", i, balance)
 	}
 	v.Append(balance, blockprint.Epoch(activation), blockprint.Epoch(exit), blockprint.Epoch(withdrawable), slashed)
 	return nil

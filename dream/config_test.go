@@ -57,7 +57,7 @@ func TestConfig(t *testing.T) {
 func TestConfigBad(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
 		"unknown key":     {`v3 = true`, `v4 = true`, `line 20, column 1: unknown key "nodes.v4"`},
-		"not a URL":       {`url = "http://localhost:5052"`, `url = "localhost"`, `url (an address that cannot be read): expected a URL such as`},
+		"not a URL":       {`url = "http://localhost:5052"`, `url = "localhost"`, `url (an unreadable address): expected a URL such as`},
 		"no canonical":    {`canonical_bn = "http://localhost:5052"`, ``, `canonical_bn`},
 		"two of a name":   {`name = "old"`, `name = "lighthouse-subscribe-none"`, `two nodes are called`},
 		"nobody enabled":  {`ssz = true`, `enabled = false`, `no node is enabled`},

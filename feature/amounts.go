@@ -1,6 +1,6 @@
 package feature
 
-// altairRewardBase is the gwei by which the original scales rewards: about what a block earned at Altair.
+// altairRewardBase is the original's unit of scaled rewards, in gwei: about what a block earned at Altair.
 const altairRewardBase = 30_000_000
 
 // amounts are features of how much a block earns.

@@ -34,7 +34,7 @@ var counts = []Feature{
 	},
 }
 
-// withNewVoters counts the attestations that bring exactly so many new voters.
+// withNewVoters counts the attestations that bring exactly count new voters.
 func withNewVoters(count int) func(*input) float64 {
 	return func(in *input) float64 {
 		n := 0

@@ -2,10 +2,10 @@ package feature
 
 import "gonum.org/v1/gonum/stat"
 
-// targetCommitteeSize is the committee size against which the original measures density.
+// targetCommitteeSize is the committee size by which the original divides.
 const targetCommitteeSize = 128
 
-// density are features of how many new voters each attestation brings.
+// density are features that measure how many new voters each attestation brings.
 var density = []Feature{
 	{
 		"median_density", "0, 1, ...", "median of new voters / 128, each rounded down to a whole number (so mostly 0)",
@@ -27,7 +27,7 @@ var density = []Feature{
 
 var numSingleBit = withNewVoters(1)
 
-// densities is a summary of the attestations' densities; of none it is 0, as in the original.
+// densities summarizes the attestations' densities. Without attestations the result is 0, as in the original.
 func densities(summary func([]float64) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		if in.n() == 0 {

@@ -1,9 +1,9 @@
 // Package feature turns a block reward into numbers that tell clients apart.
 //
-// Every feature has a name, under which it is listed, switched, stored and plotted. NewExtractor picks features by
-// name; Extractor.Extract computes them. The 24 features of the original keep their names and values, its faults
-// since Electra included, so that old models and data stay usable; a new feature is one function and its line in a
-// family's table.
+// Every feature has a name, under which it is listed, selected, stored, and plotted. NewExtractor selects features by
+// name, and Extractor.Extract computes them. The original's 24 features keep their names and values, including their
+// faults since Electra, so that old models and data stay usable. A new feature is one function and its line in a family's
+// table.
 package feature
 
 import (
@@ -14,18 +14,18 @@ import (
 	"blockprint"
 )
 
-// Feature is a named number of a block.
+// Feature is a named number that is computed from a block.
 type Feature struct {
 	Name string `json:"name"`
-	// Range is the interval of possible values, as text.
+	// Range describes the possible values.
 	Range string `json:"range"`
-	// Meaning says in a line what is measured and what it tells.
+	// Meaning says in one line what the feature measures.
 	Meaning string `json:"meaning"`
 
 	compute func(*input) float64
 }
 
-// families are the tables of all features, in the order in which they are listed and stored.
+// families are the tables of features, in the order in which features are listed and stored.
 var families = [][]Feature{counts, order, amounts, density, packing}
 
 // All returns every feature.
@@ -39,10 +39,10 @@ var allNames = func() []string {
 	return slices.Clip(names)
 }()
 
-// Names returns the names of all features, in order: always the same list, which must not be changed.
+// Names returns the names of all features, in order. It is always the same list, which must not be changed.
 func Names() []string { return allNames }
 
-// Lookup returns the feature of a name.
+// Lookup returns the feature with a name.
 func Lookup(name string) (Feature, bool) {
 	for _, f := range All() {
 		if f.Name == name {
@@ -57,8 +57,8 @@ func Default() []string {
 	return []string{"percent_redundant_boost", "difflib_rewards", "difflib_slot", "difflib_slot_rev"}
 }
 
-// Extractor computes a fixed list of features. It keeps scratch memory and is not safe for concurrent use: make
-// one for each goroutine.
+// Extractor computes a fixed list of features. It keeps scratch memory and is not safe for concurrent use: each goroutine
+// needs its own.
 type Extractor struct {
 	names    []string
 	features []Feature
@@ -66,7 +66,7 @@ type Extractor struct {
 	in       input
 }
 
-// NewExtractor returns an extractor of the named features, of all of them if there are no names.
+// NewExtractor returns an extractor of the named features, or of all features if names is empty.
 func NewExtractor(names []string) (*Extractor, error) {
 	if len(names) == 0 {
 		names = Names()
@@ -79,7 +79,7 @@ func NewExtractor(names []string) (*Extractor, error) {
 			return nil, blockprint.Errorf(blockprint.Invalid, "unknown feature %q: `blockprint features --list` shows them all%s", name, closest(name))
 		}
 		if slices.Contains(names[:k], name) {
-			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q stands twice in the list", name)
+			return nil, blockprint.Errorf(blockprint.Invalid, "feature %q is in the list twice", name)
 		}
 		e.features = append(e.features, all[i])
 	}
@@ -104,7 +104,7 @@ func (e *Extractor) Vector(r *blockprint.BlockReward) blockprint.Vector {
 	return blockprint.Vector{Names: e.names, Values: e.values}
 }
 
-// Extract appends the features of r to dst. A feature that r does not define is NaN.
+// Extract appends the features of r to dst, with NaN for features that r does not define.
 func (e *Extractor) Extract(dst []float64, r *blockprint.BlockReward) []float64 {
 	e.in.reset(r)
 	for _, f := range e.features {
@@ -113,7 +113,7 @@ func (e *Extractor) Extract(dst []float64, r *blockprint.BlockReward) []float64 
 	return dst
 }
 
-// input is a block with what several features need of it, computed at most once.
+// input is a block, with values that several features share, each computed at most once.
 type input struct {
 	r      *blockprint.BlockReward
 	totals []blockprint.Gwei // reward of each attestation, in block order
@@ -130,7 +130,7 @@ func (in *input) reset(r *blockprint.BlockReward) {
 // n returns the number of attestations.
 func (in *input) n() int { return len(in.totals) }
 
-// perAttestation divides by the number of attestations; of none it is 0, as in the original.
+// perAttestation divides by the number of attestations. Without attestations the result is 0, as in the original.
 func perAttestation(f func(*input) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		if in.n() == 0 {
@@ -140,7 +140,7 @@ func perAttestation(f func(*input) float64) func(*input) float64 {
 	}
 }
 
-// Nullable returns v, or nil for NaN, for JSON.
+// Nullable returns v for JSON, or nil if v is not finite.
 func Nullable(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil

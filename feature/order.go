@@ -10,8 +10,8 @@ import (
 	"blockprint"
 )
 
-// order are features of how far a block is from being sorted. All but the Spearman correlation compare the block
-// with its sorted self by the Ratcliff-Obershelp ratio.
+// order are features that measure how close a block is to being sorted. All but the Spearman correlation compare the
+// block with its sorted self by the Ratcliff-Obershelp ratio.
 var order = []Feature{
 	{
 		"difflib_rewards", "0 to 1", "how near the rewards are to descending order",
@@ -55,10 +55,10 @@ var order = []Feature{
 	},
 }
 
-// orderScratch is the memory of the order features, used again for each block.
+// orderScratch is the order features' memory, which is reused for each block.
 type orderScratch struct {
 	ready   bool
-	entries []entry // none in old files, whose ratios are then 1
+	entries []entry // empty if an old file lacks the data, whose ratios are then 1
 	codes   []int32 // one number for each distinct (slot, index, root, reward), in block order
 	perm    []int32
 	sorted  []int32
@@ -66,7 +66,7 @@ type orderScratch struct {
 	matcher matcher
 }
 
-// entry is what two attestations must share to count as the same.
+// entry holds what two attestations must have in common to count as equal.
 type entry struct {
 	slot   blockprint.Slot
 	index  uint64
@@ -92,8 +92,8 @@ func wholeEntry(a, b *entry) int {
 	return cmp.Or(slotIndex(a, b), cmp.Compare(a.reward, b.reward), bytes.Compare(a.root[:], b.root[:]))
 }
 
-// byKey makes the feature that compares the block with itself sorted by a key. The sort is stable in both
-// directions, as Python's is.
+// byKey makes a feature that compares the block with itself sorted by a key. The sort is stable in both directions, like
+// Python's.
 func byKey(reverse bool, key func(a, b *entry) int) func(*input) float64 {
 	return func(in *input) float64 {
 		in.prepareOrder()
@@ -144,7 +144,7 @@ func upTo(list []int32, n int) []int32 {
 	return list
 }
 
-// number numbers n things in ascending order, equal ones alike, and returns their numbers in the memory of codes.
+// number gives each of n things its rank from 0 in ascending order, equal things the same, in the memory of codes.
 func (o *orderScratch) number(codes []int32, n int, compare func(a, b int32) int) []int32 {
 	o.perm = upTo(o.perm, n)
 	slices.SortFunc(o.perm, compare)
@@ -170,7 +170,7 @@ func (in *input) rewardRatio() float64 {
 func (in *input) spearman() float64 {
 	ranks := in.rankRewards()
 	if slices.IsSorted(ranks) {
-		return 1 // also where it is not defined: a constant sequence
+		return 1 // also for a constant sequence, whose correlation is undefined
 	}
 	o := &in.order
 	o.sorted = append(o.sorted[:0], ranks...)
@@ -179,7 +179,7 @@ func (in *input) spearman() float64 {
 }
 
 // averageRanks returns the rank of each value, from 1; equal values share the mean of their ranks.
-// gonum correlates values but ranks none.
+// It is ours because gonum correlates values but does not rank them.
 func averageRanks(values []int32) []float64 {
 	perm := make([]int, len(values))
 	for i := range perm {

@@ -7,10 +7,10 @@ import (
 	"blockprint"
 )
 
-// packing are features of how a block was put together: what each attestation would earn alone and what it added,
-// which data come again and with which committees, in what order slots and epochs stand. They keep their meaning
-// when attestations join committees (Electra). Those that need committees or worths have no value in files that
-// others wrote.
+// packing are features that measure how a block was put together: what each attestation would earn alone and what it
+// added, which data is repeated and with which committees, and the order of slots and epochs. They keep their meaning
+// when attestations join committees (Electra). Those that need committees or worths have no value if another program
+// wrote the file.
 var packing = []Feature{
 	{
 		"percent_worthless", "0 to 1", "attestations that earn nothing, by the specification's figures (the original's percent_redundant counts new voters)",
@@ -109,26 +109,26 @@ var packing = []Feature{
 	{"newest_attestations", "0 up", "attestations of the newest slot by its committees that are in the block (before Electra, aggregates a committee)", newestAttestations},
 }
 
-// att is an attestation as the features see it.
+// att holds what the features need to know about an attestation.
 type att struct {
 	slot            blockprint.Slot
 	distance        float64
 	current         bool
 	key             dataKey
-	twin            int // the attestation before of the same key; -1 if there is none
-	first           int // the first of the same key
+	twin            int // the previous attestation with the same key, -1 if this is the first
+	first           int // the first attestation with the same key
 	marginal, alone float64
 	unseen, balance float64
 	overlap         float64
 	committees      int
 	bits, fresh     int
-	best            int // fresh voters of the committee that has most
-	bestUnseen      int // the same of unseen voters
+	best            int // fresh voters of the committee with the most
+	bestUnseen      int // the same for unseen voters
 	bestAlone       float64
 	size            int // members of the committees
 }
 
-// dataKey tells what attestations share that could have been one: data, and the committee before Electra.
+// dataKey holds what attestations have in common if they could have been one: the data and, before Electra, the committee.
 type dataKey struct {
 	slot  blockprint.Slot
 	index uint64
@@ -137,7 +137,7 @@ type dataKey struct {
 	epoch blockprint.Epoch
 }
 
-// needs says what of a reward a feature needs.
+// needs says which parts of a reward a feature needs.
 type needs int
 
 const (
@@ -147,7 +147,7 @@ const (
 	hasCommitteeWorth
 )
 
-// packScratch is the memory of the packing features, used again for each block.
+// packScratch is the packing features' memory, which is reused for each block.
 type packScratch struct {
 	ready        bool
 	have         needs
@@ -158,7 +158,7 @@ type packScratch struct {
 	bestMarginal float64
 }
 
-// packed prepares the block and returns its attestations, none if it lacks what a feature needs.
+// packed returns the block's attestations, none if the block lacks what a feature needs.
 func (in *input) packed(n needs) []att {
 	p := &in.pack
 	if !p.ready {
@@ -215,7 +215,7 @@ func (in *input) preparePack() {
 				t.best = max(t.best, int(c.Fresh))
 				t.size += int(c.Size)
 			}
-			if p.have&hasWorth != 0 && unseen != a.Worth[i].Unseen { // a file of an earlier version
+			if p.have&hasWorth != 0 && unseen != a.Worth[i].Unseen { // an earlier version wrote the file
 				p.have &^= hasCommitteeWorth
 			}
 		}
@@ -250,7 +250,7 @@ func bestUnseen(a *att) float64 { return float64(a.bestUnseen) }
 
 func bestAlone(a *att) float64 { return a.bestAlone }
 
-// bestWorth takes all fresh voters of an attestation to earn alike, which balances apart they do.
+// bestWorth assumes that all fresh voters of an attestation earn the same, which is true up to their balances.
 func bestWorth(a *att) float64 { return a.marginal * float64(a.best) / float64(max(a.fresh, 1)) }
 
 func unseenByDistance(a *att) float64 { return a.unseen / a.distance }
@@ -285,7 +285,7 @@ func shareOr(a, b int, none float64) float64 {
 	return float64(a) / float64(b)
 }
 
-// overAtts is a summary of a value over the attestations. It may reorder the values.
+// overAtts summarizes a value of each attestation. The summary may reorder the values.
 func overAtts(n needs, value func(*att) float64, summary func([]float64) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(n)
@@ -300,6 +300,7 @@ func overAtts(n needs, value func(*att) float64, summary func([]float64) float64
 	}
 }
 
+// median sorts v. It is ours because gonum's quantiles do not average the middle two values.
 func median(v []float64) float64 {
 	slices.Sort(v)
 	if n := len(v); n%2 == 0 {
@@ -308,7 +309,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// at is a value of the attestation in a place, counted from the end if it is negative; NaN if there is none.
+// at is a value of the attestation at a position, which counts from the end if it is negative. The result is NaN if the
+// block has no such attestation.
 func at(n needs, place int, value func(*att) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(n)
@@ -352,7 +354,7 @@ func overlapShare(in *input) float64 {
 	return overlap / float64(voters)
 }
 
-// stale is the share, of the voters of some attestations, whose flags were all set before the block.
+// stale is the share of some attestations' voters whose flags were all set before the block.
 func stale(among func(*att) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		stale, voters := 0.0, 0
@@ -367,7 +369,7 @@ func stale(among func(*att) bool) func(*input) float64 {
 	}
 }
 
-// coverage is the voters of the first attestation for which f holds, by the members of its committees.
+// coverage is the number of voters of the first attestation for which f holds, divided by its committees' members.
 func coverage(f func(*att) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(hasCommittees)
@@ -391,7 +393,7 @@ func coverageOld(in *input) float64 {
 	return shareOr(bits, size, math.NaN())
 }
 
-// freshShare is the share, of the voters of some attestations, that is fresh.
+// freshShare is the share of some attestations' voters that are fresh.
 func freshShare(among func(*att) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		fresh, bits := 0, 0

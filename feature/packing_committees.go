@@ -8,9 +8,9 @@ import (
 	"blockprint"
 )
 
-// How an attestation's committees were chosen: clients that join whatever they hold carry committees that bring
-// nothing, clients that look at each committee do not; and of one committee some take what adds most first, some
-// what is largest.
+// These features show how a client chooses an attestation's committees. Clients that join whatever they hold include
+// committees that add nothing; clients that look at each committee do not. For each committee, some clients first take the
+// aggregate that adds the most, others the largest.
 
 func anyAtt(*att) bool { return true }
 
@@ -38,7 +38,7 @@ func committeeEntries(in *input) float64 {
 	return float64(n)
 }
 
-// committeeShare is the share, of the committees of those attestations, for which holds does.
+// committeeShare is the share of some attestations' committees for which holds is true.
 func committeeShare(n needs, among func(*att) bool, holds func(*blockprint.CommitteeVotes) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		count, all := 0, 0
@@ -59,7 +59,7 @@ func committeeShare(n needs, among func(*att) bool, holds func(*blockprint.Commi
 	}
 }
 
-// committeeOf finds a committee in an ascending list; nil if it is not there.
+// committeeOf finds a committee in a list. It returns nil if the list lacks it.
 func committeeOf(list []blockprint.CommitteeVotes, index uint64) *blockprint.CommitteeVotes {
 	for k := range list {
 		if list[k].Index == index {
@@ -69,8 +69,8 @@ func committeeOf(list []blockprint.CommitteeVotes, index uint64) *blockprint.Com
 	return nil
 }
 
-// pairShare is the share for which holds does, of all committees of repeats together with what the same committee
-// had in the attestation of the same data before; with later, only from the third attestation of a data on.
+// pairShare compares the committees of repeats with the same committees' previous votes for the same data. It is the
+// share of these pairs for which holds is true. With later, pairs with the first attestation for the data do not count.
 func (in *input) pairShare(later bool, holds func(before, now *blockprint.CommitteeVotes) bool) float64 {
 	count, all := 0, 0
 	atts := in.packed(hasCommittees)
@@ -104,7 +104,7 @@ func committeeRounds(holds func(before, now *blockprint.CommitteeVotes) bool) fu
 	return func(in *input) float64 { return in.pairShare(true, holds) }
 }
 
-// densitySpread tells aggregates as they came, of many densities, from such as were filled up.
+// densitySpread tells aggregates that were taken as they came, with many densities, from those that were filled up.
 func densitySpread(in *input) float64 {
 	atts := in.packed(hasCommittees)
 	for i := range atts {

@@ -10,7 +10,7 @@ func anyPair(_, _ *att) bool { return true }
 
 func sameSlot(a, b *att) bool { return a.slot == b.slot }
 
-// notRising is the share of neighbors for which value does not rise; 1 if there are none to compare.
+// notRising is the share of neighbors for which value does not rise, 1 if no neighbors can be compared.
 func notRising(n needs, value func(*att) float64, among func(a, b *att) bool) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(n)
@@ -31,7 +31,7 @@ func notRising(n needs, value func(*att) float64, among func(a, b *att) bool) fu
 	}
 }
 
-// inTwins is notRising along attestations of the same data.
+// inTwins is notRising for successive attestations with the same data.
 func inTwins(n needs, value func(*att) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(n)
@@ -60,7 +60,7 @@ func orderRegret(in *input) float64 {
 	for i := range atts {
 		v = append(v, atts[i].marginal)
 	}
-	// What is collected after each attestation, summed up.
+	// The sum, over the attestations, of all rewards up to and including each.
 	area := func() (sum float64) {
 		for i, m := range v {
 			sum += m * float64(len(v)-i)
@@ -150,7 +150,7 @@ func sawTeeth(in *input) float64 {
 	return shareOr(rises, pairs, math.NaN())
 }
 
-// tail is the mean of a value over the last quarter of the block by that over the first.
+// tail is the mean of a value over the block's last quarter, divided by that over its first quarter.
 func tail(value func(*att) float64) func(*input) float64 {
 	return func(in *input) float64 {
 		atts := in.packed(hasCommittees)

@@ -36,7 +36,7 @@ func distinctData(in *input) float64 {
 	return float64(len(in.pack.byKey))
 }
 
-// within tells whether all committees of list a are in list b; both ascend.
+// within reports whether list b has all committees of list a. Both must be in ascending order.
 func within(a, b []blockprint.CommitteeVotes) bool {
 	j := 0
 	for _, c := range a {
@@ -75,7 +75,7 @@ func twinCommittees(in *input) float64 {
 	return shareOr(own, of, math.NaN())
 }
 
-// seconds calls f for the second attestation of each data that has one.
+// seconds calls f with the first and second attestation for each repeated data, and returns how many there were.
 func (in *input) seconds(n needs, f func(first, second *att)) (count int) {
 	atts := in.packed(n)
 	for i := range atts {

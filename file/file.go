@@ -1,5 +1,5 @@
-// Package file reads and writes what lies on disk: files that are written whole or not at all, input that may be
-// compressed or come from standard input, and strict TOML.
+// Package file reads and writes files: output that appears whole or not at all, input that may be compressed or come
+// from standard input, and strict TOML.
 package file
 
 import (
@@ -17,7 +17,7 @@ import (
 	"blockprint"
 )
 
-// WriteAtomic writes a file that is either complete and on the disk, or not there.
+// WriteAtomic writes a file so that it is either complete and on the disk, or unchanged.
 func WriteAtomic(path string, data []byte) error {
 	return Write(path, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -25,13 +25,13 @@ func WriteAtomic(path string, data []byte) error {
 	})
 }
 
-// Write does the same with what write writes, which need not fit into memory. It returns write's own error as it is.
+// Write does the same with the output of write, which need not fit into memory. It returns write's own error unchanged.
 func Write(path string, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return unwritable(path, err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // after a rename there is nothing to remove
+	defer func() { _ = os.Remove(tmp.Name()) }() // fails after the rename, which is fine
 	buffered := bufio.NewWriterSize(tmp, 64<<10)
 	if err := write(buffered); err != nil {
 		return errors.Join(err, tmp.Close())
@@ -46,7 +46,7 @@ func Write(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// unwritable says why a file could not be written. The system's errors are about a temporary file that nobody has asked for.
+// unwritable says why a file could not be written. The system's own errors name a temporary file, which would confuse.
 func unwritable(path string, err error) error {
 	var named *fs.PathError
 	var linked *os.LinkError
@@ -58,20 +58,20 @@ func unwritable(path string, err error) error {
 		cause = linked.Err
 	}
 	if errors.Is(cause, fs.ErrNotExist) {
-		return blockprint.Errorf(blockprint.NotFound, "write %s: there is no directory %s", path, filepath.Dir(path))
+		return blockprint.Errorf(blockprint.NotFound, "write %s: the directory %s does not exist", path, filepath.Dir(path))
 	}
 	return blockprint.Errorf(blockprint.Unavailable, "write %s: %w", path, cause)
 }
 
-// Input is an opened input; reading it gives the text that is not compressed.
+// Input is an open input. Reading it returns decompressed data.
 type Input struct {
 	io.Reader
-	// Info is what the system says of the file; nil for standard input.
+	// Info describes the file. It is nil for standard input.
 	Info  fs.FileInfo
 	close []io.Closer
 }
 
-// Close closes what was opened.
+// Close closes the file, if any.
 func (in *Input) Close() error {
 	var err error
 	for _, c := range in.close {
@@ -80,8 +80,8 @@ func (in *Input) Close() error {
 	return err
 }
 
-// Open opens a file for reading: "-" is standard input, and gzip is undone, by the name for files and by the
-// first bytes for standard input.
+// Open opens a file, or standard input for "-". It decompresses gzip, which it recognizes by a file's name and by
+// standard input's first bytes.
 func Open(path string) (*Input, error) {
 	if path == "-" {
 		r := bufio.NewReader(os.Stdin)
@@ -109,8 +109,8 @@ func Open(path string) (*Input, error) {
 	case strings.HasSuffix(path, ".gz"):
 		in.Reader = bufio.NewReader(f)
 		return gunzip(in, path)
-	case info.Mode().IsRegular() && info.Size() > 0: // a pipe has no size, and neither have the system's own files
-		in.Reader = io.LimitReader(f, info.Size()) // ends there without asking the system once more
+	case info.Mode().IsRegular() && info.Size() > 0: // pipes and the system's own files have no size
+		in.Reader = io.LimitReader(f, info.Size()) // saves the system call that finds the end
 	}
 	return in, nil
 }
@@ -137,7 +137,7 @@ func ReadAll(path string) ([]byte, error) {
 	return b, nil
 }
 
-// Bad is an input file that could not be read, with the reason.
+// Bad is an input file that could not be read, and the reason.
 type Bad struct {
 	Path string
 	Err  error

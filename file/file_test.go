@@ -30,7 +30,7 @@ func TestWriteAtomic(t *testing.T) {
 		code blockprint.Code
 		want string
 	}{
-		{filepath.Join(dir, "nowhere", "x.model"), blockprint.NotFound, "there is no directory " + filepath.Join(dir, "nowhere")},
+		{filepath.Join(dir, "nowhere", "x.model"), blockprint.NotFound, "the directory " + filepath.Join(dir, "nowhere") + " does not exist"},
 		{filepath.Join(dir, "taken"), blockprint.Unavailable, "write " + filepath.Join(dir, "taken") + ": file exists"},
 	} {
 		err := file.WriteAtomic(c.path, nil)

@@ -9,8 +9,8 @@ import (
 	"blockprint"
 )
 
-// CheckOutput makes sure that a file can be written before the work whose result goes there: work of minutes must not be
-// lost to a name that was wrong from the start. Nothing is changed. An empty path is no output.
+// CheckOutput makes sure, before the work starts, that its result can be written: minutes of work must not be lost to a
+// wrong name. It changes nothing. An empty path means no output.
 func CheckOutput(path string) error {
 	if path == "" {
 		return nil
@@ -25,7 +25,7 @@ func CheckOutput(path string) error {
 	return checkDir(path, dir)
 }
 
-// CheckOutputDir makes sure that files can be written into a directory, which is made later if it is not there.
+// CheckOutputDir makes sure that files can be written into a directory, which need not exist yet.
 func CheckOutputDir(path string) error {
 	dir := filepath.Clean(path)
 	for {
@@ -37,7 +37,7 @@ func CheckOutputDir(path string) error {
 	}
 }
 
-// checkDir tries to write into a directory that is there.
+// checkDir tries to write into an existing directory.
 func checkDir(path, dir string) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return blockprint.Errorf(blockprint.Invalid, "cannot write %s: %s is not a directory", path, dir)

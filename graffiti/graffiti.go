@@ -1,4 +1,4 @@
-// Package graffiti reads what the texts of blocks say about who built them, by rules that a file can replace:
+// Package graffiti finds out which client a block's text names, by rules that a file can replace:
 //
 //	rules := graffiti.Default("mainnet")
 //	client := rules.Guess(text).Client
@@ -20,12 +20,12 @@ import (
 //go:embed rules.toml
 var builtin []byte
 
-// Rules tell clients from graffiti texts. A wrong label is worse than none, since labels go into training and
-// into what is measured: so what software writes comes before what people write, and a text that may mean something else
-// names nobody. The order is: codes of clients, codes of Charon, forms that tools write, words.
+// Rules recognize clients by their graffiti. A wrong label is worse than none, because models are trained and measured
+// with labels. So software's texts take precedence over people's, and an ambiguous text names no client. The order is:
+// clients' codes, Charon's codes, forms that tools write, words.
 type Rules struct {
 	codes     map[string]blockprint.Client
-	bare      map[string]bool // codes that are written without digits after texts of any length
+	bare      map[string]bool // codes that count without digits, whatever the text's length
 	charon    map[string]blockprint.Client
 	execution map[string]string
 	letters   map[string]string
@@ -37,7 +37,7 @@ type Rules struct {
 type pattern struct {
 	client    blockprint.Client // empty: the group "client" names it
 	re        *regexp.Regexp
-	name      int // index of the group, -1 if there is none
+	name      int // index of the group, -1 if the pattern lacks it; so are the next two
 	version   int
 	execution int
 }
@@ -51,7 +51,7 @@ func Default(network string) *Rules {
 	return r
 }
 
-// Load reads rules from a file; an empty path means the built-in ones.
+// Load reads rules from a file. An empty path means the built-in rules.
 func Load(path, network string) (*Rules, error) {
 	if path == "" {
 		return Default(network), nil
@@ -67,7 +67,7 @@ func Load(path, network string) (*Rules, error) {
 	return r, nil
 }
 
-// Parse reads rules in TOML (rules.toml explains the form) and keeps those of a network.
+// Parse reads rules in TOML, which rules.toml explains, and keeps those for a network.
 func Parse(data []byte, network string) (*Rules, error) {
 	var in struct {
 		Code []struct {
@@ -142,13 +142,13 @@ func Parse(data []byte, network string) (*Rules, error) {
 	return r, nil
 }
 
-// codeForm finds one or two codes with their commit digits, standing by themselves. What lengths and letters are
-// meant is decided in readCodes.
+// codeForm finds one or two codes with their commit digits, separated from other text. readCode decides which of them
+// count.
 var codeForm = regexp.MustCompile(`(?:^|[ |,;(])([A-Z]{2})([0-9a-f]{8}|[0-9a-f]{4}|[0-9a-f]{2})?(?:([A-Z]{2})([0-9a-f]{8}|[0-9a-f]{4}|[0-9a-f]{2})?)?(?:$|[ )])`)
 
-// Guess returns what a text says. Disabled clients are passed over, so that a later rule may still match.
+// Guess returns what a text says. It skips disabled clients, so that a later rule may match.
 func (r *Rules) Guess(text string, disabled ...blockprint.Client) blockprint.Graffiti {
-	text = strings.TrimRight(text, "\x00") // in files that others wrote
+	text = strings.TrimRight(text, "\x00") // which other programs leave in their files
 	for _, read := range []func(string) blockprint.Graffiti{r.readGlued, r.readCodes, r.readCharon} {
 		g := read(text)
 		if g.Client != "" && !slices.Contains(disabled, g.Client) {
@@ -182,8 +182,8 @@ func (r *Rules) Guess(text string, disabled ...blockprint.Client) blockprint.Gra
 	return g
 }
 
-// readWords returns the client that a text names. A word counts only as a whole, in any script, and a text that names two
-// clients, or says that it is not one's, may mean either.
+// readWords returns the client that a text names. Only whole words count, in any script. A text that names two clients, or
+// negates one, names none.
 func (r *Rules) readWords(text string, disabled []blockprint.Client) (found blockprint.Client) {
 	before := ""
 	for word := range strings.FieldsFuncSeq(text, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsMark(c) }) {
@@ -200,7 +200,7 @@ func (r *Rules) readWords(text string, disabled []blockprint.Client) (found bloc
 	return found
 }
 
-// readCharon reads the code that Charon appends to its operators' text.
+// readCharon reads the code that Charon appends to an operator's text.
 func (r *Rules) readCharon(text string) blockprint.Graffiti {
 	if at := len(text) - 4; at >= 0 && text[at:at+2] == "OB" {
 		return blockprint.Graffiti{Client: r.charon[text[at+2:]]}
@@ -208,7 +208,7 @@ func (r *Rules) readCharon(text string) blockprint.Graffiti {
 	return blockprint.Graffiti{}
 }
 
-// withVersion prefers a release that the text spells out to the commit digits of the code.
+// withVersion prefers a release in the text to the code's commit digits.
 func (r *Rules) withVersion(g blockprint.Graffiti, text string) blockprint.Graffiti {
 	for _, p := range r.patterns {
 		if p.client != g.Client || p.version < 0 {
@@ -222,19 +222,19 @@ func (r *Rules) withVersion(g blockprint.Graffiti, text string) blockprint.Graff
 	return g
 }
 
-// fullText is how long a graffiti is. Codes are put right behind a text only if both together fill it: Prysm (since
-// v7.1.5) leaves the space out where it would cost digits, after 20, 24, 28 or 30 bytes, and Teku after 28.
+// fullText is the length of a graffiti. Only if text and codes together fill it may the space between them be missing:
+// Prysm (since v7.1.5) omits it if it would cost digits, after 20, 24, 28, or 30 bytes, and Teku after 28.
 const fullText = 32
 
 var gluedForm = regexp.MustCompile(`([A-Z]{2})([0-9a-f]{4}|[0-9a-f]{2}|)([A-Z]{2})([0-9a-f]{4}|[0-9a-f]{2}|)$`)
 
-// readGlued reads codes without a separator before them. Both must be known, with the same number of digits.
+// readGlued reads two codes without a separator before them. Both must be known and have the same number of digits.
 func (r *Rules) readGlued(text string) blockprint.Graffiti {
 	if len(text) != fullText {
 		return blockprint.Graffiti{}
 	}
 	m := gluedForm.FindStringSubmatch(text)
-	if m != nil && m[4] == "" && m[3] != "PM" && m[3] != "TK" { // the others' letters would be the end of a word
+	if m != nil && m[4] == "" && m[3] != "PM" && m[3] != "TK" { // other codes may be the end of a word
 		m = nil
 	}
 	if m != nil && len(m[2]) == len(m[4]) {
@@ -245,14 +245,14 @@ func (r *Rules) readGlued(text string) blockprint.Graffiti {
 			return blockprint.Graffiti{Client: r.codes[m[1]], Execution: execution, Version: m[2]}
 		}
 	}
-	if strings.HasSuffix(text, "PM") { // Prysm's alone, after 30 bytes
+	if strings.HasSuffix(text, "PM") { // Prysm's code alone, after 30 bytes
 		return blockprint.Graffiti{Client: r.codes["PM"]}
 	}
 	return blockprint.Graffiti{}
 }
 
-// readCodes looks for the machine-written codes. Without commit digits they count only at the end of the text:
-// two or four capital letters in the middle of a sentence are likelier a word.
+// readCodes finds codes that software wrote. Without commit digits they count only at the end of the text: two or four
+// capital letters within a sentence are more likely a word.
 func (r *Rules) readCodes(text string) blockprint.Graffiti {
 	var found blockprint.Graffiti
 	for rest, at := text, 0; ; {
@@ -261,13 +261,14 @@ func (r *Rules) readCodes(text string) blockprint.Graffiti {
 			return found
 		}
 		atEnd := strings.TrimRight(rest[m[1]:], " ") == "" && !strings.HasSuffix(rest[:m[1]], ")")
-		// A code alone is also a country or the time of day: it counts if nothing else is there, or no room for more was.
+		// A single code may also be a country or a time of day. It counts if it is the whole text, or if the text left no
+		// room for more.
 		alone := strings.TrimSpace(text) == group(rest, m, 1) || len(text) >= fullText-1
 		g, ok := r.readCode(alone, group(rest, m, 1), group(rest, m, 2), group(rest, m, 3), group(rest, m, 4), atEnd)
 		if ok {
-			found = g // the last one is the one that the software appended
+			found = g // software appends its code, so the last one counts
 		}
-		// Step back over the separator, which the next code needs too.
+		// Step back over the separator, which the next code needs, too.
 		step := max(m[1]-1, 1)
 		at += step
 		rest = text[at:]

@@ -14,13 +14,13 @@ import (
 	"blockprint"
 )
 
-// Options change how a Client works; the zero value is right for small answers that come soon.
+// Options change how a Client works. The zero value is right for small answers that arrive soon.
 type Options struct {
 	Timeout time.Duration // of a request with its whole answer; 0 for 30 s
 	Limit   int64         // bytes of an answer; 0 for 64 MiB
-	Token   string        // sent as a bearer token, in place of the address's name and password
-	// Refused returns the error for an answer whose status is not 2xx, made from the beginning of the body. Without it, or
-	// where it returns nil, the error is Unavailable.
+	Token   string        // sent as a bearer token, instead of the address's name and password
+	// Refused returns the error for an answer whose status is not 2xx, given the start of its body. If it is nil or
+	// returns nil, the error is Unavailable.
 	Refused func(status int, body []byte) error
 	// Strange is the code for a 2xx answer that is not the expected JSON; empty means Unavailable.
 	Strange blockprint.Code
@@ -35,8 +35,8 @@ type Client struct {
 	o      Options
 }
 
-// New returns a client of the service at an address, which may hold a name and password for basic authentication. what is
-// how errors call the service, such as "gridcoin node", and example an address to show if this one is wrong.
+// New returns a client for the service at an address, which may hold a name and password for basic authentication. Errors
+// call the service what, such as "gridcoin node", and show example if the address is wrong.
 func New(what, address, example string, o Options) (*Client, error) {
 	if what != "" {
 		what += " "
@@ -49,7 +49,7 @@ func New(what, address, example string, o Options) (*Client, error) {
 	return &Client{what + ServerName(address), u, SecretsOf(u), http.Client{Timeout: o.Timeout}, o}, nil
 }
 
-// Name is how errors name the service: without what may be secret in its address.
+// Name returns the service's name in errors, which holds no secrets.
 func (c *Client) Name() string { return c.name }
 
 // Get asks for the JSON document at a path below the address.
@@ -62,12 +62,12 @@ func (c *Client) Post(ctx context.Context, path string, body []byte, into any) e
 	return c.Do(ctx, http.MethodPost, path, nil, body, into)
 }
 
-// mostRefusal is how many bytes are read of an answer whose status is not 2xx.
+// mostRefusal is how many bytes of an answer are read if its status is not 2xx.
 const mostRefusal = 1 << 20
 
-// Do sends a request with additional headers. The answer is unmarshalled into a pointer; a *json.RawMessage gets it as it
-// is, and nil means that only the status counts. Errors have a code and name the service, and they show neither secrets of
-// its address nor more than a line of its answer.
+// Do sends a request with additional headers. It unmarshals the answer into a pointer; a *json.RawMessage receives the
+// text itself, and nil means that only the status counts. Errors have a code and name the service. They show no secrets of
+// its address and at most one line of its answer.
 func (c *Client) Do(ctx context.Context, method, path string, header http.Header, body []byte, into any) error {
 	address := c.base
 	if path != "" {
@@ -92,7 +92,7 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	}
 	defer func() { _ = res.Body.Close() }() // read only
 	if res.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, mostRefusal)) // the status counts, even if the text breaks off
+		text, _ := io.ReadAll(io.LimitReader(res.Body, mostRefusal)) // the status counts even if the text is incomplete
 		if c.o.Refused != nil {
 			if err := c.o.Refused(res.StatusCode, text); err != nil {
 				return c.fail(blockprint.CodeOf(err), err)
@@ -116,12 +116,12 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return c.fail(strange, fmt.Errorf("the answer is not what was expected: %w: %s", err, c.hidden.Line(string(answer), 100)))
+		return c.fail(strange, fmt.Errorf("the answer is not the expected JSON: %w: %s", err, c.hidden.Line(string(answer), 100)))
 	}
 	return nil
 }
 
-// fail gives an error a code and the service's name, and hides the secrets that its text may repeat.
+// fail gives an error a code and the service's name, and hides secrets in its text.
 func (c *Client) fail(code blockprint.Code, err error) error {
 	err = WithoutURL(err)
 	return &blockprint.Error{Code: code, Text: c.name + ": " + c.hidden.Hide(err.Error()), Cause: err}

@@ -76,8 +76,8 @@ func TestErrors(t *testing.T) {
 			return blockprint.Errorf(blockprint.NotFound, "own /key/secret: %w", sentinel)
 		}}, blockprint.NotFound, "own ...: sentinel"},
 		"no own error": {answer(404, "text"), jsonhttp.Options{Refused: func(int, []byte) error { return nil }}, blockprint.Unavailable, "status 404: text"},
-		"not JSON":     {answer(200, "<html>/key/secret"), jsonhttp.Options{}, blockprint.Unavailable, "not what was expected"},
-		"other JSON":   {answer(200, `"a"`), jsonhttp.Options{Strange: blockprint.Invalid}, blockprint.Invalid, "not what was expected"},
+		"not JSON":     {answer(200, "<html>/key/secret"), jsonhttp.Options{}, blockprint.Unavailable, "not the expected JSON"},
+		"other JSON":   {answer(200, `"a"`), jsonhttp.Options{Strange: blockprint.Invalid}, blockprint.Invalid, "not the expected JSON"},
 		"too long":     {answer(200, `{"A": 1}`), jsonhttp.Options{Limit: 7}, blockprint.Unavailable, "longer than 7 bytes"},
 		"just not":     {answer(200, `{"A": 1}`), jsonhttp.Options{Limit: 8}, "", ""},
 		"breaks off": {func(w http.ResponseWriter, _ *http.Request) {

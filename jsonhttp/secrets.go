@@ -6,11 +6,11 @@ import (
 	"unicode"
 )
 
-// Secrets hides what may be secret in a server's address from texts of that server: servers, and the proxies before them,
-// repeat the path of a request in their errors.
+// Secrets hides the secret parts of a server's address in texts from that server: servers and proxies repeat a request's
+// path in their errors.
 type Secrets struct{ mask *strings.Replacer }
 
-// SecretsOf returns the secrets of an address: the whole of it, its user, password, path and query.
+// SecretsOf returns the secrets in an address: the whole address, and its user, password, path, and query.
 func SecretsOf(u *url.URL) Secrets {
 	var list []string
 	hide := func(s string) {
@@ -36,8 +36,8 @@ func SecretsOf(u *url.URL) Secrets {
 // Hide replaces the secrets in a text.
 func (s Secrets) Hide(text string) string { return s.mask.Replace(text) }
 
-// Line makes a server's text fit for a line of a log or an error: without secrets and without what does not print, and no
-// longer than so many bytes.
+// Line makes a server's text fit for a log line or an error: without secrets or unprintable characters, and shortened to
+// most bytes.
 func (s Secrets) Line(text string, most int) string {
 	text = s.Hide(strings.Join(strings.Fields(text), " "))
 	text = strings.Map(func(r rune) rune {

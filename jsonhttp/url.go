@@ -1,4 +1,4 @@
-// Package jsonhttp speaks JSON over HTTP to other services, and names them without giving away what is secret in their
+// Package jsonhttp sends JSON over HTTP to other services, and names them without revealing the secrets in their
 // addresses.
 package jsonhttp
 
@@ -9,8 +9,7 @@ import (
 	"blockprint"
 )
 
-// ParseURL reads the address of an HTTP server. example is an address as the error shows one; the error itself names the
-// server only.
+// ParseURL reads an HTTP server's address. Its error shows example but only the server's name, not the address.
 func ParseURL(address, example string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -19,27 +18,27 @@ func ParseURL(address, example string) (*url.URL, error) {
 	return u, nil
 }
 
-// ServerName returns how messages name a server: the scheme, the host and the port of its address. Everything else
-// may be a secret: providers put keys into paths and queries as well as into the user's part.
+// ServerName returns a server's name for messages: the scheme, host, and port of its address. Everything else may be
+// secret: providers put keys into paths and queries as well as into the user part.
 func ServerName(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return "(an address that cannot be read)"
+		return "(an unreadable address)"
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 }
 
-// DocumentName returns how messages name a public document: its address without the user's part and the query.
+// DocumentName returns a public document's name for messages: its address without the user part and the query.
 func DocumentName(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return "(an address that cannot be read)"
+		return "(an unreadable address)"
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// WithoutURL returns an error of an HTTP client without the address that net/http puts in front of it, so that the
-// caller can name the server by ServerName. Other errors are returned as they are.
+// WithoutURL removes the address that net/http puts at the front of an HTTP client's error, so that the caller can name
+// the server by ServerName. It returns other errors unchanged.
 func WithoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -14,9 +14,9 @@ func TestNamesOfServersHideSecrets(t *testing.T) {
 		"http://user:secret@127.0.0.1:5052/v3/secret?key=secret#secret": {"http://127.0.0.1:5052", "http://127.0.0.1:5052/v3/secret"},
 		"https://[::1]:9/":              {"https://[::1]:9", "https://[::1]:9/"},
 		"https://example.org":           {"https://example.org", "https://example.org"},
-		"http://user:secret@bad host/":  {"(an address that cannot be read)", "(an address that cannot be read)"},
-		"user:secret":                   {"(an address that cannot be read)", "(an address that cannot be read)"},
-		"http://secret@example.org/%zz": {"(an address that cannot be read)", "(an address that cannot be read)"},
+		"http://user:secret@bad host/":  {"(an unreadable address)", "(an unreadable address)"},
+		"user:secret":                   {"(an unreadable address)", "(an unreadable address)"},
+		"http://secret@example.org/%zz": {"(an unreadable address)", "(an unreadable address)"},
 	} {
 		if got := jsonhttp.ServerName(address); got != want[0] {
 			t.Errorf("ServerName(%q) = %q, want %q", address, got, want[0])

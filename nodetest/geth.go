@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// gethVersion is the newest one whose command can be built of what the Go registry has.
+// gethVersion is the newest version whose command can be built from what the Go registry has.
 const gethVersion = "v1.16.9"
 
-// GethNode is a real execution client with a chain of its own, of which block 0 is after the merge.
+// GethNode is a real execution client with its own chain, whose block 0 is after the merge.
 type GethNode struct {
 	URL string // of its Engine API
 
@@ -28,7 +28,7 @@ type GethNode struct {
 	log                  *os.File
 }
 
-// Geth starts a node. genesis is a file of nodetest/geth, secret its JWT secret in hexadecimal.
+// Geth starts a node. genesis is a file in nodetest/geth, secret the JWT secret in hexadecimal.
 func Geth(t *testing.T, genesis, secret string) *GethNode {
 	t.Helper()
 	bin := filepath.Join(projectRoot(t), ".nodes", "bin")
@@ -51,12 +51,12 @@ func Geth(t *testing.T, genesis, secret string) *GethNode {
 	return g
 }
 
-// GethDev starts a node of a version that knows Amsterdam: go-ethereum's own code in a command of ours.
+// GethDev starts a node whose version knows Amsterdam: go-ethereum's own code in a command of ours.
 func GethDev(t *testing.T, genesis, secret string) *GethNode {
 	t.Helper()
 	root := projectRoot(t)
 	var source []byte
-	for _, name := range []string{"main.go", "go.mod"} { // what was built of another source is another binary
+	for _, name := range []string{"main.go", "go.mod"} { // each source has its own binary
 		b, err := os.ReadFile(filepath.Join(root, "nodetest", "gethdev", name))
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func newGeth(t *testing.T, binary, secret string) *GethNode {
 	return g
 }
 
-// build builds the binary if it is not there: the command writes it to another path first.
+// build builds the binary unless it exists. The command writes it to the path built first, so it is never incomplete.
 func (g *GethNode) build(command func() *exec.Cmd, built string) {
 	g.t.Helper()
 	oneAtATime(g.t, func() {
@@ -122,7 +122,7 @@ func (g *GethNode) build(command func() *exec.Cmd, built string) {
 	})
 }
 
-// Start starts the node, with the chain that it had.
+// Start starts the node, or starts it again with the chain that it had.
 func (g *GethNode) Start() {
 	g.t.Helper()
 	g.cmd = exec.Command(g.binary, g.arguments...)
@@ -139,7 +139,7 @@ func (g *GethNode) Start() {
 	g.t.Fatal("geth does not listen within a minute")
 }
 
-// Stop ends the node in order, so that it keeps its chain.
+// Stop shuts the node down properly, so that it keeps its chain.
 func (g *GethNode) Stop() {
 	if g.cmd == nil {
 		return

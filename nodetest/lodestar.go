@@ -1,7 +1,7 @@
 // Package nodetest starts real nodes for tests.
 //
-// Lodestar installs (once, into .nodes/) and starts a real Lodestar with its own validators, and stops it when the
-// test ends. A test that needs it fails when it cannot be had in CI, and is skipped with the reason elsewhere.
+// It installs each program once, into .nodes/, and stops the node when the test ends. If a program cannot be installed,
+// the test fails in CI and is skipped, with the reason, elsewhere.
 package nodetest
 
 import (
@@ -26,10 +26,10 @@ type LodestarOptions struct {
 	SecondsPerSlot int
 	AltairEpoch    int           // phase 0 holds before it
 	GenesisIn      time.Duration // from now
-	// Genesis, if it is set, is the time itself: another node's. Without validators of its own a node follows what it is posted.
+	// Genesis, if set, is the absolute time, such as another node's. A node without validators follows posted blocks.
 	Genesis      time.Time
 	NoValidators bool
-	// Execution is the URL of an Engine API; none without. The chain is one of Capella then, on the block of the hash.
+	// Execution, if set, is the URL of an Engine API. The chain then starts in Capella, on the block ExecutionGenesis.
 	Execution, JWTSecret, ExecutionGenesis string
 }
 
@@ -92,7 +92,7 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 	return url
 }
 
-// oneAtATime installs while no other package's tests do: they run as processes of their own.
+// oneAtATime keeps other packages' tests, which are separate processes, from installing at the same time.
 func oneAtATime(t *testing.T, install func()) {
 	t.Helper()
 	dir := filepath.Join(projectRoot(t), ".nodes")
@@ -110,7 +110,7 @@ func oneAtATime(t *testing.T, install func()) {
 	install()
 }
 
-// Missing fails the test in CI, where every component must be there, and skips it elsewhere.
+// Missing fails the test in CI, which must have every component, and skips it elsewhere.
 func Missing(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -136,7 +136,7 @@ func waitFor(t *testing.T, url string, limit time.Duration) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s does not answer within %v", url, limit)
+			t.Fatalf("%s did not answer within %v", url, limit)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -152,12 +152,12 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// projectRoot is the folder of go.mod.
+// projectRoot returns the folder that holds go.mod.
 func projectRoot(t *testing.T) string {
 	t.Helper()
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
-		t.Fatal("cannot tell where the project is")
+		t.Fatal("cannot find the project's folder")
 	}
 	return filepath.Dir(filepath.Dir(here))
 }

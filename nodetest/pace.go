@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// SlotTime returns how long a slot of a network in real time should last on this machine as it is now: fast on an
-// idle machine, and longer the smaller the share of a processor that a process gets. A real node has to build and
-// import its block within the slot, whatever else the machine does.
+// SlotTime returns how long the slots of a real network should last on this machine: fast if the machine is idle, and
+// longer the less processor time a process gets. A real node must build and import its block within the slot, whatever
+// else the machine does.
 func SlotTime(t *testing.T, fast time.Duration) time.Duration {
 	t.Helper()
-	// A slot leaves a node some four times as long as it needs on an idle machine.
+	// fast is some four times as long as a node needs on an idle machine.
 	slow := time.Duration(float64(fast) / 4 / processorShare(t)).Truncate(time.Second)
 	slot := min(max(fast, slow), 30*time.Second)
 	if slot > fast {
@@ -21,15 +21,14 @@ func SlotTime(t *testing.T, fast time.Duration) time.Duration {
 	return slot
 }
 
-// Startup returns how long a real node may take on this machine as it is now until it does its work, if it takes so long
-// on an idle one. A chain must not begin before its node is there: the node of the tests makes no block then, ever.
+// Startup returns how long a real node may take to start on this machine, given how long it takes on an idle one. A chain
+// must not begin before its node is ready, or the node never makes a block.
 func Startup(t *testing.T, idle time.Duration) time.Duration {
 	t.Helper()
 	return time.Duration(float64(idle) / processorShare(t)).Round(time.Second)
 }
 
-// processorShare measures which part of the time this process runs while it has something to do: 1 on an idle
-// machine.
+// processorShare measures for what share of the time this process runs if it has something to do: 1 on an idle machine.
 func processorShare(t *testing.T) float64 {
 	t.Helper()
 	used := func() time.Duration {
@@ -49,11 +48,11 @@ func processorShare(t *testing.T) float64 {
 	return min(1, float64(used()-before)/float64(time.Since(began)))
 }
 
-// Patience is how long a test waits for something that has to happen before it says that it does not. It is long, since
-// a busy machine may take many times as long as an idle one, and costs nothing when the test passes.
+// Patience is how long a test waits before it says that something does not happen. It is long because a busy machine may
+// take many times as long as an idle one, and it costs nothing if the test passes.
 const Patience = 10 * time.Minute
 
-// Await waits until something is done, and fails the test when that does not happen within Patience.
+// Await waits until done returns true, and fails the test if that does not happen within Patience.
 func Await(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !done(); time.Sleep(5 * time.Millisecond) {

@@ -25,15 +25,14 @@ func newCommittees(spec *blockprint.Spec, epoch blockprint.Epoch, n int) *Commit
 	}
 }
 
-// note remembers the largest of the active validators, which are ascending.
+// note remembers the largest of the active validators, which are in ascending order.
 func (c *Committees) note(active []uint32) {
 	if len(active) > 0 {
 		c.largest = active[len(active)-1]
 	}
 }
 
-// domainBeaconAttester is DOMAIN_BEACON_ATTESTER.
-var domainBeaconAttester = [4]byte{1}
+var domainBeaconAttester = [4]byte{1} // DOMAIN_BEACON_ATTESTER
 
 // ComputeCommittees shuffles the active validators of an epoch (ascending indices) into committees, with the
 // RANDAO mix of the end of the epoch MIN_SEED_LOOKAHEAD + 1 before it. Source: consensus-specs, phase0
@@ -51,7 +50,7 @@ func ComputeCommittees(spec *blockprint.Spec, epoch blockprint.Epoch, active []u
 	return c
 }
 
-// Of returns the members of a committee, in order; nil if there is no such committee.
+// Of returns a committee's members in order, nil if there is no such committee.
 func (c *Committees) Of(slot blockprint.Slot, index uint64) []uint32 {
 	if index >= c.PerSlot {
 		return nil
@@ -62,8 +61,8 @@ func (c *Committees) Of(slot blockprint.Slot, index uint64) []uint32 {
 	return c.members[n*i/total : n*(i+1)/total]
 }
 
-// shuffle puts at each place p the element whose index the specification's compute_shuffled_index gives for p: the
-// rounds are swaps of pairs, done on the whole list in reverse order.
+// shuffle moves to each position p the element at the specification's compute_shuffled_index(p). Each round swaps pairs,
+// so it works on the whole list at once, in reverse order of the rounds.
 func shuffle(list []uint32, seed [32]byte, rounds uint64) {
 	n := uint64(len(list))
 	if n < 2 {

@@ -10,8 +10,8 @@ import (
 	"blockprint/beacon"
 )
 
-// epochOf returns what rewards of a block's epoch depend on. Effective balances change at epoch boundaries only,
-// so any state of the epoch on the same branch tells them; known says that the node has the block's own.
+// epochOf returns what rewards in a block's epoch depend on. Effective balances change only at epoch boundaries, so any
+// state of the epoch on the same branch will do. known says that the node has the block's own state.
 func (t *Tracker) epochOf(ctx context.Context, epoch blockprint.Epoch, parent *tracked, b *beacon.Block, known bool) (*epochInfo, error) {
 	key := t.keyOf(epoch, parent)
 	if e := t.epochs[key]; e != nil {
@@ -48,9 +48,9 @@ func (t *Tracker) keyOf(epoch blockprint.Epoch, on *tracked) epochKey {
 	return key
 }
 
-// validatorsAt returns the registry as of a block. Most nodes keep no states of finalized history, and some give no
-// states at all but the head's: then the head's registry stands in, which tells who was active at any time before, and
-// whose effective balances are at most a little off. later says that it was used.
+// validatorsAt returns the registry at a block. Most nodes keep no states of finalized history, and some provide no state
+// but the head's. Then the head's registry stands in: it says who was active at any earlier time, and its effective
+// balances are nearly right. later says that it was used.
 func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.Validators, later bool, err error) {
 	v, err = t.source.Validators(ctx, beacon.StateOf(b.StateRoot, b.Slot))
 	if !unfit(err) {
@@ -70,12 +70,12 @@ func (t *Tracker) validatorsAt(ctx context.Context, b *beacon.Block) (v *beacon.
 		return nil, false, blockprint.Errorf(blockprint.CodeOf(err), "validators of %s: %w", b, err)
 	}
 	t.present, t.presentOf = v, t.network.EpochOf(head.Slot)
-	t.log.Debug("no state of this time: rewards are computed with the effective balances of the head", "slot", b.Slot)
+	t.log.Debug("the node has no state of this slot: rewards use the head's effective balances", "slot", b.Slot)
 	return v, true, nil
 }
 
-// expectedEpoch is for a block that is not on the chain, in an epoch of which the branch has no block yet: the
-// balances of the epoch before stand in.
+// expectedEpoch stands in for epochOf if the block is not on the chain and its branch has no other block in the epoch. It
+// uses the previous epoch's balances.
 func (t *Tracker) expectedEpoch(ctx context.Context, epoch blockprint.Epoch, parent *tracked) (*epochInfo, error) {
 	if e := t.epochs[t.keyOf(t.network.EpochOf(parent.slot), parent)]; e != nil {
 		return newEpochInfo(&t.network.Spec, epoch, e.validators), nil
@@ -87,13 +87,13 @@ func (t *Tracker) expectedEpoch(ctx context.Context, epoch blockprint.Epoch, par
 	return newEpochInfo(&t.network.Spec, epoch, v), nil
 }
 
-// committeesOf returns the committees of an epoch on the branch of parent: our own shuffle, or the node's where it
-// gives no RANDAO mix.
+// committeesOf returns an epoch's committees on the branch of parent: our own shuffle, or the node's committees if it
+// provides no RANDAO mix.
 func (t *Tracker) committeesOf(ctx context.Context, epoch blockprint.Epoch, parent *tracked, info *epochInfo, b *beacon.Block) (*Committees, error) {
 	spec := &t.network.Spec
 	lookback := blockprint.Epoch(spec.MinSeedLookahead)
 	key := epochKey{epoch: epoch}
-	var last *tracked // the last block that has a part in the seed
+	var last *tracked // the last block that contributes to the seed
 	if epoch > lookback {
 		end := spec.StartOf(epoch-lookback) - 1
 		if last = parent.at(end); last.slot > end {
@@ -117,7 +117,7 @@ func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch,
 	active := info.validators.Active(epoch)
 	state := beacon.StateOf(b.StateRoot, b.Slot)
 	if parent.parent != nil {
-		state = beacon.StateOf(parent.stateRoot, parent.slot) // b may be dreamt; its parent is not
+		state = beacon.StateOf(parent.stateRoot, parent.slot) // b may not be on the chain, but its parent is
 	}
 	if last != nil && last.mix != nil {
 		c := ComputeCommittees(&t.network.Spec, epoch, active, *last.mix)
@@ -151,7 +151,7 @@ func (t *Tracker) computeCommittees(ctx context.Context, epoch blockprint.Epoch,
 	return c, nil
 }
 
-// forgetMixes makes the next blocks ask for a mix: one that was told is wrong.
+// forgetMixes makes the next blocks ask for a mix again, because an earlier answer was wrong.
 func (t *Tracker) forgetMixes() {
 	for _, b := range t.blocks {
 		b.mix = nil
@@ -159,7 +159,7 @@ func (t *Tracker) forgetMixes() {
 	t.agreed = false
 }
 
-// seedMix asks for the RANDAO mix that the committees of an epoch are shuffled with.
+// seedMix asks for the RANDAO mix with which an epoch's committees are shuffled.
 func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint.Epoch) (blockprint.Root, error) {
 	back := blockprint.Epoch(t.network.MinSeedLookahead) + 1
 	if epoch >= back {
@@ -167,10 +167,10 @@ func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint
 		if err == nil || ctx.Err() != nil || !unfit(err) {
 			return mix, err
 		}
-		return t.source.Randao(ctx, beacon.Head, epoch-back) // states keep the mixes of a long time
+		return t.source.Randao(ctx, beacon.Head, epoch-back) // states keep mixes for a long time
 	}
-	// Before genesis every mix is the genesis state's. A node without that state may still show it in the
-	// not yet overwritten end of the present state's mixes.
+	// Before genesis, every mix is that of the genesis state. A node without that state may still have the mix at the
+	// end of the present state's list, if nothing has overwritten it yet.
 	mix, err := t.source.Randao(ctx, "genesis", 0)
 	if err == nil || ctx.Err() != nil {
 		return mix, err
@@ -178,8 +178,8 @@ func (t *Tracker) seedMix(ctx context.Context, state beacon.ID, epoch blockprint
 	return t.source.Randao(ctx, beacon.Head, epoch+blockprint.Epoch(t.network.EpochsPerHistoricalVector)-back)
 }
 
-// agree compares our committees with the node's, and tells whether they are the same; false if the node gives none. If
-// they differ, one of the two is wrong, or the registry is: nothing must be computed with them, and it is asked again.
+// agree reports whether our committees are the node's; it is false if the node provides none. If they differ, ours, the
+// node's, or the registry is wrong, so nothing may be computed with them: that is an error.
 func (t *Tracker) agree(ctx context.Context, state beacon.ID, ours *Committees, active []uint32) (bool, error) {
 	theirs, err := t.nodeCommittees(ctx, state, ours.Epoch, active)
 	var contradiction *disagreement
@@ -189,22 +189,22 @@ func (t *Tracker) agree(ctx context.Context, state beacon.ID, ours *Committees, 
 	case ctx.Err() != nil:
 		return false, err
 	case err != nil:
-		t.log.Debug("the node's committees could not be compared with ours", "epoch", ours.Epoch, "error", err)
+		t.log.Debug("cannot compare the node's committees with ours", "epoch", ours.Epoch, "error", err)
 		return false, nil
 	case !slices.Equal(ours.members, theirs.members):
-		return false, blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d are not those of its RANDAO mix: no reward is computed until they agree", ours.Epoch)
+		return false, blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d contradict its RANDAO mix: no reward is computed until they agree", ours.Epoch)
 	}
 	t.log.Debug("the node's committees agree with ours", "epoch", ours.Epoch, "committees", ours.PerSlot)
 	return true, nil
 }
 
-// disagreement is the error of committees that cannot be those of the active validators.
+// disagreement is the error for committees that do not fit the active validators.
 type disagreement struct{ error }
 
 func (d *disagreement) Unwrap() error { return d.error }
 
-// nodeCommittees asks the node for an epoch's committees. Lodestar up to 1.5 gives the slot of the epoch as index
-// and the committee as slot; both forms are understood.
+// nodeCommittees asks the node for an epoch's committees. Lodestar up to 1.5 exchanges slot (within the epoch) and index;
+// both forms are understood.
 func (t *Tracker) nodeCommittees(ctx context.Context, state beacon.ID, epoch blockprint.Epoch, active []uint32) (*Committees, error) {
 	list, err := t.source.Committees(ctx, state, epoch)
 	if err != nil {
@@ -217,7 +217,7 @@ func (t *Tracker) nodeCommittees(ctx context.Context, state beacon.ID, epoch blo
 		return &disagreement{blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d do not fit its registry: "+format, append([]any{epoch}, args...)...)}
 	}
 	if uint64(len(list)) != total {
-		return nil, bad("%d of them where there are %d", len(list), total)
+		return nil, bad("%d committees, expected %d", len(list), total)
 	}
 	start := spec.StartOf(epoch)
 	exchanged := false

@@ -14,7 +14,7 @@ const (
 	flagSource = 1 << iota
 	flagTarget
 	flagHead
-	// seenBit marks a vote that was included, whatever it earned. Phase 0 pays the first inclusion of any vote.
+	// seenBit marks a vote that was included, whatever it earned. Phase 0 pays for the first inclusion of any vote.
 	seenBit = 1 << 7
 
 	flagBits          = flagSource | flagTarget | flagHead
@@ -25,9 +25,9 @@ const (
 	weightProposer    = 8
 	weightDenominator = 64
 
-	// specDenominator is what the specification divides a proposer's summed numerators by.
+	// specDenominator is the specification's divisor for the sum of a proposer's numerators.
 	specDenominator = (weightDenominator - weightProposer) * weightDenominator / weightProposer
-	// lighthouseDenominator is what Lighthouse's analysis divides each voter's numerator by.
+	// lighthouseDenominator is the divisor of Lighthouse's analysis for each voter's numerator.
 	lighthouseDenominator = weightDenominator * 8
 
 	minInclusionDelay    = 1
@@ -56,18 +56,17 @@ type rating struct {
 	fork   blockprint.Fork
 	info   *epochInfo
 
-	previous, current []uint8 // flags of the two epochs that votes may be of
+	previous, current []uint8 // flags of the two epochs that votes may belong to
 	changes           []change
-	numerator         uint64 // of the present attestation, since Altair
-	alone             uint64 // the same if it were the only one
+	numerator         uint64 // of the current attestation, since Altair
+	alone             uint64 // the same if it were the only attestation
 	worth             blockprint.AttestationWorth
 	exact             blockprint.Gwei // of the attestations so far, by the specification
 	reward            *blockprint.BlockReward
 	voters            []blockprint.VoterReward // backing array of all reward maps
 }
 
-// rate values a block after its parent and leaves its changes applied to the flags. known says that the node has
-// the block's own state.
+// rate values a block and leaves its changes applied to the flags. known says that the node has the block's own state.
 func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, known bool) (*blockprint.BlockReward, []change, error) {
 	if b.Slot <= parent.slot {
 		return nil, nil, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", b, parent.slot)
@@ -81,7 +80,7 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 	n := info.validators.Len()
 	if b.ProposerIndex >= uint64(n) {
 		t.distrust(epoch)
-		return nil, nil, blockprint.Errorf(blockprint.Invalid, "the proposer of %s, validator %d, is not in the registry of %d validators", b, b.ProposerIndex, n)
+		return nil, nil, blockprint.Errorf(blockprint.Invalid, "%s is by validator %d, but the registry has %d validators", b, b.ProposerIndex, n)
 	}
 	r := &rating{t: t, b: b, parent: parent, epoch: epoch, fork: b.Fork, info: info}
 	r.current = t.ensureFlags(epoch, n)
@@ -148,10 +147,10 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 	case target+1 == r.epoch:
 		flags = r.previous
 	default:
-		return 0, nil, blockprint.Errorf(blockprint.Invalid, "its target epoch %d is neither the block's (%d) nor the one before", target, r.epoch)
+		return 0, nil, blockprint.Errorf(blockprint.Invalid, "its target epoch %d is neither the block's epoch (%d) nor the previous one", target, r.epoch)
 	}
 	if a.Data.Slot >= r.b.Slot || r.t.network.EpochOf(a.Data.Slot) != target {
-		return 0, nil, blockprint.Errorf(blockprint.Invalid, "it votes for slot %d with target epoch %d in a block of slot %d", a.Data.Slot, target, r.b.Slot)
+		return 0, nil, blockprint.Errorf(blockprint.Invalid, "it votes for slot %d with target epoch %d in a block at slot %d", a.Data.Slot, target, r.b.Slot)
 	}
 	committees, err := r.t.committeesOf(ctx, target, r.parent, r.info, r.b)
 	if err != nil {
@@ -199,23 +198,23 @@ func (r *rating) attestation(ctx context.Context, a *beacon.Attestation) (blockp
 	return total, votes, nil
 }
 
-// fits makes sure that an attestation's bits and committees belong together.
+// fits makes sure that an attestation has one bit for each member of its committees.
 func fits(c *Committees, a *beacon.Attestation) error {
 	size := 0
 	for _, index := range a.Committees {
 		if index >= c.PerSlot {
-			return blockprint.Errorf(blockprint.Invalid, "it is of committee %d, but slot %d has %d", index, a.Data.Slot, c.PerSlot)
+			return blockprint.Errorf(blockprint.Invalid, "it carries committee %d, but slot %d has %d committees", index, a.Data.Slot, c.PerSlot)
 		}
 		size += len(c.Of(a.Data.Slot, index))
 	}
 	if size != a.NumBits {
-		return blockprint.Errorf(blockprint.Invalid, "it has %d bits for committees of %d members: the committees do not belong to this block", a.NumBits, size)
+		return blockprint.Errorf(blockprint.Invalid, "it has %d bits, but its committees have %d members: they do not belong to this block", a.NumBits, size)
 	}
 	return nil
 }
 
-// earned returns the flags that a vote sets when included now (get_attestation_participation_flag_indices). The
-// source of an included vote is always right.
+// earned returns the flags that a vote sets if it is included now (get_attestation_participation_flag_indices). The
+// source of an included vote is always correct.
 func (r *rating) earned(d *blockprint.AttestationData) uint8 {
 	delay := uint64(r.b.Slot - d.Slot)
 	slots := r.t.network.SlotsPerEpoch
@@ -234,7 +233,7 @@ func (r *rating) earned(d *blockprint.AttestationData) uint8 {
 	return f
 }
 
-// vote counts one vote: what it earns by Lighthouse's rule, and whether it is the validator's first that counts.
+// vote counts one vote. It returns what the vote earns by Lighthouse's rule, and whether it is the validator's first.
 func (r *rating) vote(flags []uint8, v uint32, earned uint8, previous bool) (gwei blockprint.Gwei, fresh bool) {
 	had := flags[v]
 	now := had | earned | seenBit
@@ -260,7 +259,7 @@ func (r *rating) vote(flags []uint8, v uint32, earned uint8, previous bool) (gwe
 	return gwei, fresh
 }
 
-// compare notes what a vote would be worth in a block without the attestations before its own.
+// compare adds what a vote would be worth if its attestation were the block's first.
 func (r *rating) compare(v uint32, had, earned uint8, base uint64, previous bool) {
 	before := r.t.before.of(v, previous, had)
 	if before.repeated {
@@ -279,9 +278,9 @@ func (r *rating) compare(v uint32, had, earned uint8, base uint64, previous bool
 	}
 }
 
-// beforeBlock remembers the flags that validators had when the present block began, of those that it has votes of.
+// beforeBlock remembers the flags that the current block's voters had before the block.
 type beforeBlock struct {
-	block uint32 // raised with each block, so that nothing needs clearing
+	block uint32 // increases with each block, so that nothing has to be cleared
 	seen  [2][]noted
 }
 
@@ -292,10 +291,10 @@ type noted struct {
 
 type beforeFlags struct {
 	flags    uint8
-	repeated bool // the block has had a vote of this validator already
+	repeated bool // the block has already had a vote by this validator
 }
 
-// begin starts a block over n validators.
+// begin starts a block in a registry of n validators.
 func (b *beforeBlock) begin(n int) {
 	b.block++
 	for i := range b.seen {
@@ -305,7 +304,7 @@ func (b *beforeBlock) begin(n int) {
 	}
 }
 
-// of returns the flags that a validator had before the block, whose flags are now had.
+// of returns the flags that a validator had before the block. had are its flags now.
 func (b *beforeBlock) of(v uint32, previous bool, had uint8) beforeFlags {
 	epoch := 0
 	if previous {
@@ -319,7 +318,7 @@ func (b *beforeBlock) of(v uint32, previous bool, had uint8) beforeFlags {
 	return beforeFlags{had, false}
 }
 
-// finish adds what does not come from single attestations.
+// finish adds the rewards that do not come from attestations.
 func (r *rating) finish() {
 	if r.fork > blockprint.Phase0 {
 		r.reward.SyncCommittee = r.info.syncReward(&r.t.network.Spec) * r.b.SyncParticipants
@@ -330,7 +329,7 @@ func (r *rating) finish() {
 	r.reward.Exact = e
 }
 
-// slashings is what the proposer is paid for including slashings (slash_validator, with the proposer as
+// slashings returns what the proposer earns by including slashings (slash_validator, with the proposer as
 // whistleblower).
 func (r *rating) slashings() blockprint.Gwei {
 	quotient := r.t.network.WhistleblowerRewardQuotient
@@ -355,7 +354,7 @@ func (r *rating) slashings() blockprint.Gwei {
 	return sum
 }
 
-// epochInfo is what rewards of an epoch depend on besides votes.
+// epochInfo is what an epoch's rewards depend on besides votes.
 type epochInfo struct {
 	validators   *beacon.Validators
 	perIncrement uint64 // base reward per increment, since Altair
@@ -363,9 +362,9 @@ type epochInfo struct {
 	totalActive  blockprint.Gwei
 	sqrtTotal    uint64
 	factor       uint64
-	approximate  bool // the registry is of a later epoch
-	// slashedBy holds the validators that the block slashes from whose state the registry was read: there they
-	// are slashed already.
+	approximate  bool // the registry comes from a later epoch
+	// slashedBy holds the validators slashed by the block after which the registry was read: in that registry they
+	// count as slashed already.
 	slashedBy map[uint64]bool
 }
 
@@ -382,7 +381,7 @@ func newEpochInfo(spec *blockprint.Spec, epoch blockprint.Epoch, v *beacon.Valid
 	return e
 }
 
-// slashable tells whether a validator could still be slashed in an epoch (is_slashable_validator).
+// slashable reports whether a validator can still be slashed in an epoch (is_slashable_validator).
 func (e *epochInfo) slashable(v uint64, epoch blockprint.Epoch) bool {
 	vals := e.validators
 	if e.slashedBy[v] {
@@ -408,7 +407,7 @@ func (e *epochInfo) syncReward(spec *blockprint.Spec) blockprint.Gwei {
 	return participant * weightProposer / (weightDenominator - weightProposer)
 }
 
-// isqrt returns the largest whole number whose square is not above n.
+// isqrt returns the largest integer whose square is at most n.
 func isqrt(n uint64) uint64 {
 	x := uint64(math.Sqrt(float64(n)))
 	over := func(x uint64) bool { hi, lo := bits.Mul64(x, x); return hi > 0 || lo > n }

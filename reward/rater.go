@@ -9,17 +9,17 @@ import (
 	"blockprint/beacon"
 )
 
-// Rater values any blocks, on the chain or not, whose parents the node has. It keeps a tracker near the last one
-// asked for, so that blocks on the present head cost nothing but their own work. It is safe for concurrent use.
+// Rater values any block, on the chain or not, whose parent the node has. It keeps a tracker near the last such block, so
+// blocks on the current head are fast. It is safe for concurrent use.
 type Rater struct {
 	source Source
 	log    *slog.Logger
 
 	mu sync.Mutex
-	t  *Tracker // nil until a block is rated: the node may not be up when its services start
+	t  *Tracker // nil until a block is rated: the node may not be up when the program starts
 }
 
-// NewRater returns a rater on the chain that source serves. The source is not asked before the first block.
+// NewRater returns a rater for the chain that source serves. It asks source nothing before the first block.
 func NewRater(source Source, log *slog.Logger) *Rater { return &Rater{source: source, log: log} }
 
 // Rate values a block.
@@ -37,7 +37,7 @@ func (r *Rater) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockRew
 		return nil, blockprint.Errorf(blockprint.CodeOf(err), "parent of %s: %w", b, err)
 	}
 	if _, slot, ok := r.t.Parent(b.ParentRoot); ok && r.t.network.EpochOf(b.Slot) > r.t.network.EpochOf(slot)+1 {
-		return nil, blockprint.Errorf(blockprint.Invalid, "%s is more than an epoch after its parent of slot %d: its balances cannot be told", b, slot)
+		return nil, blockprint.Errorf(blockprint.Invalid, "%s is more than an epoch after its parent at slot %d: its balances are unknown", b, slot)
 	}
 	reward, err := r.t.Rate(ctx, b)
 	if err != nil {

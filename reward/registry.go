@@ -8,13 +8,13 @@ import (
 	"blockprint/beacon"
 )
 
-// ExactEpochs is how many epochs are worth a registry of their own each. A mainnet node needs seconds and 400 MB to
-// give one, so longer stretches of history are computed with a single later registry (HeadRegistry).
+// ExactEpochs is the length of the longest range for which each epoch's own registry is fetched. A mainnet node needs
+// seconds and 400 MB for one, so longer ranges use a single later registry (HeadRegistry).
 const ExactEpochs = 8
 
-// HeadRegistry is a source that knows no registry but the head's, which it asks for once and keeps. A later registry
-// tells who was active at any time before it, since activation and exit epochs are never taken back; effective
-// balances are at most a little off, and the rewards say that they are approximate.
+// HeadRegistry is a source whose only registry is the head's, which it fetches once and keeps. A later registry says who
+// was active at any earlier time, because activation and exit epochs never change back. Its effective balances are nearly
+// right, and rewards say that they are approximate.
 type HeadRegistry struct {
 	Source
 
@@ -24,7 +24,7 @@ type HeadRegistry struct {
 	growth     growth
 }
 
-// upTo makes sure that the registry is no older than a slot.
+// upTo makes sure that the registry is not older than a slot.
 func (h *HeadRegistry) upTo(ctx context.Context, slot blockprint.Slot) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -46,7 +46,7 @@ func (h *HeadRegistry) upTo(ctx context.Context, slot blockprint.Slot) error {
 	return nil
 }
 
-// Validators implements Source.
+// Validators returns the kept registry for the head, NotFound for every other state.
 func (h *HeadRegistry) Validators(_ context.Context, state beacon.ID) (*beacon.Validators, error) {
 	if state != beacon.Head {
 		return nil, blockprint.Errorf(blockprint.NotFound, "only the head's registry is used")
@@ -56,7 +56,7 @@ func (h *HeadRegistry) Validators(_ context.Context, state beacon.ID) (*beacon.V
 	return h.validators, nil
 }
 
-// SourceFor returns the source to walk a range with: exact for short ranges, the kept registry for long ones.
+// SourceFor returns the source for walking a range: exact for short ranges, with the kept registry for long ones.
 func (h *HeadRegistry) SourceFor(ctx context.Context, slots blockprint.Interval) (Source, error) {
 	network, err := h.Network(ctx)
 	if err != nil {

@@ -1,17 +1,16 @@
 // Package reward computes what each block earns its proposer, from the standard Beacon API alone: blocks,
-// validators and a RANDAO mix or committees.
+// validators, and a RANDAO mix or committees.
 //
-// A Tracker walks the chain and keeps who has already been paid for (participation flags), on every branch. Reach
-// brings it to a block and returns the rewards on the way; Rate values any block on top of a tracked one without
+// A Tracker walks the chain and records, on every branch, whose votes have been paid for (participation flags). Reach
+// brings it to a block and returns the rewards on the way. Rate values any block on top of a tracked one without
 // adding it. Walk streams the rewards of a range of slots, fetching ahead.
 //
-// Votes of an epoch are included from its first slot on, so a reward is right when every block since the first
-// slot of the epoch before the block's own is tracked; the tracker begins there or earlier.
+// An epoch's votes can be included from its first slot on. So a reward is right if every block since the first slot of
+// the previous epoch is tracked; the tracker begins there or earlier.
 //
-// What the source says is not believed for being said. That a slot is empty is proven by the parent of the block after
-// it, never by "not found". What does not join by parents is of the network only if the source says so again. A
-// registry that is shorter than an earlier one, and committees that contradict the RANDAO mix, are refused until the
-// source gives others. No index of its is used unchecked.
+// The source's answers are checked. Only the parent of the next block proves that a slot is empty; "not found" does not. If
+// a block does not join by its parents, the source must prove its network again. A registry that is shorter than an earlier
+// one and committees that contradict the RANDAO mix are refused until the source sends others. No index is used unchecked.
 package reward
 
 import (
@@ -24,9 +23,9 @@ import (
 	"blockprint/beacon"
 )
 
-// Source is where a tracker gets the chain from; *beacon.Client is one.
+// Source provides the chain to a tracker; *beacon.Client is one.
 type Source interface {
-	// Verify makes sure that what the source gave last is of its network.
+	// Verify makes sure that the last answers came from the source's network.
 	Verify(ctx context.Context) error
 	Network(ctx context.Context) (*blockprint.Network, error)
 	Header(ctx context.Context, id beacon.ID) (beacon.Header, error)
@@ -43,25 +42,25 @@ type Tracker struct {
 	log     *slog.Logger
 
 	blocks map[blockprint.Root]*tracked
-	// reliable is the first slot whose reward is right; earlier blocks were added to warm up.
+	// reliable is the first slot whose reward is right. Earlier blocks are tracked to warm up.
 	reliable blockprint.Slot
-	// cursor is the block after which flags are; flags[e][v] are the participation flags of validator v in epoch
-	// e, with seenBit. Moving the cursor undoes and redoes the changes of blocks.
+	// flags[e][v] are the participation flags of validator v in epoch e, with seenBit, after the block cursor. Moving
+	// the cursor undoes and redoes the changes of blocks.
 	cursor *tracked
 	flags  map[blockprint.Epoch][]uint8
 	before beforeBlock
 
 	epochs     map[epochKey]*epochInfo
 	committees map[epochKey]*Committees
-	agreed     bool               // the node's committees are those of the mix that is continued along the chain
-	present    *beacon.Validators // the head's registry, for epochs whose states the node no longer has
+	agreed     bool               // the node's committees are those of the mix that we carry along the chain
+	present    *beacon.Validators // the head's registry, for epochs whose states the node has dropped
 	presentOf  blockprint.Epoch   // the head's epoch when it was read
 	growth     growth             // of the head's registry
 	doubt      doubt
 	pruned     blockprint.Slot
 }
 
-// tracked is a block of the tree.
+// tracked is a block in the tree of tracked blocks.
 type tracked struct {
 	root       blockprint.Root
 	parentRoot blockprint.Root
@@ -78,16 +77,16 @@ type tracked struct {
 type change struct {
 	validator   uint32
 	before, now uint8
-	previous    bool // of the epoch before the block's
+	previous    bool // the flags belong to the epoch before the block's
 }
 
-// epochKey names an epoch on a branch by the last block that could influence what is asked.
+// epochKey names an epoch on a branch by the last block that can influence what is known about it.
 type epochKey struct {
 	epoch  blockprint.Epoch
 	anchor blockprint.Root
 }
 
-// NewTracker returns a tracker of the chain that source serves.
+// NewTracker returns a tracker for the chain that source serves.
 func NewTracker(ctx context.Context, source Source, log *slog.Logger) (*Tracker, error) {
 	network, err := source.Network(ctx)
 	if err != nil {
@@ -107,7 +106,7 @@ func (t *Tracker) Reset() {
 	t.cursor, t.reliable, t.pruned, t.agreed = nil, 0, 0, false
 }
 
-// Has tells whether a block is tracked.
+// Has reports whether a block is tracked.
 func (t *Tracker) Has(root blockprint.Root) bool { return t.blocks[root] != nil }
 
 // Parent returns a tracked block's parent and slot.
@@ -119,7 +118,7 @@ func (t *Tracker) Parent(root blockprint.Root) (parent blockprint.Root, slot blo
 	return b.parentRoot, b.slot, true
 }
 
-// warmStart returns the first slot to track for rewards from a slot on.
+// warmStart returns the first slot to track if rewards are wanted from a slot on.
 func (t *Tracker) warmStart(slot blockprint.Slot) blockprint.Slot {
 	epoch := t.network.EpochOf(slot)
 	if epoch == 0 {
@@ -128,14 +127,14 @@ func (t *Tracker) warmStart(slot blockprint.Slot) blockprint.Slot {
 	return t.network.StartOf(epoch - 1)
 }
 
-// Rated is a block with its reward; the reward is nil for blocks that were tracked to warm up only.
+// Rated is a block with its reward. The reward is nil if the block was tracked only to warm up.
 type Rated struct {
 	Block  *beacon.Block
 	Reward *blockprint.BlockReward
 }
 
-// Reach tracks a block and those of its ancestors that are not tracked yet, and returns them oldest first. Where
-// they do not join what is tracked within the warm-up distance, the tracker starts anew.
+// Reach tracks a block and its untracked ancestors, and returns them oldest first. If they do not join the tracked
+// blocks within the warm-up distance, the tracker starts over.
 func (t *Tracker) Reach(ctx context.Context, root blockprint.Root) ([]Rated, error) {
 	if t.Has(root) {
 		return nil, nil
@@ -164,7 +163,7 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 			return nil, err
 		}
 		if parent.Slot >= last.Slot {
-			return nil, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", last, parent.Slot)
+			return nil, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is at slot %d", last, parent.Slot)
 		}
 		if parent.Slot < start || parent.Slot == 0 {
 			break
@@ -175,7 +174,7 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 	first := chain[len(chain)-1]
 	if !t.Has(first.ParentRoot) {
 		if len(t.blocks) > 0 {
-			t.log.Info("reward tracker starts anew", "at_slot", first.Slot)
+			t.log.Info("reward tracker starts over", "at_slot", first.Slot)
 		}
 		complete, err := t.begin(ctx, first, start)
 		if err != nil {
@@ -183,7 +182,7 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 		}
 		if !complete && start == 0 {
 			t.Reset()
-			return nil, blockprint.Errorf(blockprint.NotFound, "the node has no blocks before slot %d, but there must be some", first.Slot)
+			return nil, blockprint.Errorf(blockprint.NotFound, "the node lacks the blocks before slot %d: name one that has the history with --beacon", first.Slot)
 		}
 	}
 	var out []Rated
@@ -197,15 +196,15 @@ func (t *Tracker) ReachBlock(ctx context.Context, head *beacon.Block) ([]Rated, 
 	return out, nil
 }
 
-// begin makes first, whose parent is not tracked, the first block of the tree. All blocks from slot start on are
-// going to be tracked. It tells whether that can be: that the parent lies before start. What follows is bound to first
-// by roots, so that the source needs to prove its network here only.
+// begin makes first, whose parent is not tracked, the first block of the tree. The tree must hold all blocks from slot
+// start on; complete says that it can, because the parent lies before start. Roots bind all later blocks to first, so the
+// source has to prove its network only here.
 func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockprint.Slot) (complete bool, err error) {
 	if err := t.source.Verify(ctx); err != nil {
 		return false, err
 	}
-	// A node that was started from a checkpoint may not have the parent; then its slot is not known, which matters for
-	// nothing before the warm-up.
+	// A node that was started from a checkpoint may lack the parent. Then the parent's slot is unknown, but before the
+	// warm-up it does not matter.
 	parent := &tracked{root: first.ParentRoot, slot: max(start, 1) - 1}
 	complete = first.Slot == max(start, 1)
 	h, err := t.source.Header(ctx, beacon.AtRoot(first.ParentRoot))
@@ -215,7 +214,7 @@ func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockpri
 		complete = h.Slot < start || h.Slot == 0
 	case !missing(err) && blockprint.CodeOf(err) != blockprint.Invalid:
 		return false, err
-	case !complete && start == 0: // the genesis header may be found by its name only
+	case !complete && start == 0: // some nodes find the genesis header only by name
 		genesis, err := t.source.Header(ctx, "genesis")
 		if err != nil && !unfit(err) {
 			return false, err
@@ -223,7 +222,7 @@ func (t *Tracker) begin(ctx context.Context, first *beacon.Block, start blockpri
 		complete = err == nil && genesis.Root == first.ParentRoot
 	}
 	if parent.slot >= first.Slot {
-		return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", first, parent.slot)
+		return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is at slot %d", first, parent.slot)
 	}
 	t.Reset()
 	if start > 0 {
@@ -251,8 +250,8 @@ func (t *Tracker) add(ctx context.Context, b *beacon.Block) (*blockprint.BlockRe
 	return r, nil
 }
 
-// extendMix keeps the RANDAO mix along the chain, so that the node is asked for it only at the start: for the mix after
-// the first block or, if it does not have that state, for the one before, which is in later states too.
+// extendMix carries the RANDAO mix along the chain, so that the node is asked only at the start: for the mix after the
+// first block or, if it lacks that state, for the mix before it, which later states hold, too.
 func (t *Tracker) extendMix(ctx context.Context, n *tracked, b *beacon.Block) {
 	p, epoch := n.parent, t.network.EpochOf(b.Slot)
 	if p.mix == nil && p.parent == nil {
@@ -283,7 +282,7 @@ func (t *Tracker) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockR
 		return nil, blockprint.Errorf(blockprint.NotFound, "%s: its parent %s is not tracked", b, b.ParentRoot.Short())
 	}
 	if b.Slot < t.reliable {
-		return nil, blockprint.Errorf(blockprint.NotFound, "%s is before the tracked part of the chain, which begins at slot %d", b, t.reliable)
+		return nil, blockprint.Errorf(blockprint.NotFound, "%s lies before the tracked part of the chain, which begins at slot %d", b, t.reliable)
 	}
 	r, changes, err := t.rate(ctx, b, parent, false)
 	if err != nil {
@@ -293,8 +292,8 @@ func (t *Tracker) Rate(ctx context.Context, b *beacon.Block) (*blockprint.BlockR
 	return r, nil
 }
 
-// Prune forgets blocks before a slot. What is left can still be extended and reorganized as long as nothing forks
-// off before that slot and two epochs before every new block are kept.
+// Prune forgets blocks before a slot. The rest can be extended and reorganized as long as no branch forks off before that
+// slot and the two epochs before every new block are kept.
 func (t *Tracker) Prune(before blockprint.Slot) {
 	if before <= t.pruned || t.cursor == nil || before > t.cursor.slot {
 		return
@@ -304,7 +303,7 @@ func (t *Tracker) Prune(before blockprint.Slot) {
 		if b.slot < before {
 			delete(t.blocks, root)
 		} else if b.parent != nil && b.parent.slot < before {
-			// The parent stays reachable as an anchor, its own ancestors go.
+			// The parent stays reachable as an anchor; its ancestors are dropped.
 			b.parent.parent, b.parent.changes = nil, nil
 		}
 	}
@@ -335,7 +334,7 @@ func (t *Tracker) moveTo(to *tracked) {
 			from = from.parent
 		}
 		if target == nil || from == nil {
-			break // different trees cannot be: begin resets
+			break // impossible, because begin resets the tree
 		}
 	}
 	for i := len(redo) - 1; i >= 0; i-- {
@@ -361,7 +360,7 @@ func (c change) epoch(of blockprint.Epoch) blockprint.Epoch {
 	return of
 }
 
-// ensureFlags makes room for n validators in an epoch.
+// ensureFlags returns an epoch's flags with room for n validators.
 func (t *Tracker) ensureFlags(epoch blockprint.Epoch, n int) []uint8 {
 	f := t.flags[epoch]
 	if len(f) < n {

@@ -13,37 +13,37 @@ import (
 )
 
 const (
-	// prefetch is how many blocks Walk asks for at once.
+	// prefetch is how many blocks Walk requests at the same time.
 	prefetch = 16
-	// buried is how many blocks must follow one before it is given: by then it is known to be on the chain.
+	// buried is how many blocks must follow a block before it is reported: by then it is known to be on the chain.
 	buried = 32
-	// longestByRoot is how many blocks in a row are asked for by their roots, where slots do not give them.
+	// longestByRoot is how many blocks in a row are requested by root because requests by slot missed them.
 	longestByRoot = 256
-	// mostStrays is how many blocks in a row may not join before the chain counts as changed.
+	// mostStrays is how many blocks in a row fail to join before the chain counts as changed.
 	mostStrays = 8
 )
 
-// Walker is told what Walk finds.
+// Walker receives what Walk finds.
 type Walker struct {
-	// Block gets every block of the range, in order.
+	// Block receives every block of the range, in order.
 	Block func(Rated) error
-	// Empty, if not nil, gets the slots of the range that have no block. A slot counts as empty when the next
-	// block's parent lies before it: a node that answers "not found" may just lack its history. What Empty did not
-	// get is open, so that a walk whose last slots nothing follows yet is no error.
+	// Empty, if not nil, receives the slots of the range that have no block. A slot counts as empty when the next
+	// block's parent lies before it: a node that answers "not found" may just lack its history. Slots that Empty did
+	// not receive are open, so with Empty it is no error if no block follows the range's last slots yet.
 	Empty func(blockprint.Interval) error
-	// Rivals, if not nil, returns further blocks of the range with the same parent as one of the chain. They are rated
-	// as if they stood in its place and given to Block before it.
+	// Rivals, if not nil, returns other blocks with the same parent as a block of the chain. They are rated as if they
+	// were in its place, and Block receives them before it.
 	Rivals func(chain *beacon.Block) ([]*beacon.Block, error)
 }
 
-// Walk computes the rewards of all canonical blocks of a range of slots, in order, beginning at the warm-up
-// distance before it. Blocks are asked for by slot, but their parents' roots say which of them are the chain: nodes
-// answer for an empty slot with any error, with an orphan, or with the block before. What the slots do not give is asked
-// for by root.
+// Walk computes the rewards of all canonical blocks in a range of slots, in order. It starts reading the warm-up distance
+// before the range. It requests blocks by slot, but the roots of parents decide which belong to the chain: for an empty
+// slot, nodes answer with any error, with an orphan, or with the block before. Blocks missed that way are requested by
+// root.
 //
-// Without Walker.Empty a walk that returns nil was whole: each slot of the range has a block that was given, or is
-// empty, which a block after the range proves. It is NotCovered if the range is not over; Unavailable if the chain
-// changed under its feet, and NotFound if the node has no blocks where there must be some; these may work later.
+// Without Walker.Empty, nil means that the walk was complete: each slot's block was reported, or a later block proves that
+// the slot is empty. The error is NotCovered if the range has not ended yet, Unavailable if the chain changed during the
+// walk, and NotFound if the node lacks blocks that must exist. A later attempt may succeed.
 func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint.Interval, to Walker) error {
 	t, err := NewTracker(ctx, source, log)
 	if err != nil {
@@ -76,13 +76,13 @@ func Walk(ctx context.Context, source Source, log *slog.Logger, slots blockprint
 		return w.empty(slots.End + 1)
 	}
 	if to.Empty != nil {
-		return nil // nothing follows yet: the slots stay open
+		return nil // no block follows yet: the slots stay open
 	}
 	return w.notOver(over.Slot)
 }
 
 func (w *walk) notOver(head blockprint.Slot) error {
-	return blockprint.Errorf(blockprint.NotCovered, "slots %d to %d are not over: the head is of slot %d; try again later", max(head+1, w.slots.Start), w.slots.End, head)
+	return blockprint.Errorf(blockprint.NotCovered, "slots %d to %d are not over: the head is at slot %d; try again later", max(head+1, w.slots.Start), w.slots.End, head)
 }
 
 // walk is the work of Walk.
@@ -91,16 +91,16 @@ type walk struct {
 	slots blockprint.Interval
 	to    Walker
 	start blockprint.Slot
-	// pending are blocks that join what was given and each other, oldest first, but may turn out to be orphans.
+	// pending are blocks, oldest first, that join the reported ones and each other but may turn out to be orphans.
 	pending []*beacon.Block
-	last    *beacon.Block   // the newest that was given
-	next    blockprint.Slot // the first slot of the range that is not told yet
+	last    *beacon.Block   // the newest reported block
+	next    blockprint.Slot // the first unreported slot of the range
 	run     uint64          // slots without a block since the start
 	strays  int             // blocks in a row that join nothing
 }
 
-// none notes a slot for which the node gave no block. After some epochs of them it looks whether the node has any
-// history here at all, before it asks for thousands of slots in vain.
+// none counts a slot for which the node sent no block. After some epochs of them it checks whether the node has any
+// history here, so that it does not request thousands of slots in vain.
 func (w *walk) none(ctx context.Context) error {
 	if w.run++; w.last != nil || len(w.pending) > 0 || w.run != 4*w.t.network.SlotsPerEpoch {
 		return nil
@@ -117,10 +117,10 @@ func (w *walk) none(ctx context.Context) error {
 }
 
 func lacks(from, to blockprint.Slot) error {
-	return blockprint.Errorf(blockprint.NotFound, "the node has no blocks from slot %d to %d, but there must be some", from, to)
+	return blockprint.Errorf(blockprint.NotFound, "the node lacks the blocks from slot %d to %d: name one that has the history with --beacon", from, to)
 }
 
-// arrive takes a block that was given for a slot.
+// arrive takes a block that the node sent for a slot.
 func (w *walk) arrive(ctx context.Context, b *beacon.Block) error {
 	joined, err := w.join(ctx, b)
 	if err != nil {
@@ -137,12 +137,12 @@ func (w *walk) arrive(ctx context.Context, b *beacon.Block) error {
 }
 
 func (w *walk) changed(slot blockprint.Slot) error {
-	return blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d while it was walked", slot)
+	return blockprint.Errorf(blockprint.Unavailable, "the chain changed at slot %d during the walk; try again", slot)
 }
 
-// join makes b the newest pending block and asks for what is missing before it. What is pending and not among its
-// ancestors is dropped: a later block knows the chain better. It is false if b is on another branch than what was
-// given already.
+// join makes b the newest pending block and fetches the ancestors that are missing. Pending blocks that are not b's
+// ancestors are dropped, because a later block knows the chain better. It returns false if b is on another branch than
+// the blocks already reported.
 func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 	chain := []*beacon.Block{b} // newest first
 	for {
@@ -155,14 +155,14 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 		h, err := w.t.source.Header(ctx, beacon.AtRoot(oldest.ParentRoot))
 		switch {
 		case missing(err) && w.last == nil && len(w.pending) == 0:
-			w.replace(chain) // begin decides whether it is the first of all
+			w.replace(chain) // begin decides whether it is the first block
 			return true, nil
 		case missing(err):
 			return false, lacks(w.newest()+1, oldest.Slot-1)
 		case err != nil:
 			return false, err
 		case h.Slot >= oldest.Slot:
-			return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is of slot %d", oldest, h.Slot)
+			return false, blockprint.Errorf(blockprint.Invalid, "%s is not after its parent, which is at slot %d", oldest, h.Slot)
 		case w.last != nil && h.Slot <= w.last.Slot:
 			return false, nil
 		case h.Slot < w.start || h.Slot == 0:
@@ -181,7 +181,7 @@ func (w *walk) join(ctx context.Context, b *beacon.Block) (bool, error) {
 	return true, nil
 }
 
-// replace makes a chain all that is pending.
+// replace drops all pending blocks for a chain.
 func (w *walk) replace(chain []*beacon.Block) {
 	w.pending = w.pending[:0]
 	w.push(chain)
@@ -193,7 +193,7 @@ func (w *walk) push(newestFirst []*beacon.Block) {
 	}
 }
 
-// newest returns the slot of the newest block that joins.
+// newest returns the slot of the newest block that is pending or reported.
 func (w *walk) newest() blockprint.Slot {
 	switch {
 	case len(w.pending) > 0:
@@ -204,7 +204,7 @@ func (w *walk) newest() blockprint.Slot {
 	return w.start
 }
 
-// give rates and gives the oldest pending blocks, but for the newest keep ones.
+// give rates and reports all pending blocks but the newest keep ones.
 func (w *walk) give(ctx context.Context, keep int) error {
 	for len(w.pending) > keep {
 		b := w.pending[0]
@@ -249,7 +249,7 @@ func (w *walk) block(ctx context.Context, b *beacon.Block) error {
 	return w.to.Block(Rated{b, r})
 }
 
-// rivals rates the blocks that could have stood in b's place.
+// rivals rates and reports the blocks that could be in b's place.
 func (w *walk) rivals(ctx context.Context, b *beacon.Block) error {
 	if w.to.Rivals == nil || b.Slot < w.slots.Start {
 		return nil
@@ -270,7 +270,7 @@ func (w *walk) rivals(ctx context.Context, b *beacon.Block) error {
 	return nil
 }
 
-// empty tells the slots from the first untold one up to before end.
+// empty reports that the slots from the first unreported one to end-1 are empty.
 func (w *walk) empty(end blockprint.Slot) error {
 	if w.next >= end || w.to.Empty == nil {
 		return nil
@@ -278,15 +278,15 @@ func (w *walk) empty(end blockprint.Slot) error {
 	return w.to.Empty(blockprint.Interval{Start: w.next, End: end - 1})
 }
 
-// missing tells errors by which a node says that it does not have something.
+// missing reports whether a node said that it does not have something.
 func missing(err error) bool { return err != nil && blockprint.CodeOf(err) == blockprint.NotFound }
 
-// unfit tells errors after which a block that a slot did not give is asked for by its root.
+// unfit reports whether a request by slot failed in a way that leaves a request by root to be tried.
 func unfit(err error) bool {
 	return missing(err) || err != nil && blockprint.CodeOf(err) == blockprint.Invalid
 }
 
-// fetchSlots asks for the blocks of a range, several at once, and gives them in order; nil where a slot gives none.
+// fetchSlots requests a range's blocks, several at once, and calls each in order, with nil if a slot yields no block.
 func fetchSlots(ctx context.Context, source Source, slots blockprint.Interval, each func(blockprint.Slot, *beacon.Block) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -294,7 +294,7 @@ func fetchSlots(ctx context.Context, source Source, slots blockprint.Interval, e
 		block *beacon.Block
 		err   error
 	}
-	// Each slot has a channel; the queue of them bounds how far the fetching runs ahead.
+	// Each slot has a channel. Their queue limits how far the requests run ahead.
 	queue := make(chan chan result, prefetch)
 	var g errgroup.Group
 	g.Go(func() error {

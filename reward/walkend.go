@@ -7,8 +7,8 @@ import (
 	"blockprint/beacon"
 )
 
-// finish makes pending what the chain has up to the end of the range, by what follows the range. It returns the block
-// that the range is known up to: one after its end, or the head if that is not after it.
+// finish makes the chain's last blocks in the range pending, judging by the blocks after the range. It returns the block
+// up to which the range is known: the first one after the range, or the head if the head is not after the range.
 func (w *walk) finish(ctx context.Context) (beacon.Header, error) {
 	after, err := Following(ctx, w.t.source, w.slots.End)
 	if err != nil {
@@ -42,11 +42,11 @@ func (w *walk) finish(ctx context.Context) (beacon.Header, error) {
 	if len(w.pending) > 0 || w.last != nil {
 		return *after, nil
 	}
-	// No block of the range: the one after it must have its parent before the warm-up.
+	// If the range has no block, the next block's parent must lie before the warm-up.
 	return *after, w.allEmpty(ctx, b)
 }
 
-// allEmpty makes sure that first, the first block after a range without one, has its parent before it.
+// allEmpty makes sure that a range has no block, by the parent of first, the first block after it.
 func (w *walk) allEmpty(ctx context.Context, first *beacon.Block) error {
 	complete, err := w.t.begin(ctx, first, w.start)
 	if err == nil && !complete {
@@ -60,10 +60,10 @@ func (w *walk) head(ctx context.Context) (*beacon.Header, error) {
 	return &h, err
 }
 
-// Following returns the first block of the chain after a slot, nil if there is none yet. Its parent is the last block up
-// to that slot. Slots are looked at one by one for some epochs, then in growing steps: a node whose history begins much
-// later has nothing for millions of slots. As a slot may give an orphan, two blocks must agree on what comes first, or
-// the head decides.
+// Following returns the chain's first block after a slot, nil if there is none yet. Its parent is the last block up to
+// that slot. Following looks at slots one by one for some epochs, then in growing steps, because a node whose history
+// begins much later has nothing for millions of slots. A slot may yield an orphan, so two blocks must agree on the first
+// block, or the head decides.
 func Following(ctx context.Context, source Source, end blockprint.Slot) (*beacon.Header, error) {
 	network, err := source.Network(ctx)
 	if err != nil {
@@ -95,14 +95,14 @@ func Following(ctx context.Context, source Source, end blockprint.Slot) (*beacon
 	return f.back(ctx, head)
 }
 
-// following is the work of Following.
+// following is the state of Following.
 type following struct {
 	source Source
 	end    blockprint.Slot
-	known  map[blockprint.Root]*beacon.Header // the first one before each block that was passed
+	known  map[blockprint.Root]*beacon.Header // by a block that was passed: the first one after the end
 }
 
-// back goes from a block by parents to the first one after the end.
+// back walks from a block along its parents to the first block after the end.
 func (f *following) back(ctx context.Context, h beacon.Header) (first *beacon.Header, err error) {
 	const most = 8192 // blocks
 	var way []blockprint.Root
@@ -119,11 +119,11 @@ func (f *following) back(ctx context.Context, h beacon.Header) (first *beacon.He
 		parent, err := f.source.Header(ctx, beacon.AtRoot(h.ParentRoot))
 		switch {
 		case missing(err):
-			return &h, nil // whoever needs the parent finds out
+			return &h, nil // callers that need the parent will notice
 		case err != nil:
 			return nil, err
 		case parent.Slot >= h.Slot:
-			return nil, blockprint.Errorf(blockprint.Invalid, "block %s of slot %d has a parent of slot %d", h.Root.Short(), h.Slot, parent.Slot)
+			return nil, blockprint.Errorf(blockprint.Invalid, "block %s at slot %d has a parent at slot %d", h.Root.Short(), h.Slot, parent.Slot)
 		case parent.Slot <= f.end:
 			return &h, nil
 		}

@@ -2,7 +2,8 @@ package rewardfile
 
 import "blockprint"
 
-// The format, in the order in which it is written. A name stands here only; reading and writing follow from it.
+// The format, in the order in which it is written. These tables are the only place for its names: reading and writing
+// follow from them.
 var (
 	rewardJSON = object(
 		key("total", func(r *reward) *uint64 { return &r.Total }, number),

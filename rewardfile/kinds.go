@@ -8,14 +8,14 @@ import (
 	"blockprint"
 )
 
-// kind is how one kind of value is read and written. An optional key whose value is empty is not written.
+// kind says how to read and write one kind of value. Optional keys with an empty value are not written.
 type kind[V any] struct {
 	read  func(*scanner, *V) error
 	write func([]byte, *V) []byte
 	empty func(*V) bool
 }
 
-// field is a key of an object that is read into a T and written from it.
+// field is a key of an object whose value belongs to a T.
 type field[T any] struct {
 	name     string
 	needed   bool
@@ -23,7 +23,7 @@ type field[T any] struct {
 	kind[T]
 }
 
-// key returns a field; at returns where its value is.
+// key returns a field. at returns where a T holds its value.
 func key[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 	f := field[T]{name: name}
 	f.read = func(s *scanner, v *T) error { return k.read(s, at(v)) }
@@ -32,7 +32,7 @@ func key[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 	return f
 }
 
-// needed returns a field without which an object is none.
+// needed returns a field that every object must have.
 func needed[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 	f := key(name, at, k)
 	f.needed = true
@@ -49,7 +49,7 @@ func optional[T, V any](name string, at func(*T) *V, k kind[V]) field[T] {
 func object[T any](fields ...field[T]) kind[T] {
 	return kind[T]{
 		read: func(s *scanner, v *T) error {
-			next, found := 0, 0 // keys mostly come in our order, so the one after the last is looked at first
+			next, found := 0, 0 // keys are mostly in our order, so the search begins after the last one
 			err := s.object(func(name []byte) error {
 				for range fields {
 					i := next
@@ -89,7 +89,7 @@ func object[T any](fields ...field[T]) kind[T] {
 	}
 }
 
-// list is a JSON array. Null is an empty one.
+// list is a JSON array. It reads null as an empty array.
 func list[E any](elem kind[E]) kind[[]E] {
 	return kind[[]E]{
 		read: func(s *scanner, v *[]E) error {
@@ -131,13 +131,13 @@ func pointer[V any](k kind[V]) kind[*V] {
 	}
 }
 
-// number is an unsigned integer that is read with and without quotes, and written without.
+// number is an unsigned integer that is read with or without quotes, and written without.
 var number = kind[uint64]{
 	read:  func(s *scanner, v *uint64) (err error) { *v, err = s.number(); return err },
 	write: func(dst []byte, v *uint64) []byte { return strconv.AppendUint(dst, *v, 10) },
 }
 
-// quoted is as number, but is written with quotes.
+// quoted is like number, but written with quotes.
 func quoted[N ~uint64]() kind[N] {
 	return kind[N]{
 		read: func(s *scanner, v *N) error {
@@ -162,13 +162,13 @@ var root = kind[blockprint.Root]{
 var text = kind[string]{
 	read: func(s *scanner, v *string) (err error) { *v, err = s.text(); return err },
 	write: func(dst []byte, v *string) []byte {
-		t, _ := json.Marshal(*v) // a string is always written
+		t, _ := json.Marshal(*v) // cannot fail for a string
 		return append(dst, t...)
 	},
 	empty: func(v *string) bool { return *v == "" },
 }
 
-// forkName is the name of a fork, in any case of letters, or null. One that this version does not know is left as it is.
+// forkName is a fork's name, in upper or lower case, or null. Names that this version does not know are kept.
 var forkName = kind[string]{
 	read: func(s *scanner, v *string) error {
 		if s.null() {

@@ -11,9 +11,9 @@ import (
 	"blockprint"
 )
 
-// Reader reads inputs one after another with the same memory. It is not safe for concurrent use.
+// Reader reads one input after another, reusing its memory. It is not safe for concurrent use.
 type Reader struct {
-	// Info is what the system says of the file that ReadFile has opened; nil for standard input.
+	// Info describes the file that ReadFile has opened. It is nil for standard input.
 	Info fs.FileInfo
 
 	r       io.Reader
@@ -37,15 +37,15 @@ const (
 	atEnd
 )
 
-// MaxSize is the largest JSON text of one block that is read; real ones stay below 1 MB.
+// MaxSize is the length of the longest JSON text of one block that is read. Real ones have less than 1 MB.
 const MaxSize = 64 << 20
 
-// Read returns the rewards of in, as Reader.Read does.
+// Read returns the rewards in an input, as Reader.Read does.
 func Read(in io.Reader) iter.Seq2[*blockprint.BlockReward, error] { return new(Reader).Read(in) }
 
-// Read returns the rewards of in: one object, an array of them, or objects one after another, of any total size. Only
-// one block is in memory: a reward is valid until the next one, unless it is cloned. An error is the last thing returned;
-// it names the line and the byte offset.
+// Read returns the rewards in an input: one object, an array of objects, or objects one after another, of any total size.
+// Only one block is in memory: a reward is valid until the next one unless it is cloned. The sequence ends with an error if
+// something is wrong; it names the line and the byte offset.
 func (r *Reader) Read(in io.Reader) iter.Seq2[*blockprint.BlockReward, error] {
 	return func(yield func(*blockprint.BlockReward, error) bool) {
 		*r = Reader{Info: r.Info, r: in, line: 1, buf: r.buf[:0], s: scanner{seen: r.s.seen, stamp: r.s.stamp, ends: r.s.ends}, block: r.block}
@@ -80,9 +80,9 @@ func (r *Reader) next() error {
 		if !errors.As(err, &syntax) || !syntax.cut {
 			return r.failed(err)
 		}
-		// The text may go on: read more, twice as much each time, and begin the block again.
+		// The text may continue: read more, twice as much each time, and start the block over.
 		if len(r.s.data) > MaxSize {
-			return blockprint.Errorf(blockprint.TooLarge, "line %d, byte %d: a block reward of over %d bytes", r.line, r.offset, MaxSize)
+			return blockprint.Errorf(blockprint.TooLarge, "line %d, byte %d: a block reward is longer than %d bytes", r.line, r.offset, MaxSize)
 		}
 		more, readErr := r.fill()
 		if readErr != nil {
@@ -98,7 +98,7 @@ func (r *Reader) next() error {
 	return nil
 }
 
-// failed says where in the text an error is.
+// failed adds to an error where in the text it is.
 func (r *Reader) failed(err error) error {
 	at := 0
 	var syntax *syntaxError
@@ -115,8 +115,8 @@ func (r *Reader) consume(n int) {
 	r.offset += int64(n)
 }
 
-// fill reads more input, at least as much as is there already, so that beginning a block again costs little; it
-// reports false at the end.
+// fill reads more input, at least as much as it has already, so that starting a block over costs little. It returns
+// false at the end of the input.
 func (r *Reader) fill() (bool, error) {
 	if r.eof {
 		return false, nil
@@ -145,7 +145,7 @@ func (r *Reader) fill() (bool, error) {
 	return len(r.buf) > old, nil
 }
 
-// peekByte returns the next byte that is not white space.
+// peekByte returns the next byte that is not white space, without consuming it.
 func (r *Reader) peekByte() (byte, error) {
 	for {
 		for r.start < len(r.buf) {
@@ -169,7 +169,7 @@ func (r *Reader) syntax(format string, args ...any) error {
 	return blockprint.Errorf(blockprint.Invalid, "line %d, byte %d: %s", r.line, r.offset, fmt.Sprintf(format, args...))
 }
 
-// toElement goes to the next object, past brackets and commas.
+// toElement advances to the next object, past brackets and commas.
 func (r *Reader) toElement() error {
 	c, err := r.peekByte()
 	if errors.Is(err, io.EOF) {

@@ -1,13 +1,12 @@
 // Package rewardfile reads and writes block rewards in the JSON of Lighthouse's /lighthouse/analysis/block_rewards,
-// with our additions, so that years of old files stay readable. Files may be compressed and of any size:
+// with our additions, so that years of old files stay readable. Files may be compressed and of any size. To read one block
+// after another:
 //
 //	for reward, err := range rewardfile.ReadFile(path) {
 //
-// reads one block after the other.
-//
-// The reader is ours because maps of 4,000 validators a block are nearly all of such a file: it reads them 20 times as
-// fast as encoding/json. jx, which reads our other JSON, can neither be stopped in front of such a map nor go on behind
-// it. The reader is strict: it accepts nothing that is not JSON, no validator twice in a map, and no number that a
+// The reader is ours because each block has a map of some 4,000 validators, which makes up nearly all of a file: it reads
+// these maps 20 times as fast as encoding/json. jx, which reads our other JSON, can neither stop before such a map nor
+// continue after it. The reader is strict: it accepts nothing but JSON, no validator twice in a map, and no number that a
 // uint64 cannot hold.
 package rewardfile
 
@@ -52,7 +51,7 @@ func Decode(data []byte) (*blockprint.BlockReward, error) {
 	return r, nil
 }
 
-// ReadAll returns the rewards of in, all of them in memory.
+// ReadAll returns all rewards in an input, in memory.
 func ReadAll(in io.Reader) (list []*blockprint.BlockReward, err error) {
 	for r, err := range Read(in) {
 		if err != nil {
@@ -63,20 +62,20 @@ func ReadAll(in io.Reader) (list []*blockprint.BlockReward, err error) {
 	return list, nil
 }
 
-// Name returns the name of the file that holds the rewards of some slots, and of those only.
+// Name returns the name of a file that holds the rewards of exactly these slots.
 func Name(slots blockprint.Interval) string {
 	return fmt.Sprintf("slot_%d_to_%d.json", slots.Start, slots.End)
 }
 
-// Span reads the slots of a file from its name; ok is false if it is not one of Name's, compressed or not.
+// Span reads a file's slots from its name. ok is false unless Name made the name; ".gz" may follow it.
 func Span(path string) (slots blockprint.Interval, ok bool) {
 	name := strings.TrimSuffix(filepath.Base(path), ".gz")
 	n, err := fmt.Sscanf(name, "slot_%d_to_%d.json", &slots.Start, &slots.End)
 	return slots, err == nil && n == 2 && slots.End >= slots.Start && name == Name(slots)
 }
 
-// List returns the reward files under the given paths: files and "-" as they are, directories with all
-// .json and .json.gz files below them, in order of name.
+// List returns the reward files at paths: files and "-" as they are, and for directories all .json and .json.gz files
+// below them, sorted by name.
 func List(paths []string) ([]string, error) {
 	var out []string
 	for _, path := range paths {
@@ -102,18 +101,18 @@ func List(paths []string) ([]string, error) {
 			return nil, err
 		}
 		if len(out) == before {
-			return nil, blockprint.Errorf(blockprint.NotFound, "%s holds no .json or .json.gz files", path)
+			return nil, blockprint.Errorf(blockprint.NotFound, "%s contains no .json or .json.gz files", path)
 		}
 	}
 	return out, nil
 }
 
-// ReadFile returns the rewards of a file, or of standard input for "-", as Reader.ReadFile does.
+// ReadFile returns the rewards in a file, or in standard input for "-", as Reader.ReadFile does.
 func ReadFile(path string) iter.Seq2[*blockprint.BlockReward, error] {
 	return new(Reader).ReadFile(path)
 }
 
-// ReadFile returns the rewards of a file, or of standard input for "-", as Read does. Errors name the file.
+// ReadFile returns the rewards in a file, or in standard input for "-", as Read does. Errors name the file.
 func (r *Reader) ReadFile(path string) iter.Seq2[*blockprint.BlockReward, error] {
 	return func(yield func(*blockprint.BlockReward, error) bool) {
 		in, err := file.Open(path)

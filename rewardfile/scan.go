@@ -10,24 +10,24 @@ import (
 	"blockprint"
 )
 
-// scanner is a strict JSON reader made for block rewards: it walks the bytes once and builds nothing that is not
-// asked for. Nearly all of a reward file is maps of validator to gwei, and a general parser spends nine tenths of
-// its time on making Go maps of them.
+// scanner is a strict JSON reader for block rewards. It walks the bytes once and builds only what is needed. Nearly all of
+// a reward file is maps of validator to gwei, and a general parser spends nine tenths of its time building Go maps for
+// them.
 type scanner struct {
 	data []byte
 	pos  int
-	// seen finds a validator that stands twice in one map: an open-addressed table that is cleared by raising
-	// stamp. A repeated key would count once in a map and twice in a sum.
+	// seen finds validators that are in a map twice: such a key would count once in a map but twice in a sum. It is an
+	// open-addressed table that is cleared by incrementing stamp.
 	seen  []seenSlot
 	stamp uint64
-	ends  []int // of the maps of a block, in the array of its voters
+	ends  []int // where each of a block's maps ends in the array of its voters
 	depth int
 }
 
-// maxDepth bounds the nesting of what is read; a reward has 5 levels.
+// maxDepth limits the nesting; a reward has 5 levels.
 const maxDepth = 64
 
-// syntaxError says what is wrong where. The fault may be nothing but that the text is cut off.
+// syntaxError says what is wrong and where. cut says that the text may merely be cut off.
 type syntaxError struct {
 	pos  int
 	cut  bool
@@ -40,7 +40,7 @@ func (s *scanner) fail(format string, args ...any) error {
 	return &syntaxError{s.pos, s.pos >= len(s.data), fmt.Sprintf(format, args...)}
 }
 
-// reward reads a block reward, into the slices that r has.
+// reward reads a block reward. It reuses r's slices.
 func (s *scanner) reward(r *reward) error {
 	a := &r.Attestations
 	*r = reward{Attestations: attestations{PerAttestation: a.PerAttestation[:0], Data: a.Data[:0]}}
@@ -61,7 +61,7 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the next byte that is not white space, 0 at the end.
+// peek returns the next byte that is not white space, without consuming it; 0 at the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.pos < len(s.data) {
@@ -147,7 +147,7 @@ func (s *scanner) array(elem func() error) error {
 	}
 }
 
-// rawString returns the bytes between the quotes, escapes not yet undone.
+// rawString returns the bytes between the quotes, with their escapes.
 func (s *scanner) rawString() ([]byte, error) {
 	if err := s.expect('"'); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (s *scanner) text() (string, error) {
 	return string(raw), err
 }
 
-// unescape undoes the escapes of the string that was just read.
+// unescape resolves the escapes in the string that was just read.
 func (s *scanner) unescape(raw []byte) ([]byte, error) {
 	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
 		return raw, nil
@@ -239,7 +239,7 @@ func (s *scanner) digits() (uint64, error) {
 	return n, nil
 }
 
-// digitsAt reads up to 19 digits, which never overflow, and returns where it stopped.
+// digitsAt reads up to 19 digits, which cannot overflow, and returns where it stopped.
 func digitsAt(data []byte, at int) (n uint64, end int) {
 	for end = at; end < len(data) && end < at+19; end++ {
 		c := data[end] - '0'
@@ -288,7 +288,7 @@ func (s *scanner) skip() error {
 		break
 	}
 	if !json.Valid(s.data[start:s.pos]) {
-		if s.pos < len(s.data) { // at the end it may just be cut off
+		if s.pos < len(s.data) { // at the end it may merely be cut off
 			s.pos = start
 		}
 		return s.fail("expected a JSON value")
@@ -296,7 +296,7 @@ func (s *scanner) skip() error {
 	return nil
 }
 
-// null consumes a null and tells whether there was one.
+// null consumes a null, and reports whether it did.
 func (s *scanner) null() bool {
 	switch {
 	case s.peek() != 'n':

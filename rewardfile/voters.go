@@ -8,8 +8,8 @@ import (
 	"blockprint"
 )
 
-// voterMaps is a list of maps of validator to gwei. All maps are read into one array, which is cut up at the end, since it
-// may move while it grows.
+// voterMaps is a list of maps of validator to gwei. All maps are read into one array, which is divided at the end because
+// it may move while it grows.
 var voterMaps = kind[[][]blockprint.VoterReward]{
 	read: func(s *scanner, v *[][]blockprint.VoterReward) error {
 		out := (*v)[:0]
@@ -28,7 +28,7 @@ var voterMaps = kind[[][]blockprint.VoterReward]{
 		}
 		start := 0
 		for _, end := range s.ends {
-			// The first entry keeps the whole capacity: it is where the next block finds the array.
+			// The first entry keeps the whole capacity: there the next block finds the array.
 			out = append(out, all[start:end])
 			start = end
 		}
@@ -55,7 +55,7 @@ var voterMaps = kind[[][]blockprint.VoterReward]{
 	},
 }
 
-// voters reads one map of validator to gwei, appending to out.
+// voters appends the entries of one map to out.
 func (s *scanner) voters(out []blockprint.VoterReward) ([]blockprint.VoterReward, error) {
 	if err := s.expect('{'); err != nil {
 		return out, err
@@ -92,12 +92,12 @@ func (s *scanner) voters(out []blockprint.VoterReward) ([]blockprint.VoterReward
 	}
 }
 
-// plainVoters reads entries of the usual form "123": 456, as long as they come; it stops before the first one that
-// is written otherwise, repeated, or the last of its map, and leaves that to the careful way.
+// plainVoters reads entries of the usual form "123": 456. It stops before the first entry that is written differently,
+// is a repetition, or ends its map, and leaves that one to voters.
 func (s *scanner) plainVoters(out []blockprint.VoterReward, first int) []blockprint.VoterReward {
 	data := s.data
-	// An entry whose numbers have up to 7 digits, with two spaces, is at most 20 bytes long; each number is read from
-	// 8 bytes at once. The masks do nothing but show the compiler that no index can leave the entry.
+	// If its numbers have up to 7 digits, an entry with two spaces is at most 20 bytes long, and each number can be read
+	// from 8 bytes at once. The masks only show the compiler that no index leaves the entry.
 	for p := s.pos; p+32 <= len(data); {
 		e := (*[32]byte)(data[p:])
 		if e[0] == ' ' {
@@ -124,8 +124,8 @@ func (s *scanner) plainVoters(out []blockprint.VoterReward, first int) []blockpr
 	return out
 }
 
-// fewDigits reads the decimal number at the beginning of 8 bytes and returns how many digits it has; 0 if it has
-// none, or 8 and perhaps more. The digits are found and summed up in all bytes at once.
+// fewDigits reads the decimal number at the start of 8 bytes and returns its number of digits, 0 if that is 0 or at least
+// 8. It works on all bytes at once.
 func fewDigits(x uint64) (value uint64, n int) {
 	const zeros = 0x3030303030303030
 	digits := x - zeros                                                // a borrow spoils only what follows a non-digit
@@ -137,7 +137,7 @@ func fewDigits(x uint64) (value uint64, n int) {
 	digits <<= (64 - 8*n) & 63     // leading zeros instead of what follows
 	digits = digits*10 + digits>>8 // pairs, in every other byte
 	const pair = 0x000000FF000000FF
-	// Both products put the sum of their pairs, each times its power of a hundred, into the upper half.
+	// The upper half of each product is the sum of its pairs, each times its power of a hundred.
 	return ((digits&pair)*(100+1000000<<32) + (digits>>16&pair)*(1+10000<<32)) >> 32, n
 }
 
@@ -161,7 +161,7 @@ type seenSlot struct {
 	stamp     uint64
 }
 
-// repeated notes a validator as the n-th of its map and tells whether it was there before.
+// repeated records a validator as the n-th of its map, and reports whether the map already had it.
 func (s *scanner) repeated(v uint64, n int) bool {
 	if 2*n >= len(s.seen) {
 		s.grow()

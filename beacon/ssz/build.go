@@ -24,8 +24,8 @@ func (t *Type) Zero() []byte {
 	return make([]byte, t.fixed)
 }
 
-// Build encodes a container from the encodings of its fields; those that are left out get their default value. A
-// name that the container lacks is a programmer's error.
+// Build encodes a container from the encodings of its fields. Fields that are left out get their default value. A name
+// that the container lacks is a programmer's error.
 func (t *Type) Build(fields map[string][]byte) []byte {
 	for name := range fields {
 		t.fieldIndex(name)
@@ -76,10 +76,10 @@ func (t *Type) Join(parts [][]byte) []byte {
 	return out
 }
 
-// Uint64Bytes encodes a number.
+// Uint64Bytes encodes a Uint64.
 func Uint64Bytes(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 
-// BitsBytes encodes n bits of which the given ones are set, with an end mark for a bitlist.
+// BitsBytes encodes n bits as a bitvector, or, with an end mark, as a bitlist.
 func BitsBytes(n int, set func(int) bool, bitlist bool) []byte {
 	size := (n + 7) / 8
 	if bitlist {

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// zeroHashes[i] is the root of a tree of depth i with nothing but zeros.
+// zeroHashes[i] is the root of a tree of depth i whose leaves are all zero.
 var zeroHashes = func() (z [65][32]byte) {
 	for i := 1; i < len(z); i++ {
 		z[i] = pair(z[i-1], z[i-1])
@@ -70,7 +70,7 @@ func merkleBytes(b []byte, limit uint64) [32]byte {
 	return merkle(leaves, limit)
 }
 
-// merkle hashes leaves, which it overwrites, as a tree with room for limit leaves.
+// merkle hashes leaves as a tree with room for limit leaves. It overwrites them.
 func merkle(leaves [][32]byte, limit uint64) [32]byte {
 	depth := 0
 	if limit > 1 {

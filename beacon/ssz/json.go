@@ -12,8 +12,8 @@ import (
 	"github.com/go-faster/jx"
 )
 
-// FromJSON translates a value in the Beacon API's JSON into SSZ, as clients write it: numbers with and without quotes,
-// hex with and without 0x, null for an empty list. Keys that the type does not have are ignored; a missing one is an
+// FromJSON translates a value from the Beacon API's JSON to SSZ. It reads what clients really write: numbers with and
+// without quotes, hex with and without 0x, null for an empty list. It ignores unknown keys; a missing key is an
 // error. The result passes Check.
 func (t *Type) FromJSON(d *jx.Decoder) ([]byte, error) {
 	b, err := t.fromJSON(d)
@@ -59,13 +59,13 @@ func (t *Type) fromJSON(d *jx.Decoder) ([]byte, error) {
 			return nil, err
 		}
 		if t.Kind == Vector && uint64(len(parts)) != t.Size {
-			return nil, fmt.Errorf("%d elements where %d are expected", len(parts), t.Size)
+			return nil, fmt.Errorf("%d elements, expected %d", len(parts), t.Size)
 		}
 		return t.Join(parts), nil
 	}
 }
 
-// alias maps names of fields that Caplin wrote until 2025 to the specification's.
+// alias maps field names that Caplin used until 2025 to the specification's.
 var alias = map[string]string{"from": "from_bls_pubkey", "to": "to_execution_address"}
 
 func (t *Type) containerJSON(d *jx.Decoder) ([]byte, error) {

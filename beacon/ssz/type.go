@@ -1,9 +1,9 @@
-// Package ssz reads, writes and hashes SSZ values whose types are described at run time.
+// Package ssz reads, writes, and hashes SSZ values whose types are described at run time.
 //
-// A run-time description (Type) is what the beacon chain needs here: sizes depend on the preset that a node tells
-// (mainnet, minimal, a devnet's own), and blocks must be read from JSON as well as from SSZ. Check validates an
-// encoding once; after that View reads it without errors. FromJSON and AppendJSON translate between the Beacon
-// API's JSON and SSZ. The format is the consensus specification's ssz/simple-serialize.md.
+// It is ours because Go's SSZ libraries generate code for fixed sizes. Here sizes depend on the preset that a node reports
+// (mainnet, minimal, a devnet's own), and one description (Type) must serve JSON as well as SSZ. Check validates an
+// encoding once; after that, View reads it without errors. FromJSON and AppendJSON translate between the Beacon
+// API's JSON and SSZ. The format is specified in the consensus specification's ssz/simple-serialize.md.
 package ssz
 
 import (
@@ -29,14 +29,14 @@ const (
 	Container             // fields one after another
 )
 
-// Type describes an SSZ type. Make it with the functions below.
+// Type describes an SSZ type. The functions below make one.
 type Type struct {
 	Kind   Kind
 	Size   uint64
 	Limit  uint64
 	Elem   *Type
 	Fields []Field
-	fixed  int // length of the encoding, 0 if it varies
+	fixed  int // the length of the encoding, 0 if it varies
 }
 
 // Field is a named part of a container.
@@ -89,8 +89,8 @@ func ContainerOf(fields ...Field) *Type {
 	return t
 }
 
-// With returns a copy of a container with more fields, or other types for fields that it has: how forks change
-// types.
+// With returns a copy of a container with additional fields, or with other types for existing fields. That is how forks
+// change types.
 func (t *Type) With(fields ...Field) *Type {
 	all := slices.Clone(t.Fields)
 	for _, f := range fields {
@@ -103,12 +103,12 @@ func (t *Type) With(fields ...Field) *Type {
 	return ContainerOf(all...)
 }
 
-// index returns where a field is, -1 if it is missing.
+// index returns a field's position, -1 if the container lacks it.
 func index(fields []Field, name string) int {
 	return slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
 }
 
-// head returns the length of the type's part in the fixed region of what holds it.
+// head returns how many bytes a value occupies in the fixed part of its container or list: itself, or an offset.
 func (t *Type) head() int {
 	if t.fixed > 0 {
 		return t.fixed
@@ -125,29 +125,30 @@ func (t *Type) fieldIndex(name string) int {
 	return i
 }
 
-// Has tells whether a container has a field.
+// Has reports whether a container has a field.
 func (t *Type) Has(name string) bool { return index(t.Fields, name) >= 0 }
 
-// Check tells whether b is a whole, canonical encoding of t. Everything else in this package expects that.
+// Check returns an error unless b is a complete, canonical encoding of t. All other functions that take an encoding
+// require that.
 func (t *Type) Check(b []byte) error {
 	if t.fixed > 0 && len(b) != t.fixed {
-		return fmt.Errorf("%d bytes where %d are expected", len(b), t.fixed)
+		return fmt.Errorf("%d bytes, expected %d", len(b), t.fixed)
 	}
 	switch t.Kind {
 	case Bitvector:
 		if r := t.Size % 8; r != 0 && b[len(b)-1]>>r != 0 {
-			return fmt.Errorf("bits beyond the end of a bitvector of %d", t.Size)
+			return fmt.Errorf("bits are set beyond the end of a bitvector of %d", t.Size)
 		}
 	case ByteList:
 		if uint64(len(b)) > t.Limit {
-			return fmt.Errorf("%d bytes where at most %d are allowed", len(b), t.Limit)
+			return fmt.Errorf("%d bytes, at most %d are allowed", len(b), t.Limit)
 		}
 	case Bitlist:
 		if len(b) == 0 || b[len(b)-1] == 0 {
-			return fmt.Errorf("a bitlist without its end mark")
+			return fmt.Errorf("the bitlist lacks its end mark")
 		}
 		if n := bitlistLen(b); n > t.Limit {
-			return fmt.Errorf("%d bits where at most %d are allowed", n, t.Limit)
+			return fmt.Errorf("%d bits, at most %d are allowed", n, t.Limit)
 		}
 	case Vector, List:
 		return t.checkElements(b)
@@ -163,21 +164,21 @@ func (t *Type) checkElements(b []byte) error {
 	}
 	if t.Elem.fixed == 0 {
 		if len(b) < 4 {
-			return fmt.Errorf("a list is cut off")
+			return fmt.Errorf("the list is truncated")
 		}
 		first := binary.LittleEndian.Uint32(b)
 		if first == 0 || first%4 != 0 || uint64(first) > uint64(len(b)) {
-			return fmt.Errorf("a list begins with the impossible offset %d", first)
+			return fmt.Errorf("the list begins with the impossible offset %d", first)
 		}
 	} else if len(b)%t.Elem.fixed != 0 {
 		return fmt.Errorf("%d bytes are not a whole number of elements of %d", len(b), t.Elem.fixed)
 	}
 	n := t.count(b)
 	if t.Kind == Vector && uint64(n) != t.Size {
-		return fmt.Errorf("%d elements where %d are expected", n, t.Size)
+		return fmt.Errorf("%d elements, expected %d", n, t.Size)
 	}
 	if t.Kind == List && uint64(n) > t.Limit {
-		return fmt.Errorf("%d elements where at most %d are allowed", n, t.Limit)
+		return fmt.Errorf("%d elements, at most %d are allowed", n, t.Limit)
 	}
 	if t.Elem.fixed == 0 {
 		last := uint32(4 * n)
@@ -204,7 +205,7 @@ func (t *Type) checkFields(b []byte) error {
 			size += f.Type.head()
 		}
 		if len(b) < size {
-			return fmt.Errorf("cut off: %d bytes where at least %d are expected", len(b), size)
+			return fmt.Errorf("truncated: %d bytes, expected at least %d", len(b), size)
 		}
 		at, last := 0, uint32(size)
 		for first, i := true, 0; i < len(t.Fields); i++ {
@@ -227,7 +228,6 @@ func (t *Type) checkFields(b []byte) error {
 	return nil
 }
 
-// count returns the number of elements of a vector or list.
 func (t *Type) count(b []byte) int {
 	switch {
 	case len(b) == 0:
@@ -238,7 +238,6 @@ func (t *Type) count(b []byte) int {
 	return len(b) / t.Elem.fixed
 }
 
-// element returns the encoding of element i.
 func (t *Type) element(b []byte, i int) []byte {
 	if n := t.Elem.fixed; n > 0 {
 		return b[i*n : (i+1)*n : (i+1)*n]
@@ -250,7 +249,6 @@ func (t *Type) element(b []byte, i int) []byte {
 	return b[start:end:end]
 }
 
-// field returns the encoding of field i.
 func (t *Type) field(b []byte, i int) []byte {
 	at := 0
 	for _, f := range t.Fields[:i] {

@@ -11,7 +11,7 @@ type View struct {
 	b []byte
 }
 
-// View returns a view of b, which Check must have accepted.
+// View returns a view of b, which must pass Check.
 func (t *Type) View(b []byte) View { return View{t, b} }
 
 // Type returns the type of the value.
@@ -20,13 +20,13 @@ func (v View) Type() *Type { return v.t }
 // Bytes returns the encoding itself.
 func (v View) Bytes() []byte { return v.b }
 
-// Field returns a field of a container.
+// Field returns a container's field. A name that the container lacks is a programmer's error.
 func (v View) Field(name string) View {
 	i := v.t.fieldIndex(name)
 	return View{v.t.Fields[i].Type, v.t.field(v.b, i)}
 }
 
-// Has tells whether the container has a field.
+// Has reports whether the container has a field.
 func (v View) Has(name string) bool { return v.t.Has(name) }
 
 // Len returns the number of elements, or of bits of a bitlist or bitvector.
@@ -52,7 +52,7 @@ func (v View) Root() (r [32]byte) {
 	return r
 }
 
-// Bit tells whether bit i of a bitlist or bitvector is set.
+// Bit reports whether bit i of a bitlist or bitvector is set.
 func (v View) Bit(i int) bool { return v.b[i/8]>>(i%8)&1 == 1 }
 
 // Count returns how many bits of a bitlist or bitvector are set.

@@ -1,5 +1,6 @@
 // Package featurefile is the compact form of training data: the feature vector, label, slot, proposer and root of
-// each block, in checksummed, compressed columns (docs/feature-file.md).
+// each block, in checksummed, compressed columns (docs/feature-file.md). It is ours because an interrupted run must be able
+// to go on, which the writers of Parquet cannot.
 //
 // Open reads one; Read gives the columns that are asked for, and no others leave the disk. Resume writes one:
 //

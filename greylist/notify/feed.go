@@ -13,6 +13,7 @@ import (
 // feedLength is how many changes a feed has.
 const feedLength = 100
 
+// atomFeed is the document that encoding/xml writes. It is ours because the few elements that we use need no library.
 type atomFeed struct {
 	XMLName xml.Name    `xml:"http://www.w3.org/2005/Atom feed"`
 	ID      string      `xml:"id"`
