@@ -4,7 +4,7 @@
 //
 // Fit grows it from rows, PredictProba asks it. Trees see only the order of a feature's values, so that features
 // need no scaling, and a missing value (NaN) is less than every number. Results depend on data, options and seed, not
-// on the number of cores. It is ours because the libraries for Go that grow such trees need C.
+// on the number of cores. It is ours because it is small and must do without C.
 package gbt
 
 import (

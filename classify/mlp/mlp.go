@@ -4,7 +4,7 @@
 //
 // Fit trains it on rows, PredictProba asks it. Arithmetic is in 32 bits. The same data, options and seed give the
 // same network on any number of cores of one kind of machine; kinds with other vector units may differ in the last
-// digits. It is ours because it is small, and libraries for networks need C or bring a graph compiler; vek multiplies.
+// digits. It is ours because it is small and must do without C; vek multiplies the matrices.
 package mlp
 
 import (
