@@ -36,7 +36,8 @@ const (
 	mostRecords = 128
 )
 
-// executionClients are several execution clients, the preferred one first.
+// executionClients are the execution clients, the preferred one first. A single one is used as it is: nothing below is counted or
+// checked for it.
 type executionClients struct {
 	list   []*executionClient
 	logger *slog.Logger
