@@ -46,15 +46,6 @@ type lastAnswer struct {
 	at     time.Time
 }
 
-func (a *asker) keep(method string, result json.RawMessage) {
-	if len(result) > largestLasting || isNull(result) {
-		return
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.last[method] = lastAnswer{result, a.now()}
-}
-
 // fly asks a lasting question, or joins those who are waiting for the answer. Its own limit ends it, not the one who began
 // it.
 func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan singleflight.Result {
@@ -62,7 +53,11 @@ func (a *asker) fly(ctx context.Context, method string, body []byte) <-chan sing
 	return a.flights.DoChan(method, func() (any, error) {
 		r, err := fetch(ctx, a.executionClients, method, body)
 		if err == nil && r.Error == nil {
-			a.keep(method, r.Result)
+			if len(r.Result) <= largestLasting && !isNull(r.Result) {
+				a.mu.Lock()
+				a.last[method] = lastAnswer{r.Result, a.now()}
+				a.mu.Unlock()
+			}
 			if method == "eth_chainId" {
 				_ = a.identify(r.Result) // it is logged
 			}

@@ -425,16 +425,10 @@ func (s *executionClients) outvoted(block hash32) *payloadStatus {
 	return nil
 }
 
-// dispute says how clients disagreed about the controller's last block; empty if they agreed.
-func (s *executionClients) dispute() string {
+// agreement returns how many clients gave the last verdict, about how many blocks clients have disagreed, and how they disagreed
+// about the controller's last block; empty if they agreed.
+func (s *executionClients) agreement() (agreed, disputes int, disputed string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.disputed
-}
-
-// agreement returns how many clients gave the last verdict, and about how many blocks they have disagreed.
-func (s *executionClients) agreement() (agreed, disputes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.agreed, s.disputes
+	return s.agreed, s.disputes, s.disputed
 }

@@ -27,7 +27,8 @@ func (e *Eel) ready(ctx context.Context) (answers bool, reason string) {
 	if silent := e.c.Now().Sub(last); e.c.Silence > 0 && silent > e.c.Silence {
 		return true, fmt.Sprintf("the controller has not called for %s: clients learn of no new block", silent.Round(time.Second))
 	}
-	return true, e.asker.dispute()
+	_, _, disputed := e.asker.agreement()
+	return true, disputed
 }
 
 // notReady returns why clients cannot be served, with the state of each of several execution clients; nil if they can.
@@ -80,7 +81,7 @@ func (e *Eel) status(ctx context.Context) any {
 	}
 	at, _ := e.asker.heard()
 	out.Answered, out.Executions = moment(at), e.executions()
-	out.Agreed, _ = e.asker.agreement()
+	out.Agreed, _, _ = e.asker.agreement()
 	out.Called, out.Validated = stamp(&e.called), stamp(&e.validated)
 	return out
 }
@@ -164,11 +165,11 @@ func (e *Eel) register() error {
 	}
 	if len(e.asker.list) > 1 {
 		gauge("execution_clients_agreed", "Execution clients that gave the last verdict about a block of the controller's.", nil, func() float64 {
-			agreed, _ := e.asker.agreement()
+			agreed, _, _ := e.asker.agreement()
 			return float64(agreed)
 		})
 		gauge("execution_clients_disputed_blocks", "Blocks since the start that are VALID for one execution client and INVALID for another.", nil, func() float64 {
-			_, disputes := e.asker.agreement()
+			_, disputes, _ := e.asker.agreement()
 			return float64(disputes)
 		})
 	}

@@ -186,9 +186,8 @@ func (m *memory) ancestors(c *claim) (proven []*claim) {
 
 // old reports whether a block lies so far back that the controller will hardly send it any more.
 func (m *memory) old(number, cutoff uint64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.newest > cutoff && number < m.newest-cutoff
+	newest := m.last()
+	return newest > cutoff && number < newest-cutoff
 }
 
 // last returns the number of the last block that was found valid; 0 before the first.
