@@ -7,8 +7,8 @@ import (
 	"blockprint/gossip"
 )
 
-// grandine looks for the best total reward: of each vote group the best few aggregates, then the best number of each.
-// Its greedy form, used when the search did not finish in time, takes the best of each group by weight.
+// grandine maximizes the block's total reward: it finds the best few aggregates of each vote group, then how many of
+// each to take. Its greedy form, for when the search does not finish in time, takes each group's best by weight.
 type grandine struct {
 	greedy bool
 	stored entries[[]gossip.Bits]
@@ -30,18 +30,18 @@ func (p *grandine) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	p.heard.drop(keep)
 }
 
-// grandineLimit is how many attestations of one committee are chosen before they are joined.
+// grandineLimit is how many aggregates are chosen before they are joined into attestations.
 const grandineLimit = 128
 
-// grandinePerGroup is how many aggregates of a group are tried together.
+// grandinePerGroup is how many aggregates of a group a block may take.
 const grandinePerGroup = 6
 
-// choice is the best aggregates of a group, in the order in which they raise its total.
+// choice is the best aggregates of a group, those that add most first.
 type choice struct {
 	gossip.Group
-	list  []int         // places in the group's list
-	bits  []gossip.Bits // the group's list, with single votes
-	gains []uint64      // what each of list adds
+	list  []int         // indices into bits
+	bits  []gossip.Bits // the group's aggregates with all single votes added
+	gains []uint64      // what each in list adds
 	taken int
 }
 
@@ -84,8 +84,8 @@ func (p *grandine) Pack(v *View) []gossip.Attestation {
 	return firstFit(chosen, v.limit())
 }
 
-// choose finds up to n aggregates that together earn most: greedily, then by exchanging one at a time as long as
-// that helps. With at most 16 aggregates that overlap widely this finds what an exact search does, nearly always.
+// choose finds up to n aggregates that together earn the most. The greedy choice nearly always equals an exact search's,
+// because a group has at most some 16 aggregates, which overlap widely; pairs are searched exactly.
 func (c *choice) choose(v *View, n int) {
 	members, flags, f := v.Members(c.Group), v.flags(&c.Data), v.earned(&c.Data)
 	worth := make([]uint64, len(members))
@@ -121,12 +121,12 @@ func (c *choice) choose(v *View, n int) {
 		c.list = append(c.list, best)
 		c.gains = append(c.gains, most)
 	}
-	if len(c.list) == 2 { // the commonest case in which the greedy choice is not the best
+	if len(c.list) == 2 { // where the greedy choice most often is not the best
 		c.bestPair(fresh, value)
 	}
 }
 
-// bestPair replaces two aggregates by the two that earn most together, if others do.
+// bestPair replaces the two chosen aggregates if another pair earns more together.
 func (c *choice) bestPair(fresh []gossip.Bits, value func(gossip.Bits) uint64) {
 	most := c.gains[0] + c.gains[1]
 	for i := range fresh {
@@ -146,7 +146,7 @@ func (c *choice) bestPair(fresh []gossip.Bits, value func(gossip.Bits) uint64) {
 	}
 }
 
-// byWeight is the greedy packing: the best of each group, most first.
+// byWeight is the greedy packing: the best of each group, the one that earns most first.
 func byWeight(choices []*choice) []gossip.Aggregate {
 	sort.SliceStable(choices, func(i, j int) bool { return choices[i].gains[0] > choices[j].gains[0] })
 	var out []gossip.Aggregate
@@ -156,9 +156,9 @@ func byWeight(choices []*choice) []gossip.Aggregate {
 	return out
 }
 
-// knapsack takes as many of each group as give the best total within the limit. What a further aggregate of a group
-// adds never grows, so that is taking the largest gains. Groups of the current epoch come first, each in order of
-// arrival.
+// knapsack takes from each group as many aggregates as give the best total within the limit: since every further
+// aggregate of a group adds less than the one before, these are the largest gains of all groups. Groups of the current
+// epoch come first, and a group's aggregates stay in order of arrival.
 func knapsack(v *View, choices []*choice) []gossip.Aggregate {
 	type gain struct {
 		c      *choice
@@ -187,7 +187,7 @@ func knapsack(v *View, choices []*choice) []gossip.Aggregate {
 	return out
 }
 
-// firstFit joins attestations of one committee: each goes into the first of its data that lacks the committee.
+// firstFit joins aggregates: each goes into the first attestation with the same data that lacks its committee.
 func firstFit(list []gossip.Aggregate, limit int) []gossip.Attestation {
 	var open [][]gossip.Aggregate
 next:

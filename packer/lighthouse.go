@@ -7,8 +7,8 @@ import (
 	"blockprint/gossip"
 )
 
-// lighthouse packs by greedy maximum cover of reward. Its pool merges every aggregate into all stored ones that it
-// does not overlap.
+// lighthouse packs by greedy maximum cover of rewards. Its pool merges each aggregate into all stored ones that it does
+// not overlap.
 type lighthouse struct {
 	stored entries[[]gossip.Bits]
 	singleVotes
@@ -45,15 +45,15 @@ func (p *lighthouse) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	p.heard.drop(keep)
 }
 
-// candidate is an attestation that may be picked, with the voters that would still earn something.
+// candidate is an attestation that may be picked.
 type candidate struct {
 	parts []gossip.Aggregate // one committee each
-	fresh []gossip.Bits
+	fresh []gossip.Bits      // by part: the voters that would still earn something
 	score uint64
 }
 
 func (p *lighthouse) Pack(v *View) []gossip.Attestation {
-	for _, g := range p.heard.keys { // the naive pool is poured into the other before packing
+	for _, g := range p.heard.keys { // the pool of single votes is merged into the other before packing
 		p.insert(g, p.heard.at[g].Clone())
 	}
 	candidates := p.candidates(v)
@@ -78,7 +78,7 @@ func (p *lighthouse) Pack(v *View) []gossip.Attestation {
 
 func (p *lighthouse) candidates(v *View) []*candidate {
 	var out []*candidate
-	used := map[gossip.Data][]gossip.Aggregate{} // Electra: the best of each committee is joined, the others stay alone
+	used := map[gossip.Data][]gossip.Aggregate{} // since Electra: the best of each committee, which will be joined; the others stay alone
 	var order []gossip.Data
 	for _, g := range p.stored.newest(nil) {
 		if d := v.distance(&g.Data); d < 1 || d > 32 || !v.Valid(&g.Data) {
@@ -87,7 +87,7 @@ func (p *lighthouse) candidates(v *View) []*candidate {
 		list := *p.stored.at[g]
 		unseen := v.unseenIn(g)
 		alone := func(b gossip.Bits) {
-			if b.Overlaps(unseen) { // what pays nothing is never picked
+			if b.Overlaps(unseen) { // the client drops what earns nothing
 				out = append(out, &candidate{parts: []gossip.Aggregate{{Group: g, Bits: b.Clone()}}})
 			}
 		}
@@ -124,7 +124,7 @@ func (p *lighthouse) candidates(v *View) []*candidate {
 	return out
 }
 
-// reward is what a candidate's fresh voters would earn.
+// reward returns what a candidate's fresh voters would earn.
 func (c *candidate) reward(v *View) uint64 {
 	f := v.earned(&c.parts[0].Data)
 	var sum uint64
@@ -134,7 +134,7 @@ func (c *candidate) reward(v *View) uint64 {
 	return sum
 }
 
-// cover picks by greedy maximum cover, up to the block's limit, in the order of picking.
+// cover picks candidates by greedy maximum cover, up to the block's limit, and returns them in the order of picking.
 func (v *View) cover(from []*candidate) []*candidate {
 	live := from[:0:0]
 	for _, c := range from {
@@ -147,7 +147,7 @@ func (v *View) cover(from []*candidate) []*candidate {
 		best := -1
 		for i, c := range live {
 			if c.score > 0 && (best < 0 || c.score >= live[best].score) {
-				best = i // the last of equal ones
+				best = i // of equal candidates, the last one
 			}
 		}
 		if best < 0 {
@@ -165,7 +165,7 @@ func (v *View) cover(from []*candidate) []*candidate {
 	return picked
 }
 
-// strike removes the voters that b covers and tells whether there were any.
+// strike removes the voters that b covers and reports whether it removed any.
 func (c *candidate) strike(b *candidate) bool {
 	changed := false
 	for i, a := range c.parts {

@@ -7,12 +7,12 @@ import (
 	"blockprint/gossip"
 )
 
-// lodestarVariant is a time in Lodestar's history.
+// lodestarVariant is what changed in Lodestar over time.
 type lodestarVariant struct {
-	perGroup   int  // aggregates taken of a group before Electra
-	stored     int  // aggregates kept of a group
-	sourceSeen bool // "seen" means the source flag, not any flag
-	byWeight   bool // Electra: score by flag weights instead of distance
+	perGroup   int  // aggregates that a block takes from a group before Electra
+	stored     int  // aggregates that the pool keeps of a group
+	sourceSeen bool // a voter counts as seen by its source flag alone, not by any flag
+	byWeight   bool // since Electra: scores by flag weights instead of distance
 }
 
 var (
@@ -22,14 +22,15 @@ var (
 	lodestarWeight   = lodestarVariant{perGroup: 3, stored: 8, byWeight: true}
 )
 
-// Limits on how much of the pool is looked at.
+// Limits on how much of the pool the client looks at.
 const (
 	lodestarScan        = 256
 	lodestarScanElectra = 16
 	lodestarRounds      = 8
 )
 
-// lodestar packs by votes (later balance) over distance, per vote group. Only aggregates reach its blocks.
+// lodestar scores each vote group by its unseen voters (since Electra by their balance) over its distance. Single votes
+// never reach its blocks.
 type lodestar struct {
 	lodestarVariant
 	pool entries[[]gossip.Bits]
@@ -91,7 +92,7 @@ func (p *lodestar) Pack(v *View) []gossip.Attestation {
 			slots, last = slots+1, g.Data.Slot
 		}
 		distance := float64(v.distance(&g.Data))
-		// From the third slot on, a group that cannot beat what was found is passed over.
+		// From the third slot on, the client skips a group that cannot beat what it has found.
 		if slots > 2 && float64(len(v.Members(g)))/distance < lowest {
 			continue
 		}
@@ -137,8 +138,8 @@ func (p *lodestar) unseen(v *View, a gossip.Aggregate) gossip.Bits {
 	return out
 }
 
-// packElectra joins, for each data, the k-th best aggregates of its committees. Voters of the slot before the
-// block always count as unseen.
+// packElectra joins, for each data, the committees' k-th best aggregates. Voters of the slot before the block always
+// count as unseen.
 func (p *lodestar) packElectra(v *View) []gossip.Attestation {
 	type consolidation struct {
 		parts []gossip.Aggregate
@@ -181,7 +182,8 @@ type balanced struct {
 	balance uint64
 }
 
-// greedyByBalance picks the aggregates of a group by unseen effective balance, striking out what is taken.
+// greedyByBalance picks a group's aggregates by the effective balance of voters whom neither the chain nor an earlier
+// pick has.
 func (p *lodestar) greedyByBalance(v *View, g gossip.Group) []balanced {
 	fresh := make([]gossip.Bits, 0, len(*p.pool.at[g]))
 	for _, b := range *p.pool.at[g] {

@@ -7,10 +7,10 @@ import (
 	"blockprint/gossip"
 )
 
-// nimbusVariant is a time in Nimbus's history.
+// nimbusVariant is what changed in Nimbus over time.
 type nimbusVariant struct {
-	lookback uint64 // oldest distance
-	ordered  bool   // Electra: attestations stand in the order in which their data were first picked
+	lookback uint64 // distance of the oldest votes that are packed
+	ordered  bool   // since Electra: attestations stand in the order in which their data were first picked
 }
 
 var (
@@ -18,8 +18,8 @@ var (
 	nimbus2026 = nimbusVariant{lookback: 32, ordered: true}
 )
 
-// nimbus packs greedily by the number of new voters, whatever they pay. Aggregates are never merged with each other,
-// but every single vote goes into all that lack it.
+// nimbus packs greedily by the number of new voters, whatever they earn. It never merges aggregates with each other, but
+// adds every single vote to all that lack it.
 type nimbus struct {
 	nimbusVariant
 	stored entries[[]gossip.Bits]
@@ -35,7 +35,7 @@ func (p *nimbus) Aggregate(a gossip.Aggregate) {
 	*list = withoutSubsets(*list, a.Bits.Clone())
 }
 
-// withoutSubsets adds b to a list in which nothing is contained in another.
+// withoutSubsets adds b to a list and keeps it free of subsets of others.
 func withoutSubsets(list []gossip.Bits, b gossip.Bits) []gossip.Bits {
 	for _, have := range list {
 		if b.Within(have) {
@@ -53,7 +53,7 @@ func withoutSubsets(list []gossip.Bits, b gossip.Bits) []gossip.Bits {
 
 func (p *nimbus) Singles(votes gossip.Aggregate) {
 	p.singleVotes.Singles(votes)
-	p.stored.of(votes.Group) // singles alone make an entry too
+	p.stored.of(votes.Group) // single votes alone make an entry, too
 }
 
 func (p *nimbus) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
@@ -62,10 +62,10 @@ func (p *nimbus) Imported(slot blockprint.Slot, _ []gossip.Attestation) {
 	p.heard.drop(keep)
 }
 
-// nimbusCandidate is an aggregate with the voters that are still new.
+// nimbusCandidate is an aggregate that may be picked.
 type nimbusCandidate struct {
 	gossip.Aggregate
-	fresh gossip.Bits
+	fresh gossip.Bits // voters that neither the chain nor an earlier pick has
 	score int
 }
 
@@ -97,7 +97,7 @@ func (p *nimbus) candidates(v *View) []*nimbusCandidate {
 	return out
 }
 
-// better compares candidates as the greedy choice does.
+// better reports whether the greedy choice prefers c to o.
 func (c *nimbusCandidate) better(o *nimbusCandidate) bool {
 	if c.score != o.score {
 		return c.score > o.score
@@ -105,8 +105,8 @@ func (c *nimbusCandidate) better(o *nimbusCandidate) bool {
 	return c.Data.Slot > o.Data.Slot
 }
 
-// rescore strikes out what a pick covers from the candidates of its slot and committee, and drops those that are
-// left without a new voter; the last one moves into the hole.
+// rescore removes a pick's voters from the candidates with the same slot and committee, and drops candidates without a
+// new voter: the list's last one takes the place of each.
 func rescore(list []*nimbusCandidate, pick *nimbusCandidate) []*nimbusCandidate {
 	for i := 0; i < len(list); i++ {
 		c := list[i]
@@ -130,7 +130,7 @@ func (p *nimbus) Pack(v *View) []gossip.Attestation {
 	}
 	var out []gossip.Attestation
 	for len(list) > 0 && len(out) < v.limit() {
-		at := len(list) - 1 // few are left: the oldest first, as the newest were listed first
+		at := len(list) - 1 // with few left, from the end, where the oldest are
 		if len(list) >= v.limit() {
 			at = 0
 			for i, c := range list {
@@ -147,8 +147,8 @@ func (p *nimbus) Pack(v *View) []gossip.Attestation {
 	return out
 }
 
-// packElectra picks all that bring a new voter and puts each into the attestation of its data. Of several of one
-// committee the first stays, the others are lost.
+// packElectra picks all candidates that bring a new voter and puts each into the attestation with its data. Of several
+// with the same committee, only the first gets in.
 func (p *nimbus) packElectra(v *View, list []*nimbusCandidate) []gossip.Attestation {
 	buckets := map[gossip.Data][]gossip.Aggregate{}
 	var order []gossip.Data

@@ -1,8 +1,8 @@
-// Package packer has the attestation pools of consensus clients and how each packs a block from its own, modeled on the
-// clients' public behavior in our own words and code; docs/simulation.md says what is left out.
+// Package packer models how consensus clients store attestations and pack blocks from them. The models follow the
+// clients' public behavior, in our own words and code; docs/simulation.md says what they leave out.
 //
-// New makes the pool of a client's variant. Whoever plays the node, a simulated network or a replayed recording, puts in
-// what it receives and the blocks that it imports, and asks for a block with a View of the chain.
+// New makes the pool of a client's variant. The caller plays the node, in a simulated network or from a recording: it
+// puts in the votes that the node receives and the blocks that it imports, and asks for a block with a View of the chain.
 package packer
 
 import (
@@ -16,18 +16,18 @@ import (
 
 // Pool is a node's attestation pool with the packer that uses it.
 type Pool interface {
-	// Aggregate puts an aggregate in. The pool copies its Bits.
+	// Aggregate stores an aggregate that the node has received. The pool copies its Bits.
 	Aggregate(a gossip.Aggregate)
-	// Singles puts single votes of a group in.
+	// Singles stores single votes of a group that the node has received. The pool copies its Bits.
 	Singles(votes gossip.Aggregate)
-	// Imported says that a block became the head.
+	// Imported notes that a block has become the head, and forgets what the client would forget.
 	Imported(slot blockprint.Slot, attestations []gossip.Attestation)
-	// Pack returns the attestations of a block in their order.
+	// Pack returns the attestations of a block in the block's order.
 	Pack(v *View) []gossip.Attestation
 }
 
-// clients are the simulated clients with what each writes as its graffiti when its operator writes nothing, and their
-// known variants, the newest last. Each packs before and after Electra; forks are those in which that version was in use.
+// clients are the clients that can be simulated, each with its default graffiti and its variants, the newest last. Every
+// variant can pack for any fork; forks are those in which its version was in use.
 var clients = []struct {
 	client   blockprint.Client
 	graffiti string
@@ -80,7 +80,7 @@ func New(name string) Pool {
 	return nil
 }
 
-// ClientOf returns the client of a variant, and the graffiti that it writes by default.
+// ClientOf returns a variant's client and that client's default graffiti. ok is false if the variant is unknown.
 func ClientOf(name string) (client blockprint.Client, graffiti string, ok bool) {
 	for _, c := range clients {
 		if slices.ContainsFunc(c.variants, func(v variant) bool { return v.name == name }) {
@@ -90,7 +90,7 @@ func ClientOf(name string) (client blockprint.Client, graffiti string, ok bool) 
 	return "", "", false
 }
 
-// Variants lists the known client variants, sorted by name.
+// Variants lists all variants, sorted by name.
 func Variants() (out []string) {
 	for _, c := range clients {
 		for _, v := range c.variants {
@@ -117,7 +117,7 @@ func VariantsAt(fork blockprint.Fork) (out [][]string) {
 	return out
 }
 
-// singleVotes are the single votes that a node has heard, one set for each group. Pools that use them embed it.
+// singleVotes are the single votes that a node has received, one set for each group. Pools that use them embed it.
 type singleVotes struct{ heard entries[gossip.Bits] }
 
 func newSingleVotes() singleVotes { return singleVotes{newEntries[gossip.Bits]()} }
@@ -131,8 +131,8 @@ func (s *singleVotes) Singles(votes gossip.Aggregate) {
 	b.Add(votes.Bits)
 }
 
-// entries is a map of vote groups that can be walked in the order of first arrival. Packers whose client walks a
-// hash map shuffle it.
+// entries is a map of vote groups that remembers the order of first arrival. A packer whose client walks a hash map asks
+// for a shuffled order instead.
 type entries[T any] struct {
 	at   map[gossip.Group]*T
 	keys []gossip.Group
@@ -140,7 +140,7 @@ type entries[T any] struct {
 
 func newEntries[T any]() entries[T] { return entries[T]{at: map[gossip.Group]*T{}} }
 
-// of returns the entry of a group, making it if there is none.
+// of returns a group's entry, and makes it if it is missing.
 func (e *entries[T]) of(g gossip.Group) *T {
 	t := e.at[g]
 	if t == nil {
@@ -151,7 +151,7 @@ func (e *entries[T]) of(g gossip.Group) *T {
 	return t
 }
 
-// drop forgets the groups that keep refuses.
+// drop forgets the groups for which keep returns false.
 func (e *entries[T]) drop(keep func(g gossip.Group) bool) {
 	kept := e.keys[:0]
 	for _, g := range e.keys {
@@ -164,7 +164,8 @@ func (e *entries[T]) drop(keep func(g gossip.Group) bool) {
 	e.keys = kept
 }
 
-// newest returns the groups by slot, newest first; inside a slot in order of arrival, or shuffled.
+// newest returns the groups by slot, the newest first. Within a slot, they stand in order of arrival, or in random order
+// if shuffle is not nil.
 func (e *entries[T]) newest(shuffle *rand.Rand) []gossip.Group {
 	keys := append([]gossip.Group(nil), e.keys...)
 	if shuffle != nil {

@@ -9,10 +9,10 @@ import (
 	"blockprint/gossip"
 )
 
-// prysmVariant is a time in Prysm's history.
+// prysmVariant is what changed in Prysm over time.
 type prysmVariant struct {
-	mixed    bool // before Electra: one cover over all committees of a slot, as if they were one
-	marginal bool // Electra: by what each adds to those before it, and nothing worthless
+	mixed    bool // before Electra: one cover over all of a slot's committees, as if they were one
+	marginal bool // since Electra: by what each adds to those before it, and nothing that adds nothing
 }
 
 var (
@@ -21,8 +21,9 @@ var (
 	prysmMarginal = prysmVariant{marginal: true}
 )
 
-// prysm packs the newest slot first, in rounds over its committees, and minds neither rewards nor repetition. It
-// keeps aggregates and single votes apart and forgets what one on-chain attestation holds whole.
+// prysm packs the newest slot first, in rounds over its committees, whatever the votes earn and whether or not they are
+// on the chain already. It stores single votes apart from aggregates, and forgets an aggregate that is a subset of a
+// single on-chain attestation.
 type prysm struct {
 	prysmVariant
 	stored entries[[]gossip.Bits]
@@ -65,8 +66,8 @@ func (p *prysm) Imported(slot blockprint.Slot, attestations []gossip.Attestation
 	maps.DeleteFunc(p.onChain, func(g gossip.Group, _ []gossip.Bits) bool { return !keep(g) })
 }
 
-// disjointUnions is Prysm's aggregation inside a vote group: rounds of maximum cover among votes that do not
-// overlap, each joined into one; what is contained in another is dropped.
+// disjointUnions is Prysm's aggregation within a vote group: each round takes a maximum cover of aggregates that do not
+// overlap and merges it into one. At the end it drops subsets of others.
 func disjointUnions(list []gossip.Bits) []gossip.Bits {
 	var done []gossip.Bits
 	rest := list
@@ -109,7 +110,8 @@ next:
 	return out
 }
 
-// coverAdding is maximum cover by bits with overlaps allowed: those that add a bit, by bit count.
+// coverAdding is a maximum cover by voters that allows overlaps. It returns the aggregates that add a voter, the largest
+// first.
 func coverAdding(list []gossip.Bits) []gossip.Bits {
 	if len(list) == 0 {
 		return nil
@@ -136,7 +138,7 @@ func coverAdding(list []gossip.Bits) []gossip.Bits {
 }
 
 func (p *prysm) Pack(v *View) []gossip.Attestation {
-	for _, g := range p.heard.keys { // folded in during the slot
+	for _, g := range p.heard.keys { // the client folds them in during the slot
 		p.Aggregate(gossip.Aggregate{Group: g, Bits: p.heard.at[g].Clone()})
 	}
 	keys := p.stored.newest(v.Rand)
@@ -160,14 +162,14 @@ func (p *prysm) Pack(v *View) []gossip.Attestation {
 	if p.mixed {
 		return out
 	}
-	// Those whose target is not the chain's go to the end.
+	// Votes for a target that is not the chain's go to the end.
 	sort.SliceStable(out, func(i, j int) bool { return v.targetMatches(&out[i].Data) && !v.targetMatches(&out[j].Data) })
 	return out
 }
 
-// slotMixed orders a slot's attestations by one maximum cover in which the positions of all committees count as the
-// same: first what was selected, then the rest, each by size. Committees of another size than the first are not
-// looked at in the cover.
+// slotMixed orders a slot's attestations by one maximum cover that takes equal positions in different committees for the
+// same voter: what the cover selects comes first, then the rest, each by size. The cover ignores committees whose size
+// differs from the first one's.
 func (p *prysm) slotMixed(v *View, keys []gossip.Group) []gossip.Attestation {
 	var list []gossip.Aggregate
 	size := -1
@@ -254,8 +256,8 @@ func (p *prysm) slotRounds(v *View, keys []gossip.Group) []gossip.Attestation {
 	}
 }
 
-// packElectra joins the k-th aggregate of every committee of a data, and sorts these rounds by what each would
-// earn alone.
+// packElectra joins, for each data, the committees' k-th aggregates, and sorts these rounds by what each would earn
+// alone.
 func (p *prysm) packElectra(v *View, keys []gossip.Group) []gossip.Attestation {
 	rounds := map[gossip.Data][][]gossip.Aggregate{}
 	var order []gossip.Data

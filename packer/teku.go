@@ -9,10 +9,10 @@ import (
 	"blockprint/gossip"
 )
 
-// tekuVariant is a time in Teku's history.
+// tekuVariant is what changed in Teku over time.
 type tekuVariant struct {
-	sorted bool // inside a slot by size
-	reward bool // the second pool: too many are chosen among by reward, and the chosen are filled up
+	sorted bool // attestations of a slot stand by size
+	reward bool // the second pool: chooses by reward when there are too many, and fills up the chosen with single votes
 }
 
 var (
@@ -21,8 +21,8 @@ var (
 	tekuV2     = tekuVariant{reward: true}
 )
 
-// teku merges disjoint aggregates when it packs. It remembers which voters of a vote are on the chain and forgets
-// what brings no further one.
+// teku merges disjoint aggregates when it packs. It remembers which voters of each group are on the chain and forgets
+// aggregates that bring no further voter.
 type teku struct {
 	tekuVariant
 	stored entries[[]gossip.Bits]
@@ -91,8 +91,8 @@ func (p *teku) Pack(v *View) []gossip.Attestation {
 	return out
 }
 
-// slots returns what may be included: of each slot, newest first, the groups that are merged with each other, in
-// the order of a hash map. Since Electra these are all committees of a data.
+// slots returns the groups that may be included: by slot, the newest first, then by what is merged together, in the
+// order of a hash map. Since Electra, all committees with the same data are merged together.
 func (p *teku) slots(v *View) [][][]gossip.Group {
 	var out [][][]gossip.Group
 	place := map[gossip.Data]int{}
@@ -115,8 +115,8 @@ func (p *teku) slots(v *View) [][][]gossip.Group {
 	return out
 }
 
-// emit merges what is stored of groups of one data: the largest with all smaller ones that it does not overlap, and
-// so on as long as something brings a voter that is not on the chain or emitted.
+// emit merges the aggregates of groups with the same data: the largest one with all smaller ones that it does not
+// overlap, and so on as long as an aggregate brings a voter that is neither on the chain nor emitted.
 func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attestation {
 	var all []gossip.Aggregate
 	included := map[int]gossip.Bits{}
@@ -145,7 +145,7 @@ func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attes
 		rest := all[:0:0]
 		for _, a := range all {
 			if have := included[a.Committee]; have != nil && a.Bits.Within(have) {
-				continue // said already
+				continue // brings no further voter
 			}
 			rest = append(rest, a)
 			have := merged[a.Committee]
@@ -183,7 +183,7 @@ func alone(g gossip.Group, b gossip.Bits) []gossip.Aggregate {
 	return out
 }
 
-// onlySingles are the data of which a node has single votes only.
+// onlySingles returns the attestations whose data the node has only single votes for.
 func (p *teku) onlySingles(v *View) []gossip.Attestation {
 	aggregated := map[gossip.Data]bool{}
 	for _, g := range p.stored.keys {
@@ -207,7 +207,7 @@ func (p *teku) onlySingles(v *View) []gossip.Attestation {
 	return out
 }
 
-// fillUp adds to the first attestation of each data all single votes that it lacks.
+// fillUp adds the single votes of each data to its first attestation.
 func (p *teku) fillUp(v *View, list []gossip.Attestation) {
 	filled := map[gossip.Data]bool{}
 	perCommittee := map[gossip.Group]bool{}
@@ -227,7 +227,7 @@ func (p *teku) fillUp(v *View, list []gossip.Attestation) {
 	}
 }
 
-// joined makes an on-chain aggregate of the votes of one data by committee.
+// joined makes an attestation from votes by committee.
 func joined(d gossip.Data, bits map[int]gossip.Bits) gossip.Attestation {
 	parts := make([]gossip.Aggregate, 0, len(bits))
 	for c, b := range bits {

@@ -9,7 +9,7 @@ import (
 )
 
 // Participation flags and their weights out of 64 (consensus-specs, altair). They stand here a second time on purpose:
-// a simulated network's own rewards check the tracker's.
+// a simulated network's own rewards check those that the reward package computes.
 const (
 	flagSource = 1
 	flagTarget = 2
@@ -25,7 +25,7 @@ func flagWeights(f uint8) uint64 {
 type View struct {
 	Slot blockprint.Slot // of the block
 	Spec *blockprint.Spec
-	Rand *rand.Rand // decides where a client walks a hash map
+	Rand *rand.Rand // stands for the random order of hash maps
 
 	// By validator: the participation flags of the previous and the current epoch, the base reward in gwei, and the
 	// effective balance in gwei.
@@ -39,16 +39,16 @@ type View struct {
 	// Valid reports whether a vote may be included at all: its slot, its source, and its committees are the chain's.
 	Valid func(d *gossip.Data) bool
 
-	unseenOf map[gossip.Group]gossip.Bits // members without a flag, of groups that were asked for
-	earnedBy map[gossip.Data]uint8        // flags, of votes that were asked for
+	unseenOf map[gossip.Group]gossip.Bits // remembered answers of unseenIn
+	earnedBy map[gossip.Data]uint8        // remembered answers of earned
 }
 
 func (v *View) fork() blockprint.Fork { return v.Spec.ForkAt(v.epoch()) }
 
-// electra reports whether attestations join committees.
+// electra reports whether an attestation may have several committees.
 func (v *View) electra() bool { return v.fork() >= blockprint.Electra }
 
-// limit returns how many attestations a block holds.
+// limit returns how many attestations a block may have.
 func (v *View) limit() int {
 	if v.electra() {
 		return int(v.Spec.MaxAttestationsElectra)
@@ -60,10 +60,10 @@ func (v *View) distance(d *gossip.Data) uint64 { return uint64(v.Slot - d.Slot) 
 
 func (v *View) epoch() blockprint.Epoch { return v.Spec.EpochOf(v.Slot) }
 
-// isCurrent tells whether a vote is of the block's epoch.
+// isCurrent reports whether a vote's target is in the block's epoch.
 func (v *View) isCurrent(d *gossip.Data) bool { return d.Target.Epoch == v.epoch() }
 
-// flags returns the participation flags that hold for a vote's epoch.
+// flags returns the participation flags of a vote's epoch.
 func (v *View) flags(d *gossip.Data) []uint8 {
 	if v.isCurrent(d) {
 		return v.Current
@@ -100,7 +100,7 @@ func (v *View) targetMatches(d *gossip.Data) bool {
 	return d.Target.Root == v.RootAt(v.Spec.StartOf(d.Target.Epoch))
 }
 
-// unseenIn returns the members of a group's committee who have no flag yet. It must not be changed.
+// unseenIn returns the members of a group's committee without any flag. The caller must not change it.
 func (v *View) unseenIn(g gossip.Group) gossip.Bits {
 	out, ok := v.unseenOf[g]
 	if !ok {
@@ -119,14 +119,14 @@ func (v *View) unseenIn(g gossip.Group) gossip.Bits {
 	return out
 }
 
-// unseen returns those of an aggregate whose voters have no flag yet.
+// unseen returns an aggregate's voters without any flag.
 func (v *View) unseen(a gossip.Aggregate) gossip.Bits {
 	out := a.Bits.Clone()
 	out.Keep(v.unseenIn(a.Group))
 	return out
 }
 
-// weight sums f over the members in bits.
+// weight returns the sum of f over voters of a group.
 func (v *View) weight(g gossip.Group, b gossip.Bits, f func(validator uint32) uint64) uint64 {
 	members := v.Members(g)
 	var sum uint64
@@ -134,7 +134,7 @@ func (v *View) weight(g gossip.Group, b gossip.Bits, f func(validator uint32) ui
 	return sum
 }
 
-// numerator is the specification's reward numerator of votes against the state before the block.
+// numerator returns the specification's reward numerator of an aggregate in the state before the block.
 func (v *View) numerator(a gossip.Aggregate) uint64 {
 	flags, f := v.flags(&a.Data), v.earned(&a.Data)
 	return v.weight(a.Group, a.Bits, func(n uint32) uint64 {
@@ -159,7 +159,7 @@ func (s *accounts) flags(d *gossip.Data) []uint8 {
 	return s.previous
 }
 
-// numerator is what an attestation would earn now, as the specification counts.
+// numerator returns the specification's reward numerator of an attestation with the present flags.
 func (s *accounts) numerator(a *gossip.Attestation) (sum uint64) {
 	flags, f := s.flags(&a.Data), s.v.earned(&a.Data)
 	for i := range a.Committees {
@@ -191,8 +191,8 @@ func (v *View) Include(attestations []gossip.Attestation) (paid uint64) {
 	return paid
 }
 
-// greedyByReward picks up to the limit, each time what earns most after all that is picked; ties fall at random.
-// Worthless ones are picked too unless stop is true.
+// greedyByReward picks attestations up to the limit, each time the one that earns the most after those before it, and at
+// random among equals. It also picks attestations that earn nothing unless stop is true.
 func (v *View) greedyByReward(list []gossip.Attestation, stop bool) []gossip.Attestation {
 	s := v.accounts()
 	rest := append([]gossip.Attestation(nil), list...)
@@ -218,7 +218,7 @@ func (v *View) greedyByReward(list []gossip.Attestation, stop bool) []gossip.Att
 		rest = append(rest[:best], rest[best+1:]...)
 		values = append(values[:best], values[best+1:]...)
 		for i := range rest {
-			if rest[i].Data.Slot == pick.Data.Slot { // other slots' voters are others
+			if rest[i].Data.Slot == pick.Data.Slot { // a validator votes in one slot of an epoch
 				values[i] = s.numerator(&rest[i])
 			}
 		}

@@ -16,7 +16,7 @@ func (w *World) Handler() http.Handler {
 	mux := http.NewServeMux()
 	route := func(pattern string, f func(r *http.Request) (any, error)) {
 		mux.HandleFunc("GET "+pattern, func(rw http.ResponseWriter, r *http.Request) {
-			w.mu.Lock() // looking at committees may shuffle them first
+			w.mu.Lock() // not RLock, because asking for committees may compute them
 			data, err := f(r)
 			w.mu.Unlock()
 			if err != nil {
@@ -116,7 +116,7 @@ func (w *World) blockBy(id string) (*block, error) {
 	return nil, notFound
 }
 
-// stateBlock finds the block after which a state is, by the API's state id.
+// stateBlock finds the block that a state belongs to, by the API's state id.
 func (w *World) stateBlock(id string) (*block, error) {
 	b, err := w.findState(id)
 	if err == nil && w.config.KeepStates > 0 && b != w.genesis && b.slot+blockprint.Slot(w.config.KeepStates) < w.seen.slot {
@@ -190,7 +190,7 @@ func (w *World) serveBlock(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(append(out, '}')) // the client is gone
 }
 
-// validatorsJSON returns the registry, which never changes: it is written once.
+// validatorsJSON returns the registry, which is encoded only once because it never changes.
 func (w *World) validatorsJSON() any {
 	w.registry.Do(func() {
 		out := []byte{'['}

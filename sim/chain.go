@@ -12,26 +12,26 @@ import (
 // flagTarget is the participation flag of a timely vote for the target.
 const flagTarget = 2
 
-// block is a block of the world's tree, orphans included.
+// block is a block of the world's tree, which includes orphans.
 type block struct {
 	root, stateRoot blockprint.Root
 	slot            blockprint.Slot
 	parent          *block
 	proposer        uint64
-	node            *node // that built it
+	node            *node // which built it
 	fork            blockprint.Fork
-	encoded         []byte // signed, SSZ
+	encoded         []byte // signed, in SSZ
 	mix             blockprint.Root
 	state           *state
 	attestations    []gossip.Attestation
-	exact           uint64 // what the proposer was paid for attestations
-	arrived         bool   // nodes have it
+	exact           uint64 // what it paid its proposer for attestations, in gwei
+	arrived         bool   // the API shows it
 }
 
-// rootAt returns the root that the chain of b has at a slot.
+// rootAt returns the root of the newest block of b's chain that is not after a slot.
 func (b *block) rootAt(slot blockprint.Slot) blockprint.Root { return b.at(slot).root }
 
-// at returns the newest ancestor (or b itself) that is not after a slot.
+// at returns the newest block among b and its ancestors that is not after a slot.
 func (b *block) at(slot blockprint.Slot) *block {
 	for b.slot > slot && b.parent != nil {
 		b = b.parent
@@ -39,7 +39,7 @@ func (b *block) at(slot blockprint.Slot) *block {
 	return b
 }
 
-// state is what the world keeps of a beacon state.
+// state is the part of a beacon state that the world needs.
 type state struct {
 	epoch             blockprint.Epoch
 	previous, current []uint8 // participation flags
@@ -67,7 +67,7 @@ func genesisState(balances []uint64, root blockprint.Root) *state {
 	return s
 }
 
-// advance returns the state at the start of an epoch at or after s's own, on top of block b. s is not changed.
+// advance returns a copy of the state, moved to the start of an epoch if that is later than its own. b is its block.
 func (s *state) advance(spec *blockprint.Spec, b *block, epoch blockprint.Epoch) *state {
 	out := *s
 	out.previous = append([]uint8(nil), s.previous...)
@@ -81,7 +81,7 @@ func (s *state) advance(spec *blockprint.Spec, b *block, epoch blockprint.Epoch)
 	return &out
 }
 
-// justify does the end of an epoch: weigh_justification_and_finalization of the specification.
+// justify is the specification's weigh_justification_and_finalization at the end of an epoch.
 func (s *state) justify(spec *blockprint.Spec, b *block) {
 	if s.epoch <= 1 {
 		return
@@ -122,7 +122,7 @@ func (s *state) justify(spec *blockprint.Spec, b *block) {
 	}
 }
 
-// shuffleKey names the committees of an epoch on a branch.
+// shuffleKey identifies the committees of an epoch on a branch.
 type shuffleKey struct {
 	epoch  blockprint.Epoch
 	anchor blockprint.Root
@@ -137,7 +137,7 @@ func (w *World) shuffling(b *block, epoch blockprint.Epoch) shuffleKey {
 	return key
 }
 
-// committees returns the committees of an epoch on the chain of b.
+// committees returns the committees of an epoch on the chain of b, and remembers them for some epochs.
 func (w *World) committees(b *block, epoch blockprint.Epoch) *reward.Committees {
 	key := w.shuffling(b, epoch)
 	if c := w.shuffled[key]; c != nil {

@@ -1,12 +1,9 @@
-// Package sim is a simulated beacon network: a model for tests, demonstrations and training, never a measurement.
+// Package sim is a simulated beacon network: a model for tests, demonstrations, and training, never a measurement.
 //
-// New makes a World of validators that run given clients (variants of packers), Step runs a slot: a proposer's
-// node packs the votes that it has heard into a block, late blocks split the votes, aggregates reach each node
-// differently, slots are skipped and chains reorganized. Handler serves the world as a Beacon API that a client
-// cannot tell from a node's. Everything random follows from Config.Seed.
-//
-// What each client does is modeled on its public behavior, in our own words and code; docs/simulation.md says
-// what is left out. May be imported by tests and cmd only.
+// New makes a World whose validators run given variants of clients. Step runs a slot: the proposer's node packs a block
+// from the votes that it has received (package packer), and the slot's validators vote (package gossip). Slots are
+// skipped, late blocks split the votes, and chains are reorganized. Handler serves the world as a node's Beacon API.
+// Everything random follows from Config.Seed.
 package sim
 
 import (
@@ -18,21 +15,21 @@ import (
 	"blockprint/packer"
 )
 
-// Share is a client variant with its weight among the validators.
+// Share is a client variant and how many validators run it, in proportion to the other weights.
 type Share struct {
 	Variant string
 	Weight  float64
 }
 
-// Config says what a world is like. Start from DefaultConfig.
+// Config describes a world. Start from DefaultConfig.
 type Config struct {
 	Seed           uint64
 	Validators     int
-	Committees     int // a slot
+	Committees     int // in each slot
 	SlotsPerEpoch  uint64
 	SecondsPerSlot uint64
 	GenesisTime    time.Time
-	DenebEpoch     blockprint.Epoch // the forks up to Capella hold from genesis
+	DenebEpoch     blockprint.Epoch // Capella is active from genesis
 	ElectraEpoch   blockprint.Epoch
 
 	Shares []Share
@@ -41,19 +38,19 @@ type Config struct {
 
 	gossip.Config // how votes reach nodes
 
-	SkipRate      float64 // slots at which a run of up to SkipRun empty ones begins
+	SkipRate      float64 // share of slots in which a run of 1 to SkipRun empty slots begins
 	SkipRun       int
-	LateReorgRate float64 // late blocks that the next proposer builds around
-	SideChainRate float64 // slots at which a side chain of SideChainLength begins
+	LateReorgRate float64 // share of late blocks with few votes that the next proposer builds around
+	SideChainRate float64 // share of slots in which a side chain of SideChainLen blocks begins
 	SideChainLen  int
-	KeepStates    uint64  // slots whose states the API still serves; 0 for all
-	Nodes         int     // of each variant: with two or more, at least one hears all subnets and one two
-	Proposers     int     // so many of the validators propose, each often; 0 for all
-	Leaked        float64 // share of validators with 20 to 31 ETH left, so that committees earn differently
+	KeepStates    uint64  // number of slots whose states the API still serves; 0 means all
+	Nodes         int     // of each variant
+	Proposers     int     // number of validators that propose; 0 means all
+	Leaked        float64 // share of validators with 20 to 31 ETH, so that committees earn differently
 	// Compounding is the share of validators with 33 to 2048 ETH, as there are since Electra.
 	Compounding float64
-	// Dreams asks, in each slot, a node of every variant for a block on the same parent as the proposer's. They join no
-	// chain; World.Dreams has them.
+	// Dreams asks a node of every variant in each slot for a block on the same parent as the proposer's. These blocks join
+	// no chain; World.Dreams returns them.
 	Dreams bool
 }
 
@@ -71,10 +68,10 @@ func DefaultConfig(seed uint64) Config {
 	}
 }
 
-// maxValidators is some four times mainnet's number.
+// maxValidators is about four times mainnet's number.
 const maxValidators = 1 << 22
 
-// check refuses worlds that cannot be.
+// check refuses a configuration that no world can have.
 func (c *Config) check() error {
 	bad := func(format string, args ...any) error {
 		return blockprint.Errorf(blockprint.Invalid, "simulated network: "+format, args...)

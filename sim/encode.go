@@ -8,7 +8,7 @@ import (
 	"blockprint/gossip"
 )
 
-// encode gives a block its SSZ form, its root and its RANDAO mix. parent is nil for genesis.
+// encode sets the encoding, the root, and the RANDAO mix of a block. parent is nil for genesis.
 func (w *World) encode(b *block, graffiti string, parent *block) {
 	t := w.schemas.Block(b.fork)
 	body := t.Fields[len(t.Fields)-1].Type
@@ -49,7 +49,7 @@ func padded(s string) []byte {
 	return out
 }
 
-// reveal makes up a RANDAO reveal.
+// reveal returns an invented RANDAO reveal: no signature, but unique to the block.
 func (w *World) reveal(b *block) []byte {
 	out := make([]byte, 0, 96)
 	seed := append(append(le64(w.config.Seed), le64(uint64(b.slot))...), le64(b.proposer)...)
@@ -114,7 +114,7 @@ func (w *World) encodeAttestations(body *ssz.Type, b *block) []byte {
 	return list.Join(out)
 }
 
-// aggregationBits writes the bits of all committees one after another.
+// aggregationBits encodes the votes of an attestation's committees one after another.
 func (w *World) aggregationBits(b *block, a *gossip.Attestation) []byte {
 	var all []bool
 	for j, c := range a.Committees {

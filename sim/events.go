@@ -16,10 +16,10 @@ type event struct {
 	data  obj
 }
 
-// topics that the simulated node knows.
+// topics are the ones that the simulated node knows.
 var topics = []string{"head", "block", "chain_reorg", "finalized_checkpoint"}
 
-// announce tells subscribers of a new head b after the head old.
+// announce sends subscribers the events of a new head b that follows the head old.
 func (w *World) announce(old, b *block) {
 	w.emit(event{"block", obj{"slot": dec(uint64(b.slot)), "block": b.root, "execution_optimistic": false}})
 	if b.parent != old {
@@ -41,7 +41,7 @@ func (w *World) announce(old, b *block) {
 	}
 }
 
-// emit gives an event to every subscriber; one that does not read loses it, as with real nodes.
+// emit sends an event to every subscriber. A subscriber that reads too slowly misses it, as with real nodes.
 func (w *World) emit(e event) {
 	for ch := range w.subscribers {
 		select {

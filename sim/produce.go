@@ -10,14 +10,14 @@ import (
 	"blockprint/beacon/ssz"
 )
 
-// NodeInfo says what a node of the world is.
+// NodeInfo describes a node of the world.
 type NodeInfo struct {
 	Client     blockprint.Client
 	Variant    string
-	AllSubnets bool // it hears all single votes, not those of two subnets only
+	AllSubnets bool // it receives all single votes instead of those of two subnets
 }
 
-// Nodes lists the world's nodes; NodeHandler knows them by their place.
+// Nodes lists the world's nodes. NodeHandler takes an index into the list.
 func (w *World) Nodes() []NodeInfo {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -29,8 +29,8 @@ func (w *World) Nodes() []NodeInfo {
 }
 
 // NodeHandler serves the world as the Beacon API of one of its nodes, which builds a block for whoever asks. From now
-// on the node builds one for every slot at its start, before the slot's own block is made: a block that is asked for
-// later in the slot is that one.
+// on, the node builds a block at the start of every slot, before the slot's own block appears, and answers with that one
+// for the rest of the slot.
 func (w *World) NodeHandler(i int) http.Handler {
 	w.mu.Lock()
 	w.nodes[i].asked = true
@@ -45,7 +45,7 @@ func (w *World) NodeHandler(i int) http.Handler {
 	return mux
 }
 
-// dreamAll lets the nodes that are asked for blocks build one on parent.
+// dreamAll lets the nodes that build blocks on request build one on parent.
 func (w *World) dreamAll(parent *block) {
 	for _, n := range w.nodes {
 		if n.asked && (n.dreamt == nil || n.dreamt.slot != w.slot || n.dreamt.parent != parent) {
@@ -86,7 +86,7 @@ func (w *World) producedFor(n *node, slot blockprint.Slot) (*block, error) {
 	return n.dreamt, nil
 }
 
-// writeProduced writes a block as block contents since Deneb, with neither proofs nor blobs.
+// writeProduced answers with a block; since Deneb, with block contents without proofs and blobs.
 func (w *World) writeProduced(rw http.ResponseWriter, r *http.Request, b *block, version int) {
 	signed := w.schemas.Signed(b.fork).View(b.encoded)
 	message := signed.Field("message").Bytes()

@@ -6,17 +6,17 @@ import (
 	"blockprint/gossip"
 )
 
-// Agreement is how often two packers would make the same block.
+// Agreement is how often two packers make the same block.
 type Agreement struct {
 	A, B string // variants
-	// Slots were compared; in Same of them the attestations are equal and in the same order, in SameSet equal in some
-	// order.
+	// Slots were compared: in Same of them, the attestations were equal and in the same order; in SameSet, they were equal
+	// in any order.
 	Slots, Same, SameSet int
 }
 
-// Compare asks, for the next slot, one node of each variant that hears all subnets for a block on the head, and tells
-// for each pair of variants whether the blocks' attestations are the same. What the packers do to their pools when
-// they pack, they do as if they had proposed.
+// Compare asks, for the next slot, one node of each variant that receives all subnets for a block on the head, and counts
+// for each pair of variants whether the blocks have the same attestations. Packing may change a pool, as it would if the
+// node proposed.
 func (w *World) Compare(into map[[2]string]*Agreement) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"blockprint/reward"
 )
 
-// World is a simulated network. Step moves it; everything else only looks. It is safe for concurrent use.
+// World is a simulated network. Only Step moves it. It is safe for concurrent use.
 type World struct {
 	config  Config
 	spec    blockprint.Spec
@@ -29,19 +29,19 @@ type World struct {
 	active   []uint32
 	balances []uint64
 	nodes    []*node
-	owner    []*node // of each validator
+	owner    []*node // by validator
 	dreams   map[blockprint.Root]*block
 	shuffled map[shuffleKey]*reward.Committees
 
 	slot   blockprint.Slot
-	head   *block // what the majority builds and votes on
+	head   *block // that the majority builds on and votes for
 	seen   *block // the head of the node that the API speaks for
 	blocks map[blockprint.Root]*block
 	bySlot map[blockprint.Slot][]*block
 	gossip *gossip.Network
 	side   sideChain
-	skip   int    // empty slots still to come
-	avoid  *block // a late block that the next proposer builds around
+	skip   int    // number of empty slots that follow
+	avoid  *block // a late block that the next proposer will not build on
 
 	subscribers map[chan event]bool
 
@@ -49,24 +49,24 @@ type World struct {
 	registryText []byte
 }
 
-// node is a beacon node with its validators, heard by gossip.
+// node is a beacon node.
 type node struct {
 	variant string
 	client  blockprint.Client
 	pool    packer.Pool
 	all     bool // it receives all single votes
 
-	asked  bool   // somebody asks it for blocks
-	dreamt *block // the newest that it built when asked
+	asked  bool   // it builds blocks on request
+	dreamt *block // the newest block that it built on request
 }
 
-// sideChain is a partition: some proposers extend a chain that the majority does not see.
+// sideChain is a chain that some proposers extend while the majority does not see it.
 type sideChain struct {
 	tip  *block
 	left int
 }
 
-// Slot tells what a slot brought.
+// Slot is what happened in a slot.
 type Slot struct {
 	Slot blockprint.Slot
 	// Block is zero if the slot was skipped.
@@ -101,15 +101,15 @@ func New(c Config) (*World, error) {
 	return w, nil
 }
 
-// makeNodes gives the validators to nodes, the same number of each variant. Nodes differ in the subnets that they
-// hear and in how well they are connected.
+// makeNodes makes the same number of nodes of each variant, which differ in how they receive gossip, and spreads the
+// validators over them by the variants' weights.
 func (w *World) makeNodes() {
 	total := 0.0
 	var hearers []gossip.Hearer
-	var ofShare [][2][]*node // those that hear all subnets, and those that hear two
+	var ofShare [][2][]*node // by share: the nodes that receive all subnets, and the others
 	for _, s := range w.config.Shares {
 		total += s.Weight
-		client, _, _ := packer.ClientOf(s.Variant) // check has seen it
+		client, _, _ := packer.ClientOf(s.Variant) // check knows the variant
 		var kinds [2][]*node
 		for _, h := range w.config.Hearers(w.rng, w.config.Nodes, w.config.Committees) {
 			n := &node{variant: s.Variant, client: client, pool: packer.New(s.Variant), all: h.Subnets == nil}
@@ -165,7 +165,7 @@ func (w *World) genesisRoot() blockprint.Root {
 	return sha256.Sum256(append([]byte("genesis validators"), le64(w.config.Seed)...))
 }
 
-// Truth returns the client and variant that built a block.
+// Truth returns the client and the variant that built a block.
 func (w *World) Truth(root blockprint.Root) (client blockprint.Client, variant string, ok bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -179,7 +179,7 @@ func (w *World) Truth(root blockprint.Root) (client blockprint.Client, variant s
 	return b.node.client, b.node.variant, true
 }
 
-// ExactAttestationReward returns what a block's proposer was paid for attestations, by the world's own accounts.
+// ExactAttestationReward returns what a block paid its proposer for attestations, in gwei, by the world's own accounts.
 func (w *World) ExactAttestationReward(root blockprint.Root) (uint64, bool) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -197,7 +197,7 @@ func (w *World) Head() (blockprint.Root, blockprint.Slot) {
 	return w.seen.root, w.seen.slot
 }
 
-// Now returns the present slot: the last one that Step made.
+// Now returns the present slot, which is the last one that Step ran.
 func (w *World) Now() blockprint.Slot {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -236,7 +236,7 @@ func (w *World) Step() Slot {
 	w.hear(w.gossip.LateAggregates())
 	w.hear(w.gossip.LateVotes(w.slot))
 
-	// How much of the network has the block in time to vote for it.
+	// The share of the network that has the block in time to vote for it.
 	inTime := 1.0
 	switch {
 	case b == nil || votesAgainst:
@@ -254,13 +254,13 @@ func (w *World) Step() Slot {
 	return out
 }
 
-// choosePlan returns the block to build on, and whether the majority will not see the new one.
+// choosePlan returns the block to build on, and whether the new block stays hidden from the majority.
 func (w *World) choosePlan() (parent *block, unseen bool) {
 	if w.side.left > 0 {
 		w.side.left--
 		return w.side.tip, true
 	}
-	if w.side.tip != nil { // the partition ends: the majority's chain goes on
+	if w.side.tip != nil { // the side chain has ended
 		w.side.tip = nil
 		return w.head, false
 	}
@@ -275,7 +275,7 @@ func (w *World) choosePlan() (parent *block, unseen bool) {
 	return w.head, false
 }
 
-// propose builds a block on parent by a random validator's node.
+// propose lets a random validator's node build a block on parent.
 func (w *World) propose(parent *block) *block {
 	proposer := w.proposer()
 	b, v := w.build(w.owner[proposer], parent, w.slot, proposer)
@@ -298,8 +298,7 @@ func (w *World) proposer() uint64 {
 	return uint64(w.rng.IntN(w.config.Validators))
 }
 
-// build lets a node pack a block on parent. The block's state is still the one before its attestations, as is the
-// view's.
+// build lets a node pack a block on parent. The block's state and the returned view do not include its attestations yet.
 func (w *World) build(n *node, parent *block, slot blockprint.Slot, proposer uint64) (*block, *packer.View) {
 	b := &block{slot: slot, parent: parent, proposer: proposer, node: n, fork: w.spec.ForkAt(w.spec.EpochOf(slot))}
 	v := w.view(b)
@@ -307,7 +306,7 @@ func (w *World) build(n *node, parent *block, slot blockprint.Slot, proposer uin
 	return b, v
 }
 
-// buildDreamt lets a node pack a block on parent that joins no chain: only its encoded form is of use.
+// buildDreamt lets a node build a block on parent that joins no chain, so that only its encoding is kept.
 func (w *World) buildDreamt(n *node, parent *block, slot blockprint.Slot, proposer uint64) *block {
 	b, _ := w.build(n, parent, slot, proposer)
 	b.stateRoot = sha256.Sum256(append(append([]byte("dreamt state"), parent.root[:]...), le64(proposer)...))
@@ -316,7 +315,7 @@ func (w *World) buildDreamt(n *node, parent *block, slot blockprint.Slot, propos
 	return b
 }
 
-// dreamTries bounds the search for a proposer of each variant; one that has hardly any validators dreams less often.
+// dreamTries bounds the search for a proposer of each variant. A variant with very few validators dreams less often.
 const dreamTries = 200
 
 // dream asks a node of each variant for a block on parent.
@@ -337,7 +336,7 @@ func (w *World) dream(parent *block) {
 	}
 }
 
-// Dreams returns the dreamt blocks of each parent, signed and in SSZ, with the fork that they are of.
+// Dreams returns the dreamt blocks by the root of their parent, sorted by slot.
 func (w *World) Dreams() map[blockprint.Root][]Dream {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
@@ -353,15 +352,15 @@ func (w *World) Dreams() map[blockprint.Root][]Dream {
 	return out
 }
 
-// Dream is a block that a node built when asked, which joins no chain.
+// Dream is a block that a node built on request and that joins no chain.
 type Dream struct {
 	Root  blockprint.Root
 	Slot  blockprint.Slot
 	Fork  blockprint.Fork
-	Block []byte
+	Block []byte // signed, in SSZ
 }
 
-// view gives a block its state before the attestations, and returns it as the packer of its node sees it.
+// view sets a block's state to the one before its attestations, and returns it as its node's packer sees it.
 func (w *World) view(b *block) *packer.View {
 	epoch := w.spec.EpochOf(b.slot)
 	s := b.parent.state.advance(&w.spec, b.parent, epoch)
@@ -385,8 +384,8 @@ func (w *World) view(b *block) *packer.View {
 	}
 }
 
-// attest casts the votes of a slot. b is the slot's block, or nil; inTime is the share of validators that have it when
-// they vote.
+// attest casts and delivers the votes of a slot. b is the slot's block, or nil; inTime is the share of validators that
+// have it when they vote.
 func (w *World) attest(b *block, inTime float64) {
 	before := w.voteFor(w.head)
 	now := before
@@ -426,8 +425,7 @@ func (w *World) voteFor(b *block) gossip.Data {
 	}
 }
 
-// publish makes a block known: to the node behind the API always, to the other nodes unless they are on the other
-// side of a partition.
+// publish makes a block known to the API, and to the nodes unless the block is hidden from the majority.
 func (w *World) publish(b *block, unseen bool) {
 	b.arrived = true
 	if unseen {
@@ -444,7 +442,7 @@ func (w *World) publish(b *block, unseen bool) {
 	w.forgetFlags(b)
 }
 
-// forgetFlags drops the participation of blocks that nothing will be built on any more.
+// forgetFlags frees the participation flags of blocks that are too old to build on.
 func (w *World) forgetFlags(b *block) {
 	keep := blockprint.Slot(4 * w.spec.SlotsPerEpoch)
 	if b.slot < keep {

@@ -1,6 +1,5 @@
-// Package habit gives a simulated node the habits of real ones: what clients and the proxies before them do that the
-// Beacon API does not ask for, or forbids. Tests put habits around sim.World's handler with Play; the first one sees a
-// request first.
+// Package habit gives a simulated node the habits of real ones: what clients and proxies do that the Beacon API does not
+// require, or forbids. Tests wrap a world's handler with Play.
 package habit
 
 import (
@@ -19,18 +18,18 @@ import (
 // Habit changes how a node answers.
 type Habit func(node http.Handler) http.Handler
 
-// Paths that habits are often wanted for, as regular expressions.
+// Regular expressions for the paths that tests most often give habits to.
 const (
 	Blocks     = `^/eth/v2/beacon/blocks/`
 	Headers    = `^/eth/v1/beacon/headers/`
 	BySlot     = `^/eth/v\d/beacon/(blocks|headers)/\d+$`
 	States     = `/beacon/states/`
 	StateRoots = `/beacon/states/0x`
-	OldStates  = `/beacon/states/(0x|\d)` // those that are not named by a word
+	OldStates  = `/beacon/states/(0x|\d)` // by root or slot, not by a word such as head
 	Registry   = `/validators$`
 )
 
-// Play returns the node with the habits.
+// Play returns the node with the habits, the first of which sees a request first.
 func Play(node http.Handler, habits ...Habit) http.Handler {
 	for i := len(habits) - 1; i >= 0; i-- {
 		node = habits[i](node)
@@ -38,7 +37,7 @@ func Play(node http.Handler, habits ...Habit) http.Handler {
 	return node
 }
 
-// On restricts a habit to the paths, without their query, that match.
+// On restricts a habit to paths that match a regular expression. Queries do not count.
 func On(pattern string, h Habit) Habit {
 	re := regexp.MustCompile(pattern)
 	return func(node http.Handler) http.Handler {
@@ -53,7 +52,7 @@ func On(pattern string, h Habit) Habit {
 	}
 }
 
-// While restricts a habit to the times when on is set.
+// While restricts a habit to the time while on is true.
 func While(on *atomic.Bool, h Habit) Habit {
 	return func(node http.Handler) http.Handler {
 		with := h(node)
@@ -77,7 +76,7 @@ func Count(n *atomic.Int64) Habit {
 	}
 }
 
-// Refuse answers with a status and nothing of use.
+// Refuse answers every request with an error status.
 func Refuse(status int) Habit {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w, status) })
@@ -90,7 +89,7 @@ func refuse(w http.ResponseWriter, status int) {
 	_, _ = w.Write([]byte(`{"code":` + strconv.Itoa(status) + `,"message":"refused"}`)) // the client is gone
 }
 
-// Missing gives another status in place of 404.
+// Missing answers with another status instead of 404.
 func Missing(status int) Habit {
 	return Answer(func(a *httptest.ResponseRecorder, _ *http.Request) {
 		if a.Code == http.StatusNotFound {
@@ -99,7 +98,7 @@ func Missing(status int) Habit {
 	})
 }
 
-// Instead lets another node answer, such as one of another network.
+// Instead lets another node answer, for example one of another network.
 func Instead(other http.Handler) Habit { return func(http.Handler) http.Handler { return other } }
 
 // Ask changes a request before the node sees it.
@@ -113,7 +112,7 @@ func Ask(change func(r *http.Request)) Habit {
 	}
 }
 
-// Answer changes an answer before it is sent. Not for event streams.
+// Answer changes an answer before it is sent. It does not work for event streams.
 func Answer(change func(a *httptest.ResponseRecorder, r *http.Request)) Habit {
 	return func(node http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +126,7 @@ func Answer(change func(a *httptest.ResponseRecorder, r *http.Request)) Habit {
 	}
 }
 
-// Rewrite replaces what matches a regular expression in JSON answers.
+// Rewrite replaces the matches of a regular expression in JSON answers.
 func Rewrite(pattern, replacement string) Habit {
 	re := regexp.MustCompile(pattern)
 	return Answer(func(a *httptest.ResponseRecorder, _ *http.Request) {
@@ -137,7 +136,7 @@ func Rewrite(pattern, replacement string) Habit {
 	})
 }
 
-// SinceSlot makes the node one that was started from a checkpoint: older blocks and headers are not found.
+// SinceSlot makes the node one that started from a checkpoint and lacks older blocks and headers.
 func SinceSlot(slot blockprint.Slot) Habit {
 	return On(Blocks+"|"+Headers, func(node http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +154,7 @@ func SinceSlot(slot blockprint.Slot) Habit {
 
 var slotField = regexp.MustCompile(`"slot":"(\d+)"`)
 
-// slotOf returns the slot of the header that a node gives.
+// slotOf returns the slot of a node's header.
 func slotOf(node http.Handler, r *http.Request) (blockprint.Slot, bool) {
 	a := httptest.NewRecorder()
 	node.ServeHTTP(a, r)
@@ -167,7 +166,7 @@ func slotOf(node http.Handler, r *http.Request) (blockprint.Slot, bool) {
 	return blockprint.Slot(n), err == nil
 }
 
-// BlockBefore gives the block before an empty slot when it is asked for by that slot.
+// BlockBefore answers requests for an empty slot with the block before it.
 func BlockBefore() Habit {
 	return On(BySlot, func(node http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -187,7 +186,7 @@ func BlockBefore() Habit {
 	})
 }
 
-// Orphans gives these blocks for slots in which the chain has none.
+// Orphans answers requests for these slots with these blocks instead of the canonical ones.
 func Orphans(roots map[blockprint.Slot]blockprint.Root) Habit {
 	return On(BySlot, Ask(func(r *http.Request) {
 		at := strings.LastIndexByte(r.URL.Path, '/') + 1

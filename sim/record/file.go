@@ -15,8 +15,8 @@ import (
 	"blockprint/sim"
 )
 
-// WriteFile records worlds one after another into a feature file, slots of each, and returns the number of blocks of
-// each client. The file must not be there yet.
+// WriteFile records a number of slots of each world into a feature file and returns each client's number of blocks. The
+// file must not exist yet; otherwise, the error has the code Conflict.
 func WriteFile(ctx context.Context, path string, worlds []sim.Config, slots int, tool string, log *slog.Logger, progress func(done, total int)) (map[blockprint.Client]int, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil, blockprint.Errorf(blockprint.Conflict, "%s is there already: choose another name or remove it", path)

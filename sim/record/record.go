@@ -1,7 +1,7 @@
-// Package record makes labeled training data from simulated networks: it runs a world, rates each block through the
-// same Beacon API and tracker as a real network's, and says which client built it.
+// Package record makes labeled training data from simulated networks: it runs a world, rates each block through a Beacon
+// API as it would a real network's, and returns it with the client that built it.
 //
-// What a model learns from it is a model of the clients (docs/simulation.md), never a measurement of a network.
+// A model that learns from this data knows simulated clients (docs/simulation.md), not real ones.
 package record
 
 import (
@@ -19,7 +19,7 @@ import (
 	"blockprint/sim"
 )
 
-// Block is a rated block with its builder.
+// Block is a rated block and the client that built it.
 type Block struct {
 	Block   *beacon.Block
 	Reward  *blockprint.BlockReward // valid until the callback returns
@@ -27,14 +27,14 @@ type Block struct {
 	Variant string
 }
 
-// Source is what models and feature files say of such data.
+// Source names this data in models and feature files.
 const Source = "simulated network"
 
-// warmUp is how many slots at the start of a world are left out: pools and committees must fill first.
+// warmUpEpochs are left out at the start of a world, while the nodes' pools fill.
 const warmUpEpochs = 2
 
-// Run makes a world, runs it for a number of slots after its warm-up, and gives each canonical block in order, each
-// after those that were dreamt in its place.
+// Run makes a world, runs it for a number of slots after its warm-up, and calls each for every canonical block in order,
+// each after those that were dreamt for the same slot.
 func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each func(Block) error) (err error) {
 	w, err := sim.New(c)
 	if err != nil {
@@ -74,7 +74,7 @@ func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each fu
 		Rivals: func(chain *beacon.Block) (out []*beacon.Block, err error) {
 			for _, d := range dreams[chain.ParentRoot] {
 				if d.Slot != chain.Slot {
-					continue // of an orphan on the same parent
+					continue // beside an orphan on the same parent
 				}
 				b, err := schemas.Decode(beacon.Signed, d.Fork, d.Block)
 				if err != nil {
