@@ -27,6 +27,19 @@ func TestForkRange(t *testing.T) {
 			t.Errorf("%s, not %s (%v)", back, text, err)
 		}
 	}
+	for text, want := range map[string]blockprint.ForkRange{
+		"-deneb": blockprint.BeforeElectra, "electra-": blockprint.SinceElectra, "fulu": {First: blockprint.Fulu, Last: blockprint.Fulu},
+		"capella-fulu": {First: blockprint.Capella, Last: blockprint.Fulu},
+	} {
+		if got, err := blockprint.ParseForkRange(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "-", "fulu-deneb", "osaka", "deneb-osaka"} {
+		if got, err := blockprint.ParseForkRange(text); err == nil {
+			t.Errorf("%q is taken as %v", text, got)
+		}
+	}
 	var later blockprint.ForkRange
 	if err := json.Unmarshal([]byte(`{"from":"electra","to":"heze"}`), &later); err != nil || later != blockprint.SinceElectra {
 		t.Errorf("up to a fork that is not known: %v, %v", later, err)

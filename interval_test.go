@@ -13,6 +13,22 @@ func interval(t *rapid.T, label string) blockprint.Interval {
 	return blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(start + rapid.Uint64Range(0, 12).Draw(t, label+" length"))}
 }
 
+// TestParseInterval: an open end is the last slot that a database can hold; what is no range is refused.
+func TestParseInterval(t *testing.T) {
+	for text, want := range map[string]blockprint.Interval{
+		"": blockprint.AllSlots, "5-9": {Start: 5, End: 9}, " 5 - 9 ": {Start: 5, End: 9}, "7-": {Start: 7, End: blockprint.AllSlots.End},
+	} {
+		if got, err := blockprint.ParseInterval(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"5", "9-5", "-5", "-", "a-b", "5-b", "1-99999999999999999999"} {
+		if got, err := blockprint.ParseInterval(text); err == nil {
+			t.Errorf("%q is taken as %v", text, got)
+		}
+	}
+}
+
 // TestIntervals compares the set of intervals with a set of slots.
 func TestIntervals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"blockprint"
@@ -41,18 +40,15 @@ type Options struct {
 	Dir         string        // where the database and the model go; empty for a temporary folder
 	Version     string        // of the program
 	Logger      *slog.Logger
-	// Started, if not nil, is told of the addresses and the model before the first slot.
-	Started func(Started)
-	// Each, if not nil, is told of each slot.
-	Each func(Row)
+	Started     func(Started) // if not nil, receives the addresses and the model before the first slot
+	Each        func(Row)     // if not nil, receives each slot
 }
 
 // Started says what is running.
 type Started struct {
 	API, Node   string // URLs
 	Model       string
-	TrainBlocks int                           // of this network; 0 with the model that ships
-	Accuracy    map[blockprint.Client]float64 // of the model, by cross-validation
+	TrainBlocks int // of this network; 0 with the model that ships
 	Took        time.Duration
 }
 
@@ -61,13 +57,11 @@ type Row struct {
 	Slot    blockprint.Slot
 	Block   bool // the slot has a block
 	Label   blockprint.Client
-	Multi   string
 	Truth   blockprint.Client
 	Right   int // blocks labeled rightly so far
 	Blocks  int
 	Shares  map[blockprint.Client]int // labels so far
 	Gaps    int
-	Latency time.Duration     // from the world's step to the stored label
 	Gauge   GaugeSummary      // of the slots so far
 	Opinion blockprint.Client // of the distance to dreamt blocks; empty if it is too close to call
 }
@@ -100,9 +94,7 @@ type demo struct {
 	network *Network
 	house   *app.House
 	first   blockprint.Slot // of the followed part
-	mu      sync.Mutex
-	stored  map[blockprint.Root]store.Block
-	arrived chan struct{}
+	arrived chan struct{}   // has a token when a block was stored
 	latency []time.Duration
 	row     Row
 	skipped int
@@ -113,7 +105,7 @@ type demo struct {
 // Run runs a demonstration until its slots are over or ctx ends.
 func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	began := time.Now()
-	d := &demo{o: o, stored: map[blockprint.Root]store.Block{}, arrived: make(chan struct{}, 1)}
+	d := &demo{o: o, arrived: make(chan struct{}, 1)}
 	d.row.Shares = map[blockprint.Client]int{}
 	// Genesis lies so far back that the first followed slot is now.
 	back := time.Duration(uint64(o.history())*o.World.SlotsPerEpoch*o.World.SecondsPerSlot) * time.Second
@@ -141,7 +133,7 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	}
 	defer func() { err = errors.Join(err, d.house.Close()) }()
 	if o.Started != nil {
-		o.Started(Started{"http://" + d.house.Address, d.network.URL, model.Name, trained, model.Parts[0].Training.Accuracy, time.Since(began)})
+		o.Started(Started{"http://" + d.house.Address, d.network.URL, model.Name, trained, time.Since(began)})
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -234,10 +226,7 @@ func (d *demo) open(ctx context.Context, made *classify.Model, dir string) (*app
 	}.Open(ctx)
 }
 
-func (d *demo) onStored(b store.Block) {
-	d.mu.Lock()
-	d.stored[b.Root] = b
-	d.mu.Unlock()
+func (d *demo) onStored(store.Block) {
 	select {
 	case d.arrived <- struct{}{}:
 	default:
@@ -272,18 +261,17 @@ func (d *demo) step(ctx context.Context) error {
 	began := time.Now()
 	slot := d.world.Step()
 	d.row.Slot, d.row.Block = slot.Slot, !slot.Block.IsZero()
-	d.row.Label, d.row.Multi, d.row.Truth, d.row.Latency = "", "", "", 0
+	d.row.Label, d.row.Truth = "", ""
 	if d.row.Block {
-		b, err := d.await(ctx, slot.Block)
+		label, err := d.await(ctx, slot)
 		if err != nil {
 			return err
 		}
-		d.row.Latency = time.Since(began)
-		d.latency = append(d.latency, d.row.Latency)
-		d.row.Label, d.row.Multi, d.row.Truth = b.Single, b.Multi, slot.Client
+		d.latency = append(d.latency, time.Since(began))
+		d.row.Label, d.row.Truth = label, slot.Client
 		d.row.Blocks++
-		d.row.Shares[b.Single]++
-		if b.Single == slot.Client {
+		d.row.Shares[label]++
+		if label == slot.Client {
 			d.row.Right++
 		}
 	} else {
@@ -303,21 +291,21 @@ func (d *demo) step(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) await(ctx context.Context, root blockprint.Root) (store.Block, error) {
+// await returns the label of a slot's block once it is stored.
+func (d *demo) await(ctx context.Context, slot sim.Slot) (blockprint.Client, error) {
 	limit := time.NewTimer(30 * time.Second)
 	defer limit.Stop()
 	for {
-		d.mu.Lock()
-		b, ok := d.stored[root]
-		d.mu.Unlock()
-		if ok {
-			return b, nil
+		for b, err := range d.house.Store.Blocks(ctx, blockprint.Interval{Start: slot.Slot, End: slot.Slot}, store.Query{Orphaned: true}) {
+			if err != nil || b.Root == slot.Block {
+				return b.Single, err
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return b, ctx.Err()
+			return "", ctx.Err()
 		case <-limit.C:
-			return b, errors.New("the follower did not store a block within 30 seconds")
+			return "", errors.New("the follower did not store a block within 30 seconds")
 		case <-d.arrived:
 		}
 	}

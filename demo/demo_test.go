@@ -16,7 +16,6 @@ import (
 
 func options() demo.Options {
 	c := sim.DefaultConfig(3)
-	c.GenesisTime = time.Now()
 	if testing.Short() { // the race detector makes large worlds slow
 		c.Validators, c.Committees = 4096, 4
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,8 @@ import (
 func newRealism() *cobra.Command {
 	var world worldFlags
 	var slots int
-	var byClient, asJSON bool
+	var byClient bool
+	var asJSON *bool
 	cmd := &cobra.Command{
 		Use:   "realism [FILE|FOLDER...]",
 		Short: "Compare the shapes of real blocks with those of a simulated network",
@@ -24,8 +23,9 @@ committees and voters, and how many of those are new. Without FILE, it compares 
 December 2025 whose shapes are built in. No registry is needed, because the sizes of committees follow from the
 lengths of a block's bit lists. A figure differs if it is more than two standard errors away.`,
 		Example: "  blockprint sim realism\n  blockprint sim realism blocks/\n  blockprint sim realism --by-client --validators 1048576 --committees 64 mainnet-*.ssz",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, out := cmd.Context(), cmd.OutOrStdout()
+			ctx := cmd.Context()
 			c, err := world.load()
 			if err != nil {
 				return err
@@ -51,14 +51,14 @@ lengths of a block's bit lists. A figure differs if it is more than two standard
 				return err
 			}
 			all := realism.CompareAll(actual, simulated, byClient)
-			if asJSON {
-				return json.NewEncoder(out).Encode(all)
+			if *asJSON {
+				return printLines(cmd, all)
 			}
 			for _, c := range all {
-				if err := c.Write(out); err != nil {
+				if err := c.Write(cmd.OutOrStdout()); err != nil {
 					return err
 				}
-				_, _ = fmt.Fprintf(out, "%d of %d figures differ.\n\n", len(c.Outside()), len(c.Figures))
+				printf(cmd, "%d of %d figures differ.\n\n", len(c.Outside()), len(c.Figures))
 			}
 			return nil
 		},
@@ -66,6 +66,6 @@ lengths of a block's bit lists. A figure differs if it is more than two standard
 	world.add(cmd)
 	cmd.Flags().IntVar(&slots, "slots", 512, "number of simulated slots to compare with")
 	cmd.Flags().BoolVar(&byClient, "by-client", false, "also compare the blocks of each client that their graffiti name")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	asJSON = addJSON(cmd, "print JSON")
 	return cmd
 }
