@@ -3,6 +3,7 @@ package beacon
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type ProduceOptions struct {
 	// V3 asks for version 3 of the endpoint first, instead of version 2. If the node does not know that version, the
 	// other is tried.
 	V3 bool
+	// Reveal is the RANDAO reveal of whoever has the proposer's key; nil sends the point at infinity.
+	Reveal []byte
 	// BuilderBoost is builder_boost_factor, in percent of a builder's bid; nil leaves it to the node.
 	BuilderBoost *uint64
 }
@@ -37,6 +40,8 @@ type Produced struct {
 	Blinded bool
 	// Value is the consensus reward in wei according to the node, nil if it does not say.
 	Value *big.Int
+	// SSZ is the unsigned block with its whole payload; nil if it is blinded.
+	SSZ []byte
 	// JSON is the unsigned block with its payload's header, in the Beacon API's form.
 	JSON []byte
 }
@@ -91,7 +96,11 @@ func (c *Client) produce(ctx context.Context, slot blockprint.Slot, version int,
 	if err != nil {
 		return nil, err
 	}
-	path := fmt.Sprintf("/eth/v%d/validator/blocks/%d?randao_reveal=%s%s", version, slot, infinity, strings.Repeat("0", 2*signatureSize-2))
+	reveal := infinity + strings.Repeat("0", 2*signatureSize-2)
+	if o.Reveal != nil {
+		reveal = "0x" + hex.EncodeToString(o.Reveal)
+	}
+	path := fmt.Sprintf("/eth/v%d/validator/blocks/%d?randao_reveal=%s", version, slot, reveal)
 	if o.SkipRandao {
 		path += "&skip_randao_verification=" // with an empty value, as all clients read it
 	}
@@ -142,6 +151,7 @@ func (c *Client) readProduced(schemas *Schemas, slot blockprint.Slot, a answer, 
 		return nil, err
 	}
 	if !p.Blinded {
+		p.SSZ = encoded
 		encoded = schemas.Blind(fork, encoded)
 	}
 	p.JSON = schemas.types[Blinded][fork].AppendJSON(nil, encoded)

@@ -103,6 +103,9 @@ func (s *Schemas) Block(fork blockprint.Fork) *ssz.Type { return s.types[Unsigne
 // Signed returns the type of a fork's signed blocks.
 func (s *Schemas) Signed(fork blockprint.Fork) *ssz.Type { return s.types[Signed][fork] }
 
+// Blinded returns the type of a fork's unsigned blocks with the header of their execution payload.
+func (s *Schemas) Blinded(fork blockprint.Fork) *ssz.Type { return s.types[Blinded][fork] }
+
 // blindedNames are the fields whose names change when a block is blinded: the payload becomes its header, in which roots
 // stand for the lists.
 var blindedNames = map[string]string{

@@ -3,6 +3,7 @@ package eel
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"sync"
@@ -71,7 +72,7 @@ type job struct {
 type builder struct {
 	extra    data
 	schedule *schedule
-	asker    *asker
+	asker    *asker // nil if there is no execution client to ask
 
 	mu      sync.Mutex
 	jobs    *simplelru.LRU[string, *job]
@@ -180,6 +181,9 @@ func (b *builder) parentOf(ctx context.Context, block hash32) (*payload, error) 
 	if ok {
 		return h, nil
 	}
+	if b.asker == nil {
+		return nil, fmt.Errorf("block %s is not known", block)
+	}
 	var text json.RawMessage
 	if err := b.asker.ask(ctx, "eth_getBlockByHash", &text, block, false); err != nil {
 		return nil, err
@@ -238,6 +242,9 @@ func (b *builder) forkAt(ctx context.Context, at uint64) (forkConfig, error) {
 // forksAt returns what the execution client says about its forks. The answer is used for a while, but not beyond the beginning
 // of the next fork.
 func (b *builder) forksAt(ctx context.Context, at uint64) (forks, error) {
+	if b.asker == nil {
+		return forks{}, errors.New("there is no execution client to ask")
+	}
 	now := b.asker.now()
 	b.mu.Lock()
 	f, asked := b.forks, b.asked

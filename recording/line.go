@@ -66,6 +66,7 @@ type line struct {
 	PublishedAt float64 `json:"published_at,omitempty"`
 	Parent      string  `json:"parent,omitempty"`
 	Graffiti    string  `json:"graffiti,omitempty"`
+	SSZ         []byte  `json:"ssz,omitempty"`
 
 	// slot
 	Mood  string                     `json:"mood,omitempty"`

@@ -172,6 +172,14 @@ func (r *Reader) Shuffling(epoch blockprint.Epoch, decision blockprint.Root) (*S
 	return nil, blockprint.Errorf(blockprint.Invalid, "%s: the committees of epoch %d that block %s decided are missing", r.name, epoch, decision.Short())
 }
 
+// AnyShuffling returns committees of an epoch; nil if there are none. Those of different chains have the same sizes.
+func (r *Reader) AnyShuffling(epoch blockprint.Epoch) *Shuffling {
+	if list := r.shufflings[epoch]; len(list) > 0 {
+		return list[0]
+	}
+	return nil
+}
+
 // header reads the first line.
 func (r *Reader) header(text []byte) error {
 	var l struct {
@@ -429,7 +437,7 @@ func (r *Reader) addToSlot(l *line) error {
 		r.open.Pools = append(r.open.Pools, Pool{Node: l.Node, At: r.at(l.Slot, l.T), Attestations: atts})
 		return nil
 	}
-	b := Block{Slot: l.Slot, Node: l.Node, Asked: r.at(l.Slot, l.Asked), Published: -1, Graffiti: l.Graffiti, Attestations: atts}
+	b := Block{Slot: l.Slot, Node: l.Node, Asked: r.at(l.Slot, l.Asked), Published: -1, Graffiti: l.Graffiti, Attestations: atts, SSZ: l.SSZ}
 	if l.Published {
 		if b.Published = r.at(l.Slot, l.PublishedAt); b.Published < b.Asked {
 			b.Published = b.Asked

@@ -136,6 +136,7 @@ type Block struct {
 	Parent, Root blockprint.Root // Root is zero where the node's answer was not kept
 	Graffiti     string
 	Attestations []Attestation
+	SSZ          []byte // the whole block, signed if it joined the chain; nil where it was not kept
 }
 
 // IsPublished tells whether the block joined the chain.

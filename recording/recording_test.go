@@ -58,7 +58,7 @@ func sample(t *testing.T) (*bytes.Buffer, []*Slot) {
 			Pools: []Pool{{"A", start, []Attestation{{d, one}}}},
 			Blocks: []Block{
 				{Slot: n, Node: "A", Asked: start + 30*time.Millisecond, Published: -1, Parent: parent, Attestations: []Attestation{{d, both}}},
-				{n, "B", start + 20*time.Millisecond, start + time.Second, parent, blockprint.Root{1, byte(n)}, "hello", []Attestation{{d, both}, {d, one}}},
+				{n, "B", start + 20*time.Millisecond, start + time.Second, parent, blockprint.Root{1, byte(n)}, "hello", []Attestation{{d, both}, {d, one}}, []byte{1, 2}},
 			},
 		}
 		for i := range votes {

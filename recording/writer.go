@@ -118,6 +118,7 @@ func (w *Writer) Block(b *Block) error {
 	l := line{
 		Type: "block", Slot: b.Slot, Node: b.Node, Asked: w.within(b.Slot, b.Asked), Published: b.IsPublished(),
 		Parent: hexRoot(b.Parent), Root: hexRoot(b.Root), Graffiti: b.Graffiti, Attestations: w.attestations(b.Attestations),
+		SSZ: b.SSZ,
 	}
 	if b.IsPublished() {
 		l.PublishedAt = w.within(b.Slot, b.Published)

@@ -70,7 +70,7 @@ If you are new, start with "blockprint demo", which needs neither a node nor a m
 		id, title string
 		commands  []*cobra.Command
 	}{
-		{"try", "Try it without a network:", []*cobra.Command{newDemo(), newSim()}},
+		{"try", "Try it without a network:", []*cobra.Command{newDemo(), newSim(), newLab(), newLab()}},
 		{"run", "Run services, which work until they are stopped:", []*cobra.Command{newUp(), newFollow(), newServe(), newWatch(), newDream(), newGauge(), newEel()}},
 		{"label", "Fetch blocks, label them and look after databases:", []*cobra.Command{newLoad(), newClassify(), newFeatures(), newBuildDB(), newReclassify(), newImportDB(), newDB(), newRewards()}},
 		{"train", "Train models:", []*cobra.Command{newPrepare(), newBalance(), newTrain(), newCV(), newReport(), newPlot(), newModel()}},
