@@ -3,12 +3,9 @@ package record_test
 import (
 	"log/slog"
 	"math"
-	"slices"
 	"testing"
 
-	"blockprint"
 	"blockprint/feature"
-	"blockprint/packer"
 	"blockprint/sim"
 	"blockprint/sim/record"
 )
@@ -117,20 +114,5 @@ func TestVisible(t *testing.T) {
 		if v := b.of[b.variant][b.name]; v < b.low || v > b.high {
 			t.Errorf("%s: %s is %.3f on average, want %v to %v", b.variant, b.name, v, b.low, b.high)
 		}
-	}
-}
-
-// TestVariants: all variants that worlds know can be drawn.
-func TestVariants(t *testing.T) {
-	clients := map[blockprint.Client]bool{}
-	for _, v := range packer.Variants() {
-		c, _, ok := packer.ClientOf(v)
-		if !ok {
-			t.Errorf("%s is of no client", v)
-		}
-		clients[c] = true
-	}
-	if want := []blockprint.Client{"Grandine", "Lighthouse", "Lodestar", "Nimbus", "Prysm", "Teku"}; len(clients) != len(want) || slices.ContainsFunc(want, func(c blockprint.Client) bool { return !clients[c] }) {
-		t.Errorf("clients %v", clients)
 	}
 }
