@@ -1,14 +1,15 @@
-// Package packer models how consensus clients store attestations and pack blocks from them. The models follow the
-// clients' public behavior, in our own words and code; docs/simulation.md says what they leave out.
+// Package packer has the attestation pools of consensus clients and how each packs a block from its own, modeled on the
+// clients' public behavior in our own words and code; docs/simulation.md says what is left out.
 //
-// New makes the pool of a client's variant. The caller plays the node, in a simulated network or from a recording: it
-// puts in the votes that the node receives and the blocks that it imports, and asks for a block with a View of the chain.
+// New makes the pool of a client's variant. Whoever plays the node, a simulated network or a replayed recording, puts in
+// what it receives and the blocks that it imports, and asks for a block with a View of the chain.
 package packer
 
 import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"blockprint"
 	"blockprint/gossip"
@@ -16,14 +17,26 @@ import (
 
 // Pool is a node's attestation pool with the packer that uses it.
 type Pool interface {
-	// Aggregate stores an aggregate that the node has received. The pool copies its Bits.
+	// Aggregate puts an aggregate in. The pool copies its Bits.
 	Aggregate(a gossip.Aggregate)
-	// Singles stores single votes of a group that the node has received. The pool copies its Bits.
+	// Singles puts single votes of a group in.
 	Singles(votes gossip.Aggregate)
-	// Imported notes that a block has become the head, and forgets what the client would forget.
+	// Imported says that a block became the head.
 	Imported(slot blockprint.Slot, attestations []gossip.Attestation)
-	// Pack returns the attestations of a block in the block's order.
+	// Pack returns the attestations of a block in their order.
 	Pack(v *View) []gossip.Attestation
+}
+
+// Ticker is a Pool that acts at certain times of each slot.
+type Ticker interface {
+	// Ticks are the times from the slot's start, in ascending order.
+	Ticks() []time.Duration
+	Tick()
+}
+
+// Loader is a Pool that can take over a group from a real node's pool, in the node's order.
+type Loader interface {
+	Load(g gossip.Group, list []gossip.Bits)
 }
 
 // clients are the clients that can be simulated, each with its default graffiti and its variants, the newest last. Every
@@ -80,7 +93,7 @@ func New(name string) Pool {
 	return nil
 }
 
-// ClientOf returns a variant's client and that client's default graffiti. ok is false if the variant is unknown.
+// ClientOf returns the client of a variant, and the graffiti that it writes by default.
 func ClientOf(name string) (client blockprint.Client, graffiti string, ok bool) {
 	for _, c := range clients {
 		if slices.ContainsFunc(c.variants, func(v variant) bool { return v.name == name }) {
@@ -90,7 +103,7 @@ func ClientOf(name string) (client blockprint.Client, graffiti string, ok bool) 
 	return "", "", false
 }
 
-// Variants lists all variants, sorted by name.
+// Variants lists the known client variants, sorted by name.
 func Variants() (out []string) {
 	for _, c := range clients {
 		for _, v := range c.variants {
@@ -117,7 +130,7 @@ func VariantsAt(fork blockprint.Fork) (out [][]string) {
 	return out
 }
 
-// singleVotes are the single votes that a node has received, one set for each group. Pools that use them embed it.
+// singleVotes are the single votes that a node has heard, one set for each group. Pools that use them embed it.
 type singleVotes struct{ heard entries[gossip.Bits] }
 
 func newSingleVotes() singleVotes { return singleVotes{newEntries[gossip.Bits]()} }
@@ -131,8 +144,8 @@ func (s *singleVotes) Singles(votes gossip.Aggregate) {
 	b.Add(votes.Bits)
 }
 
-// entries is a map of vote groups that remembers the order of first arrival. A packer whose client walks a hash map asks
-// for a shuffled order instead.
+// entries is a map of vote groups that can be walked in the order of first arrival. Packers whose client walks a
+// hash map shuffle it.
 type entries[T any] struct {
 	at   map[gossip.Group]*T
 	keys []gossip.Group
@@ -140,7 +153,7 @@ type entries[T any] struct {
 
 func newEntries[T any]() entries[T] { return entries[T]{at: map[gossip.Group]*T{}} }
 
-// of returns a group's entry, and makes it if it is missing.
+// of returns the entry of a group, making it if there is none.
 func (e *entries[T]) of(g gossip.Group) *T {
 	t := e.at[g]
 	if t == nil {
@@ -151,7 +164,7 @@ func (e *entries[T]) of(g gossip.Group) *T {
 	return t
 }
 
-// drop forgets the groups for which keep returns false.
+// drop forgets the groups that keep refuses.
 func (e *entries[T]) drop(keep func(g gossip.Group) bool) {
 	kept := e.keys[:0]
 	for _, g := range e.keys {
@@ -167,7 +180,12 @@ func (e *entries[T]) drop(keep func(g gossip.Group) bool) {
 // newest returns the groups by slot, the newest first. Within a slot, they stand in order of arrival, or in random order
 // if shuffle is not nil.
 func (e *entries[T]) newest(shuffle *rand.Rand) []gossip.Group {
-	keys := append([]gossip.Group(nil), e.keys...)
+	return newest(slices.Clone(e.keys), shuffle)
+}
+
+// newest sorts groups by slot, the newest first. Within a slot, they keep their order, or stand in random order if shuffle
+// is not nil.
+func newest(keys []gossip.Group, shuffle *rand.Rand) []gossip.Group {
 	if shuffle != nil {
 		shuffle.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	}

@@ -9,10 +9,10 @@ import (
 	"blockprint/gossip"
 )
 
-// tekuVariant is what changed in Teku over time.
+// tekuVariant is a time in Teku's history.
 type tekuVariant struct {
-	sorted bool // attestations of a slot stand by size
-	reward bool // the second pool: chooses by reward when there are too many, and fills up the chosen with single votes
+	sorted bool // inside a slot by size
+	reward bool // the second pool: too many are chosen among by reward, and the chosen are filled up
 }
 
 var (
@@ -21,8 +21,8 @@ var (
 	tekuV2     = tekuVariant{reward: true}
 )
 
-// teku merges disjoint aggregates when it packs. It remembers which voters of each group are on the chain and forgets
-// aggregates that bring no further voter.
+// teku merges disjoint aggregates when it packs. It remembers which voters of a vote are on the chain and forgets
+// what brings no further one.
 type teku struct {
 	tekuVariant
 	stored entries[[]gossip.Bits]
@@ -47,6 +47,15 @@ func (p *teku) Aggregate(a gossip.Aggregate) {
 	*list = append(*list, a.Bits.Clone())
 }
 
+// Singles puts in the single votes that are not on the chain.
+func (p *teku) Singles(votes gossip.Aggregate) {
+	if have := p.onChain[votes.Group]; have != nil {
+		votes.Bits = votes.Bits.Clone()
+		votes.Bits.Remove(have)
+	}
+	p.singleVotes.Singles(votes)
+}
+
 func (p *teku) Imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
 		for i, c := range a.Committees {
@@ -57,6 +66,9 @@ func (p *teku) Imported(slot blockprint.Slot, attestations []gossip.Attestation)
 			p.onChain[g].Add(a.Bits[i])
 			if list := p.stored.at[g]; list != nil {
 				*list = slices.DeleteFunc(*list, func(b gossip.Bits) bool { return b.Within(p.onChain[g]) })
+			}
+			if singles := p.heard.at[g]; singles != nil {
+				singles.Remove(a.Bits[i])
 			}
 		}
 	}
@@ -71,7 +83,7 @@ func (p *teku) Pack(v *View) []gossip.Attestation {
 	for _, slot := range p.slots(v) {
 		var these []gossip.Attestation
 		for _, groups := range slot {
-			these = append(these, p.emit(v, groups, !v.electra())...)
+			these = append(these, p.emit(v, groups)...)
 		}
 		if p.sorted {
 			sort.SliceStable(these, func(i, j int) bool { return these[i].Count() > these[j].Count() })
@@ -81,9 +93,6 @@ func (p *teku) Pack(v *View) []gossip.Attestation {
 	if !p.reward {
 		return out[:min(len(out), v.limit())]
 	}
-	if v.electra() {
-		out = append(out, p.onlySingles(v)...)
-	}
 	if len(out) > v.limit() {
 		out = v.greedyByReward(out, false)
 	}
@@ -91,16 +100,32 @@ func (p *teku) Pack(v *View) []gossip.Attestation {
 	return out
 }
 
-// slots returns the groups that may be included: by slot, the newest first, then by what is merged together, in the
-// order of a hash map. Since Electra, all committees with the same data are merged together.
+// candidates returns the groups that may be included: by slot, the newest first, and within a slot in the order of a hash
+// map. The second pool also offers the groups whose data it has only single votes for.
+func (p *teku) candidates(v *View) []gossip.Group {
+	var keys []gossip.Group
+	aggregated := map[gossip.Data]bool{}
+	for _, g := range p.stored.keys {
+		if len(*p.stored.at[g]) > 0 || !v.electra() {
+			keys, aggregated[g.Data] = append(keys, g), true
+		}
+	}
+	for _, g := range p.heard.keys {
+		if p.reward && v.electra() && !aggregated[g.Data] {
+			keys = append(keys, g)
+		}
+	}
+	keys = slices.DeleteFunc(keys, func(g gossip.Group) bool { return v.distance(&g.Data) < 1 || !v.Valid(&g.Data) })
+	return newest(keys, v.Rand)
+}
+
+// slots returns the candidates by slot, and then by what is merged together. Since Electra, all committees with the same
+// data are merged together.
 func (p *teku) slots(v *View) [][][]gossip.Group {
 	var out [][][]gossip.Group
 	place := map[gossip.Data]int{}
 	last := blockprint.Slot(0)
-	for _, g := range p.stored.newest(v.Rand) {
-		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
-			continue
-		}
+	for _, g := range p.candidates(v) {
 		if len(out) == 0 || g.Data.Slot != last {
 			out, last = append(out, nil), g.Data.Slot
 		}
@@ -116,8 +141,9 @@ func (p *teku) slots(v *View) [][][]gossip.Group {
 }
 
 // emit merges the aggregates of groups with the same data: the largest one with all smaller ones that it does not
-// overlap, and so on as long as an aggregate brings a voter that is neither on the chain nor emitted.
-func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attestation {
+// overlap, and so on as long as an aggregate brings a voter that is neither on the chain nor emitted. Since Electra, single
+// votes take part only where there are no aggregates.
+func (p *teku) emit(v *View, groups []gossip.Group) []gossip.Attestation {
 	var all []gossip.Aggregate
 	included := map[int]gossip.Bits{}
 	for _, g := range groups {
@@ -129,8 +155,12 @@ func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attes
 				all = append(all, gossip.Aggregate{Group: g, Bits: b})
 			}
 		}
-		if b := p.heard.at[g]; b != nil && singles {
-			all = append(all, alone(g, *b)...)
+	}
+	if len(all) == 0 || !v.electra() {
+		for _, g := range groups {
+			if b := p.heard.at[g]; b != nil {
+				all = append(all, alone(g, *b)...)
+			}
 		}
 	}
 	v.Rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -145,7 +175,7 @@ func (p *teku) emit(v *View, groups []gossip.Group, singles bool) []gossip.Attes
 		rest := all[:0:0]
 		for _, a := range all {
 			if have := included[a.Committee]; have != nil && a.Bits.Within(have) {
-				continue // brings no further voter
+				continue // said already
 			}
 			rest = append(rest, a)
 			have := merged[a.Committee]
@@ -183,51 +213,36 @@ func alone(g gossip.Group, b gossip.Bits) []gossip.Aggregate {
 	return out
 }
 
-// onlySingles returns the attestations whose data the node has only single votes for.
-func (p *teku) onlySingles(v *View) []gossip.Attestation {
-	aggregated := map[gossip.Data]bool{}
-	for _, g := range p.stored.keys {
-		aggregated[g.Data] = aggregated[g.Data] || len(*p.stored.at[g]) > 0
-	}
-	groups := map[gossip.Data][]gossip.Group{}
-	var order []gossip.Data
-	for _, g := range p.heard.newest(v.Rand) {
-		if aggregated[g.Data] || v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
-			continue
-		}
-		if groups[g.Data] == nil {
-			order = append(order, g.Data)
-		}
-		groups[g.Data] = append(groups[g.Data], g)
-	}
-	var out []gossip.Attestation
-	for _, d := range order {
-		out = append(out, p.emit(v, groups[d], true)...)
-	}
-	return out
-}
-
-// fillUp adds the single votes of each data to its first attestation.
+// fillUp adds the single votes of each data that are not on the chain to its first attestation; since Electra, this can add
+// committees.
 func (p *teku) fillUp(v *View, list []gossip.Attestation) {
-	filled := map[gossip.Data]bool{}
-	perCommittee := map[gossip.Group]bool{}
+	heard := map[gossip.Data][]gossip.Group{}
+	for _, g := range p.heard.keys {
+		heard[g.Data] = append(heard[g.Data], g)
+	}
+	filled := map[gossip.Group]bool{}
 	for i := range list {
 		a := &list[i]
-		if v.electra() && filled[a.Data] {
-			continue
-		}
-		filled[a.Data] = true
+		bits := map[int]gossip.Bits{}
 		for j, c := range a.Committees {
-			g := gossip.Group{Data: a.Data, Committee: c}
-			if b := p.heard.at[g]; b != nil && !perCommittee[g] {
-				a.Bits[j].Add(*b)
-			}
-			perCommittee[g] = true
+			bits[c] = a.Bits[j]
 		}
+		for _, g := range heard[a.Data] {
+			singles := *p.heard.at[g]
+			if filled[g] || singles.Count() == 0 || bits[g.Committee] == nil && !v.electra() {
+				continue
+			}
+			filled[g] = true
+			if bits[g.Committee] == nil {
+				bits[g.Committee] = make(gossip.Bits, len(singles))
+			}
+			bits[g.Committee].Add(singles)
+		}
+		*a = joined(a.Data, bits)
 	}
 }
 
-// joined makes an attestation from votes by committee.
+// joined makes an on-chain aggregate of the votes of one data by committee.
 func joined(d gossip.Data, bits map[int]gossip.Bits) gossip.Attestation {
 	parts := make([]gossip.Aggregate, 0, len(bits))
 	for c, b := range bits {

@@ -9,7 +9,7 @@ import (
 )
 
 // Participation flags and their weights out of 64 (consensus-specs, altair). They stand here a second time on purpose:
-// a simulated network's own rewards check those that the reward package computes.
+// a simulated network's own rewards check the tracker's.
 const (
 	flagSource = 1
 	flagTarget = 2
@@ -24,6 +24,7 @@ func flagWeights(f uint8) uint64 {
 // block's truth, so a packer has only its pool to choose from. A View is for one block.
 type View struct {
 	Slot blockprint.Slot // of the block
+	Head blockprint.Slot // of the block that it is built on
 	Spec *blockprint.Spec
 	Rand *rand.Rand // stands for the random order of hash maps
 
@@ -39,16 +40,16 @@ type View struct {
 	// Valid reports whether a vote may be included at all: its slot, its source, and its committees are the chain's.
 	Valid func(d *gossip.Data) bool
 
-	unseenOf map[gossip.Group]gossip.Bits // remembered answers of unseenIn
-	earnedBy map[gossip.Data]uint8        // remembered answers of earned
+	unseenOf map[gossip.Group]gossip.Bits // members without a flag, of groups that were asked for
+	earnedBy map[gossip.Data]uint8        // flags, of votes that were asked for
 }
 
 func (v *View) fork() blockprint.Fork { return v.Spec.ForkAt(v.epoch()) }
 
-// electra reports whether an attestation may have several committees.
+// electra reports whether attestations join committees.
 func (v *View) electra() bool { return v.fork() >= blockprint.Electra }
 
-// limit returns how many attestations a block may have.
+// limit returns how many attestations a block holds.
 func (v *View) limit() int {
 	if v.electra() {
 		return int(v.Spec.MaxAttestationsElectra)
@@ -60,10 +61,10 @@ func (v *View) distance(d *gossip.Data) uint64 { return uint64(v.Slot - d.Slot) 
 
 func (v *View) epoch() blockprint.Epoch { return v.Spec.EpochOf(v.Slot) }
 
-// isCurrent reports whether a vote's target is in the block's epoch.
+// isCurrent tells whether a vote is of the block's epoch.
 func (v *View) isCurrent(d *gossip.Data) bool { return d.Target.Epoch == v.epoch() }
 
-// flags returns the participation flags of a vote's epoch.
+// flags returns the participation flags that hold for a vote's epoch.
 func (v *View) flags(d *gossip.Data) []uint8 {
 	if v.isCurrent(d) {
 		return v.Current
@@ -100,7 +101,7 @@ func (v *View) targetMatches(d *gossip.Data) bool {
 	return d.Target.Root == v.RootAt(v.Spec.StartOf(d.Target.Epoch))
 }
 
-// unseenIn returns the members of a group's committee without any flag. The caller must not change it.
+// unseenIn returns the members of a group's committee who have no flag yet. It must not be changed.
 func (v *View) unseenIn(g gossip.Group) gossip.Bits {
 	out, ok := v.unseenOf[g]
 	if !ok {
@@ -119,27 +120,19 @@ func (v *View) unseenIn(g gossip.Group) gossip.Bits {
 	return out
 }
 
-// unseen returns an aggregate's voters without any flag.
+// unseen returns those of an aggregate whose voters have no flag yet.
 func (v *View) unseen(a gossip.Aggregate) gossip.Bits {
 	out := a.Bits.Clone()
 	out.Keep(v.unseenIn(a.Group))
 	return out
 }
 
-// weight returns the sum of f over voters of a group.
+// weight sums f over the members in bits.
 func (v *View) weight(g gossip.Group, b gossip.Bits, f func(validator uint32) uint64) uint64 {
 	members := v.Members(g)
 	var sum uint64
 	b.Each(func(i int) { sum += f(members[i]) })
 	return sum
-}
-
-// numerator returns the specification's reward numerator of an aggregate in the state before the block.
-func (v *View) numerator(a gossip.Aggregate) uint64 {
-	flags, f := v.flags(&a.Data), v.earned(&a.Data)
-	return v.weight(a.Group, a.Bits, func(n uint32) uint64 {
-		return v.BaseRewards[n] * flagWeights(f&^flags[n])
-	})
 }
 
 // accounts are the participation flags while a block is being filled.
@@ -159,7 +152,7 @@ func (s *accounts) flags(d *gossip.Data) []uint8 {
 	return s.previous
 }
 
-// numerator returns the specification's reward numerator of an attestation with the present flags.
+// numerator is what an attestation would earn now, as the specification counts.
 func (s *accounts) numerator(a *gossip.Attestation) (sum uint64) {
 	flags, f := s.flags(&a.Data), s.v.earned(&a.Data)
 	for i := range a.Committees {
@@ -191,6 +184,18 @@ func (v *View) Include(attestations []gossip.Attestation) (paid uint64) {
 	return paid
 }
 
+// Worth returns the reward numerators of a block's attestations: of each alone in the state before the block, and of each
+// after those before it.
+func (v *View) Worth(list []gossip.Attestation) (alone, marginal []uint64) {
+	before, after := v.accounts(), v.accounts()
+	for i := range list {
+		alone = append(alone, before.numerator(&list[i]))
+		marginal = append(marginal, after.numerator(&list[i]))
+		after.include(&list[i])
+	}
+	return alone, marginal
+}
+
 // greedyByReward picks attestations up to the limit, each time the one that earns the most after those before it, and at
 // random among equals. It also picks attestations that earn nothing unless stop is true.
 func (v *View) greedyByReward(list []gossip.Attestation, stop bool) []gossip.Attestation {
@@ -218,7 +223,7 @@ func (v *View) greedyByReward(list []gossip.Attestation, stop bool) []gossip.Att
 		rest = append(rest[:best], rest[best+1:]...)
 		values = append(values[:best], values[best+1:]...)
 		for i := range rest {
-			if rest[i].Data.Slot == pick.Data.Slot { // a validator votes in one slot of an epoch
+			if rest[i].Data.Slot == pick.Data.Slot { // other slots' voters are others
 				values[i] = s.numerator(&rest[i])
 			}
 		}

@@ -23,11 +23,15 @@ func (r *Reader) prysm(harness bool) {
 	}
 	r.format, r.By = prysmHarness, "Prysm's pool and packing code in virtual time"
 	for _, name := range []string{"full", "default", "lossy"} {
+		// A pool hears a vote some time after it was sent, or never, which is not recorded: only the snapshots tell.
 		r.Nodes = append(r.Nodes,
-			Node{Name: name, Client: blockprint.Prysm, Version: version, Variant: variant, FedAll: true},
-			Node{Name: name + "/marginal", Client: blockprint.Prysm, Version: version + " with marginal selection", Variant: "prysm/marginal", FedAll: true})
+			Node{Name: name, Client: blockprint.Prysm, Version: version, Variant: variant},
+			Node{Name: name + marginal, Client: blockprint.Prysm, Version: version + " with marginal selection", Variant: "prysm/marginal"})
 	}
 }
+
+// marginal is the ending of names under which the same pool packs in another way.
+const marginal = "/marginal"
 
 // prysmReceivers reads nodes by their first letters. A marginal node is the same pool as its namesake.
 func (r *Reader) prysmReceivers(l *line) ([]string, error) {

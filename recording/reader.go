@@ -434,7 +434,7 @@ func (r *Reader) addToSlot(l *line) error {
 		if !known && r.format == own {
 			return fmt.Errorf("there is no node %q", l.Node)
 		}
-		r.open.Pools = append(r.open.Pools, Pool{Node: l.Node, At: r.at(l.Slot, l.T), Attestations: atts})
+		r.addPool(Pool{Node: l.Node, At: r.at(l.Slot, l.T), Attestations: atts})
 		return nil
 	}
 	b := Block{Slot: l.Slot, Node: l.Node, Asked: r.at(l.Slot, l.Asked), Published: -1, Graffiti: l.Graffiti, Attestations: atts, SSZ: l.SSZ}
@@ -454,6 +454,14 @@ func (r *Reader) addToSlot(l *line) error {
 		return fmt.Errorf("there is no node %q", l.Node)
 	}
 	return r.addBlock(&r.open, b)
+}
+
+func (r *Reader) addPool(p Pool) {
+	r.open.Pools = append(r.open.Pools, p)
+	if r.format == prysmHarness { // two packings of one pool
+		p.Node += marginal
+		r.open.Pools = append(r.open.Pools, p)
+	}
 }
 
 // addBlock adds a block to its slot, if it builds on a known one.

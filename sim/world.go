@@ -366,7 +366,7 @@ func (w *World) view(b *block) *packer.View {
 	s := b.parent.state.advance(&w.spec, b.parent, epoch)
 	b.state = s
 	return &packer.View{
-		Slot: b.slot, Spec: &w.spec, Rand: w.rng, RootAt: b.parent.rootAt,
+		Slot: b.slot, Head: b.parent.slot, Spec: &w.spec, Rand: w.rng, RootAt: b.parent.rootAt,
 		Previous: s.previous, Current: s.current, BaseRewards: s.base, Balances: s.balances,
 		Members: func(g gossip.Group) []uint32 { return w.committeeOf(b.parent, g) },
 		Valid: func(d *gossip.Data) bool {
@@ -400,15 +400,24 @@ func (w *World) attest(b *block, inTime float64) {
 	w.hear(w.gossip.Attest(sizes, before, now, inTime))
 }
 
-// hear puts what each node receives into its pool.
+// hear puts what each node receives into its pool. Aggregates come a while after single votes.
 func (w *World) hear(heard []gossip.Heard) {
 	for i, n := range w.nodes {
 		for _, a := range heard[i].Singles {
 			n.pool.Singles(a)
 		}
+		tick(n.pool)
 		for _, a := range heard[i].Aggregates {
 			n.pool.Aggregate(a)
 		}
+		tick(n.pool)
+	}
+}
+
+// tick lets a pool do what it does between what it hears.
+func tick(pool packer.Pool) {
+	if t, ok := pool.(packer.Ticker); ok {
+		t.Tick()
 	}
 }
 
