@@ -1,8 +1,8 @@
 // Package app composes processes: what `blockprint follow`, `serve`, `up` and the other services consist of, and what the
 // demonstration runs.
 //
-// A service is a value whose fields say what it works on; its Run works until its context ends, and gives everything
-// back. No field is a flag or a text of one: the command line turns those into values and decides what to print.
+// A service is a value whose fields describe its work; its Run works until its context ends, and then closes everything that
+// it opened. No field is a flag's text: the command line turns flags into values, and decides what to print.
 //
 //	err := app.Serve{Process: p, DB: "mainnet.db", Listen: "127.0.0.1:8000"}.Run(ctx)
 package app
@@ -57,7 +57,7 @@ func (p Process) started(address string) {
 	}
 }
 
-// UsageError is a service that was asked for something that cannot be: whoever asked was wrong, not the machine.
+// UsageError means that a service was asked for something impossible: the request is wrong, not the machine.
 type UsageError struct{ Err error }
 
 func (e UsageError) Error() string { return e.Err.Error() }
@@ -117,7 +117,7 @@ func (p Process) dispatcher(s notify.Store, tenant string, to []notify.Notifier)
 	return &notify.Dispatcher{Log: notify.Log{Store: s, Tenant: tenant}, Notifiers: to, Logger: p.logger(), Now: p.Now}
 }
 
-// Deliver delivers the changes of a tenant that were not delivered yet, once.
+// Deliver tries once to deliver each change of a tenant that has not been delivered yet.
 func (p Process) Deliver(ctx context.Context, s notify.Store, tenant string, to []notify.Notifier) error {
 	if err := p.dispatcher(s, tenant, to).Dispatch(ctx); err != nil {
 		return fmt.Errorf("the changes are stored, but not all could be delivered; the next run retries: %w", err)
@@ -131,7 +131,7 @@ func (p Process) api(o httpapi.Options, registry *prometheus.Registry) httpapi.O
 	return o
 }
 
-// closers gives back what was opened, the newest first.
+// closers closes what was opened, the newest first.
 type closers []func() error
 
 func (c *closers) add(f func() error) { *c = append(*c, f) }

@@ -36,7 +36,7 @@ func (b Book) With(ctx context.Context, create bool, use func(*greylist.Book, st
 	return use(book, s)
 }
 
-// Change is With for a use that changes the greylist. What was not delivered yet is delivered then.
+// Change is With for a use that changes the greylist. Afterwards it delivers all changes that have not been delivered yet.
 func (b Book) Change(ctx context.Context, create bool, use func(*greylist.Book) error) error {
 	return b.With(ctx, create, func(book *greylist.Book, s store.Store) error {
 		if err := use(book); err != nil {
@@ -46,10 +46,10 @@ func (b Book) Change(ctx context.Context, create bool, use func(*greylist.Book) 
 	})
 }
 
-// serve serves a greylist that others may write to meanwhile, and delivers its changes. make returns the service.
-func (p Process) serveBook(ctx context.Context, b Book, create bool, address string, make func(*greylist.Shelf, store.Store) (*service.Service, error)) error {
+// serveBook serves a greylist that others may write to meanwhile, and delivers its changes. makeService returns the service.
+func (p Process) serveBook(ctx context.Context, b Book, create bool, address string, makeService func(*greylist.Shelf, store.Store) (*service.Service, error)) error {
 	return b.With(ctx, create, func(_ *greylist.Book, s store.Store) error {
-		api, err := make(&greylist.Shelf{Now: p.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
+		api, err := makeService(&greylist.Shelf{Now: p.Now, Open: func(ctx context.Context) (*greylist.Book, error) {
 			return greylist.OpenBook(ctx, s, b.Tenant, b.Judged)
 		}}, s)
 		if err != nil {

@@ -2,7 +2,7 @@
 // on the network's first epochs, whose builders are known, it follows the chain through the node's Beacon API, labels,
 // stores and serves.
 //
-// Its figures are those of a model of a network, not of a network.
+// Its figures describe a simulated network, not a real one.
 package demo
 
 import (

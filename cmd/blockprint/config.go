@@ -2,8 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -34,12 +35,7 @@ func applyConfig(cmd *cobra.Command) error {
 	if err := file.DecodeTOML(data, &values); err != nil {
 		return fmt.Errorf("--config %s: %w", path, err)
 	}
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(values)) {
 		f := cmd.Flags().Lookup(k)
 		if f == nil || k == "config" {
 			return fmt.Errorf("--config %s: unknown key %q; `%s` knows: %s", path, k, cmd.CommandPath(), strings.Join(flagNames(cmd), ", "))
@@ -59,42 +55,35 @@ func setFlag(flags *pflag.FlagSet, f *pflag.Flag, value any) error {
 	if !isList {
 		list = []any{value}
 	}
-	if kind := f.Value.Type(); strings.HasPrefix(kind, "string") && f.Name != "since" { // which may be a slot
-		for _, v := range list {
-			if !isText(v) {
-				return fmt.Errorf("expected text in quotes, not %v", v) // db = 5 would make a file of that name
-			}
+	wantsText := strings.HasPrefix(f.Value.Type(), "string") && f.Name != "since" // which may be a slot
+	var texts []string
+	for _, v := range list {
+		text, isText := tomlText(v)
+		if wantsText && !isText {
+			return fmt.Errorf("expected text in quotes, not %v", v) // db = 5 would make a file of that name
 		}
+		texts = append(texts, text)
 	}
 	if !isList {
-		return flags.Set(f.Name, tomlText(value))
+		return flags.Set(f.Name, texts[0])
 	}
 	slice, ok := f.Value.(pflag.SliceValue)
 	if !ok {
 		return fmt.Errorf("expected one value, not a list")
 	}
-	var texts []string
-	for _, v := range list {
-		texts = append(texts, tomlText(v))
-	}
 	f.Changed = true
 	return slice.Replace(texts)
 }
 
-// isText tells whether a value of TOML is text, or a date, which needs no quotes there.
-func isText(v any) bool {
-	switch v.(type) {
-	case string, toml.LocalDate:
-		return true
+// tomlText returns a value of TOML as text, and whether it is text there, or a date, which needs no quotes.
+func tomlText(v any) (text string, isText bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case toml.LocalDate:
+		return v.String(), true
 	}
-	return false
-}
-
-func tomlText(v any) string {
-	if t, ok := v.(toml.LocalDate); ok {
-		return t.String()
-	}
-	return fmt.Sprint(v)
+	return fmt.Sprint(v), false
 }
 
 func flagNames(cmd *cobra.Command) []string {

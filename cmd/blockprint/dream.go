@@ -99,7 +99,7 @@ another blockprint.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.RewardsURL = cmp.Or(c.RewardsURL, lighthouseURL)
 			if c.RewardsURL != "" && !cmd.Flags().Changed("beacon") {
-				c.URLs = []string{c.RewardsURL} // the original's Lighthouse tells the time too
+				c.URLs = []string{c.RewardsURL} // the original's Lighthouse also provides the genesis time
 			}
 			c.Process = process("")
 			c.Started = func(address string) { slog.Info("gauge listens", "address", address) }

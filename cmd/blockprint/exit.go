@@ -78,7 +78,11 @@ func exitStatus(ctx context.Context, cmd *cobra.Command, err error) int {
 		return exitUsage
 	case stopped && !isService(cmd):
 		// Whatever the command returned, it returned it because it was stopped.
-		fmt.Fprintf(os.Stderr, "blockprint %s: interrupted (%s)%s\n", name, by, nextStep(name))
+		next := ""
+		if step, ok := nextSteps[name]; ok {
+			next = ": " + step
+		}
+		fmt.Fprintf(os.Stderr, "blockprint %s: interrupted (%s)%s\n", name, by, next)
 		return exitSignalled + int(by.Signal)
 	case err == nil, stopped && errors.Is(err, context.Canceled):
 		return 0
@@ -87,15 +91,8 @@ func exitStatus(ctx context.Context, cmd *cobra.Command, err error) int {
 	return exitFailure
 }
 
-func nextStep(name string) string {
-	if step, ok := nextSteps[name]; ok {
-		return ": " + step
-	}
-	return ""
-}
-
-// endAfterGrace ends the process if an interrupted batch command does not stop by itself, because it reads from a
-// terminal, say, which no context ends.
+// endAfterGrace ends the process if an interrupted batch command does not stop by itself, for example because it reads from
+// a terminal, which no context ends.
 func endAfterGrace(ctx context.Context, cmd *cobra.Command) {
 	if isService(cmd) {
 		return

@@ -85,7 +85,7 @@ type trainingPart struct {
 	forks  *blockprint.ForkRange
 }
 
-// trainingParts divides a model by the slots of the data's layout, or as the flags say.
+// trainingParts divides a model into parts by the slots of the data's layout, or by the flags.
 func trainingParts(data, slots, forks []string) (out []trainingPart, err error) {
 	var dirs []dataset.RangeDir
 	if len(data) > 0 {

@@ -204,3 +204,17 @@ func FuzzEvaluate(f *testing.F) {
 		}
 	})
 }
+
+// TestParseFraction: a limit is read exactly, as a fraction or as a decimal number.
+func TestParseFraction(t *testing.T) {
+	for text, want := range map[string]rules.Fraction{"1/10": {Num: 1, Den: 10}, "0.1": {Num: 1, Den: 10}, "0": {Num: 0, Den: 1}, "2.50": {Num: 250, Den: 100}} {
+		if got, err := rules.ParseFraction(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "1/0", "-1", "1/", "a", "1e3"} {
+		if got, err := rules.ParseFraction(text); err == nil {
+			t.Errorf("%q is taken as %v", text, got)
+		}
+	}
+}
