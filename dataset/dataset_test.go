@@ -10,6 +10,7 @@ import (
 
 	"blockprint"
 	"blockprint/dataset"
+	"blockprint/dataset/featurefile"
 )
 
 // TestBalance: directories and feature files, from the real blocks.
@@ -106,5 +107,47 @@ func TestReadAgrees(t *testing.T) {
 	// Strictness makes it the end.
 	if _, err = dataset.PrepareFeatures(t.Context(), paths, out, dataset.PrepareOptions{Labels: dataset.Labels{Directory: true}, Strict: true}); blockprint.CodeOf(err) != blockprint.Invalid {
 		t.Errorf("strict: %v", err)
+	}
+}
+
+// TestGroups: each simulated network of a file is a group, and so is each of several files; a file of a real network has
+// no groups.
+func TestGroups(t *testing.T) {
+	dir := t.TempDir()
+	write := func(network string, sources ...int) string {
+		path := filepath.Join(dir, network+".features")
+		w, err := featurefile.Resume(path, featurefile.NewHeader("test", network, "test", []string{"reward"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s, blocks := range sources {
+			w.Begin()
+			rows := featurefile.NewRows(1)
+			for i := range blocks {
+				rows.Add(blockprint.Slot(i), 1, blockprint.Root{}, 0, []float64{1})
+			}
+			if err := w.Append(rows); err != nil {
+				t.Fatal(err)
+			}
+			w.End(featurefile.Source{Path: string(rune('a' + s)), Blocks: blocks, Labelled: blocks})
+		}
+		if err := w.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	simulated, real := write(featurefile.Simulated, 2, 0, 3), write("mainnet", 1, 1)
+	for _, c := range []struct {
+		paths []string
+		want  []int
+	}{
+		{[]string{simulated}, []int{0, 0, 2, 2, 2}},
+		{[]string{real}, nil},
+		{[]string{real, simulated, real}, []int{0, 0, 1, 1, 3, 3, 3, 4, 4}},
+	} {
+		set, _, err := dataset.ReadAll(t.Context(), c.paths, nil)
+		if err != nil || !slices.Equal(set.Groups, c.want) {
+			t.Errorf("%v: groups %v, want %v (%v)", c.paths, set.Groups, c.want, err)
+		}
 	}
 }

@@ -36,8 +36,8 @@ type Set struct {
 	Roots    []blockprint.Root // zero where it is not known
 	// Proposers are the blocks' validators.
 	Proposers []uint64
-	// Groups, if not nil, says which blocks belong together: those of one network or one time, say. Cross-validation
-	// then never trains and asks in the same group, so that what it measures holds for groups that come.
+	// Groups, if not nil, says which blocks belong together: those of one simulated network, or of one piece of data.
+	// Cross-validation then never learns and asks in the same group, so its figures hold for other groups.
 	Groups []int
 }
 
@@ -62,7 +62,7 @@ func (s *Set) Add(label blockprint.Client, slot blockprint.Slot, root blockprint
 	s.Proposers = append(s.Proposers, proposer)
 }
 
-// Append adds all blocks of o, which has the same features.
+// Append adds all blocks of o, which has the same features. Groups are not changed.
 func (s *Set) Append(o *Set) {
 	s.Rows = append(s.Rows, o.Rows...)
 	s.Labels = append(s.Labels, o.Labels...)
@@ -134,14 +134,31 @@ func Read(ctx context.Context, path string, features []string) (*Set, []file.Bad
 	return readDir(ctx, path, features)
 }
 
-// ReadAll reads several pieces of training data as one set, in which each piece is a group.
+// AppendGroups adds all blocks of o, which has the same features, as groups of their own: o's groups, or one.
+func (s *Set) AppendGroups(o *Set) {
+	next := 0
+	if len(s.Groups) > 0 {
+		next = slices.Max(s.Groups) + 1
+	}
+	for i := range o.Len() {
+		group := next
+		if o.Groups != nil {
+			group += o.Groups[i]
+		}
+		s.Groups = append(s.Groups, group)
+	}
+	s.Append(o)
+}
+
+// ReadAll reads several pieces of training data as one set. Each piece is a group, or several groups if it holds several
+// simulated networks.
 func ReadAll(ctx context.Context, paths, features []string) (*Set, []file.Bad, error) {
 	if len(paths) == 1 {
 		return Read(ctx, paths[0], features)
 	}
 	var all *Set
 	var bad []file.Bad
-	for i, path := range paths {
+	for _, path := range paths {
 		set, badHere, err := Read(ctx, path, features)
 		if err != nil {
 			return nil, nil, err
@@ -151,8 +168,7 @@ func ReadAll(ctx context.Context, paths, features []string) (*Set, []file.Bad, e
 		} else if !slices.Equal(all.Features, set.Features) {
 			return nil, nil, blockprint.Errorf(blockprint.Conflict, "%s and %s hold different features: name those that you want with --features", paths[0], path)
 		}
-		all.Append(set)
-		all.Groups = append(all.Groups, slices.Repeat([]int{i}, set.Len())...)
+		all.AppendGroups(set)
 		bad = append(bad, badHere...)
 	}
 	return all, bad, nil
@@ -188,7 +204,26 @@ func readFile(ctx context.Context, path string, features []string) (_ *Set, err 
 	if set.Len() == 0 {
 		return nil, blockprint.Errorf(blockprint.NotFound, "feature file %s holds no labelled blocks", path)
 	}
-	return set, nil
+	if f.Header.Network == featurefile.Simulated {
+		set.Groups, err = sourceGroups(f)
+	}
+	return set, err
+}
+
+// sourceGroups gives each row of a file the number of its source: for a file of simulated networks, of its network.
+func sourceGroups(f *featurefile.File) ([]int, error) {
+	sources, err := f.Sources()
+	if err != nil {
+		return nil, err
+	}
+	var groups []int
+	for i, s := range sources {
+		groups = append(groups, slices.Repeat([]int{i}, s.Labelled)...)
+	}
+	if len(groups) != f.Rows() {
+		return nil, nil // a file whose sources do not say which rows are theirs
+	}
+	return groups, nil
 }
 
 // dirFile is a file of a prepared directory.

@@ -63,7 +63,7 @@ type Contender struct {
 func Contenders() []Contender {
 	return []Contender{
 		{"original (kNN, its four features)", "knn", feature.Default()},
-		{"ours (boosted trees, all features)", "gbt", feature.Names()},
+		{"ours (boosted trees, features of the client)", "gbt", feature.OfClient(feature.Names())},
 	}
 }
 
@@ -281,12 +281,9 @@ func (o *Options) record(ctx context.Context, jobs []job) ([]*world, error) {
 // those of other worlds than it was trained in.
 func join(worlds []*world) *dataset.Set {
 	out := dataset.NewSet(worlds[0].set.Features)
-	var groups []int
-	for i, w := range worlds {
-		out.Append(w.set)
-		groups = append(groups, slices.Repeat([]int{i}, w.set.Len())...)
+	for _, w := range worlds {
+		out.AppendGroups(w.set)
 	}
-	out.Groups = groups
 	return out
 }
 

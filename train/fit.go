@@ -36,7 +36,8 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 	if err != nil {
 		return nil, report, err
 	}
-	report = Report{Rows: m.Rows(), Left: m.Left, Warnings: warnings(m, &o)}
+	division := m.divide(&o)
+	report = Report{Rows: m.Rows(), Left: m.Left, Warnings: append(warnings(m, &o), division.warnings()...)}
 	info := classify.PartInfo{
 		Type: o.Type, Features: m.Features, Classes: m.Classes, GraffitiOnly: o.GraffitiOnly, Grouped: o.Group, Slots: o.Slots,
 		Training: classify.Training{
@@ -58,7 +59,7 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 			info.Training.Dates = append(info.Training.Dates, n.TimeOf(slot).Format(time.DateOnly))
 		}
 	}
-	trained := o.counter(m.Rows())
+	trained := o.counter(division.count)
 	p, err := o.fit(m)
 	if err != nil {
 		return nil, report, err
@@ -66,20 +67,17 @@ func Fit(ctx context.Context, set *dataset.Set, o Options) (*classify.Model, Rep
 	trained()
 	info.Training.Parameters = p.Parameters()
 	if m.Rows() > 1 {
-		folds, err := crossValidate(ctx, m, &o, func(int, classify.Predictor, []int) error {
+		answers, err := crossValidate(ctx, m, &o, division, func(int, classify.Predictor, []int) error {
 			trained()
 			return nil
 		})
 		if err != nil {
 			return nil, report, err
 		}
-		v := folds.summarise(m, &o)
+		v := answers.summarise(m, &o)
 		info.Training.Accuracy = v.TruePositiveRate
 		info.Training.BalancedAccuracy = v.BalancedAccuracy
-		info.Training.AccuracyMethod = fmt.Sprintf("%d-fold cross-validation on the training blocks", len(v.Folds))
-		if m.assignGroups(len(v.Folds), o.Seed) != nil {
-			info.Training.AccuracyMethod += ", whole groups apart"
-		}
+		info.Training.AccuracyMethod = v.Method() + ", on the training blocks"
 		info.Calibration = v.Correction
 	}
 	return &classify.Model{Name: "unsaved", Parts: []classify.Part{{PartInfo: info, Predictor: p}}}, report, nil
@@ -123,9 +121,9 @@ func warnings(m *Matrix, o *Options) []string {
 }
 
 // counter returns what counts the classifiers that Fit trains.
-func (o *Options) counter(rows int) func() {
+func (o *Options) counter(folds int) func() {
 	var mu sync.Mutex // folds are trained at the same time
-	done, total := 0, 1+min(o.folds(), rows)
+	done, total := 0, 1+folds
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()

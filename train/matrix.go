@@ -52,9 +52,11 @@ type Matrix struct {
 	Classes  []blockprint.Client // sorted by name
 	X        []float64           // len(Features) numbers per row; NaN where a feature has no value
 	Y        []uint8             // of each row, the place of its class
-	Slots    []blockprint.Slot   // of each row
-	Groups   []int               // of each row; nil if rows are alone
-	Left     LeftOut
+	// Slots and Proposers are those of each row. Groups are the rows' worlds or pieces of data; nil if there is one.
+	Slots     []blockprint.Slot
+	Proposers []uint64
+	Groups    []int
+	Left      LeftOut
 
 	before, since int // rows that are surely of a time before Electra, or since
 }
@@ -179,6 +181,7 @@ func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 		}
 		m.X = append(m.X, row...)
 		m.Slots = append(m.Slots, s.Slots[i])
+		m.Proposers = append(m.Proposers, s.Proposers[i])
 		if s.Groups != nil {
 			m.Groups = append(m.Groups, s.Groups[i])
 		}
@@ -246,7 +249,7 @@ func (m *Matrix) pick(rows []int) *Matrix {
 
 // project returns the matrix of some of its features, by place.
 func (m *Matrix) project(features []int) *Matrix {
-	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots, Groups: m.Groups}
+	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots, Proposers: m.Proposers, Groups: m.Groups}
 	for _, f := range features {
 		out.Features = append(out.Features, m.Features[f])
 	}

@@ -82,20 +82,22 @@ func NewStudy(ctx context.Context, set *dataset.Set, o Options, progress func(do
 	if err != nil {
 		return nil, err
 	}
-	s := &Study{Tool: o.Tool, Type: o.Type, Blocks: m.Rows(), Classes: m.Classes, Counts: map[string]int{}, Left: m.Left, Warnings: warnings(m, &o)}
+	s := &Study{Tool: o.Tool, Type: o.Type, Blocks: m.Rows(), Classes: m.Classes, Counts: map[string]int{}, Left: m.Left}
+	division := m.divide(&o)
+	s.Warnings = append(warnings(m, &o), division.warnings()...)
 	for c, n := range m.counts() {
 		s.Counts[string(m.Classes[c])] = n
 	}
-	sizes := curveSizes(m, o.folds())
-	report := reporter(progress, 1+o.folds()+len(sizes)*curveRepeats)
-	answers, err := s.importance(ctx, m, &o, report)
+	sizes := curveSizes(m, division)
+	report := reporter(progress, 1+division.count+len(sizes)*curveRepeats)
+	answers, err := s.importance(ctx, m, &o, division, report)
 	if err != nil {
 		return nil, err
 	}
 	s.Uncalibrated = NewScores(m.Classes, answers.y, answers.proba).CalibrationError
 	s.Validation = answers.summarise(m, &o)
 	report()
-	if s.Curve, err = learningCurve(ctx, m, &o, sizes, report); err != nil {
+	if s.Curve, err = learningCurve(ctx, m, &o, division, sizes, report); err != nil {
 		return nil, err
 	}
 	s.Mistakes = s.Validation.Mistakes()
@@ -123,9 +125,9 @@ const (
 )
 
 // importance cross-validates and, while the classifiers are there, asks them with each feature shuffled.
-func (s *Study) importance(ctx context.Context, m *Matrix, o *Options, report func()) (*folded, error) {
-	losses := make([][]float64, len(m.Features)*o.folds())
-	answers, err := crossValidate(ctx, m, o, func(fold int, p classify.Predictor, rows []int) error {
+func (s *Study) importance(ctx context.Context, m *Matrix, o *Options, division *folds, report func()) (*folded, error) {
+	losses := make([][]float64, len(m.Features)*division.count)
+	answers, err := crossValidate(ctx, m, o, division, func(fold int, p classify.Predictor, rows []int) error {
 		rows = rows[:min(len(rows), permutedRows)]
 		rng := rand.New(rand.NewPCG(o.Seed, uint64(fold)))
 		whole := balancedOn(m, p, rows, -1, nil)
@@ -134,7 +136,7 @@ func (s *Study) importance(ctx context.Context, m *Matrix, o *Options, report fu
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				at := f*o.folds() + fold
+				at := f*division.count + fold
 				losses[at] = append(losses[at], whole-balancedOn(m, p, rows, f, rng.Perm(len(rows))))
 			}
 		}
@@ -145,7 +147,7 @@ func (s *Study) importance(ctx context.Context, m *Matrix, o *Options, report fu
 		return nil, err
 	}
 	for f, name := range m.Features {
-		mean, deviation := stat.PopMeanStdDev(slices.Concat(losses[f*o.folds():(f+1)*o.folds()]...), nil)
+		mean, deviation := stat.PopMeanStdDev(slices.Concat(losses[f*division.count:(f+1)*division.count]...), nil)
 		s.Importance = append(s.Importance, Importance{name, mean, deviation})
 	}
 	slices.SortStableFunc(s.Importance, func(a, b Importance) int { return cmp.Compare(b.Loss, a.Loss) })
@@ -183,9 +185,13 @@ const (
 	curveRows    = 20_000 // that are asked at each point
 )
 
-// curveSizes chooses training sizes, evenly on a logarithmic scale, up to what a fold leaves.
-func curveSizes(m *Matrix, folds int) []int {
-	most := m.Rows() - m.Rows()/min(folds, m.Rows())
+// curveSizes chooses training sizes, evenly on a logarithmic scale, up to what every fold leaves.
+func curveSizes(m *Matrix, division *folds) []int {
+	most := m.Rows()
+	for fold := range min(division.count, curveRepeats) {
+		learn, _ := division.rows(fold)
+		most = min(most, len(learn))
+	}
 	least := min(most, max(10*len(m.Classes), 30))
 	var sizes []int
 	for i := range curvePoints {
@@ -198,9 +204,7 @@ func curveSizes(m *Matrix, folds int) []int {
 }
 
 // learningCurve trains on growing samples and asks blocks of a fold that was held back.
-func learningCurve(ctx context.Context, m *Matrix, o *Options, sizes []int, report func()) (Curve, error) {
-	folds := min(o.folds(), m.Rows())
-	assigned := m.assignFolds(folds, o.Seed)
+func learningCurve(ctx context.Context, m *Matrix, o *Options, division *folds, sizes []int, report func()) (Curve, error) {
 	balanced := make([][]float64, len(sizes))
 	for i := range balanced {
 		balanced[i] = make([]float64, curveRepeats)
@@ -213,14 +217,7 @@ func learningCurve(ctx context.Context, m *Matrix, o *Options, sizes []int, repo
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				var learn, ask []int
-				for row, fold := range assigned {
-					if fold == r%folds {
-						ask = append(ask, row)
-					} else {
-						learn = append(learn, row)
-					}
-				}
+				learn, ask := division.rows(r % division.count)
 				rng := rand.New(rand.NewPCG(o.Seed, uint64(i*curveRepeats+r)))
 				p, err := o.fit(m.pick(m.sample(learn, sizes[i], rng)))
 				if err != nil {
@@ -328,7 +325,7 @@ func (s *Study) Text() string {
 	for _, w := range s.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
-	fmt.Fprintf(&b, "\nBalanced accuracy %.2f %% (%d folds: %.2f %% +- %.2f)\n\n%s", 100*v.BalancedAccuracy, len(v.Folds), 100*mean, 100*deviation, v.Table())
+	fmt.Fprintf(&b, "\nBalanced accuracy %.2f %% (%s: %.2f %% +- %.2f)\n\n%s", 100*v.BalancedAccuracy, v.Method(), 100*mean, 100*deviation, v.Table())
 	fmt.Fprintf(&b, "\nHow many blocks are enough\n  %s\n", s.Curve.Sentence)
 	for _, p := range s.Curve.Points {
 		fmt.Fprintf(&b, "  %9d blocks %6.2f %% +- %.2f   law %6.2f %%\n", p.Blocks, 100*p.Balanced, 100*p.Deviation, 100*s.Curve.At(float64(p.Blocks)))

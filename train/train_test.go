@@ -38,7 +38,7 @@ func someSet(seed uint64, n int) *dataset.Set {
 		if c == 2 {
 			second += 1.5
 		}
-		s.Add(clients[c], blockprint.Slot(100+i), root, uint64(i%50), []float64{first, second, rng.Float64()})
+		s.Add(clients[c], blockprint.Slot(100+i), root, uint64(i), []float64{first, second, rng.Float64()})
 	}
 	return s
 }
@@ -203,6 +203,43 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// TestApart: where blocks belong to no group, no validator and no span of time is on both sides of a fold, as far as the
+// clients have several. Each validator, or each day, has a number of its own that only its own blocks could teach.
+func TestApart(t *testing.T) {
+	const days, perDay = 40, 30
+	clients := []blockprint.Client{blockprint.Nimbus, blockprint.Prysm, blockprint.Teku}
+	make := func(sign func(day, block int) (client int, value float64, proposer int)) *dataset.Set {
+		set := dataset.NewSet([]string{"percent_redundant_boost"})
+		for i := range days * perDay {
+			client, value, proposer := sign(i/perDay, i)
+			set.Add(clients[client], blockprint.Slot(i/perDay*7200+i%perDay), blockprint.Root{byte(i), byte(i >> 8), 1}, uint64(proposer), []float64{value})
+		}
+		return set
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	clientOf, number := rng.Perm(99), rng.Perm(99) // of a validator or a day
+	for name, c := range map[string]struct {
+		set   *dataset.Set
+		apart string
+		low   float64
+		high  float64
+	}{
+		"validators": {make(func(_, i int) (int, float64, int) { v := i % 37; return clientOf[v] % 3, float64(number[v]), v }), "validators and spans of time apart", 0, 0.6},
+		"days":       {make(func(d, i int) (int, float64, int) { return clientOf[d] % 3, float64(number[d]), i }), "validators and spans of time apart", 0, 0.6},
+		"one validator a client": {
+			make(func(_, i int) (int, float64, int) { return i % 3, float64(i % 3), i % 3 }), "spans of time apart", 1, 1,
+		},
+		"one day a client": {make(func(d, i int) (int, float64, int) { return min(d, 2), float64(min(d, 2)), i }), "", 1, 1},
+	} {
+		o := options("knn")
+		o.Features = c.set.Features
+		v, err := train.Validate(t.Context(), c.set, o)
+		if err != nil || v.Apart != c.apart || v.BalancedAccuracy < c.low || v.BalancedAccuracy > c.high {
+			t.Errorf("%s: %q, balanced accuracy %.2f, %v", name, v.Apart, v.BalancedAccuracy, err)
+		}
+	}
+}
+
 // TestFit: models of all algorithms are equal byte by byte when made again, and say what they are.
 func TestFit(t *testing.T) {
 	set := someSet(1, 600)
@@ -317,10 +354,10 @@ func TestStudy(t *testing.T) {
 	if s.Importance[0].Feature != "percent_redundant_boost" || s.Importance[2].Feature != "difflib_slot" || math.Abs(s.Importance[2].Loss) > 0.02 {
 		t.Errorf("importance %+v", s.Importance)
 	}
-	if last := s.Curve.Points[len(s.Curve.Points)-1]; last.Blocks != 2400 || s.Curve.Enough < 30 || math.Abs(s.Curve.At(2400)-last.Balanced) > 0.02 {
+	if last := s.Curve.Points[len(s.Curve.Points)-1]; last.Blocks < 2200 || last.Blocks > 2600 || s.Curve.Enough < 30 || math.Abs(s.Curve.At(float64(last.Blocks))-last.Balanced) > 0.02 {
 		t.Errorf("learning curve %+v", s.Curve)
 	}
-	if want := "After 2,400 training blocks"; !strings.Contains(s.Curve.Sentence, want) {
+	if want := "After 2,"; !strings.Contains(s.Curve.Sentence, want) {
 		t.Errorf("sentence %q", s.Curve.Sentence)
 	}
 	if len(s.Mistakes) < 2 || s.Mistakes[0].Truth == "Prysm" || s.Mistakes[0].Called == "Prysm" {

@@ -18,13 +18,15 @@ import (
 	"blockprint/dataset"
 )
 
-// Validation is the result of a stratified k-fold cross-validation.
+// Validation is the result of a k-fold cross-validation.
 type Validation struct {
 	*Scores
 	Type     string    `json:"type"`
 	Features []string  `json:"features"`
 	Folds    []float64 `json:"folds"` // balanced accuracy of each
-	Left     LeftOut   `json:"left_out"`
+	// Apart says what is whole on either side of a fold; empty if only the blocks are.
+	Apart string  `json:"apart,omitempty"`
+	Left  LeftOut `json:"left_out"`
 	// Correction is the calibration that was fitted; nil if the options want none.
 	Correction *classify.Calibration `json:"correction,omitempty"`
 }
@@ -41,7 +43,7 @@ func (v *Validation) Text() string {
 		fmt.Fprintf(&b, "fold %d: balanced accuracy %.4f\n", i+1, score)
 	}
 	mean, deviation := v.MeanAndDeviation()
-	fmt.Fprintf(&b, "mean %.4f, standard deviation %.4f; accuracy %.4f over %d blocks\n", mean, deviation, v.Accuracy, v.Blocks)
+	fmt.Fprintf(&b, "mean %.4f, standard deviation %.4f; accuracy %.4f over %d blocks (%s)\n", mean, deviation, v.Accuracy, v.Blocks, v.Method())
 	if left := v.Left.String(); left != "" {
 		fmt.Fprintf(&b, "left out: %s\n", left)
 	}
@@ -49,8 +51,18 @@ func (v *Validation) Text() string {
 	return b.String()
 }
 
-// Validate measures how well an algorithm classifies blocks that it has not seen: the blocks are divided into folds, the
-// same share of each client in each, and each fold is asked of a classifier that was fitted to the others.
+// Method says how the figures were measured.
+func (v *Validation) Method() string {
+	method := fmt.Sprintf("%d-fold cross-validation", len(v.Folds))
+	if v.Apart != "" {
+		method += ", " + v.Apart
+	}
+	return method
+}
+
+// Validate measures how well an algorithm classifies blocks that it has not seen: the blocks are divided into folds, and
+// a classifier that was fitted to the other folds is asked for each. Whole groups of the set are kept apart if there are
+// several; otherwise whole validators and days, as far as every client has enough of them.
 func Validate(ctx context.Context, set *dataset.Set, o Options) (*Validation, error) {
 	m, err := o.matrix(set)
 	if err != nil {
@@ -60,7 +72,7 @@ func Validate(ctx context.Context, set *dataset.Set, o Options) (*Validation, er
 }
 
 func validate(ctx context.Context, m *Matrix, o *Options) (*Validation, error) {
-	f, err := crossValidate(ctx, m, o, nil)
+	f, err := crossValidate(ctx, m, o, m.divide(o), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +81,7 @@ func validate(ctx context.Context, m *Matrix, o *Options) (*Validation, error) {
 
 // summarize corrects the answers, if the options want it, and scores them.
 func (f *folded) summarise(m *Matrix, o *Options) *Validation {
-	v := &Validation{Type: o.Type, Features: m.Features, Left: m.Left}
+	v := &Validation{Type: o.Type, Features: m.Features, Left: m.Left, Apart: f.apart}
 	if o.calibrates() {
 		v.Correction = fitCalibration(len(m.Classes), f.y, f.proba)
 		f.calibrate()
@@ -86,6 +98,7 @@ func (f *folded) summarise(m *Matrix, o *Options) *Validation {
 // folded holds the answers of a cross-validation, one for each row that was asked.
 type folded struct {
 	count, classes int
+	apart          string
 	row            []int // in the matrix
 	fold           []int // that the row belongs to
 	y              []uint8
@@ -119,45 +132,42 @@ func (f *folded) calibrate() {
 // a tenth of a per cent, and slow models of millions of rows.
 const maxAsked = 60_000
 
-// crossValidate asks each fold's rows of a classifier that is fitted to the other folds. hook, if not nil, is called
-// with each fold's classifier and the rows that were asked of it.
-func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold int, p classify.Predictor, rows []int) error) (*folded, error) {
+// crossValidate asks each fold's rows of a classifier that is fitted to other rows. hook, if not nil, is called with
+// each fold's classifier and the rows that were asked of it.
+func crossValidate(ctx context.Context, m *Matrix, o *Options, division *folds, hook func(fold int, p classify.Predictor, rows []int) error) (*folded, error) {
 	if m.Rows() < 2 {
 		return nil, blockprint.Errorf(blockprint.Invalid, "cross-validation needs at least two blocks, got %d", m.Rows())
 	}
-	folds := min(o.folds(), m.Rows())
-	assigned := m.assignFolds(folds, o.Seed)
-	f := &folded{count: folds, classes: len(m.Classes)}
+	f := &folded{count: division.count, classes: len(m.Classes), apart: division.apart}
 	step := (m.Rows() + maxAsked - 1) / maxAsked
-	asked := make([][]int, folds) // places in f
-	for i, fold := range assigned {
-		if i%step == 0 {
-			asked[fold] = append(asked[fold], len(f.row))
-			f.row = append(f.row, i)
+	learn, places := make([][]int, f.count), make([][]int, f.count) // of each fold: rows, and places in f
+	for fold := range f.count {
+		var ask []int
+		learn[fold], ask = division.rows(fold)
+		for i := 0; i < len(ask); i += step {
+			places[fold] = append(places[fold], len(f.row))
+			f.row = append(f.row, ask[i])
 			f.fold = append(f.fold, fold)
-			f.y = append(f.y, m.Y[i])
+			f.y = append(f.y, m.Y[ask[i]])
 		}
 	}
 	f.proba = make([]float64, len(f.row)*f.classes)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for fold := range folds {
+	for fold, asked := range places {
+		if len(asked) == 0 {
+			continue
+		}
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			var learn []int
-			for i, in := range assigned {
-				if in != fold {
-					learn = append(learn, i)
-				}
-			}
-			p, err := o.fit(m.pick(learn))
+			p, err := o.fit(m.pick(learn[fold]))
 			if err != nil {
 				return fmt.Errorf("fold %d: %w", fold+1, err)
 			}
-			rows := make([]int, len(asked[fold]))
-			for j, at := range asked[fold] {
+			rows := make([]int, len(asked))
+			for j, at := range asked {
 				rows[j] = f.row[at]
 				p.PredictProba(f.proba[at*f.classes:(at+1)*f.classes], m.Row(f.row[at]))
 			}
@@ -168,69 +178,6 @@ func crossValidate(ctx context.Context, m *Matrix, o *Options, hook func(fold in
 		})
 	}
 	return f, g.Wait()
-}
-
-// assignFolds gives each row a fold, by chance: whole groups, if that is possible; else so that folds have the same
-// share of each class and the same size.
-func (m *Matrix) assignFolds(folds int, seed uint64) []int {
-	if out := m.assignGroups(folds, seed); out != nil {
-		return out
-	}
-	rng := rand.New(rand.NewPCG(seed, 0xf01d))
-	out := make([]int, m.Rows())
-	next := 0
-	for _, rows := range m.byClass() {
-		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-		for _, i := range rows {
-			out[i] = next % folds
-			next++
-		}
-	}
-	return out
-}
-
-// assignGroups gives each row the fold of its group; nil if there are no groups or too few of them, or if a fold would
-// have a class that the others lack.
-func (m *Matrix) assignGroups(folds int, seed uint64) []int {
-	groups := slices.Compact(slices.Sorted(slices.Values(m.Groups)))
-	if len(groups) < folds {
-		return nil
-	}
-	foldOf := map[int]int{}
-	for i, at := range rand.New(rand.NewPCG(seed, 0xf01e)).Perm(len(groups)) {
-		foldOf[groups[at]] = i % folds
-	}
-	out := make([]int, m.Rows())
-	for i, g := range m.Groups {
-		out[i] = foldOf[g]
-	}
-	if !m.learnable(out, folds) {
-		return nil
-	}
-	return out
-}
-
-// learnable reports whether each fold's classes can be learned from the other folds. (A group may be a client's own.)
-func (m *Matrix) learnable(fold []int, folds int) bool {
-	in := make([][]bool, len(m.Classes)) // of each class, the folds that have it
-	for c := range in {
-		in[c] = make([]bool, folds)
-	}
-	for i, f := range fold {
-		in[m.Y[i]][f] = true
-	}
-	for _, where := range in {
-		n := 0
-		for _, there := range where {
-			if there {
-				n++
-			}
-		}
-		if n < 2 {
-			return false
-		}
-	}
-	return true
 }
 
 // byClass returns the rows of each class.

@@ -33,7 +33,7 @@ type fitFlags struct {
 // addSelection adds the flags that choose blocks and features.
 func (f *fitFlags) addSelection(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.words, "features", []string{"auto"}, "features to learn from, separated by commas, or: auto (all for gbt, the original's four for other classifiers), default (the original's four), all (every feature of the data), candidates (all that vary between blocks)")
+	flags.StringSliceVar(&f.words, "features", []string{"auto"}, "features to learn from, separated by commas, or: auto (for gbt all but those that describe the network rather than the client, for other classifiers the original's four), default (the original's four), all (every feature of the data), candidates (all that vary between blocks)")
 	addClients(cmd, &f.Disable, "disable", nil, "clients whose blocks are left out")
 	addClients(cmd, &f.GraffitiOnly, "graffiti-only", []string{"none"}, "clients that the model labels by their graffiti only and does not learn; none for no client")
 	addParsed(cmd, &f.Within, parseWithin, "data-slots", "all", "learn only from blocks in these slots, as A-B or A-")
@@ -155,7 +155,9 @@ func (f *fitFlags) read(cmd *cobra.Command, data []string) (set *dataset.Set, o 
 	switch {
 	case choice == "default", choice == "auto" && o.Type != train.Best:
 		o.Features = feature.Default()
-	case choice == "auto", choice == "all", choice == "candidates":
+	case choice == "auto":
+		o.Features = feature.OfClient(have.Features)
+	case choice == "all", choice == "candidates":
 		o.Features = have.Features
 	default:
 		o.Features = f.words

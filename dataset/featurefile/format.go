@@ -34,6 +34,9 @@ const (
 	chunkRows = 16384
 )
 
+// Simulated is the network of files whose sources are simulated networks, one each.
+const Simulated = "simulated"
+
 // Names of the columns that are not features.
 const (
 	columnSlot     = "slot"

@@ -25,7 +25,7 @@ func WriteFile(ctx context.Context, path string, worlds []sim.Config, slots int,
 	if err != nil {
 		return nil, err
 	}
-	header := featurefile.NewHeader(tool, "simulated", "simulated network", e.Names())
+	header := featurefile.NewHeader(tool, featurefile.Simulated, Source, e.Names())
 	if err := os.Remove(path + ".partial"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove what an earlier run left: %w", err)
 	}
