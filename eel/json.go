@@ -53,7 +53,7 @@ func scan(d *jx.Decoder, into any) (err error) {
 		return err
 	}
 	v := reflect.ValueOf(into).Elem()
-	switch v.Kind() { //nolint:exhaustive // nothing else is read
+	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		return scan(d, v.Interface())
