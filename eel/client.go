@@ -263,7 +263,7 @@ func (e *Eel) newPayload(ctx context.Context, c *call, version int, same *knownC
 		if err != nil {
 			return answered{}, invalidParams("execution payload: %v", err)
 		}
-		known := false
+		var known bool
 		same, known = e.known.find(own, !c.keep)
 		c.kept = c.keep && !known
 	}
