@@ -24,6 +24,7 @@ import (
 	"blockprint/graffiti"
 	"blockprint/greylist/notify"
 	"blockprint/httpapi"
+	"blockprint/names"
 	"blockprint/store"
 	_ "blockprint/store/sqlite" // each backend is imported here, and nowhere else
 )
@@ -84,6 +85,9 @@ func newRegistry() *prometheus.Registry {
 type Labeling struct {
 	Model *classify.Model
 	Rules *graffiti.Rules
+	// Names are the clients that validators are known to run. They say what is right in the API's reports of shares and
+	// mistakes, and change no label.
+	Names *names.Names
 }
 
 // LearnNetwork gives a model the fork schedule of the network that a database is tied to, if it is tied to one.

@@ -35,7 +35,7 @@ func (c Serve) Run(ctx context.Context) error {
 	o.Options = c.api(o.Options, newRegistry())
 	judge := trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: c.Now, Logger: c.logger()})
 	o.Registry.MustRegister(judge)
-	from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), c.Now), Trust: judge.Report}
+	from := httpapi.Sources{Store: s, Names: c.Names, Accuracy: gauge.NewReader(s, store.NetworkOf(s), c.Now), Trust: judge.Report}
 	if c.Model != nil {
 		if from.Labeling, err = label.NewLocal(s, c.Model, c.Rules, nil); err != nil {
 			return err

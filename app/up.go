@@ -133,7 +133,7 @@ func (c *Up) listen(ctx context.Context, h *House, registry *prometheus.Registry
 	o := c.API
 	o.Options = c.api(o.Options, registry)
 	api, err := httpapi.NewLabels(httpapi.Sources{
-		Store: h.Store, Labeling: h.local, Accuracy: h.Gauge.Reader, Trust: h.Trust.Report, Ready: h.follower.Ready,
+		Store: h.Store, Labeling: h.local, Names: c.Names, Accuracy: h.Gauge.Reader, Trust: h.Trust.Report, Ready: h.follower.Ready,
 	}, o)
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 
 	"blockprint"
 	"blockprint/feature"
-	"blockprint/graffiti"
 	"blockprint/store"
 )
 
@@ -15,24 +14,24 @@ type Blocks interface {
 	Blocks(ctx context.Context, i blockprint.Interval, q store.Query) iter.Seq2[store.Block, error]
 }
 
-// FromStore makes training data from a store's blocks whose graffiti names their client, orphaned ones included. It
-// applies rules to the stored graffiti, so that better rules also serve old blocks.
-func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots blockprint.Interval, features []string) (*Set, error) {
+// FromStore makes training data from a store's blocks whose client is known, orphaned ones included, and counts how it
+// is known. It reads the stored graffiti anew, so that better rules also serve old blocks.
+func FromStore(ctx context.Context, s Blocks, labels *Labels, slots blockprint.Interval, features []string) (set *Set, from Origins, err error) {
 	if len(features) == 0 {
 		features = feature.Names()
 	}
-	set := NewSet(features)
+	set = NewSet(features)
 	if _, err := (&Set{Features: feature.Names()}).Columns(features); err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	row := make([]float64, len(features))
 	blocks, unfeatured := 0, 0
 	for b, err := range s.Blocks(ctx, slots, store.Query{Orphaned: true, Features: true}) {
 		if err != nil {
-			return nil, err
+			return nil, from, err
 		}
 		blocks++
-		label := rules.Guess(b.Graffiti).Client
+		label := labels.Of(b.Graffiti, b.Proposer, &from)
 		if label == "" {
 			continue
 		}
@@ -43,7 +42,7 @@ func FromStore(ctx context.Context, s Blocks, rules *graffiti.Rules, slots block
 		set.Add(label, b.Slot, b.Root, b.Proposer, b.Features.In(features, row))
 	}
 	if set.Len() == 0 {
-		return nil, blockprint.Errorf(blockprint.NotFound, "none of the %d blocks in the database names its client and has features (%d lack features)", blocks, unfeatured)
+		return nil, from, blockprint.Errorf(blockprint.NotFound, "none of the %d blocks in the database has both a known client and features (%d lack features)", blocks, unfeatured)
 	}
-	return set, nil
+	return set, from, nil
 }

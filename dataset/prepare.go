@@ -17,46 +17,8 @@ import (
 	"blockprint/dataset/featurefile"
 	"blockprint/feature"
 	"blockprint/file"
-	"blockprint/graffiti"
 	"blockprint/rewardfile"
 )
-
-// Labels says where the true client of a block comes from.
-type Labels struct {
-	Rules   *graffiti.Rules     // what the block's graffiti says
-	Disable []blockprint.Client // rules that are not used
-	// Directory takes the name of the directory that a file is in instead.
-	Directory bool
-}
-
-// of returns the client of a block, empty if it is not known.
-func (l *Labels) of(directory blockprint.Client, r *blockprint.BlockReward) blockprint.Client {
-	if l.Directory {
-		return directory
-	}
-	return l.Rules.Guess(r.Meta.Graffiti, l.Disable...).Client
-}
-
-// directory returns the client that a file's directory is named after, if that is what labels come from.
-func (l *Labels) directory(path string) (blockprint.Client, error) {
-	if !l.Directory {
-		return "", nil
-	}
-	name := filepath.Base(filepath.Dir(path))
-	client, err := blockprint.ParseClient(name)
-	if err != nil {
-		return "", blockprint.Errorf(blockprint.Invalid, "%s: its directory is its label: %w", path, err)
-	}
-	return client, nil
-}
-
-// String says it in words.
-func (l *Labels) String() string {
-	if l.Directory {
-		return "directory"
-	}
-	return "graffiti"
-}
 
 // PrepareOptions say how Prepare and PrepareFeatures work.
 type PrepareOptions struct {
@@ -76,6 +38,7 @@ type PrepareReport struct {
 	Blocks    int // read
 	Labelled  map[blockprint.Client]int
 	Unlabeled int
+	Origins   Origins
 	Bad       []file.Bad
 	// InFile counts the labels of the whole feature file, earlier runs included.
 	InFile map[blockprint.Client]int
@@ -89,6 +52,7 @@ func newPrepareReport(files int) PrepareReport {
 func (r *PrepareReport) add(o PrepareReport) {
 	r.Blocks += o.Blocks
 	r.Unlabeled += o.Unlabeled
+	r.Origins.add(o.Origins)
 	for c, n := range o.Labelled {
 		r.Labelled[c] += n
 	}
@@ -155,7 +119,7 @@ func prepareFile(path, out string, labels *Labels) (PrepareReport, error) {
 			return report, err
 		}
 		report.Blocks++
-		client := labels.of(directory, r)
+		client := labels.of(directory, r, &report.Origins)
 		if client == "" {
 			report.Unlabeled++
 			continue
@@ -341,7 +305,7 @@ func (e *featureWorker) extract(ctx context.Context, j *extraction) error {
 			break
 		}
 		j.report.Blocks++
-		client := e.labels.of(directory, r)
+		client := e.labels.of(directory, r, &j.report.Origins)
 		at := slices.Index(e.clients, client)
 		if at < 0 {
 			j.report.Unlabeled++

@@ -11,9 +11,22 @@ import (
 // Tally is a number of blocks that say the same in their graffiti and have the same label from the same model.
 type Tally struct {
 	Graffiti blockprint.Graffiti // its Client is empty if the graffiti names none
+	Named    blockprint.Client   // the client that the proposer is known to run by its index, or ""
 	Single   blockprint.Client   // the label
 	Model    string
 	Blocks   int64
+}
+
+// known returns the client that built the blocks as far as graffiti and validator names say so; "" if neither does, or
+// if they contradict each other.
+func (t *Tally) known() blockprint.Client {
+	switch named, says := t.Named, t.Graffiti.Client; {
+	case named == "":
+		return says
+	case says == "" || says == named:
+		return named
+	}
+	return ""
 }
 
 // Census compares the clients that the blocks of a range name in their graffiti with the labels that classifiers gave them.
@@ -73,7 +86,8 @@ func (c *Census) byGraffiti(t *Tally) bool {
 type SharesReport struct {
 	Blocks   int64   `json:"blocks" doc:"Canonical blocks in the range."`
 	Labelled int64   `json:"labelled_by_graffiti" doc:"Blocks that name their client; they count as they are."`
-	Shares   []Share `json:"shares" doc:"Shares of all blocks: those that name their client, and the others, corrected for how the classifier labels those that do."`
+	Named    int64   `json:"labelled_by_validator" doc:"Other blocks of validators that are known to run a client; they count as they are."`
+	Shares   []Share `json:"shares" doc:"Shares of all blocks: those whose client is known, and the others, corrected for how the classifier labels the former."`
 	Note     string  `json:"note"`
 }
 
@@ -89,12 +103,16 @@ func (c *Census) Shares() SharesReport {
 	var unlearned []string
 	for _, t := range c.tallies {
 		out.Blocks += t.Blocks
-		client := t.Graffiti.Client
+		client := t.known()
 		if client == "" {
 			called[t.Single] += float64(t.Blocks)
 			continue
 		}
-		out.Labelled += t.Blocks
+		if t.Graffiti.Client != "" {
+			out.Labelled += t.Blocks
+		} else {
+			out.Named += t.Blocks
+		}
 		known[client] += float64(t.Blocks)
 		if c.byGraffiti(&t) {
 			if !slices.Contains(unlearned, string(client)) {
@@ -147,6 +165,24 @@ type Recognition struct {
 	Called     map[blockprint.Client]int64 `json:"called"`
 }
 
+// add counts blocks of a client that were called single, and reports whether they were recognized.
+func (r *Recognition) add(single, client blockprint.Client, blocks int64, byGraffiti bool) bool {
+	r.Blocks += blocks
+	if byGraffiti {
+		r.ByGraffiti += blocks
+		return false
+	}
+	r.Called[single] += blocks
+	if single != client {
+		return false
+	}
+	r.Recognised += blocks
+	return true
+}
+
+// bound computes the interval of the share recognized.
+func (r *Recognition) bound() { r.Low, r.High = Wilson(r.Recognised, r.Blocks-r.ByGraffiti) }
+
 // Release is how blocks that name a release of a client were labeled.
 type Release struct {
 	Client     blockprint.Client `json:"client"`
@@ -180,20 +216,13 @@ func (c *Census) Graffiti() GraffitiReport {
 		if execution != "" {
 			out.Pairs[client][execution] += t.Blocks
 		}
-		r.Blocks += t.Blocks
 		releases[key].Blocks += t.Blocks
-		if c.byGraffiti(&t) {
-			r.ByGraffiti += t.Blocks
-			continue
-		}
-		r.Called[t.Single] += t.Blocks
-		if t.Single == client {
-			r.Recognised += t.Blocks
+		if r.add(t.Single, client, t.Blocks, c.byGraffiti(&t)) {
 			releases[key].Recognised += t.Blocks
 		}
 	}
 	for client, r := range out.Clients {
-		r.Low, r.High = Wilson(r.Recognised, r.Blocks-r.ByGraffiti)
+		r.bound()
 		if len(out.Pairs[client]) == 0 {
 			delete(out.Pairs, client)
 		}
@@ -203,6 +232,59 @@ func (c *Census) Graffiti() GraffitiReport {
 	}
 	slices.SortFunc(out.Releases, func(a, b Release) int {
 		return cmp.Or(cmp.Compare(b.Blocks, a.Blocks), cmp.Compare(a.Client, b.Client), cmp.Compare(a.Version, b.Version))
+	})
+	return out
+}
+
+// NamesReport counts the blocks of validators that are known to run a client, and how they were labeled.
+type NamesReport struct {
+	Blocks     int64                              `json:"blocks"`
+	Named      int64                              `json:"labelled_by_validator"`
+	Clients    map[blockprint.Client]*Recognition `json:"clients" doc:"For each client that validators are known to run: how the classifier labeled their blocks. Blocks whose graffiti names another client are left out."`
+	Agree      int64                              `json:"graffiti_agrees" doc:"Named blocks whose graffiti names the same client."`
+	Contradict []Contradiction                    `json:"graffiti_contradicts" doc:"Named blocks whose graffiti names another client; they count as unknown."`
+}
+
+// Contradiction counts blocks of validators that are known to run one client, whose graffiti names another.
+type Contradiction struct {
+	Named    blockprint.Client `json:"validator"`
+	Graffiti blockprint.Client `json:"graffiti"`
+	Blocks   int64             `json:"blocks"`
+}
+
+// Names counts the blocks of validators that are known to run a client.
+func (c *Census) Names() NamesReport {
+	out := NamesReport{Clients: map[blockprint.Client]*Recognition{}, Contradict: []Contradiction{}}
+	against := map[Contradiction]int64{}
+	for _, t := range c.tallies {
+		out.Blocks += t.Blocks
+		if t.Named == "" {
+			continue
+		}
+		out.Named += t.Blocks
+		if t.known() == "" {
+			against[Contradiction{Named: t.Named, Graffiti: t.Graffiti.Client}] += t.Blocks
+			continue
+		}
+		if t.Graffiti.Client != "" {
+			out.Agree += t.Blocks
+		}
+		r := out.Clients[t.Named]
+		if r == nil {
+			r = &Recognition{Called: map[blockprint.Client]int64{}}
+			out.Clients[t.Named] = r
+		}
+		r.add(t.Single, t.Named, t.Blocks, c.byGraffiti(&t))
+	}
+	for _, r := range out.Clients {
+		r.bound()
+	}
+	for k, n := range against {
+		k.Blocks = n
+		out.Contradict = append(out.Contradict, k)
+	}
+	slices.SortFunc(out.Contradict, func(a, b Contradiction) int {
+		return cmp.Or(cmp.Compare(b.Blocks, a.Blocks), cmp.Compare(a.Named, b.Named), cmp.Compare(a.Graffiti, b.Graffiti))
 	})
 	return out
 }

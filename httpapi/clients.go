@@ -17,7 +17,7 @@ const maxEpoch = 1 << 40
 type clientStore interface {
 	CountByClient(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Client]int64, error)
 	CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Epoch]map[blockprint.Client]int64, error)
-	Tally(ctx context.Context, i blockprint.Interval) ([]store.Tally, error)
+	Tally(ctx context.Context, i blockprint.Interval, byProposer bool) ([]store.Tally, error)
 }
 
 // EpochParams choose the epochs from start to before end.
@@ -112,24 +112,37 @@ func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Na
 	if err != nil {
 		return nil, err
 	}
-	list, err := l.Store.Tally(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
-	return l.census(list).Named(), err
+	census, err := l.census(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
+	if err != nil {
+		return nil, err
+	}
+	return census.Named(), nil
 }
 
-// census compares labels with graffiti.
-func (l *Labels) census(list []store.Tally) *estimate.Census {
-	tallies := make([]estimate.Tally, len(list))
-	for i, t := range list {
-		tallies[i] = estimate.Tally(t)
+// census compares the labels of an interval's blocks with what is known of their builders: their graffiti, and the
+// clients that ranges of validators run.
+func (l *Labels) census(ctx context.Context, i blockprint.Interval) (*estimate.Census, error) {
+	list, err := l.Store.Tally(ctx, i, l.Names != nil)
+	if err != nil {
+		return nil, err
+	}
+	counts := map[estimate.Tally]int64{}
+	for _, t := range list {
+		counts[estimate.Tally{Graffiti: t.Graffiti, Named: l.Names.Client(t.Proposer), Single: t.Single, Model: t.Model}] += t.Blocks
+	}
+	tallies := make([]estimate.Tally, 0, len(counts))
+	for t, n := range counts {
+		t.Blocks = n
+		tallies = append(tallies, t)
 	}
 	if l.Labeling == nil {
-		return estimate.NewCensus(tallies, "", nil)
+		return estimate.NewCensus(tallies, "", nil), nil
 	}
 	var unlearned []blockprint.Client
 	for _, p := range l.Labeling.Model.Parts {
 		unlearned = append(unlearned, p.GraffitiOnly...)
 	}
-	return estimate.NewCensus(tallies, l.Labeling.Model.Name, unlearned)
+	return estimate.NewCensus(tallies, l.Labeling.Model.Name, unlearned), nil
 }
 
 type epochCount struct {
@@ -193,8 +206,8 @@ func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *es
 	}
 	c, err := l.clock(ctx)
 	if err != nil || in.End == in.Start {
-		return h, l.census(nil), err
+		return h, estimate.NewCensus(nil, "", nil), err
 	}
-	list, err := l.Store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
-	return h, l.census(list), err
+	census, err := l.census(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
+	return h, census, err
 }

@@ -34,11 +34,11 @@ type slowStore struct {
 	blocks  iter.Seq2[store.Block, error]
 }
 
-func (s *slowStore) Tally(ctx context.Context, i blockprint.Interval) ([]store.Tally, error) {
+func (s *slowStore) Tally(ctx context.Context, i blockprint.Interval, byProposer bool) ([]store.Tally, error) {
 	s.tallies.Add(1)
 	s.entered <- struct{}{}
 	<-s.leave
-	return s.Store.Tally(ctx, i)
+	return s.Store.Tally(ctx, i, byProposer)
 }
 
 func (s *slowStore) Blocks(context.Context, blockprint.Interval, store.Query) iter.Seq2[store.Block, error] {

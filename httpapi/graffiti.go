@@ -6,13 +6,13 @@ import (
 
 	"blockprint"
 	"blockprint/estimate"
-	"blockprint/store"
 )
 
 // The types' names are those of the API's description.
 type (
 	sharesJSON    estimate.SharesReport
 	graffitiJSON  estimate.GraffitiReport
+	namesJSON     estimate.NamesReport
 	confusionJSON estimate.Hits
 )
 
@@ -30,6 +30,16 @@ func (l *Labels) graffitiRoutes() {
 			return nil, err
 		}
 		return &counted[graffitiJSON]{h, graffitiJSON(census.Graffiti())}, nil
+	})
+	registerExpensive(l.gates, public("public", "/names/{start_epoch}/{end_epoch}", "How blocks of validators that are known to run a client are labeled, and where graffiti say otherwise"), func(ctx context.Context, in *EpochParams) (*counted[namesJSON], error) {
+		if l.Names == nil {
+			return nil, blockprint.Errorf(blockprint.NotFound, "no names of validators: start with --names FILE")
+		}
+		h, census, err := l.tally(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return &counted[namesJSON]{h, namesJSON(census.Names())}, nil
 	})
 	register(l.base, private("private", http.MethodGet, "/confusion/{client}/{start_slot}/{end_slot}", "How labels agree with graffiti for one client"), func(ctx context.Context, in *struct {
 		Client string `path:"client" doc:"Name of a client."`
@@ -54,11 +64,11 @@ func (l *Labels) confusion(ctx context.Context, client string, start, end uint64
 	if err != nil || end == start {
 		return &counted[confusionJSON]{h, confusionJSON{}}, err
 	}
-	list, err := inTurn(ctx, l.gates, func() ([]store.Tally, error) {
-		return l.Store.Tally(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
+	census, err := inTurn(ctx, l.gates, func() (*estimate.Census, error) {
+		return l.census(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &counted[confusionJSON]{h, confusionJSON(l.census(list).Against(c))}, nil
+	return &counted[confusionJSON]{h, confusionJSON(census.Against(c))}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"blockprint/httpapi"
 	"blockprint/label"
 	"blockprint/label/labeltest"
+	"blockprint/names"
 	"blockprint/service"
 	"blockprint/store"
 	_ "blockprint/store/sqlite"
@@ -34,6 +35,7 @@ type api struct {
 	labels *httpapi.Labels // the same, if it is one
 	header http.Header
 	remote string
+	names  *names.Names // for servers to come
 }
 
 func newAPI(t *testing.T, o service.Options) *api {
@@ -56,7 +58,7 @@ func newAPIWith(t *testing.T, ready func() error, o httpapi.LabelsOptions) *api 
 // serve lets a database answer the calls, with a model that may be nil.
 func (a *api) serve(s store.Store, m *classify.Model, ready func() error, o httpapi.LabelsOptions) {
 	a.t.Helper()
-	from := httpapi.Sources{Store: s, Accuracy: gauge.NewReader(s, store.NetworkOf(s), o.Now), Ready: ready}
+	from := httpapi.Sources{Store: s, Names: a.names, Accuracy: gauge.NewReader(s, store.NetworkOf(s), o.Now), Ready: ready}
 	from.Trust = trust.NewService(s, trust.DefaultSettings(), store.NetworkOf(s), trust.ServiceOptions{Now: o.Now, Logger: o.Logger}).Report
 	var err error
 	if m != nil {

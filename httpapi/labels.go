@@ -7,6 +7,7 @@ import (
 
 	"blockprint/gauge"
 	"blockprint/label"
+	"blockprint/names"
 	"blockprint/trust"
 )
 
@@ -26,6 +27,7 @@ type Store interface {
 type Sources struct {
 	Store    Store
 	Labeling *label.Local // makes labels; nil: they are served but not made
+	Names    *names.Names // clients that validators are known to run; nil: none
 	Accuracy *gauge.Reader
 	Trust    func(context.Context) (*trust.Report, error) // which labels are greylisted
 	// Ready returns, in a process that also follows the chain, why it cannot do so now, or nil. Without it the API is

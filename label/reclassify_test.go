@@ -159,7 +159,7 @@ func TestFromStore(t *testing.T) {
 	if _, err := s.Apply(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	got, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 1 << 40}, feature.Default())
+	got, _, err := dataset.FromStore(t.Context(), s, &dataset.Labels{Rules: rules}, blockprint.Interval{End: 1 << 40}, feature.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestFromStore(t *testing.T) {
 	if want := []blockprint.Client{"Prysm", "Grandine"}; !slices.Equal(spoofs, want) {
 		t.Errorf("spoofs %v, want %v", spoofs, want)
 	}
-	if _, err := dataset.FromStore(t.Context(), s, rules, blockprint.Interval{End: 10}, nil); blockprint.CodeOf(err) != blockprint.NotFound {
+	if _, _, err := dataset.FromStore(t.Context(), s, &dataset.Labels{Rules: rules}, blockprint.Interval{End: 10}, nil); blockprint.CodeOf(err) != blockprint.NotFound {
 		t.Errorf("nothing: %v", err)
 	}
 }

@@ -108,6 +108,7 @@ type Latest struct {
 // Tally is a number of blocks that are alike.
 type Tally struct {
 	Graffiti blockprint.Graffiti // its Client is empty if the graffiti names none
+	Proposer uint64              // 0 unless asked for
 	Single   blockprint.Client
 	Model    string
 	Blocks   int64

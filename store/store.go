@@ -96,6 +96,7 @@ type Counts interface {
 	CountByClient(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Client]int64, error)
 	// CountByEpoch counts the blocks of each of the epochs start to end-1 by label.
 	CountByEpoch(ctx context.Context, start, end blockprint.Epoch) (map[blockprint.Epoch]map[blockprint.Client]int64, error)
-	// Tally counts the blocks of an interval by what their graffiti says and what they are labeled.
-	Tally(ctx context.Context, i blockprint.Interval) ([]Tally, error)
+	// Tally counts the blocks of an interval by what their graffiti says and what they are labeled; also by their
+	// proposer if that is asked for.
+	Tally(ctx context.Context, i blockprint.Interval, byProposer bool) ([]Tally, error)
 }

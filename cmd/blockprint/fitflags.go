@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"blockprint/dataset"
 	"blockprint/feature"
 	"blockprint/file"
+	"blockprint/names"
 	"blockprint/store"
 	"blockprint/train"
 )
@@ -28,6 +30,7 @@ type fitFlags struct {
 	combine *int     // if not nil, gets a --group that is a number
 	fromDB  string
 	rules   rulesFlags
+	names   *names.Names
 }
 
 // addSelection adds the flags that choose blocks and features.
@@ -37,9 +40,10 @@ func (f *fitFlags) addSelection(cmd *cobra.Command) {
 	addClients(cmd, &f.Disable, "disable", nil, "clients whose blocks are left out")
 	addClients(cmd, &f.GraffitiOnly, "graffiti-only", []string{"none"}, "clients that the model labels by their graffiti only and does not learn; none for no client")
 	addParsed(cmd, &f.Within, parseWithin, "data-slots", "all", "learn only from blocks in these slots, as A-B or A-")
-	flags.StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose graffiti names their client, instead of DATA")
+	flags.StringVar(&f.fromDB, "from-db", "", "learn from the blocks of this database whose client is known, by their graffiti or --names, instead of DATA")
 	flags.BoolVar(&f.KeepDuplicates, "keep-duplicates", false, "count a block that occurs several times each time")
 	f.rules.add(cmd)
+	addNames(cmd, &f.names)
 	cmd.Args = cobra.ArbitraryArgs
 	before(cmd, func() error {
 		switch args := flags.Args(); {
@@ -47,6 +51,9 @@ func (f *fitFlags) addSelection(cmd *cobra.Command) {
 			return usagef("expected DATA: feature files or prepared directories, or --from-db D")
 		case f.fromDB != "" && len(args) > 0:
 			return usagef("DATA %s and --from-db %s: expected one of them", args[0], f.fromDB)
+		}
+		if f.fromDB == "" && f.names != nil {
+			return usagef("--names is for --from-db: give it to prepare, which labels the blocks of DATA")
 		}
 		return nil
 	})
@@ -182,7 +189,7 @@ func (f *fitFlags) read(cmd *cobra.Command, data []string) (set *dataset.Set, o 
 	return set, o, bad, err
 }
 
-// history reads a database's blocks whose graffiti names their client.
+// history reads a database's blocks whose client is known.
 func (f *fitFlags) history(ctx context.Context, s store.Store, o *train.Options) (*dataset.Set, error) {
 	rules, err := f.rules.load()
 	if err != nil {
@@ -194,12 +201,15 @@ func (f *fitFlags) history(ctx context.Context, s store.Store, o *train.Options)
 			o.Schedule = &schedule
 		}
 	}
-	o.Source = cmp.Or(o.Source, "graffiti of the network's own blocks")
+	labels := dataset.Labels{Rules: rules, Names: f.names}
+	o.Source = cmp.Or(o.Source, labels.String()+" of the network's own blocks")
 	slots := blockprint.AllSlots
 	if o.Within != nil {
 		slots = *o.Within
 	}
-	return dataset.FromStore(ctx, s, rules, slots, feature.Names())
+	set, from, err := dataset.FromStore(ctx, s, &labels, slots, feature.Names())
+	printOrigins(os.Stderr, f.names, from)
+	return set, err
 }
 
 // name is what reports call the training data.

@@ -13,6 +13,7 @@ import (
 	"blockprint/classify"
 	"blockprint/classify/builtin"
 	"blockprint/graffiti"
+	"blockprint/names"
 )
 
 // rulesFlags are the flags that choose graffiti rules and name the network, which is empty if it is not given.
@@ -36,6 +37,22 @@ func addRules(cmd *cobra.Command, into **graffiti.Rules) *rulesFlags {
 		return err
 	})
 	return f
+}
+
+// addNames adds the flag of a file that says which clients validators run, and reads it before the command runs. Its
+// table may hold several networks, of which --network chooses one.
+func addNames(cmd *cobra.Command, into **names.Names) {
+	path := cmd.Flags().String("names", "", "file that says which clients validators run, by ranges of indices: Dora's names, or a table with the columns first, last and client")
+	before(cmd, func() (err error) {
+		if *path == "" {
+			return nil
+		}
+		if *into, err = names.Load(*path, cmp.Or(cmd.Flag("network").Value.String(), "mainnet")); err != nil {
+			return blockprint.Errorf(blockprint.CodeOf(err), "--names: %w", err)
+		}
+		slog.Info("read the names of validators", "file", *path, "ranges", len((*into).Ranges()), "other_entries", (*into).Other())
+		return nil
+	})
 }
 
 // addLabeling adds the flags that choose what blocks are labeled with, and returns what opens the model and the rules.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"blockprint/dataset"
+	"blockprint/names"
 	"blockprint/rewardfile"
 )
 
@@ -24,6 +28,9 @@ so you can continue an interrupted run, or add new files later.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if labels != "graffiti" && labels != "directory" {
 				return usagef("--labels %q: expected graffiti or directory", labels)
+			}
+			if labels == "directory" && o.Labels.Names != nil {
+				return usagef("--labels directory takes no --names: the directory is the label")
 			}
 			o.Labels.Directory, o.Network, o.Progress = labels == "directory", rules.network, progressBar("files")
 			raw, write, to := args, dataset.PrepareFeatures, out
@@ -49,6 +56,7 @@ so you can continue an interrupted run, or add new files later.`,
 			}
 			t.row("(none)", report.Unlabeled)
 			t.print(cmd)
+			printOrigins(cmd.OutOrStdout(), o.Labels.Names, report.Origins)
 			if report.Skipped > 0 {
 				notice("%d of %d files were in %s already", report.Skipped, report.Files, out)
 			}
@@ -60,7 +68,16 @@ so you can continue an interrupted run, or add new files later.`,
 	cmd.Flags().BoolVar(&o.Strict, "strict", false, "stop at the first unreadable file")
 	addClients(cmd, &o.Labels.Disable, "disable", nil, "ignore the graffiti rules of these clients")
 	rules = addRules(cmd, &o.Labels.Rules)
+	addNames(cmd, &o.Labels.Names)
 	return cmd
+}
+
+// printOrigins says where labels came from, if some may have come from the names of validators.
+func printOrigins(w io.Writer, n *names.Names, o dataset.Origins) {
+	if n != nil {
+		_, _ = fmt.Fprintf(w, "labeled by the validator's name alone: %d, by the graffiti alone: %d, by both: %d; not labeled because they contradict each other: %d\n",
+			o.Validator, o.Graffiti, o.Both, o.Contradict)
+	}
 }
 
 func newBalance() *cobra.Command {

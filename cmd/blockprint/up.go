@@ -45,6 +45,7 @@ known for blocks, to measure the accuracy of the labels. --config is a TOML file
 	flags.StringVar(&c.GaugeListen, "gauge-listen", "", "address to accept blocks at POST /classify from other dreamers (default none)")
 	load := addLabeling(cmd, &c.Labeling, "")
 	before(cmd, load)
+	addNames(cmd, &c.Names)
 	addDreaming(cmd, &dreaming, "dream", "dream-")
 	addNotify(cmd, &c.Notify, "notify")
 	return cmd
@@ -72,6 +73,7 @@ func newServe() *cobra.Command {
 		}
 		return load()
 	})
+	addNames(cmd, &c.Names)
 	return cmd
 }
 

@@ -213,7 +213,7 @@ func compareWithOld(t *testing.T, path string, s store.Store) {
 		sum(best_guess_single = 'Teku' AND graffiti_guess <> 'Teku'), sum(best_guess_single <> 'Teku' AND graffiti_guess = 'Teku') FROM blocks`).Scan(&c[0], &c[1], &c[2], &c[3]); err != nil {
 		t.Fatal(err)
 	}
-	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10000})
+	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10000}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,14 +102,17 @@ func (s *Store) LatestBlocks(ctx context.Context) iter.Seq2[store.Latest, error]
 }
 
 // Tally implements store.Store.
-func (s *Store) Tally(ctx context.Context, i blockprint.Interval) ([]store.Tally, error) {
-	query := `SELECT graffiti_client, execution, version, single, model, count(*) FROM blocks
-		WHERE slot BETWEEN ? AND ? AND canonical <> 1 GROUP BY graffiti_client, execution, version, single, model
-		ORDER BY graffiti_client, execution, version, single, model`
+func (s *Store) Tally(ctx context.Context, i blockprint.Interval, byProposer bool) ([]store.Tally, error) {
+	by, proposer := "graffiti_client, execution, version, single, model", "0"
+	if byProposer {
+		by, proposer = by+", proposer", "proposer"
+	}
+	query := `SELECT graffiti_client, execution, version, single, model, ` + proposer + `, count(*) FROM blocks
+		WHERE slot BETWEEN ? AND ? AND canonical <> 1 GROUP BY ` + by + ` ORDER BY ` + by
 	return collect(ctx, s, query, []any{clamp(i.Start), clamp(i.End)}, func(rows *sql.Rows, t *store.Tally) error {
 		var graffiti sql.NullInt64
 		var single, model int64
-		if err := rows.Scan(&graffiti, &t.Graffiti.Execution, &t.Graffiti.Version, &single, &model, &t.Blocks); err != nil {
+		if err := rows.Scan(&graffiti, &t.Graffiti.Execution, &t.Graffiti.Version, &single, &model, &t.Proposer, &t.Blocks); err != nil {
 			return err
 		}
 		return s.named(ctx, names{single, model, graffiti}, &t.Single, &t.Model, &t.Graffiti.Client)

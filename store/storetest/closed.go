@@ -34,7 +34,7 @@ func Questions(ctx context.Context, s store.Store) map[string]func() error {
 		"counts":     func() error { _, err := s.CountByClient(ctx, 0, 5); return err },
 		"undecided":  func() error { _, err := s.Undecided(ctx, blockprint.Interval{End: 5}); return err },
 		"validator":  func() error { _, err := s.ValidatorBlocks(ctx, 1, 0); return err },
-		"tally":      func() error { _, err := s.Tally(ctx, blockprint.Interval{End: 5}); return err },
+		"tally":      func() error { _, err := s.Tally(ctx, blockprint.Interval{End: 5}, false); return err },
 		"observed":   func() error { _, err := s.Observed(ctx, 0); return err },
 		"days":       func() error { _, err := s.ObservedDays(ctx, "", "z"); return err },
 		"notices":    func() error { _, _, err := s.Notices(ctx, "a", 0, 5, false); return err },

@@ -75,12 +75,23 @@ func tally(t *testing.T, s store.Store) {
 		blocks = append(blocks, b)
 	}
 	apply(t, s, store.Batch{Blocks: blocks})
-	got, err := s.Tally(t.Context(), blockprint.Interval{Start: 1, End: 5})
+	got, err := s.Tally(t.Context(), blockprint.Interval{Start: 1, End: 5}, false)
 	want := []store.Tally{
 		{Single: "Prysm", Model: "test", Blocks: 2},
 		{Graffiti: blockprint.Graffiti{Client: "Teku", Execution: "Besu", Version: "ab12"}, Single: "Prysm", Model: "test", Blocks: 2},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("tally %+v, %v", got, err)
+	}
+	each, err := s.Tally(t.Context(), blockprint.Interval{Start: 1, End: 5}, true)
+	if err != nil || len(each) != 4 {
+		t.Errorf("tally by proposer %+v, %v", each, err)
+	}
+	for _, b := range blocks[:len(each)] {
+		if !slices.ContainsFunc(each, func(t store.Tally) bool {
+			return t.Proposer == b.Proposer && t.Single == b.Single && t.Graffiti == b.Says && t.Blocks == 1
+		}) {
+			t.Errorf("no tally of validator %d in %+v", b.Proposer, each)
+		}
 	}
 }

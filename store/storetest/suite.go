@@ -160,7 +160,7 @@ func insertAndRead(t *testing.T, s store.Store) {
 			t.Errorf("latest: %v, %v", l, err)
 		}
 	}
-	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10})
+	tally, err := s.Tally(t.Context(), blockprint.Interval{End: 10}, false)
 	if err != nil || len(tally) != 1 || tally[0].Single != blockprint.Teku || tally[0].Graffiti.Client != b.Says.Client || tally[0].Blocks != 1 {
 		t.Errorf("tally: %+v, %v", tally, err)
 	}
