@@ -105,7 +105,12 @@ func (t *Type) With(fields ...Field) *Type {
 
 // index returns a field's position, -1 if the container lacks it.
 func index(fields []Field, name string) int {
-	return slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+	for i := range fields { // slices.IndexFunc copies each field, which decoding notices
+		if fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // head returns how many bytes a value occupies in the fixed part of its container or list: itself, or an offset.
