@@ -240,7 +240,11 @@ func (p *replay) hear(v *recording.Vote) {
 		case v.Single:
 			n.pool.Singles(a)
 		default:
-			n.pool.Aggregate(a)
+			if poster, ok := n.pool.(packer.Poster); ok && n.Posted {
+				poster.Post(a)
+			} else {
+				n.pool.Aggregate(a)
+			}
 		}
 	}
 }

@@ -143,7 +143,7 @@ func (r *run) meta(tool string) recording.Meta {
 	}
 	for _, n := range r.nodes {
 		if n.client != "" {
-			m.Nodes = append(m.Nodes, recording.Node{Name: n.Name, Client: n.client, Version: n.version, Variant: n.Variant, FedAll: n.Votes == "api"})
+			m.Nodes = append(m.Nodes, recording.Node{Name: n.Name, Client: n.client, Version: n.version, Variant: n.Variant, FedAll: n.Votes == "api", Posted: n.Votes == "api"})
 		}
 	}
 	return m

@@ -77,6 +77,12 @@ func (p *lodestar) Aggregate(a gossip.Aggregate) {
 	if slices.ContainsFunc(g.heard, holds(a.Bits)) {
 		return
 	}
+	p.Post(a)
+}
+
+// Post puts in an aggregate that was posted to the API, even a subset of what gossip or a block brought.
+func (p *lodestar) Post(a gossip.Aggregate) {
+	g := p.groups.of(a.Group)
 	b := a.Bits.Clone()
 	g.heard = append(g.heard, b)
 	g.add(b, p.stored)

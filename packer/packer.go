@@ -34,6 +34,11 @@ type Ticker interface {
 	Tick()
 }
 
+// Poster is a Pool that takes aggregates from the node's API without what it asks of gossip.
+type Poster interface {
+	Post(a gossip.Aggregate)
+}
+
 // Loader is a Pool that can take over a group from a real node's pool, in the node's order.
 type Loader interface {
 	Load(g gossip.Group, list []gossip.Bits)

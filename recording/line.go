@@ -79,6 +79,7 @@ type nodeLine struct {
 	Version string            `json:"version,omitempty"`
 	Variant string            `json:"variant,omitempty"`
 	FedAll  bool              `json:"fed_all,omitempty"`
+	Posted  bool              `json:"posted,omitempty"`
 }
 
 // attLine is an attestation: the number of its data, and bits as SSZ in hex.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"blockprint"
 	"blockprint/file"
@@ -189,6 +191,7 @@ func (r *Reader) header(text []byte) error {
 		Args        []string          `json:"args"`
 		PrysmNode   string            `json:"node"`
 		What        string            `json:"what"`
+		Path        string            `json:"path"`
 		ElectraFrom blockprint.Epoch  `json:"electra_epoch"`
 		FuluFrom    *blockprint.Epoch `json:"fulu_epoch"`
 	}
@@ -209,7 +212,7 @@ func (r *Reader) header(text []byte) error {
 		if l.FuluFrom != nil {
 			r.Forks[blockprint.Fulu] = *l.FuluFrom
 		}
-		r.Nodes = []Node{{Name: "lodestar", Client: blockprint.Lodestar, Version: "1.44.0", Variant: "lodestar/electra-weight", FedAll: true}}
+		r.Nodes = []Node{{Name: "lodestar", Client: blockprint.Lodestar, Version: "1.44.0", Variant: "lodestar/electra-weight", FedAll: true, Posted: strings.HasPrefix(l.Path, "POST")}}
 	case l.Type == "meta" && l.Format == 0 && l.Args != nil:
 		r.prysm(l.Harness)
 		r.SlotDuration = seconds(l.SecondsPerSlot)
@@ -247,6 +250,9 @@ func (r *Reader) meta(l *line) error {
 	for _, n := range l.Nodes {
 		if _, twice := r.Node(n.Name); twice || n.Name == "" {
 			return fmt.Errorf("two nodes are called %q", n.Name)
+		}
+		if strings.ContainsFunc(n.Name+string(n.Client)+n.Version+n.Variant, unicode.IsControl) {
+			return fmt.Errorf("node %q: control characters in its name, client, version, or variant", n.Name)
 		}
 		r.Nodes = append(r.Nodes, Node(n))
 	}

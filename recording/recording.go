@@ -36,6 +36,8 @@ type Node struct {
 	// FedAll says that the recording's votes are all that the node heard. A node that hears others by gossip may know
 	// more, and its pool is known from snapshots alone.
 	FedAll bool
+	// Posted says that votes were posted to the node's API, where clients check less than what they hear by gossip.
+	Posted bool
 }
 
 // Node returns the node of a name.

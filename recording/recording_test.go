@@ -19,7 +19,7 @@ func sample(t *testing.T) (*bytes.Buffer, []*Slot) {
 	t.Helper()
 	m := Meta{
 		By: "a test", Preset: "minimal", SlotsPerEpoch: 8, SlotDuration: 6 * time.Second, Genesis: time.Unix(1_700_000_000, 0), Seed: 7,
-		Invented: "everything", Nodes: []Node{{"A", blockprint.Prysm, "Prysm/v7.1.6", "prysm/2024", true}, {Name: "B", Client: blockprint.Teku}},
+		Invented: "everything", Nodes: []Node{{"A", blockprint.Prysm, "Prysm/v7.1.6", "prysm/2024", true, true}, {Name: "B", Client: blockprint.Teku}},
 	}
 	for f := range m.Forks {
 		if f > int(blockprint.Electra) {

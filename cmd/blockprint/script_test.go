@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TESTDATA", golden)
+			env.Setenv("RECORDINGS", filepath.Join(filepath.Dir(golden), "conform", "testdata"))
 			site := httptest.NewServer(projects(filepath.Join(env.WorkDir, "site")))
 			env.Defer(site.Close)
 			env.Setenv("SITE", site.URL)

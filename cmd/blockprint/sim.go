@@ -126,7 +126,7 @@ possible, then one slot every --slot-time milliseconds (whole seconds, because t
 			return network.Close()
 		},
 	}
-	cmd.AddCommand(newSimRecord(), newSimTrain(), newRealism())
+	cmd.AddCommand(newSimRecord(), newSimTrain(), newRealism(), newConform())
 	world.add(cmd)
 	cmd.Flags().StringVar(&address, "listen", "127.0.0.1:5052", "address of the Beacon API")
 	cmd.Flags().StringVar(&dreamConfig, "dream-config", "", "serve one node for each client variant, and write a configuration for blockprint dream that asks them to this file")
