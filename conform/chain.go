@@ -135,11 +135,21 @@ func (c *chain) data(d *blockprint.AttestationData) (out gossip.Data, ok bool) {
 	return gossip.Data{AttestationData: *d, DependentRoot: c.dependent(b, d.Target.Epoch)}, true
 }
 
-// attestations returns recorded attestations as pools file them, without those for unknown blocks.
+// committees returns the members of the committees that vote for a data; nil if the recording does not have them.
+func (c *chain) committees(d *gossip.Data) [][]uint32 {
+	s, err := c.recording.Shuffling(d.Target.Epoch, d.DependentRoot)
+	if err != nil {
+		return nil
+	}
+	return s.Members[uint64(d.Slot)%c.spec.SlotsPerEpoch]
+}
+
+// attestations returns recorded attestations as pools file them, without those for unknown blocks and committees, which no
+// block of the chain can hold.
 func (c *chain) attestations(list []recording.Attestation) (out []gossip.Attestation) {
 	for i := range list {
 		d, ok := c.data(list[i].Data)
-		if !ok {
+		if !ok || c.committees(&d) == nil {
 			continue
 		}
 		a := gossip.Attestation{Data: d}
@@ -156,14 +166,8 @@ func (c *chain) view(slot blockprint.Slot, parent *block, s *state, seed uint64)
 	return &packer.View{
 		Slot: slot, Head: parent.slot, Spec: &c.spec, Rand: rand.New(rand.NewPCG(seed, uint64(slot))),
 		Previous: s.previous, Current: s.current, BaseRewards: c.base, Balances: c.recording.Balances,
-		RootAt: func(slot blockprint.Slot) blockprint.Root { return parent.at(slot).root },
-		Members: func(g gossip.Group) []uint32 {
-			shuffling, err := c.recording.Shuffling(g.Data.Target.Epoch, g.Data.DependentRoot)
-			if err != nil {
-				return nil // Valid has refused such votes
-			}
-			return shuffling.Members[uint64(g.Data.Slot)%c.spec.SlotsPerEpoch][g.Committee]
-		},
+		RootAt:  func(slot blockprint.Slot) blockprint.Root { return parent.at(slot).root },
+		Members: func(g gossip.Group) []uint32 { return c.committees(&g.Data)[g.Committee] },
 		Valid: func(d *gossip.Data) bool {
 			source := s.currentJustified
 			switch d.Target.Epoch {
@@ -173,8 +177,7 @@ func (c *chain) view(slot blockprint.Slot, parent *block, s *state, seed uint64)
 			default:
 				return false
 			}
-			_, err := c.recording.Shuffling(d.Target.Epoch, d.DependentRoot)
-			return err == nil && d.Slot < slot && d.Source == source && d.DependentRoot == c.dependent(parent, d.Target.Epoch)
+			return c.committees(d) != nil && d.Slot < slot && d.Source == source && d.DependentRoot == c.dependent(parent, d.Target.Epoch)
 		},
 	}
 }

@@ -95,7 +95,9 @@ func Run(ctx context.Context, r *recording.Reader, variant string) (*Report, err
 		if row.Blocks > 0 {
 			row.UpToTies = float64(row.Same+row.Ties) / float64(row.Blocks)
 		}
-		report.Rows = append(report.Rows, *row)
+		if row.Blocks+row.Slow+row.Unknown > 0 {
+			report.Rows = append(report.Rows, *row)
+		}
 	}
 	slices.SortFunc(report.Rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Variant, b.Variant))

@@ -132,11 +132,19 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s * floa
 // balances reads effective balances, in gwei.
 func balances(text string) ([]uint64, error) {
 	eth, err := words(text, 2, binary.LittleEndian.Uint16)
+	if err != nil {
+		return nil, err
+	}
+	total := uint64(0)
 	out := make([]uint64, len(eth))
 	for i, e := range eth {
 		out[i] = uint64(e) * 1_000_000_000
+		total += out[i]
 	}
-	return out, err
+	if total == 0 || len(out) > maxValidators {
+		return nil, fmt.Errorf("%d validators with %d gwei: expected at most %d with something", len(out), total, maxValidators)
+	}
+	return out, nil
 }
 
 // shuffling reads a line of committees.

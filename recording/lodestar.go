@@ -79,6 +79,9 @@ func (r *Reader) lodestarSlot(text []byte) error {
 	if l.Slot <= r.last {
 		return fmt.Errorf("slot %d after slot %d", l.Slot, r.last)
 	}
+	if err := r.near(l.Slot); err != nil {
+		return err
+	}
 	for _, f := range l.Fed {
 		if err := r.lodestarVote(&l, f); err != nil {
 			return err

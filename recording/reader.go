@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"blockprint"
 	"blockprint/file"
@@ -77,10 +75,18 @@ func (r *Reader) Close() error {
 	return r.input.Close()
 }
 
+// Bounds of what is read, far above any recording.
+const (
+	maxLine       = 64 << 20
+	maxPending    = 1 << 22 // votes of a slot
+	maxValidators = 1 << 22
+	maxGap        = 8192 // slots without a line
+)
+
 // NewReader starts to read a recording. The name is for messages.
 func NewReader(name string, in io.Reader) (*Reader, error) {
 	r := &Reader{
-		name: name, in: bufio.NewReaderSize(in, 1<<20),
+		name: name, in: bufio.NewReaderSize(in, 64<<10),
 		data: map[int]*blockprint.AttestationData{}, same: map[blockprint.AttestationData]*blockprint.AttestationData{},
 		shufflings: map[blockprint.Epoch][]*Shuffling{}, blocks: map[blockprint.Root]blockprint.Slot{},
 	}
@@ -110,10 +116,23 @@ func (r *Reader) wrong(err error) error {
 	return blockprint.Errorf(blockprint.Invalid, "%s, line %d: %w; to use what comes before it, cut the file there (head -n %d)", r.name, r.line, err, r.line-1)
 }
 
+// readLine returns the next line with its end.
+func (r *Reader) readLine() (text []byte, err error) {
+	for {
+		part, err := r.in.ReadSlice('\n')
+		if text = append(text, part...); len(text) > maxLine {
+			return nil, fmt.Errorf("a line of more than %d bytes", maxLine)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return text, err
+		}
+	}
+}
+
 // next returns the next line; none at the end. A recording that was cut ends with its last whole line.
 func (r *Reader) next() ([]byte, error) {
 	for {
-		text, err := r.in.ReadBytes('\n')
+		text, err := r.readLine()
 		r.line++
 		switch {
 		case err == nil:
@@ -182,83 +201,6 @@ func (r *Reader) AnyShuffling(epoch blockprint.Epoch) *Shuffling {
 	return nil
 }
 
-// header reads the first line.
-func (r *Reader) header(text []byte) error {
-	var l struct {
-		line
-		Validators  int               `json:"validators"`
-		Harness     bool              `json:"harness"`
-		Args        []string          `json:"args"`
-		PrysmNode   string            `json:"node"`
-		What        string            `json:"what"`
-		Path        string            `json:"path"`
-		ElectraFrom blockprint.Epoch  `json:"electra_epoch"`
-		FuluFrom    *blockprint.Epoch `json:"fulu_epoch"`
-	}
-	if err := json.Unmarshal(text, &l); err != nil {
-		return err
-	}
-	r.Meta = Meta{Preset: "mainnet", SlotsPerEpoch: 32, SlotDuration: 12 * time.Second, Seed: l.Seed}
-	for f := range r.Forks {
-		r.Forks[f] = blockprint.FarFuture
-	}
-	for f := range blockprint.Electra + 1 {
-		r.Forks[f] = 0
-	}
-	switch {
-	case l.Type == "run":
-		r.format, r.By, r.Invented = lodestar, l.What, "votes, lateness, gossip"
-		r.Forks[blockprint.Electra] = l.ElectraFrom
-		if l.FuluFrom != nil {
-			r.Forks[blockprint.Fulu] = *l.FuluFrom
-		}
-		r.Nodes = []Node{{Name: "lodestar", Client: blockprint.Lodestar, Version: "1.44.0", Variant: "lodestar/electra-weight", FedAll: true, Posted: strings.HasPrefix(l.Path, "POST")}}
-	case l.Type == "meta" && l.Format == 0 && l.Args != nil:
-		r.prysm(l.Harness)
-		r.SlotDuration = seconds(l.SecondsPerSlot)
-		r.Balances = make([]uint64, l.Validators)
-		for i := range r.Balances {
-			r.Balances[i] = 32_000_000_000
-		}
-	case l.Type == "meta" && l.Format == format:
-		return r.meta(&l.line)
-	case l.Type == "meta":
-		return fmt.Errorf("format %d: this version reads format %d", l.Format, format)
-	default:
-		return fmt.Errorf("no recording: its first line is of type %.40q, not meta", l.Type)
-	}
-	return nil
-}
-
-// meta reads the first line of this package's own format.
-func (r *Reader) meta(l *line) error {
-	r.By, r.Preset, r.SlotsPerEpoch, r.SlotDuration = l.By, l.Preset, l.SlotsPerEpoch, seconds(l.SecondsPerSlot)
-	r.Invented = l.Invented
-	if r.SlotsPerEpoch < 1 || r.SlotDuration <= 0 {
-		return fmt.Errorf("%d slots an epoch of %v each cannot be", r.SlotsPerEpoch, r.SlotDuration)
-	}
-	if l.GenesisTime != 0 {
-		r.Genesis = time.Unix(l.GenesisTime, 0)
-	}
-	for name, epoch := range l.Forks {
-		f, err := blockprint.ParseFork(name)
-		if err != nil {
-			continue // a fork that this version does not know
-		}
-		r.Forks[f] = blockprint.Epoch(epoch)
-	}
-	for _, n := range l.Nodes {
-		if _, twice := r.Node(n.Name); twice || n.Name == "" {
-			return fmt.Errorf("two nodes are called %q", n.Name)
-		}
-		if strings.ContainsFunc(n.Name+string(n.Client)+n.Version+n.Variant, unicode.IsControl) {
-			return fmt.Errorf("node %q: control characters in its name, client, version, or variant", n.Name)
-		}
-		r.Nodes = append(r.Nodes, Node(n))
-	}
-	return nil
-}
-
 // take reads a line after the first.
 func (r *Reader) take(text []byte) error {
 	if r.format == lodestar && bytes.HasPrefix(text, []byte(`{"type":"slot"`)) {
@@ -276,11 +218,8 @@ func (r *Reader) take(text []byte) error {
 		if r.Balances != nil {
 			return fmt.Errorf("the validators' balances come twice")
 		}
-		b, err := balances(l.Balances)
-		if err == nil && len(b) == 0 {
-			err = fmt.Errorf("no validators")
-		}
-		r.Balances = b
+		var err error
+		r.Balances, err = balances(l.Balances)
 		return err
 	case "shuffling":
 		s, err := l.shuffling(len(r.Balances))
@@ -308,9 +247,18 @@ func (r *Reader) addShuffling(s *Shuffling) error {
 		if t.Decision == s.Decision {
 			return fmt.Errorf("the committees of epoch %d come twice", s.Epoch)
 		}
+		if !sameSizes(s, t) {
+			return fmt.Errorf("the committees of epoch %d have other sizes on another chain", s.Epoch)
+		}
 	}
 	r.shufflings[s.Epoch] = append(r.shufflings[s.Epoch], s)
 	return nil
+}
+
+func sameSizes(s, t *Shuffling) bool {
+	return slices.EqualFunc(s.Members, t.Members, func(a, b [][]uint32) bool {
+		return slices.EqualFunc(a, b, func(x, y []uint32) bool { return len(x) == len(y) })
+	})
 }
 
 func (r *Reader) addData(l *line) error {
@@ -370,6 +318,9 @@ func (r *Reader) addVote(l *line) error {
 	if l.Data == nil {
 		return fmt.Errorf("a vote without data")
 	}
+	if err := r.near(l.Slot); err != nil {
+		return err
+	}
 	a, err := r.lineAttestation(&attLine{*l.Data, l.Committees, l.Voters})
 	if err != nil {
 		return err
@@ -393,6 +344,9 @@ func (r *Reader) addPending(v Vote) error {
 	if len(v.Parts) != 1 {
 		return fmt.Errorf("a vote of %d committees", len(v.Parts))
 	}
+	if len(r.pending) >= maxPending {
+		return fmt.Errorf("more than %d votes without the end of a slot", maxPending)
+	}
 	if v.At < r.asked {
 		return fmt.Errorf("a vote from before the blocks of slot %d comes after them", r.last)
 	}
@@ -414,103 +368,4 @@ func (r *Reader) receivers(l *line) (names []string, err error) {
 		}
 	}
 	return names, nil
-}
-
-// addToSlot reads a pool or a block.
-func (r *Reader) addToSlot(l *line) error {
-	if l.Slot <= r.last {
-		return fmt.Errorf("a %s of slot %d after the end of slot %d", l.Type, l.Slot, r.last)
-	}
-	if r.openLine > 0 && r.open.Slot != l.Slot {
-		return fmt.Errorf("a %s of slot %d, but slot %d has not ended", l.Type, l.Slot, r.open.Slot)
-	}
-	if r.openLine == 0 {
-		r.open, r.openLine = Slot{Slot: l.Slot}, r.line
-	}
-	var atts []Attestation
-	for i := range l.Attestations {
-		a, err := r.lineAttestation(&l.Attestations[i])
-		if err != nil {
-			return err
-		}
-		atts = append(atts, a)
-	}
-	_, known := r.Node(l.Node)
-	if l.Type == "pool" {
-		if !known && r.format == own {
-			return fmt.Errorf("there is no node %q", l.Node)
-		}
-		r.addPool(Pool{Node: l.Node, At: r.at(l.Slot, l.T), Attestations: atts})
-		return nil
-	}
-	b := Block{Slot: l.Slot, Node: l.Node, Asked: r.at(l.Slot, l.Asked), Published: -1, Graffiti: l.Graffiti, Attestations: atts, SSZ: l.SSZ}
-	if l.Published {
-		if b.Published = r.at(l.Slot, l.PublishedAt); b.Published < b.Asked {
-			b.Published = b.Asked
-		}
-	}
-	var err error
-	if b.Parent, err = parseRoot(l.Parent); err != nil {
-		return err
-	}
-	if b.Root, err = parseRoot(l.Root); err != nil {
-		return err
-	}
-	if !known && !l.Published && r.format == own {
-		return fmt.Errorf("there is no node %q", l.Node)
-	}
-	return r.addBlock(&r.open, b)
-}
-
-func (r *Reader) addPool(p Pool) {
-	r.open.Pools = append(r.open.Pools, p)
-	if r.format == prysmHarness { // two packings of one pool
-		p.Node += marginal
-		r.open.Pools = append(r.open.Pools, p)
-	}
-}
-
-// addBlock adds a block to its slot, if it builds on a known one.
-func (r *Reader) addBlock(s *Slot, b Block) error {
-	if len(r.blocks) == 0 {
-		r.blocks[b.Parent] = 0 // the first block's parent stands for genesis
-	}
-	if _, ok := r.blocks[b.Parent]; !ok {
-		return fmt.Errorf("the block of slot %d builds on %s, which the recording does not have", b.Slot, b.Parent.Short())
-	}
-	if b.IsPublished() {
-		if _, ok := r.blocks[b.Root]; ok || b.Root.IsZero() {
-			return fmt.Errorf("the published block of slot %d has the root %s, as another", b.Slot, b.Root.Short())
-		}
-		r.blocks[b.Root] = b.Slot
-	}
-	s.Blocks = append(s.Blocks, b)
-	return nil
-}
-
-func (r *Reader) closeSlot(l *line) error {
-	if l.Slot <= r.last || r.openLine > 0 && r.open.Slot != l.Slot {
-		return fmt.Errorf("the end of slot %d comes after lines of slot %d", l.Slot, max(r.open.Slot, r.last))
-	}
-	s := r.open
-	s.Slot, s.Mood, s.Heads = l.Slot, l.Mood, l.Heads
-	r.open, r.openLine = Slot{}, 0
-	return r.finish(&s)
-}
-
-// finish hands a whole slot on, with the votes that came before its blocks.
-func (r *Reader) finish(s *Slot) error {
-	asked := r.at(s.Slot, 0)
-	if len(s.Blocks) > 0 {
-		asked = s.Blocks[0].Asked
-		for _, b := range s.Blocks {
-			asked = min(asked, b.Asked)
-		}
-	}
-	slices.SortStableFunc(r.pending, func(a, b Vote) int { return int(a.At - b.At) })
-	n, _ := slices.BinarySearchFunc(r.pending, asked, func(v Vote, t time.Duration) int { return int(v.At - t) })
-	s.Votes, r.pending = r.pending[:n:n], slices.Clone(r.pending[n:])
-	r.asked, r.last = asked, s.Slot
-	r.done = append(r.done, s)
-	return nil
 }

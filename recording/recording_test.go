@@ -15,7 +15,7 @@ import (
 )
 
 // sample is a recording of three slots with two nodes and committees of three and four.
-func sample(t *testing.T) (*bytes.Buffer, []*Slot) {
+func sample(t testing.TB) (*bytes.Buffer, []*Slot) {
 	t.Helper()
 	m := Meta{
 		By: "a test", Preset: "minimal", SlotsPerEpoch: 8, SlotDuration: 6 * time.Second, Genesis: time.Unix(1_700_000_000, 0), Seed: 7,
@@ -89,7 +89,7 @@ func readAll(r *Reader) (slots []*Slot, err error) {
 	}
 }
 
-func unpack(t *testing.T, packed []byte) string {
+func unpack(t testing.TB, packed []byte) string {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
