@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"blockprint"
 )
 
 // Alone is an execution client without an execution layer, for private networks whose blocks carry no transactions. It
@@ -88,6 +92,29 @@ func (p *payload) header() map[string]any {
 		h["withdrawals"], h["withdrawalsRoot"] = p.Withdrawals, hash32(withdrawalsRoot(*p.Withdrawals))
 	}
 	return h
+}
+
+// Genesis returns the hash of the genesis block.
+func (a *Alone) Genesis() blockprint.Root { return blockprint.Root(*a.genesis.BlockHash) }
+
+// Know adds a block, an execution payload in the Engine API's JSON, as if it had been found valid: one of an earlier run.
+func (a *Alone) Know(block []byte) error {
+	fields, err := fieldsOf(block)
+	if err != nil {
+		return err
+	}
+	p, err := readPayload(fields, slices.Sorted(maps.Keys(fields))...)
+	if err == nil && (p.ParentHash == nil || p.BlockHash == nil || p.Number == nil) {
+		err = blockprint.Errorf(blockprint.Invalid, "the payload lacks fields")
+	}
+	if err != nil {
+		return err
+	}
+	a.add(p)
+	a.mu.Lock()
+	a.head = *p.BlockHash
+	a.mu.Unlock()
+	return nil
 }
 
 func (a *Alone) add(p *payload) {

@@ -19,8 +19,10 @@ type Config struct {
 	Listen string `toml:"listen"`
 	Slots  uint64 `toml:"slots"`
 	Seed   uint64 `toml:"seed"`
-	Mess   Mess   `toml:"mess"`
-	Nodes  []Node `toml:"node"`
+	// Knobs are the network's mess; Mess is what they say.
+	Knobs map[string]any `toml:"mess"`
+	Mess  Mess           `toml:"-"`
+	Nodes []Node         `toml:"node"`
 }
 
 // Node is a beacon node.
@@ -32,13 +34,16 @@ type Node struct {
 	Client string `toml:"client"`
 	// Variant names the packer that models this version of the client, if it is known.
 	Variant string `toml:"variant"`
-	// Votes says how the node hears votes: "api", or "gossip" from nodes that are connected with it.
+	// Votes says how the node hears votes: "api", or "gossip" from nodes that it is connected with.
 	Votes string `toml:"votes"`
-	// Subnets is how many subnets' single votes it hears: -1 for all.
-	Subnets int `toml:"subnets"`
-	// Subscribe makes the node subscribe to its subnets as an aggregator's validator client would.
+	// Subnets is how many subnets' single votes it hears: -1 for all. Late and Lost are the shares of aggregates that reach
+	// it after the next block, and never. What is left out is drawn from the mess.
+	Subnets *int     `toml:"subnets"`
+	Late    *float64 `toml:"late"`
+	Lost    *float64 `toml:"lost"`
+	// Subscribe makes the node subscribe to its subnets, as an aggregator's validator client would.
 	Subscribe bool `toml:"subscribe"`
-	// Weight is the node's share of the published blocks; 0 for never.
+	// Weight is the node's share of the published blocks: 1 if it is left out, 0 for never.
 	Weight *float64 `toml:"weight"`
 
 	client blockprint.Client
@@ -52,7 +57,7 @@ func ReadConfig(path string) (*Config, error) {
 	if err != nil {
 		return nil, blockprint.Errorf(blockprint.NotFound, "%w", err)
 	}
-	c := &Config{Listen: "127.0.0.1:8551", Slots: 256, Seed: 1, Mess: defaultMess()}
+	c := &Config{Listen: "127.0.0.1:8551", Slots: 256, Seed: 1}
 	if err := file.DecodeTOML(text, c); err != nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "%s: %w", path, err)
 	}
@@ -95,8 +100,10 @@ func (c *Config) check() error {
 			return bad("node %s: votes = %q: expected api or gossip", n.Name, n.Votes)
 		case n.Weight != nil && *n.Weight < 0:
 			return bad("node %s: weight %v is negative", n.Name, *n.Weight)
-		case n.Subnets < -1 || n.Subnets > 64:
-			return bad("node %s: subnets = %d: expected -1 for all, or 0 to 64", n.Name, n.Subnets)
+		case n.Subnets != nil && (*n.Subnets < -1 || *n.Subnets > 64):
+			return bad("node %s: subnets = %d: expected -1 for all, or 0 to 64", n.Name, *n.Subnets)
+		case noShare(n.Late) || noShare(n.Lost) || n.Late != nil && n.Lost != nil && *n.Late+*n.Lost > 1:
+			return bad("node %s: late and lost are shares of the aggregates: expected 0 to 1, and at most 1 together", n.Name)
 		}
 		names[n.Name], urls[n.URL] = true, n.Name
 		if n.Client == "" {
@@ -111,8 +118,11 @@ func (c *Config) check() error {
 	if !publishes {
 		return bad("no node has a client and a weight: nobody builds the chain")
 	}
-	return c.Mess.check()
+	c.Mess = defaultMess()
+	return c.Mess.set(c.Knobs)
 }
+
+func noShare(x *float64) bool { return x != nil && (*x < 0 || *x > 1) }
 
 func (n *Node) weight() float64 {
 	switch {

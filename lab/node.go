@@ -19,11 +19,13 @@ import (
 	"blockprint/beacon"
 	"blockprint/jsonhttp"
 	"blockprint/recording"
+	"blockprint/reward"
 )
 
 // ballot is a single vote or an aggregate as it is sent to nodes.
 type ballot struct {
 	recording.Vote
+	slot blockprint.Slot
 	body []byte // signed, as JSON
 }
 
@@ -48,7 +50,14 @@ type node struct {
 	log     *slog.Logger
 	version string
 	chain   *Chain
-	trouble string // why it is left out at present; empty if it is not
+	hears   map[int]bool // committees whose single votes it hears; nil for all
+	met     bool         // it is of the chain, and up
+	trouble string       // why it is left out of this slot; empty if it is not
+	// unsure is the first slot in which its pool is what the recording says, after a request of which nobody knows what
+	// became, or a restart: by then all votes of before are too old for blocks.
+	unsure blockprint.Slot
+
+	fed chan error // gets the end of feeding it in the present slot; nil if it is not being fed
 
 	mu       sync.Mutex
 	queue    []delivery // in order of time
@@ -145,11 +154,14 @@ func (n *node) due(now time.Duration) (list []delivery, next time.Duration) {
 	return list, 1 << 62
 }
 
-// feed delivers what is due until a time, which it also waits for.
-func (n *node) feed(ctx context.Context, clock clock, until time.Duration) error {
+// feed delivers what is due between two times, and what is overdue. It ends at the second one.
+func (n *node) feed(ctx context.Context, clock clock, from, until time.Duration) error {
 	for {
 		now := min(clock.now(), until)
 		list, next := n.due(now)
+		for i := range list {
+			list[i].at = max(list[i].at, from)
+		}
 		if err := n.post(ctx, list); err != nil {
 			return err
 		}
@@ -283,6 +295,26 @@ func (n *node) publish(ctx context.Context, b *beacon.Block, text []byte) error 
 		return nil
 	}
 	return blockprint.Errorf(blockprint.Unavailable, "it does not take the block: status %d: %.200s", status, answer)
+}
+
+// subscribe subscribes to the subnets of the committees that the node hears, as an aggregator of each would.
+func (n *node) subscribe(ctx context.Context, slot blockprint.Slot, c *reward.Committees) error {
+	var list []map[string]any
+	for of := slot; n.chain.EpochOf(of) == n.chain.EpochOf(slot); of++ {
+		for i := range c.PerSlot {
+			if n.hears == nil || n.hears[int(i)] {
+				list = append(list, map[string]any{
+					"validator_index": fmt.Sprint(c.Of(of, i)[0]), "committee_index": fmt.Sprint(i), "committees_at_slot": fmt.Sprint(c.PerSlot),
+					"slot": fmt.Sprint(uint64(of)), "is_aggregator": true,
+				})
+			}
+		}
+	}
+	body, err := json.Marshal(list)
+	if err == nil {
+		_, err = n.send(ctx, "/eth/v1/validator/beacon_committee_subscriptions", slot, body)
+	}
+	return err
 }
 
 // data is what a node's validators would vote for in a slot.

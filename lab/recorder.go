@@ -2,13 +2,20 @@ package lab
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/beacon/ssz"
 	"blockprint/recording"
 	"blockprint/reward"
 )
@@ -18,7 +25,7 @@ type recorder struct {
 	file  *os.File
 	out   *recording.Writer
 	tree  *tree
-	epoch map[committeeKey]bool
+	epoch map[committeeKey]bool // whose committees are in it
 }
 
 // recordingFile is the recording's name in the output folder.
@@ -38,6 +45,59 @@ func newRecorder(dir string, m recording.Meta, t *tree) (*recorder, error) {
 	}
 	return &recorder{file: f, out: recording.NewWriter(f, m, balances), tree: t, epoch: map[committeeKey]bool{}}, nil
 }
+
+// continueRecorder goes on with the recording of a folder after its last whole slot, whose published blocks become the
+// tree's. It returns nil if there is none.
+func continueRecorder(dir string, t *tree) (w *recorder, slots int, err error) {
+	path := filepath.Join(dir, recordingFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	partial := path + ".partial"
+	f, err := os.Create(partial)
+	if err != nil {
+		return nil, 0, blockprint.Errorf(blockprint.Unavailable, "continue the recording: %w", err)
+	}
+	w = &recorder{file: f, tree: t, epoch: map[committeeKey]bool{}}
+	fail := func(err error) (*recorder, int, error) {
+		return nil, 0, errors.Join(fmt.Errorf("continue the recording %s: %w (or choose another output)", path, err), f.Close(), os.Remove(partial))
+	}
+	w.out, err = recording.Continue(path, f, func(r *recording.Reader, s *recording.Slot) error {
+		slots++
+		for i := range s.Blocks {
+			b := &s.Blocks[i]
+			if !b.IsPublished() {
+				continue
+			}
+			if b.SSZ == nil {
+				return blockprint.Errorf(blockprint.Invalid, "slot %d: the published block's SSZ is missing", s.Slot)
+			}
+			decoded, err := t.schemas.Decode(beacon.Signed, t.chain.ForkAt(t.chain.EpochOf(b.Slot)), b.SSZ)
+			if err != nil {
+				return err
+			}
+			if _, err := t.add(decoded, b.SSZ); err != nil {
+				return blockprint.Errorf(blockprint.Conflict, "it is of another network, or of another start of this one: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fail(err)
+	}
+	tip := t.tip()
+	for epoch := range t.chain.EpochOf(tip.Slot) + 2 {
+		if s := w.out.Has(epoch); s != nil {
+			w.epoch[committeeKey{epoch, s.Decision}] = true
+		}
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return fail(err)
+	}
+	return w, slots, nil
+}
+
+func (w *recorder) close() error { return errors.Join(w.out.Close(), w.file.Close()) }
 
 // committees writes an epoch's committees once.
 func (w *recorder) committees(on *block, epoch blockprint.Epoch) error {
@@ -130,4 +190,35 @@ func splitVotes(a *beacon.Attestation, c *reward.Committees) ([]recording.Part, 
 		return nil, blockprint.Errorf(blockprint.Invalid, "its committees have %d members, but it has %d bits", at, a.NumBits)
 	}
 	return parts, nil
+}
+
+// payloadJSON writes an execution payload as the Engine API does.
+func payloadJSON(v ssz.View) []byte {
+	out := map[string]any{}
+	for _, field := range v.Type().Fields {
+		name, value := camel(field.Name), v.Field(field.Name)
+		switch field.Type.Kind {
+		case ssz.Uint64:
+			out[name] = fmt.Sprintf("0x%x", value.Uint64())
+		case ssz.Uint256:
+			b := slices.Clone(value.Bytes())
+			slices.Reverse(b)
+			out[name] = "0x" + new(big.Int).SetBytes(b).Text(16)
+		case ssz.List: // the laboratory's payloads have no transactions, and what is withdrawn does not matter any more
+			out[name] = []string{}
+		default:
+			out[name] = fmt.Sprintf("0x%x", value.Bytes())
+		}
+	}
+	text, _ := json.Marshal(out) // maps of text can be written
+	return text
+}
+
+// camel writes base_fee_per_gas as baseFeePerGas.
+func camel(name string) string {
+	words := strings.Split(name, "_")
+	for i := 1; i < len(words); i++ {
+		words[i] = strings.ToUpper(words[i][:1]) + words[i][1:]
+	}
+	return strings.Join(words, "")
 }

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +8,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"blockprint"
-	"blockprint/beacon"
 	"blockprint/eel"
 	"blockprint/recording"
 )
@@ -22,6 +19,8 @@ import (
 type Options struct {
 	Tool   string // the program and its version
 	Logger *slog.Logger
+	// Progress, if not nil, is called after each slot.
+	Progress func(done, total int)
 }
 
 // run is a run under way.
@@ -30,7 +29,9 @@ type run struct {
 	chain  *Chain
 	tree   *tree
 	signer *signer
+	votes  *votes
 	nodes  []*node
+	engine *eel.Alone // nil if the nodes have execution clients of their own
 	rng    *rand.Rand
 	log    *slog.Logger
 	clock  clock
@@ -43,17 +44,20 @@ type run struct {
 
 // Report counts what a run brought.
 type Report struct {
-	Slots, Published, Empty int
-	Missed                  int            // slots for which this machine was too slow
-	Blocks                  map[string]int // by node
-	// Dropped says how often a node's block of a slot was left out, by node and reason.
+	Slots     int // whose votes and blocks are in the recording, those of an earlier run included
+	Published int
+	Empty     int            // slots without a block, wanted or not
+	Missed    int            // slots for which this machine was too slow, left empty
+	Blocks    map[string]int // recorded blocks by node
+	// Dropped says how often a node's block was left out, by node and reason.
 	Dropped map[string]map[string]int
-	// Refused says how many votes a node refused, by node and its reason.
+	// Refused says how many votes a node refused, by node and the node's reason.
 	Refused map[string]map[string]int
 }
 
-// Run runs a laboratory for the configured number of slots, or until the context ends.
-func Run(ctx context.Context, c *Config, o Options) (*Report, error) {
+// Run runs a laboratory until its recording has the configured number of slots, or until the context ends. A recording that
+// exists is continued.
+func Run(ctx context.Context, c *Config, o Options) (_ *Report, err error) {
 	chain, err := ReadChain(c.Network)
 	if err != nil {
 		return nil, err
@@ -78,31 +82,93 @@ func Run(ctx context.Context, c *Config, o Options) (*Report, error) {
 		defer x.api.Close()
 		r.nodes = append(r.nodes, x)
 	}
-	if err := r.meetAll(ctx); err != nil {
+	r.votes = newVotes(r)
+	if r.record, err = r.openRecorder(ctx, o.Tool); err != nil {
 		return nil, err
 	}
-	if r.record, err = newRecorder(c.Output, r.meta(o.Tool), r.tree); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, r.record.close()) }()
+	err = r.loop(ctx, o.Progress)
+	for _, n := range r.nodes {
+		if len(n.reasons) > 0 {
+			r.report.Refused[n.Name] = n.reasons
+		}
 	}
-	err = r.loop(ctx)
-	return &r.report, errors.Join(err, r.record.out.Close(), r.record.file.Close())
+	return &r.report, err
 }
 
 // serveEngine is the nodes' execution client.
 func (r *run) serveEngine(ctx context.Context, address string) (stop func(), err error) {
-	x, err := eel.NewAlone(eel.NetworkOf(&r.chain.Network), r.chain.Secret, time.Now, r.log)
+	r.engine, err = eel.NewAlone(eel.NetworkOf(&r.chain.Network), r.chain.Secret, time.Now, r.log)
 	if err != nil {
 		return nil, err
+	}
+	if hash := r.engine.Genesis(); hash != r.chain.execution {
+		return nil, blockprint.Errorf(blockprint.Conflict, "the network builds on an execution client's own genesis block: set listen = \"none\", and give each node an execution client with that block")
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, blockprint.Errorf(blockprint.Unavailable, "listen for the nodes' Engine API calls: %w", err)
 	}
-	server := &http.Server{Handler: x, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: r.engine, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }() // ends with Close
-	r.log.Info("the Engine API is served", "url", "http://"+l.Addr().String())
+	r.log.Info("serving the Engine API", "url", "http://"+l.Addr().String())
 	return func() { _ = server.Close() }, nil
+}
+
+// openRecorder starts a recording when all nodes are up, or continues one.
+func (r *run) openRecorder(ctx context.Context, tool string) (*recorder, error) {
+	w, slots, err := continueRecorder(r.config.Output, r.tree)
+	if err != nil {
+		return nil, err
+	}
+	if w != nil {
+		r.report.Slots = slots
+		r.log.Info("continuing a recording", "slots", slots, "head", r.tree.tip().Slot)
+		for _, b := range r.tree.tip().path() {
+			if r.engine == nil {
+				break
+			}
+			if err := r.engine.Know(payloadJSON(r.tree.schemas.Signed(b.Fork).View(b.signed).Field("message").Field("body").Field("execution_payload"))); err != nil {
+				return nil, errors.Join(err, w.close())
+			}
+		}
+		for _, n := range r.nodes { // what it heard since the recording's end is not known
+			n.unsure = r.chain.StartOf(r.chain.EpochOf(r.slot()) + 2)
+		}
+	}
+	if err := r.meetAll(ctx); err != nil {
+		if w != nil {
+			err = errors.Join(err, w.close())
+		}
+		return nil, err
+	}
+	if w != nil {
+		return w, nil
+	}
+	return newRecorder(r.config.Output, r.meta(tool), r.tree)
+}
+
+// slot is the present slot; 0 before genesis.
+func (r *run) slot() blockprint.Slot {
+	return blockprint.Slot(max(0, r.clock.now()/r.chain.SlotDuration))
+}
+
+// meetTime bounds asking a node who it is.
+const meetTime = 5 * time.Second
+
+// meet makes sure that a node is of the chain and has its blocks.
+func (r *run) meet(ctx context.Context, n *node) error {
+	ctx, cancel := context.WithTimeout(ctx, meetTime)
+	defer cancel()
+	if err := n.meet(ctx, r.chain); err != nil {
+		return err
+	}
+	if err := r.bringUp(ctx, n); err != nil {
+		return fmt.Errorf("bring it to the chain's head: %w", err)
+	}
+	n.met = true
+	return nil
 }
 
 // meetAll waits for the nodes, until the network starts at most. Those that come later join later.
@@ -110,23 +176,25 @@ func (r *run) meetAll(ctx context.Context) error {
 	for {
 		var problems []error
 		for _, n := range r.nodes {
-			err := n.meet(ctx, r.chain)
-			if blockprint.CodeOf(err) == blockprint.Conflict {
-				return fmt.Errorf("node %s: %w", n.Name, err)
+			if n.met {
+				continue
 			}
-			if err != nil {
+			err := r.meet(ctx, n)
+			switch {
+			case blockprint.CodeOf(err) == blockprint.Conflict:
+				return fmt.Errorf("node %s: %w", n.Name, err)
+			case err != nil:
 				problems = append(problems, fmt.Errorf("node %s: %w", n.Name, err))
 			}
 		}
 		switch {
 		case len(problems) == 0:
 			return nil
+		case r.clock.now() > -time.Second && len(problems) < len(r.nodes):
+			r.log.Warn("starting without a node", "error", errors.Join(problems...))
+			return nil
 		case r.clock.now() > -time.Second:
-			if len(problems) < len(r.nodes) {
-				r.log.Warn("starting without a node", "error", errors.Join(problems...))
-				return nil
-			}
-			return blockprint.Errorf(blockprint.Unavailable, "no node is up when the network starts: %w (give it a new start with `blockprint lab genesis --again`)", errors.Join(problems...))
+			return blockprint.Errorf(blockprint.Unavailable, "no node is up: %w (`blockprint lab genesis --again` gives the network a new start)", errors.Join(problems...))
 		}
 		select {
 		case <-ctx.Done():
@@ -142,9 +210,8 @@ func (r *run) meta(tool string) recording.Meta {
 		Forks: r.chain.ForkEpochs, Seed: r.config.Seed, Invented: "votes, their lateness, and who hears them",
 	}
 	for _, n := range r.nodes {
-		if n.client != "" {
-			m.Nodes = append(m.Nodes, recording.Node{Name: n.Name, Client: n.client, Version: n.version, Variant: n.Variant, FedAll: n.Votes == "api", Posted: n.Votes == "api"})
-		}
+		api := n.Votes == "api"
+		m.Nodes = append(m.Nodes, recording.Node{Name: n.Name, Client: n.client, Version: n.version, Variant: n.Variant, FedAll: api, Posted: api})
 	}
 	return m
 }
@@ -163,26 +230,28 @@ func (r *run) sleep(ctx context.Context, until time.Duration) error {
 	}
 }
 
-// loop runs slot after slot.
-func (r *run) loop(ctx context.Context) error {
-	slot := blockprint.Slot(max(0, r.clock.now()/r.chain.SlotDuration)) + 1
+// loop runs slot after slot. What takes longer than a slot makes the next ones empty.
+func (r *run) loop(ctx context.Context, progress func(done, total int)) error {
+	slot := r.slot() + 1
 	if err := r.sleep(ctx, r.start(slot)); err != nil {
 		return err
 	}
 	for r.report.Slots < int(r.config.Slots) {
-		fed, err := r.step(ctx, slot)
-		if err != nil {
+		if err := r.step(ctx, slot); err != nil {
 			return err
 		}
 		r.report.Slots++
+		if progress != nil {
+			progress(r.report.Slots, int(r.config.Slots))
+		}
 		slot++
-		if err := r.settle(ctx, fed, slot); err != nil {
+		if err := r.settle(ctx, slot); err != nil {
 			return err
 		}
-		if present := blockprint.Slot(r.clock.now() / r.chain.SlotDuration); present > slot {
-			r.log.Warn("this machine was too slow: slots stay empty", "from", slot, "to", present-1)
-			r.report.Missed += int(present - slot)
-			slot = present + 1
+		if late := r.clock.now() - r.start(slot); late > r.chain.SlotDuration/2 {
+			r.log.Warn("this machine was too slow: slots stay empty", "from", slot, "to", r.slot())
+			r.report.Missed += int(r.slot()-slot) + 1
+			slot = r.slot() + 1
 			if err := r.sleep(ctx, r.start(slot)); err != nil {
 				return err
 			}
@@ -192,264 +261,58 @@ func (r *run) loop(ctx context.Context) error {
 }
 
 // feed starts to feed all nodes until the end of a slot.
-func (r *run) feed(ctx context.Context, until time.Duration) map[*node]chan error {
-	fed := map[*node]chan error{}
+func (r *run) feed(ctx context.Context, slot blockprint.Slot) {
+	from, until := r.clock.now(), r.start(slot+1)
 	for _, n := range r.nodes {
-		fed[n] = make(chan error, 1)
-		go func() { fed[n] <- n.feed(ctx, r.clock, until) }()
+		if n.fed != nil {
+			continue // it has not ended with the slot before
+		}
+		done := make(chan error, 1)
+		n.fed = done
+		go func() { done <- n.feed(ctx, r.clock, from, until) }()
 	}
-	return fed
 }
 
-// settle waits for the nodes that are fed until the start of a slot.
-func (r *run) settle(ctx context.Context, fed map[*node]chan error, slot blockprint.Slot) error {
+// settle waits for the nodes that are fed until the start of a slot, and looks for those that were away.
+func (r *run) settle(ctx context.Context, slot blockprint.Slot) error {
 	limit := r.clock.after(r.start(slot) + r.chain.SlotDuration/4)
+	slow := false
 	for _, n := range r.nodes {
 		n.trouble = ""
+		if slow {
+			limit = time.After(0)
+		}
 		select {
-		case err := <-fed[n]:
-			if err != nil {
-				n.trouble = err.Error()
+		case err := <-n.fed:
+			n.fed = nil
+			if err != nil && ctx.Err() == nil {
+				n.trouble = "it did not take votes: " + err.Error()
+				r.away(n, slot)
 			}
 		case <-limit:
-			n.trouble = "too slow: it has not taken all votes when the next slot begins"
-			limit = time.After(0)
+			n.trouble, slow = "too slow: it has not taken all votes when the next slot begins", true
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
-}
-
-// offer is a block that a node has built.
-type offer struct {
-	*beacon.Produced
-	from *node
-	err  error
-}
-
-// step runs a slot until its votes are cast, and returns the nodes that are fed until its end.
-func (r *run) step(ctx context.Context, slot blockprint.Slot) (map[*node]chan error, error) {
-	parent, asked := r.tree.tip(), r.clock.now()
-	epoch := r.chain.EpochOf(slot)
-	if err := r.record.committees(parent, epoch); err != nil {
-		return nil, err
-	}
-	if err := r.record.votes(r.nodes); err != nil {
-		return nil, err
-	}
-	offers := r.ask(ctx, slot)
-	fed := r.feed(ctx, r.start(slot+1))
-	third := r.start(slot) + r.chain.SlotDuration/3
-	before := r.vote(ctx, slot, parent.Root, third)
-	mood, arrival, inTime := "good", asked, 1.0
-	switch x := r.rng.Float64(); {
-	case x < r.config.Mess.Empty:
-		mood = "empty"
-	case x < r.config.Mess.Empty+r.config.Mess.Late:
-		mood, inTime = "late", r.rng.Float64()
-		arrival = third + time.Duration(r.rng.Float64()*float64(r.chain.SlotDuration)/6)
-	}
-	chosen := r.choose(offers, parent)
-	if chosen == nil && mood != "empty" {
-		mood = "no block"
-	}
-	var published *block
-	if mood == "empty" || chosen == nil {
-		inTime = 0
-		r.report.Empty++
-	} else {
-		if err := r.sleep(ctx, arrival); err != nil {
-			return nil, err
-		}
-		var err error
-		if published, err = r.publish(ctx, chosen.Block, r.signer.block(chosen.Block, chosen.SSZ)); err != nil {
-			r.log.Warn("the block was not published", "slot", slot, "from", chosen.from.Name, "error", err)
-			mood, inTime = "no block", 0
-		} else {
-			r.report.Published++
-		}
-	}
-	if err := r.write(slot, mood, offers, chosen, published, asked, r.clock.now()); err != nil {
-		return nil, err
-	}
-	if err := r.sleep(ctx, third); err != nil {
-		return nil, err
-	}
-	var now *voteData
-	if published != nil {
-		now = r.vote(ctx, slot, published.Root, r.start(slot)+r.chain.SlotDuration/2)
-	}
-	r.cast(slot, now, before, inTime)
-	return fed, nil
-}
-
-// ask asks all nodes for a block at once.
-func (r *run) ask(ctx context.Context, slot blockprint.Slot) []*offer {
-	var offers []*offer
-	var proposer uint64
-	known := false
 	for _, n := range r.nodes {
-		if known = n.trouble == "" && r.proposer(ctx, n, slot, &proposer) == nil; known {
-			break
-		}
-	}
-	if !known {
-		r.log.Warn("no node says who proposes", "slot", slot)
-		return nil
-	}
-	reveal := r.signer.reveal(proposer, r.chain.EpochOf(slot))
-	ctx, cancel := context.WithTimeout(ctx, r.start(slot)+r.chain.SlotDuration/3-r.clock.now())
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, n := range r.nodes {
-		if n.client == "" {
-			continue
-		}
-		o := &offer{from: n}
-		offers = append(offers, o)
-		if n.trouble != "" {
-			o.err = errors.New(n.trouble)
-			continue
-		}
-		wg.Go(func() {
-			if o.err = n.able(ctx); o.err != nil {
-				return
-			}
-			if o.Produced, o.err = n.produce(ctx, slot, reveal); o.err == nil {
-				o.err = r.fits(o.Block, slot, proposer, reveal)
-			}
-		})
-	}
-	wg.Wait()
-	for _, o := range offers {
-		if o.err != nil {
-			r.drop(o.from, slot, o.err)
-		}
-	}
-	return offers
-}
-
-// fits makes sure that a block is what was asked for.
-func (r *run) fits(b *beacon.Block, slot blockprint.Slot, proposer uint64, reveal Signature) error {
-	parent := r.tree.get(b.ParentRoot)
-	switch {
-	case b.Slot != slot || b.ProposerIndex != proposer || !bytes.Equal(b.RandaoReveal[:], reveal[:]):
-		return blockprint.Errorf(blockprint.Invalid, "its block is not the one that was asked for: slot %d, proposer %d", b.Slot, b.ProposerIndex)
-	case parent == nil:
-		return blockprint.Errorf(blockprint.Conflict, "its block builds on %s, which is not of this chain", b.ParentRoot.Short())
-	case parent.Slot >= slot:
-		return blockprint.Errorf(blockprint.Invalid, "its block builds on one of slot %d", parent.Slot)
-	}
-	return nil
-}
-
-// drop counts and says why a node's block is left out.
-func (r *run) drop(n *node, slot blockprint.Slot, err error) {
-	why := err.Error()
-	n.log.Warn("no block of this node", "slot", slot, "error", why)
-	if r.report.Dropped[n.Name] == nil {
-		r.report.Dropped[n.Name] = map[string]int{}
-	}
-	r.report.Dropped[n.Name][fmt.Sprintf("%.60s", why)]++
-}
-
-// proposer finds out who proposes in a slot.
-func (r *run) proposer(ctx context.Context, n *node, slot blockprint.Slot, into *uint64) error {
-	epoch := r.chain.EpochOf(slot)
-	if r.duties == nil || r.dutiesEpoch != epoch {
-		duties, err := n.proposers(ctx, epoch, len(r.chain.Balances))
-		if err != nil {
-			n.trouble = err.Error()
-			return err
-		}
-		r.duties, r.dutiesEpoch = duties, epoch
-	}
-	v, ok := r.duties[slot]
-	if !ok {
-		return blockprint.Errorf(blockprint.NotFound, "it does not say who proposes in slot %d", slot)
-	}
-	*into = v
-	return nil
-}
-
-// choose picks the block that joins the chain: one on its head, by the nodes' weights.
-func (r *run) choose(offers []*offer, head *block) *offer {
-	total := 0.0
-	for _, o := range offers {
-		if o.err == nil && o.ParentRoot == head.Root {
-			total += o.from.weight()
-		}
-	}
-	x := r.rng.Float64() * total
-	for _, o := range offers {
-		if o.err == nil && o.ParentRoot == head.Root && o.from.weight() > 0 {
-			if x -= o.from.weight(); x < 0 {
-				return o
-			}
-		}
-	}
-	return nil
-}
-
-// publish gives a signed block to all nodes. One that takes it is enough.
-func (r *run) publish(ctx context.Context, b *beacon.Block, signed []byte) (*block, error) {
-	text := append([]byte(`{"signed_block":`), r.tree.schemas.Signed(b.Fork).AppendJSON(nil, signed)...)
-	text = append(text, `,"kzg_proofs":[],"blobs":[]}`...)
-	problems := make([]error, len(r.nodes))
-	var wg sync.WaitGroup
-	for i, n := range r.nodes {
-		wg.Go(func() {
-			if problems[i] = n.publish(ctx, b, text); problems[i] != nil {
-				n.log.Warn("a block was not taken", "slot", b.Slot, "error", problems[i])
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range problems {
-		if err == nil {
-			return r.tree.add(b, signed)
-		}
-	}
-	return nil, errors.Join(problems...)
-}
-
-// vote returns what a vote for a head says, as soon as a node says it; nil if none does by a time.
-func (r *run) vote(ctx context.Context, slot blockprint.Slot, head blockprint.Root, limit time.Duration) *voteData {
-	for {
-		for _, n := range r.nodes {
-			if n.trouble != "" {
+		if !n.met && n.fed == nil {
+			if err := r.meet(ctx, n); err != nil {
+				n.trouble = err.Error()
 				continue
 			}
-			if d, err := n.data(ctx, slot); err == nil && d.BeaconBlockRoot == head {
-				return r.signer.vote(d)
-			}
-		}
-		if r.clock.now() > limit || r.sleep(ctx, r.clock.now()+r.chain.SlotDuration/50) != nil {
-			r.log.Warn("no node has the expected head", "slot", slot, "head", head.Short())
-			return nil
+			n.log.Info("a node joins", "slot", slot)
 		}
 	}
+	return ctx.Err()
 }
 
-// write writes a slot's blocks.
-func (r *run) write(slot blockprint.Slot, mood string, offers []*offer, chosen *offer, published *block, asked, at time.Duration) error {
-	for _, o := range offers {
-		if o.err != nil {
-			continue
-		}
-		when, encoded := time.Duration(-1), o.SSZ
-		if o == chosen && published != nil {
-			when, encoded = at, published.signed
-		}
-		if err := r.record.block(o.from.Name, o.Block, encoded, asked, when); err != nil {
-			r.drop(o.from, slot, err)
-			continue
-		}
-		r.report.Blocks[o.from.Name]++
-	}
-	if err := r.record.out.EndSlot(slot, mood, nil); err != nil {
-		return err
-	}
-	return r.record.out.Flush()
+// away notes that nobody knows what became of a request to a node: what its pool has is not certain until all votes of
+// before are too old.
+func (r *run) away(n *node, slot blockprint.Slot) {
+	n.met = false
+	n.unsure = r.chain.StartOf(r.chain.EpochOf(slot) + 2)
+	n.mu.Lock()
+	n.queue = nil
+	n.mu.Unlock()
 }

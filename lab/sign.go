@@ -79,7 +79,7 @@ func (s *signer) vote(d blockprint.AttestationData) *voteData {
 }
 
 // selections are the members of a committee that may aggregate, by position, with their proofs.
-func (s *signer) selections(slot blockprint.Slot, proof *message, members []uint32) map[int]Signature {
+func (s *signer) selections(proof *message, members []uint32) map[int]Signature {
 	keys := make([]fr.Element, len(members))
 	for i, v := range members {
 		keys[i] = s.secrets[v]

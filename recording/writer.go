@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"blockprint"
+	"blockprint/file"
 )
 
 // Writer writes a recording. Each line reaches the file only with Flush or Close; what follows the last whole slot is
@@ -57,6 +58,62 @@ func NewWriter(out io.Writer, m Meta, balances []uint64) *Writer {
 	return w
 }
 
+// Continue reads a recording whose end may be missing, hands each of its slots to a function, and returns a writer that
+// goes on after the last whole one. What is left of a partial slot is not copied into out.
+func Continue(path string, out io.Writer, each func(*Reader, *Slot) error) (w *Writer, err error) {
+	r, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	z := gzip.NewWriter(out)
+	w = &Writer{
+		meta: r.Meta, gzip: z, out: bufio.NewWriterSize(z, 64<<10),
+		data: map[blockprint.AttestationData]int{}, shufflings: map[blockprint.Epoch]*Shuffling{},
+	}
+	last := 0 // the line that ends the last slot
+	for {
+		slot, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			last = r.line
+			err = each(r, slot)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	in, err := file.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	lines := bufio.NewReader(in)
+	// Without a slot, what stands before the first one is copied: the header and the balances.
+	for n := 1; n <= max(last, 2); n++ {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			return nil, err
+		}
+		var l line
+		if err := json.Unmarshal(text, &l); err != nil {
+			return nil, err
+		}
+		switch l.Type {
+		case "data":
+			w.data[*r.data[l.ID]] = l.ID
+		case "shuffling":
+			w.shufflings[*l.Epoch] = r.AnyShuffling(*l.Epoch)
+		}
+		if _, err := w.out.Write(text); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.Flush()
+}
+
 func (w *Writer) write(l *line) {
 	text, err := json.Marshal(l)
 	if err == nil {
@@ -86,6 +143,9 @@ func (w *Writer) Shuffling(s *Shuffling) error {
 	})
 	return w.err
 }
+
+// Has returns the committees of an epoch that have been written last; nil if there are none.
+func (w *Writer) Has(epoch blockprint.Epoch) *Shuffling { return w.shufflings[epoch] }
 
 // Vote writes what reached nodes.
 func (w *Writer) Vote(v *Vote) error {
