@@ -68,7 +68,16 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 	}
 	cmd.Dir = data
 	cmd.Env = append(os.Environ(), "LODESTAR_PRESET=minimal", "NODE_OPTIONS=--require "+filepath.Join(dir, "polyfill.cjs"))
-	logFile, err := os.Create(filepath.Join(data, "lodestar.log"))
+	keepRunning(t, cmd)
+	url := fmt.Sprintf("http://127.0.0.1:%d", rest)
+	waitFor(t, url+"/eth/v1/node/version", 2*time.Minute)
+	return url
+}
+
+// keepRunning starts a node in a folder of its own, and kills it when the test ends.
+func keepRunning(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	logFile, err := os.Create(filepath.Join(cmd.Dir, "lodestar.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +96,6 @@ func Lodestar(t *testing.T, o LodestarOptions) string {
 			t.Logf("Lodestar's log ends:\n%s", tail(b))
 		}
 	})
-	url := fmt.Sprintf("http://127.0.0.1:%d", rest)
-	waitFor(t, url+"/eth/v1/node/version", 2*time.Minute)
-	return url
 }
 
 // oneAtATime keeps other packages' tests, which are separate processes, from installing at the same time.

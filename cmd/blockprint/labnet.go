@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sort"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,15 +114,43 @@ are yours to start. --config is a TOML file, which docs/lab.md describes:
 			if err != nil {
 				return err
 			}
-			report, err := lab.Run(cmd.Context(), c, lab.Options{Tool: tool(), Logger: slog.Default()})
+			report, err := lab.Run(cmd.Context(), c, lab.Options{Tool: tool(), Logger: slog.Default(), Progress: progressBar("slots")})
 			if report != nil {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%+v\n", *report)
+				printLab(cmd, c, report)
 			}
 			return err
 		},
 	}
 	cmd.Annotations = map[string]string{ownConfig: ""}
 	return cmd
+}
+
+// printLab prints what a run brought.
+func printLab(cmd *cobra.Command, c *lab.Config, r *lab.Report) {
+	w := cmd.OutOrStdout()
+	_, _ = fmt.Fprintf(w, "%s recorded in %s: %d with a block, %d without\n", counted(r.Slots, "slot"), c.Output, r.Published, r.Empty)
+	if r.Missed > 0 {
+		_, _ = fmt.Fprintf(w, "%s stayed empty because this machine was too slow\n", counted(r.Missed, "slot"))
+	}
+	t := newTable("node", "client", "blocks", "left out", "votes refused")
+	var why []string
+	for _, n := range c.Nodes {
+		left, refused := 0, 0
+		for reason, times := range r.Dropped[n.Name] {
+			left += times
+			why = append(why, fmt.Sprintf("%s, %d times left out: %s", n.Name, times, reason))
+		}
+		for reason, times := range r.Refused[n.Name] {
+			refused += times
+			why = append(why, fmt.Sprintf("%s, %d votes refused: %s", n.Name, times, reason))
+		}
+		t.row(n.Name, n.Client, r.Blocks[n.Name], left, refused)
+	}
+	t.print(cmd)
+	sort.Strings(why)
+	for _, line := range why {
+		_, _ = fmt.Fprintln(w, line)
+	}
 }
 
 func newLabFeatures() *cobra.Command {
