@@ -24,7 +24,8 @@ var (
 // on the chain already.
 type prysm struct {
 	prysmVariant
-	groups entries[prysmGroup]
+	groups  entries[prysmGroup]
+	waiting []gossip.Group // that have single votes to fold
 }
 
 // candidates returns the groups that may be included, the newest slot first, and their aggregates. It deletes the others
@@ -33,7 +34,10 @@ func (p *prysm) candidates(v *View) (keys []gossip.Group, lists map[gossip.Group
 	lists = map[gossip.Group][]gossip.Bits{}
 	for _, g := range p.groups.newest(v.Rand) {
 		e := p.groups.at[g]
-		all := append(slices.Clone(e.stored), e.open()...)
+		all := slices.Clone(e.stored)
+		for _, a := range alone(g, e.open()) {
+			all = append(all, a.Bits)
+		}
 		if v.distance(&g.Data) < 1 || !v.Valid(&g.Data) {
 			for _, b := range all {
 				e.delete(b)

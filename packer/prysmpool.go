@@ -12,14 +12,25 @@ import (
 // again.
 type prysmGroup struct {
 	stored  []gossip.Bits // in the client's order, which decides ties
-	singles []gossip.Bits // one vote each
-	// The pool ignores subsets of deleted, which are votes of head blocks and folded single votes, and subsets of gone,
-	// which are aggregates that it once stored.
+	singles gossip.Bits
+	// The pool ignores subsets of deleted, which are aggregates of head blocks, and subsets of gone, which are aggregates
+	// that it once stored. used are single votes that were folded or deleted, alone or in an aggregate.
 	deleted, gone []gossip.Bits
+	used          gossip.Bits
+	waits         bool // it is in the pool's list of groups with single votes
 }
 
 func newPrysm(v prysmVariant) *prysm {
 	return &prysm{prysmVariant: v, groups: newEntries[prysmGroup]()}
+}
+
+// of returns the entry of a group whose committee has bits of a length.
+func (p *prysm) of(g gossip.Group, length int) *prysmGroup {
+	e := p.groups.of(g)
+	if e.singles == nil {
+		e.singles, e.used = make(gossip.Bits, length), make(gossip.Bits, length)
+	}
+	return e
 }
 
 // inOne reports whether b is a subset of one of the sets.
@@ -34,35 +45,39 @@ func addUnlessIn(list []gossip.Bits, b gossip.Bits) []gossip.Bits {
 }
 
 func (p *prysm) Aggregate(a gossip.Aggregate) {
-	g := p.groups.of(a.Group)
+	e := p.of(a.Group, len(a.Bits))
 	if a.Bits.Count() == 1 {
-		g.single(a.Bits.Clone())
+		p.wait(a.Group, e, a.Bits)
 		return
 	}
-	g.add(a.Bits.Clone())
+	e.add(a.Bits.Clone())
 }
 
-func (g *prysmGroup) add(b gossip.Bits) {
-	if !inOne(g.stored, b) && !inOne(g.gone, b) && !inOne(g.deleted, b) {
-		g.stored = disjointUnions(append(g.stored, b))
+func (e *prysmGroup) add(b gossip.Bits) {
+	if !inOne(e.stored, b) && !inOne(e.gone, b) && !inOne(e.deleted, b) {
+		e.stored = disjointUnions(append(e.stored, b))
 	}
 }
 
 // Singles puts in votes from subnets. Unlike a single vote that came as an aggregate, one of an aggregate is ignored.
 func (p *prysm) Singles(votes gossip.Aggregate) {
-	g := p.groups.of(votes.Group)
-	votes.Bits.Each(func(i int) {
-		b := make(gossip.Bits, len(votes.Bits))
-		b.Set(i)
-		if !inOne(g.stored, b) && !inOne(g.gone, b) {
-			g.single(b)
-		}
-	})
+	e := p.of(votes.Group, len(votes.Bits))
+	fresh := votes.Bits.Clone()
+	for _, b := range e.stored {
+		fresh.Remove(b)
+	}
+	for _, b := range e.gone {
+		fresh.Remove(b)
+	}
+	p.wait(votes.Group, e, fresh)
 }
 
-func (g *prysmGroup) single(b gossip.Bits) {
-	if !inOne(g.deleted, b) {
-		g.singles = addUnlessIn(g.singles, b)
+// wait keeps single votes until they are folded.
+func (p *prysm) wait(g gossip.Group, e *prysmGroup, votes gossip.Bits) {
+	e.singles.Add(votes)
+	if !e.waits {
+		e.waits = true
+		p.waiting = append(p.waiting, g)
 	}
 }
 
@@ -73,35 +88,41 @@ func (p *prysm) Ticks() []time.Duration {
 
 // Tick folds each group's single votes into an aggregate and forgets them. A vote that is alone in its group waits.
 func (p *prysm) Tick() {
-	for _, e := range p.groups.at {
-		if len(e.open()) < 2 {
-			continue
+	waiting := p.waiting
+	p.waiting = nil
+	for _, g := range waiting {
+		e := p.groups.at[g]
+		if e == nil {
+			continue // it has expired
 		}
-		union := e.singles[0].Clone()
-		for _, b := range e.singles[1:] {
-			union.Add(b)
+		switch e.waits = false; e.open().Count() {
+		case 0:
+		case 1:
+			p.wait(g, e, e.singles)
+		default:
+			e.used.Add(e.singles)
+			e.add(e.singles)
+			e.singles = make(gossip.Bits, len(e.used))
 		}
-		e.add(union)
-		e.deleted = append(e.deleted, e.singles...)
-		e.singles = nil
 	}
 }
 
-// open returns the single votes that are not in a deleted set.
-func (g *prysmGroup) open() []gossip.Bits {
-	g.singles = slices.DeleteFunc(g.singles, func(b gossip.Bits) bool { return inOne(g.deleted, b) })
-	return g.singles
+// open returns the single votes that have not been used.
+func (e *prysmGroup) open() gossip.Bits {
+	e.singles.Remove(e.used)
+	return e.singles
 }
 
 // delete forgets the subsets of b.
-func (g *prysmGroup) delete(b gossip.Bits) {
-	g.deleted = addUnlessIn(g.deleted, b)
+func (e *prysmGroup) delete(b gossip.Bits) {
+	e.used.Add(b)
 	if b.Count() == 1 {
 		return
 	}
-	g.stored = slices.DeleteFunc(g.stored, func(o gossip.Bits) bool {
+	e.deleted = addUnlessIn(e.deleted, b)
+	e.stored = slices.DeleteFunc(e.stored, func(o gossip.Bits) bool {
 		if o.Within(b) {
-			g.gone = addUnlessIn(g.gone, o)
+			e.gone = addUnlessIn(e.gone, o)
 			return true
 		}
 		return false
@@ -110,10 +131,10 @@ func (g *prysmGroup) delete(b gossip.Bits) {
 
 // Load takes over a group from a node's pool.
 func (p *prysm) Load(g gossip.Group, list []gossip.Bits) {
-	e := p.groups.of(g)
+	e := p.of(g, len(list[0]))
 	for _, b := range list {
 		if b.Count() == 1 {
-			e.singles = append(e.singles, b)
+			e.singles.Add(b)
 		} else {
 			e.stored = append(e.stored, b)
 		}
@@ -122,8 +143,9 @@ func (p *prysm) Load(g gossip.Group, list []gossip.Bits) {
 
 func (p *prysm) Imported(slot blockprint.Slot, attestations []gossip.Attestation) {
 	for _, a := range attestations {
-		for i, c := range a.Committees {
-			p.groups.of(gossip.Group{Data: a.Data, Committee: c}).delete(a.Bits[i])
+		for i := range a.Committees {
+			part := a.Part(i)
+			p.of(part.Group, len(part.Bits)).delete(part.Bits)
 		}
 	}
 	p.groups.drop(func(g gossip.Group) bool { return g.Data.Slot+64 > slot })
