@@ -78,7 +78,7 @@ func (m *Model) partsFor(forks blockprint.ForkRange) []*Part {
 	return fits
 }
 
-// ShapeFeatures are the features that show which forks a block can be of.
+// ShapeFeatures are the features that show which forks a block can be of; the first is the number of attestations.
 var ShapeFeatures = []string{"num_attestations", "committee_entries"}
 
 // Shape reads the forks that a block's attestations allow from its feature values, as blockprint.BlockReward.Shape does

@@ -177,3 +177,35 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestSilent: a single attestation since Electra names nobody, whatever the predictor says of it; two may, and so may one
+// before Electra or where probabilities are not corrected.
+func TestSilent(t *testing.T) {
+	m := threeTypes(t)
+	uncorrected := m.Parts[2].PartInfo
+	uncorrected.Calibration = nil
+	for name, c := range map[string]struct {
+		part         Part
+		slot         blockprint.Slot
+		attestations float64
+		silent       bool
+	}{
+		"one since Electra":    {m.Parts[2], 150, 1, true},
+		"two since Electra":    {m.Parts[2], 150, 2, false},
+		"one before Electra":   {m.Parts[0], 150, 1, false},
+		"one, not corrected":   {Part{uncorrected, m.Parts[2].Predictor}, 150, 1, false},
+		"another algorithm":    {m.Parts[1], 50, 1, true},
+		"its fork is not said": {Part{PartInfo{Type: "gbt", Features: uncorrected.Features, Classes: uncorrected.Classes, Calibration: m.Parts[2].Calibration}, m.Parts[2].Predictor}, 150, 1, false},
+	} {
+		one := &Model{Parts: []Part{c.part}}
+		got := one.Classify(c.slot, blockprint.Vector{Names: c.part.Features, Values: []float64{c.attestations, 0}}, blockprint.Graffiti{})
+		if silent := strings.Contains(got.Reason, "a single attestation"); silent != c.silent || silent != (got.Single == blockprint.Uncertain) || silent == (len(got.Probabilities) > 0) {
+			t.Errorf("%s: %+v", name, got)
+		}
+		proba := make([]float64, 2)
+		c.part.Proba(proba, []float64{c.attestations, 0})
+		if c.silent && proba[0] != 0.5 {
+			t.Errorf("%s: probabilities %v", name, proba)
+		}
+	}
+}

@@ -139,6 +139,9 @@ func (m *Model) classify(from origin, v blockprint.Vector, says blockprint.Graff
 			return uncertain("feature %s has no value for this block", p.Features[i])
 		}
 	}
+	if p.silent(x) {
+		return uncertain("the block holds a single attestation, which does not show its client")
+	}
 	proba := make([]float64, len(p.Classes))
 	p.Proba(proba, x)
 	list := make([]blockprint.Probability, len(proba))
@@ -155,8 +158,32 @@ func uncertain(format string, args ...any) blockprint.Classification {
 
 // Proba writes the corrected probability of each class for the row x, one number per feature, into dst.
 func (p *Part) Proba(dst, x []float64) {
+	if p.silent(x) {
+		Chance(dst)
+		return
+	}
 	p.Predictor.PredictProba(dst, x)
 	p.Calibration.Apply(dst)
+}
+
+// silent reports whether a row's block shows nothing of its client. Parts whose probabilities are not corrected answer as
+// the original does, for every block.
+func (p *Part) silent(x []float64) bool {
+	at := slices.Index(p.Features, ShapeFeatures[0])
+	return at >= 0 && p.Calibration != nil && Silent(p.Forks, x[at])
+}
+
+// Silent reports whether a block of some forks with so many attestations shows nothing of its client. Since Electra one
+// attestation holds all committees, and every client packs it alike if it is the only one.
+func Silent(forks *blockprint.ForkRange, attestations float64) bool {
+	return attestations == 1 && forks != nil && blockprint.SinceElectra.Contains(*forks)
+}
+
+// Chance makes all probabilities equal: the honest answer for a block that shows nothing.
+func Chance(proba []float64) {
+	for i := range proba {
+		proba[i] = 1 / float64(len(proba))
+	}
 }
 
 // Labeler labels block rewards. It keeps scratch memory: make one for each goroutine.

@@ -78,6 +78,11 @@ type Result struct {
 	// Validators is the share of the ValidatorsAsked whose client is recognized from five of their blocks.
 	Validators      float64 `json:"validators_right,omitempty"`
 	ValidatorsAsked int     `json:"validators,omitempty"`
+	// ByAttestations and ByBlocks say how well blocks are recognized by how many attestations they hold, and validators
+	// by how many of their blocks are taken together: a world's blocks of a client count as those of one validator, because
+	// few validators of a short world propose often.
+	ByAttestations []estimate.Shown `json:"by_attestations"`
+	ByBlocks       []estimate.Shown `json:"validators_by_blocks"`
 }
 
 // Evaluation is all results.
@@ -355,59 +360,31 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 	return nil
 }
 
-// validatorBlocks is how many blocks of a validator are taken together.
-const validatorBlocks = 5
-
 // test asks a part in worlds and returns the result, and the answers in each world.
 func test(p *classify.Part, worlds []*world) (*Result, []*train.Answers, error) {
 	r := &Result{}
 	var answers []*train.Answers
 	var truth []uint8
 	var proba []float64
-	right := 0
-	for _, w := range worlds {
+	var shown, owners []estimate.Answer
+	for i, w := range worlds {
 		a, err := train.Test(p, w.set)
 		if err != nil {
 			return nil, nil, err
 		}
 		answers = append(answers, a)
 		truth, proba = append(truth, a.Truth...), append(proba, a.Proba...)
-		n, ok := validators(a, w.set)
-		r.ValidatorsAsked += n
-		right += ok
+		for _, b := range a.Shown(w.set) {
+			b.Validator += uint64(i) << 32
+			shown = append(shown, b)
+			b.Validator = uint64(i*len(p.Classes) + b.Truth)
+			owners = append(owners, b)
+		}
 	}
 	r.Scores = train.NewScores(p.Classes, truth, proba)
-	if r.ValidatorsAsked > 0 {
-		r.Validators = float64(right) / float64(r.ValidatorsAsked)
+	if five := estimate.ByBlocks(p.Classes, shown); len(five) > 0 && five[0].Blocks == 5 {
+		r.Validators, r.ValidatorsAsked = five[0].Right, five[0].Count
 	}
+	r.ByAttestations, r.ByBlocks = estimate.ByAttestations(p.Classes, shown), estimate.ByBlocks(p.Classes, owners)
 	return r, answers, nil
-}
-
-// validators estimates the client of each validator with enough blocks from its first ones.
-func validators(a *train.Answers, set *dataset.Set) (asked, right int) {
-	model := estimate.ValidatorModel{Classes: a.Classes, Switch: estimate.DefaultSwitch}
-	blocks := map[uint64][]int{}
-	var order []uint64
-	for i, row := range a.Row {
-		p := set.Proposers[row]
-		if blocks[p] == nil {
-			order = append(order, p)
-		}
-		blocks[p] = append(blocks[p], i)
-	}
-	for _, p := range order {
-		list := blocks[p]
-		if len(list) < validatorBlocks {
-			continue
-		}
-		var evidence []estimate.Evidence
-		for _, i := range list[:validatorBlocks] {
-			evidence = append(evidence, estimate.Evidence{Slot: set.Slots[a.Row[i]], P: a.Of(i)})
-		}
-		asked++
-		if model.Validator(evidence).Client == a.Classes[a.Truth[list[0]]] {
-			right++
-		}
-	}
-	return asked, right
 }

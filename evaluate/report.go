@@ -3,6 +3,8 @@ package evaluate
 import (
 	"fmt"
 	"strings"
+
+	"blockprint/estimate"
 )
 
 // Text returns the evaluation for a terminal.
@@ -42,6 +44,7 @@ func (e *Evaluation) Text() string {
 		for _, c := range r.Classes {
 			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TrueNegativeRate[c])
 		}
+		b.WriteString("\n" + estimate.ShownText(r.ByAttestations, r.ByBlocks))
 		b.WriteString("\nmost confused:")
 		for _, m := range r.Mistakes()[:min(5, len(r.Mistakes()))] {
 			fmt.Fprintf(&b, " %s called %s %.2f %%;", m.Truth, m.Called, 100*m.Share)

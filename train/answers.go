@@ -7,6 +7,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/dataset"
+	"blockprint/estimate"
 )
 
 // Answers are a model's probabilities for the blocks of a set, with the truth.
@@ -28,6 +29,18 @@ func (a *Answers) Of(i int) []float64 {
 
 // Scores compares the answers with the truth.
 func (a *Answers) Scores() *Scores { return NewScores(a.Classes, a.Truth, a.Proba) }
+
+// Shown returns the answers with what their blocks show. Validators are the set's proposers.
+func (a *Answers) Shown(set *dataset.Set) []estimate.Answer {
+	attestations := attestationsOf(set)
+	var out []estimate.Answer
+	for i, row := range a.Row {
+		out = append(out, estimate.Answer{
+			Truth: int(a.Truth[i]), P: a.Of(i), Attestations: attestations(set.Row(row)), Validator: set.Proposers[row], Slot: set.Slots[row],
+		})
+	}
+	return out
+}
 
 // Test asks a model's part for all blocks of a set.
 func Test(p *classify.Part, set *dataset.Set) (*Answers, error) {

@@ -56,7 +56,9 @@ type Matrix struct {
 	Slots     []blockprint.Slot
 	Proposers []uint64
 	Groups    []int
-	Left      LeftOut
+	// Attestations is how many each row's block holds; 0 if the set does not say.
+	Attestations []int
+	Left         LeftOut
 
 	before, since int // rows that are surely of a time before Electra, or since
 }
@@ -145,6 +147,7 @@ func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 	}
 	var labels []blockprint.Client
 	row := make([]float64, len(columns))
+	attestations := attestationsOf(s)
 	forksOf := o.forksOf(s)
 	for i, label := range s.Labels {
 		switch {
@@ -182,6 +185,7 @@ func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 		m.X = append(m.X, row...)
 		m.Slots = append(m.Slots, s.Slots[i])
 		m.Proposers = append(m.Proposers, s.Proposers[i])
+		m.Attestations = append(m.Attestations, attestations(from))
 		if s.Groups != nil {
 			m.Groups = append(m.Groups, s.Groups[i])
 		}
@@ -200,6 +204,17 @@ func Select(s *dataset.Set, o Selection, missing bool) (*Matrix, error) {
 		m.Y[i] = uint8(at)
 	}
 	return m, nil
+}
+
+// attestationsOf returns how many attestations a row's block holds; 0 if the set does not say.
+func attestationsOf(s *dataset.Set) func(row []float64) int {
+	at := slices.Index(s.Features, classify.ShapeFeatures[0])
+	return func(row []float64) int {
+		if at < 0 || math.IsNaN(row[at]) {
+			return 0
+		}
+		return int(row[at])
+	}
 }
 
 // nothingLeft explains why no row is left.
@@ -249,7 +264,7 @@ func (m *Matrix) pick(rows []int) *Matrix {
 
 // project returns the matrix of some of its features, by place.
 func (m *Matrix) project(features []int) *Matrix {
-	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots, Proposers: m.Proposers, Groups: m.Groups}
+	out := &Matrix{Classes: m.Classes, Y: m.Y, Slots: m.Slots, Proposers: m.Proposers, Groups: m.Groups, Attestations: m.Attestations, before: m.before, since: m.since}
 	for _, f := range features {
 		out.Features = append(out.Features, m.Features[f])
 	}

@@ -18,6 +18,7 @@ import (
 	"blockprint"
 	"blockprint/classify"
 	"blockprint/dataset"
+	"blockprint/estimate"
 )
 
 // Study says what can be learned from a set, and with which features: the answers to "which features matter", "how
@@ -326,6 +327,7 @@ func (s *Study) Text() string {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
 	fmt.Fprintf(&b, "\nBalanced accuracy %.2f %% (%s: %.2f %% +- %.2f)\n\n%s", 100*v.BalancedAccuracy, v.Method(), 100*mean, 100*deviation, v.Table())
+	b.WriteString(estimate.ShownText(v.ByAttestations, v.ByBlocks))
 	fmt.Fprintf(&b, "\nHow many blocks are enough\n  %s\n", s.Curve.Sentence)
 	for _, p := range s.Curve.Points {
 		fmt.Fprintf(&b, "  %9d blocks %6.2f %% +- %.2f   law %6.2f %%\n", p.Blocks, 100*p.Balanced, 100*p.Deviation, 100*s.Curve.At(float64(p.Blocks)))

@@ -13,6 +13,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"blockprint/estimate"
 )
 
 //go:embed report.html
@@ -58,7 +60,7 @@ func (s *Study) HTML() ([]byte, error) {
 	var out bytes.Buffer
 	err = t.Execute(&out, map[string]any{
 		"S": s, "V": s.Validation, "Curve": template.HTML(curve), "Calibration": template.HTML(calibration), //nolint:gosec // drawn here
-		"Mean": percent(mean), "Deviation": percent(deviation),
+		"Shown": estimate.ShownText(s.Validation.ByAttestations, s.Validation.ByBlocks), "Mean": percent(mean), "Deviation": percent(deviation),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("report page: %w", err)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/floats"
-
 	"blockprint"
 	"blockprint/estimate"
 )
@@ -66,7 +64,7 @@ func NewScores(classes []blockprint.Client, y []uint8, proba []float64) *Scores 
 	right, confident, confidentRight, uncertain := 0, 0, 0, 0
 	for i, truth := range y {
 		p := proba[i*k : (i+1)*k]
-		best, possible := floats.MaxIdx(p), 0
+		best, possible := estimate.Best(p, i), 0
 		for _, v := range p {
 			if v > blockprint.PossibleAbove {
 				possible++

@@ -240,6 +240,32 @@ func TestApart(t *testing.T) {
 	}
 }
 
+// TestShown: blocks of one attestation are right as often as chance and never named, those of more as the features show;
+// validators are estimated from their blocks.
+func TestShown(t *testing.T) {
+	set := dataset.NewSet([]string{"num_attestations", "committee_entries", "percent_redundant_boost"})
+	for i := range 1200 {
+		client := []blockprint.Client{blockprint.Nimbus, blockprint.Prysm, blockprint.Teku}[i%3]
+		attestations := float64(1 + i/3%4)
+		set.Add(client, blockprint.Slot(i), blockprint.Root{byte(i), byte(i >> 8), 1}, uint64(i%3+3*(i/120)), []float64{attestations, 64 * attestations, float64(i % 3)})
+	}
+	o := options("gbt")
+	o.Features = set.Features
+	v, err := train.Validate(t.Context(), set, o)
+	if err != nil || len(v.ByAttestations) != 3 || len(v.ByBlocks) == 0 {
+		t.Fatal(v.ByAttestations, v.ByBlocks, err)
+	}
+	if one := v.ByAttestations[0]; one.Labelled != 0 || math.Abs(one.Balanced-1./3) > 0.1 || math.Abs(one.Claimed-1./3) > 1e-9 {
+		t.Errorf("%+v", one)
+	}
+	if more := v.ByAttestations[2]; more.Balanced < 0.99 || more.Precision < 0.99 {
+		t.Errorf("%+v", more)
+	}
+	if five := v.ByBlocks[0]; five.Blocks != 5 || five.Right < 0.99 {
+		t.Errorf("%+v", five)
+	}
+}
+
 // TestFit: models of all algorithms are equal byte by byte when made again, and say what they are.
 func TestFit(t *testing.T) {
 	set := someSet(1, 600)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -16,6 +17,7 @@ import (
 	"blockprint/classify"
 	"blockprint/classify/algorithm"
 	"blockprint/dataset"
+	"blockprint/estimate"
 )
 
 // Validation is the result of a k-fold cross-validation.
@@ -27,6 +29,10 @@ type Validation struct {
 	// Apart says what is whole on either side of a fold; empty if only the blocks are.
 	Apart string  `json:"apart,omitempty"`
 	Left  LeftOut `json:"left_out"`
+	// ByAttestations and ByBlocks say how well blocks are recognized by how many attestations they hold, and validators
+	// by how many of their blocks are taken together.
+	ByAttestations []estimate.Shown `json:"by_attestations,omitempty"`
+	ByBlocks       []estimate.Shown `json:"validators_by_blocks,omitempty"`
 	// Correction is the calibration that was fitted; nil if the options want none.
 	Correction *classify.Calibration `json:"correction,omitempty"`
 }
@@ -47,7 +53,7 @@ func (v *Validation) Text() string {
 	if left := v.Left.String(); left != "" {
 		fmt.Fprintf(&b, "left out: %s\n", left)
 	}
-	fmt.Fprintf(&b, "%s with %s\n\n%s", v.Type, strings.Join(v.Features, ", "), v.Table())
+	fmt.Fprintf(&b, "%s with %s\n\n%s%s", v.Type, strings.Join(v.Features, ", "), v.Table(), estimate.ShownText(v.ByAttestations, v.ByBlocks))
 	return b.String()
 }
 
@@ -83,7 +89,10 @@ func validate(ctx context.Context, m *Matrix, o *Options) (*Validation, error) {
 func (f *folded) summarise(m *Matrix, o *Options) *Validation {
 	v := &Validation{Type: o.Type, Features: m.Features, Left: m.Left, Apart: f.apart}
 	if o.calibrates() {
-		v.Correction = fitCalibration(len(m.Classes), f.y, f.proba)
+		forks := cmp.Or(o.Forks, m.forks())
+		f.silent = func(i int) bool { return classify.Silent(forks, float64(m.Attestations[f.row[i]])) }
+		y, proba := f.of(func(i int) bool { return !f.silent(i) })
+		v.Correction = fitCalibration(len(m.Classes), y, proba)
 		f.calibrate()
 	}
 	v.Scores = NewScores(m.Classes, f.y, f.proba)
@@ -92,6 +101,14 @@ func (f *folded) summarise(m *Matrix, o *Options) *Validation {
 			v.Folds = append(v.Folds, NewScores(m.Classes, y, proba).BalancedAccuracy)
 		}
 	}
+	var answers []estimate.Answer
+	for i, row := range f.row {
+		answers = append(answers, estimate.Answer{
+			Truth: int(f.y[i]), P: f.proba[i*f.classes : (i+1)*f.classes],
+			Attestations: m.Attestations[row], Validator: m.Proposers[row], Slot: m.Slots[row],
+		})
+	}
+	v.ByAttestations, v.ByBlocks = estimate.ByAttestations(m.Classes, answers), estimate.ByBlocks(m.Classes, answers)
 	return v
 }
 
@@ -103,6 +120,7 @@ type folded struct {
 	fold           []int // that the row belongs to
 	y              []uint8
 	proba          []float64
+	silent         func(i int) bool // whether the block shows nothing of its client
 }
 
 // of returns the truth and the answers of some of the rows.
@@ -120,11 +138,15 @@ func (f *folded) of(which func(i int) bool) (y []uint8, proba []float64) {
 func (f *folded) calibrate() {
 	fitted := make([]*classify.Calibration, f.count)
 	algorithm.InParallel(f.count, func(fold int) {
-		y, proba := f.of(func(i int) bool { return f.fold[i] != fold })
+		y, proba := f.of(func(i int) bool { return f.fold[i] != fold && !f.silent(i) })
 		fitted[fold] = fitCalibration(f.classes, y, proba)
 	})
 	for i, fold := range f.fold {
-		fitted[fold].Apply(f.proba[i*f.classes : (i+1)*f.classes])
+		if p := f.proba[i*f.classes : (i+1)*f.classes]; f.silent(i) {
+			classify.Chance(p)
+		} else {
+			fitted[fold].Apply(p)
+		}
 	}
 }
 
