@@ -5,74 +5,11 @@
 package gossip
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"blockprint"
 )
-
-// Config has the knobs of the model. All rates are between 0 and 1.
-type Config struct {
-	Participation  float64 // share of validators that vote
-	Aggregators    int     // of a committee
-	LateRate       float64 // blocks that arrive while validators vote
-	AllSubnetsRate float64 // nodes that receive all single votes; the others receive two subnets
-	LateAggregates float64 // share of aggregates that reach a node after the next block; differs from node to node
-	LostAggregates float64 // share that never reaches a node
-	LateVotes      float64 // share of votes that come too late for any aggregate, one to eight slots later
-	WrongHeads     float64 // share of votes for the parent although the slot's block had arrived
-}
-
-// DefaultConfig is a healthy network with a little of every mess.
-func DefaultConfig() Config {
-	return Config{
-		Participation: 0.985, Aggregators: 16, LateRate: 0.04, AllSubnetsRate: 0.4,
-		LateAggregates: 0.06, LostAggregates: 0.02, LateVotes: 0.02, WrongHeads: 0.01,
-	}
-}
-
-// Check refuses a configuration that no network can have.
-func (c *Config) Check() error {
-	bad := func(format string, args ...any) error {
-		return blockprint.Errorf(blockprint.Invalid, format, args...)
-	}
-	switch {
-	case c.Participation <= 0.67 || c.Participation > 1:
-		return bad("participation must be above 0.67 (else nothing is ever final) and at most 1, not %v", c.Participation)
-	case c.LateAggregates < 0 || c.LostAggregates < 0 || 2*(c.LateAggregates+c.LostAggregates) > 1:
-		return bad("aggregates that come late (%v) or never (%v) must be less than half", c.LateAggregates, c.LostAggregates)
-	case c.LateVotes < 0 || c.LateVotes > 0.3 || c.WrongHeads < 0 || c.WrongHeads > 0.3:
-		return bad("late votes (%v) and wrong heads (%v) must be at most 0.3, else nothing is ever final", c.LateVotes, c.WrongHeads)
-	case c.Aggregators < 1:
-		return bad("a committee needs aggregators")
-	}
-	return nil
-}
-
-// Hearer is how a node receives gossip.
-type Hearer struct {
-	// Subnets are the committees whose single votes it receives; nil means all.
-	Subnets map[int]bool
-	// Late and Lost are the shares of aggregates that come after the next block, and never.
-	Late, Lost float64
-}
-
-// Hearers draws the hearers of n nodes of a network with a number of committees in each slot. The first receives all
-// subnets, the second receives two, and the others follow AllSubnetsRate.
-func (c *Config) Hearers(rng *rand.Rand, n, committees int) []Hearer {
-	out := make([]Hearer, n)
-	for i := range out {
-		spread := 0.25 + 1.5*rng.Float64()
-		out[i] = Hearer{Late: spread * c.LateAggregates, Lost: spread * c.LostAggregates}
-		if i == 1 || i > 1 && rng.Float64() >= c.AllSubnetsRate {
-			out[i].Subnets = map[int]bool{rng.IntN(committees): true}
-			out[i].Subnets[rng.IntN(committees)] = true
-		}
-	}
-	return out
-}
-
-// InTime draws the share of validators that have a late block when they vote.
-func (c *Config) InTime(rng *rand.Rand) float64 { return rng.Float64() }
 
 // Heard is what a node receives at one time: of each group the single votes, and aggregates, both in order of arrival.
 // Nodes share the Bits of aggregates, which nobody may change.
@@ -87,6 +24,9 @@ type Network struct {
 	hearers []Hearer
 	late    []Heard // aggregates that come after the next block, by hearer
 	votes   map[blockprint.Slot][]lateVote
+
+	stragglers, absences, cutOffs spell
+	hidden                        []Aggregate // those of validators that are cut off
 }
 
 // New returns a network in which nothing is on its way. Everything random is drawn from rng.
@@ -100,81 +40,178 @@ type lateVote struct {
 	size, position int
 }
 
-// committee is how a committee voted in a slot.
+// spell is a Trouble's present state: the share of validators that have it, 0 if none.
+type spell struct {
+	share float64
+	left  int // slots
+}
+
+// step moves to the next slot.
+func (s *spell) step(t Trouble, rng *rand.Rand) {
+	switch {
+	case s.left > 0:
+		s.left--
+	case t.Rate > 0 && rng.Float64() < t.Rate:
+		s.left = int(t.Slots * rng.ExpFloat64())
+		s.share = min(t.Share*rng.ExpFloat64(), maxTrouble)
+	default:
+		s.share = 0
+	}
+}
+
+// hits draws whether a validator has the trouble.
+func (s *spell) hits(rng *rand.Rand) bool { return s.share > 0 && rng.Float64() < s.share }
+
+// round is the votes of a slot.
+type round struct {
+	data              [2]Data // for the parent and for the slot's block
+	inTime            float64
+	wrongHeads, late  float64 // rates of this slot
+	committees        []committee
+	published, tardy  []Aggregate // in time, and after the next block for all
+	stragglersTooLate bool        // for the next block, not only for aggregates
+}
+
+// committee is how a committee voted in a slot. Lists are by position.
 type committee struct {
 	index, size int
-	voters      []int  // positions
-	data        []Data // by position
-	votes       map[Data]Bits
+	choice      []uint8   // of the round's data
+	reach       []float64 // probability to reach an aggregator or node; nil means that all votes spread well
+	arrival     []float64 // order of arrival between 0 and 1; nil if aggregators lack random votes
+	voters      []int     // positions of the votes that come in time for aggregators
+	votes       [2]Bits   // the same by choice
+	straggling  []int     // positions of the votes that come together after the aggregators' cut-off
+	hidden      [2]Bits   // those that are cut off
 }
 
 // Attest casts the votes of a slot and returns what each hearer receives of them before the next block. Validators vote
 // for before, except that a share inTime of them has received the slot's block and votes for now. sizes are those of
 // the slot's committees.
 func (n *Network) Attest(sizes []int, before, now Data, inTime float64) []Heard {
-	all := make([]committee, len(sizes))
+	for _, t := range []struct {
+		*spell
+		Trouble
+	}{{&n.stragglers, n.config.Stragglers}, {&n.absences, n.config.Absences}, {&n.cutOffs, n.config.CutOffs}} {
+		t.step(t.Trouble, n.rng)
+	}
+	r := &round{
+		data: [2]Data{before, now}, inTime: inTime, committees: make([]committee, len(sizes)),
+		wrongHeads: n.spread(n.config.WrongHeads, n.config.WrongHeadsSpread),
+		late:       n.spread(n.config.LateVotes, n.config.LateVotesSpread),
+	}
+	r.stragglersTooLate = n.stragglers.share > 0 && n.rng.IntN(2) == 0
 	for i, size := range sizes {
-		all[i] = n.vote(i, size, before, now, inTime)
+		r.committees[i] = n.vote(r, i, size)
 	}
 	heard := make([]Heard, len(n.hearers))
-	n.singles(all, heard)
-	n.aggregates(all, heard)
+	n.singles(r, heard)
+	for i := range r.committees {
+		n.aggregate(r, &r.committees[i])
+	}
+	n.spreadAggregates(r, heard)
 	return heard
 }
 
+// spread draws a slot's rate.
+func (n *Network) spread(rate, sigma float64) float64 {
+	if sigma > 0 {
+		rate = min(rate*math.Exp(sigma*n.rng.NormFloat64()), 0.3)
+	}
+	return rate
+}
+
 // vote casts the votes of a committee and sets aside those that come late.
-func (n *Network) vote(index, size int, before, now Data, inTime float64) committee {
-	c := committee{index: index, size: size, data: make([]Data, size), votes: map[Data]Bits{}}
+func (n *Network) vote(r *round, index, size int) committee {
+	c := committee{index: index, size: size, choice: make([]uint8, size)}
+	for i := range c.votes {
+		c.votes[i], c.hidden[i] = NewBits(size), NewBits(size)
+	}
+	if n.config.Nested {
+		c.arrival = make([]float64, size)
+	}
+	participation := n.config.Participation * (1 - n.absences.share)
 	for i := range size {
-		if n.rng.Float64() >= n.config.Participation {
+		if n.rng.Float64() >= participation {
 			continue
 		}
-		c.data[i] = before
-		if n.rng.Float64() < inTime*(1-n.config.WrongHeads) {
-			c.data[i] = now
+		if n.rng.Float64() < r.inTime*(1-r.wrongHeads) && r.data[0] != r.data[1] {
+			c.choice[i] = 1
 		}
-		if n.rng.Float64() < n.config.LateVotes {
-			// Most come in the next slot, few much later.
-			at := before.Slot + 1
-			for at < before.Slot+8 && n.rng.Float64() < 0.4 {
-				at++
+		if n.cutOffs.hits(n.rng) {
+			c.hidden[c.choice[i]].Set(i)
+			continue
+		}
+		late := n.rng.Float64() < r.late
+		switch straggles := n.stragglers.hits(n.rng); {
+		case straggles && !r.stragglersTooLate:
+			c.straggling = append(c.straggling, i)
+			continue
+		case straggles || late:
+			// Most come in the next slot, few much later; those who straggle come together.
+			delay := blockprint.Slot(1)
+			for !straggles && delay < 8 && n.rng.Float64() < 0.4 {
+				delay++
 			}
-			n.votes[at] = append(n.votes[at], lateVote{Group{c.data[i], index}, size, i})
+			at := r.data[0].Slot + delay
+			n.votes[at] = append(n.votes[at], lateVote{Group{r.data[c.choice[i]], index}, size, i})
+			if straggles {
+				c.straggling = append(c.straggling, i)
+			}
 			continue
 		}
-		if c.votes[c.data[i]] == nil {
-			c.votes[c.data[i]] = NewBits(size)
-		}
-		c.votes[c.data[i]].Set(i)
+		c.votes[c.choice[i]].Set(i)
 		c.voters = append(c.voters, i)
+		if c.arrival != nil {
+			c.arrival[i] = n.rng.Float64()
+		}
+		if n.config.PoorVotes > 0 && n.rng.Float64() < n.config.PoorVotes {
+			if c.reach == nil {
+				c.reach = make([]float64, size)
+				for j := range c.reach {
+					c.reach[j] = 1
+				}
+			}
+			c.reach[i] = n.config.PoorReach * n.rng.Float64()
+		}
 	}
 	return c
 }
 
+// arrives draws whether a vote reaches an aggregator or node.
+func (n *Network) arrives(c *committee, position int) bool {
+	return c.reach == nil || c.reach[position] == 1 || n.rng.Float64() < c.reach[position]
+}
+
 // singles gives each hearer the single votes of its subnets; a few get lost.
-func (n *Network) singles(all []committee, heard []Heard) {
+func (n *Network) singles(r *round, heard []Heard) {
 	for h := range n.hearers {
-		for _, at := range n.rng.Perm(len(all)) {
-			c := &all[at]
+		for _, at := range n.rng.Perm(len(r.committees)) {
+			c := &r.committees[at]
 			if !n.hearers[h].hears(c.index) {
 				continue
 			}
+			give := func(i int) {
+				if n.rng.Float64() < 1-n.config.LostVotes && n.arrives(c, i) {
+					heard[h].single(Group{r.data[c.choice[i]], c.index}, c.size, i)
+				}
+			}
 			for _, i := range c.voters {
-				if n.rng.Float64() < 0.97 {
-					heard[h].single(Group{c.data[i], c.index}, c.size, i)
+				give(i)
+			}
+			if !r.stragglersTooLate {
+				for _, i := range c.straggling {
+					give(i)
 				}
 			}
 		}
 	}
 }
 
-func (h *Hearer) hears(subnet int) bool { return h.Subnets == nil || h.Subnets[subnet] }
-
-// single adds a vote to those of its group, which are the newest ones or begin here.
+// single adds a vote to those of its group.
 func (h *Heard) single(g Group, size, position int) {
 	at := len(h.Singles) - 1
-	for at >= 0 && h.Singles[at].Group != g {
-		at--
+	for at >= 0 && (h.Singles[at].Committee != g.Committee || h.Singles[at].Data != g.Data) {
+		at-- // the group is one of the newest, or new
 	}
 	if at < 0 {
 		at = len(h.Singles)
@@ -183,34 +220,75 @@ func (h *Heard) single(g Group, size, position int) {
 	h.Singles[at].Bits.Set(position)
 }
 
-// aggregates lets the aggregators of each committee publish what they have received. Hearers receive the aggregates in
-// different orders, miss some, and get some only after the next block.
-func (n *Network) aggregates(all []committee, heard []Heard) {
-	var published []Aggregate
-	for _, c := range all {
-		for range min(n.config.Aggregators, len(c.voters)) {
-			own := c.voters[n.rng.IntN(len(c.voters))]
-			share := 0.85 + 0.14*n.rng.Float64()
-			seen := NewBits(c.size)
-			c.votes[c.data[own]].Each(func(i int) {
-				if n.rng.Float64() < share {
+// aggregate lets a committee's aggregators publish what they have received. Those who straggle publish after the next
+// block, with the votes of all who straggle; those who are cut off publish to each other.
+func (n *Network) aggregate(r *round, c *committee) {
+	for range min(n.config.Aggregators, len(c.voters)) {
+		own := c.voters[n.rng.IntN(len(c.voters))]
+		choice := c.choice[own]
+		share := n.reach()
+		seen := NewBits(c.size)
+		c.votes[choice].Each(func(i int) {
+			if c.arrival != nil && c.arrival[i] < share || c.arrival == nil && n.rng.Float64() < share {
+				if n.arrives(c, i) {
 					seen.Set(i)
 				}
-			})
-			seen.Set(own)
-			published = append(published, Aggregate{Group{c.data[own], c.index}, seen})
+			}
+		})
+		seen.Set(own)
+		r.published = append(r.published, Aggregate{Group{r.data[choice], c.index}, seen})
+		if len(c.straggling) > 0 && n.stragglers.hits(n.rng) {
+			all := c.votes[choice].Clone()
+			for _, i := range c.straggling {
+				if c.choice[i] == choice {
+					all.Set(i)
+				}
+			}
+			r.tardy = append(r.tardy, Aggregate{Group{r.data[choice], c.index}, all})
 		}
 	}
+	for choice, votes := range c.hidden {
+		if votes.Count() == 0 {
+			continue
+		}
+		for range n.config.Aggregators {
+			if n.cutOffs.hits(n.rng) {
+				n.hidden = append(n.hidden, Aggregate{Group{r.data[choice], c.index}, votes})
+				break // they hear each other well, so one stands for all
+			}
+		}
+	}
+}
+
+// reach draws the share of votes that an aggregator has when it publishes.
+func (n *Network) reach() float64 {
+	bad := n.config.BadAggregators
+	if bad == 1 || bad > 0 && n.rng.Float64() < bad {
+		low, high := n.config.BadReach[0], n.config.BadReach[1]
+		return low + (high-low)*n.rng.Float64()
+	}
+	return 1 - n.config.AggregateMiss*n.rng.ExpFloat64()
+}
+
+// spreadAggregates gives hearers the aggregates: in different orders, not all of them, and some only after the next
+// block.
+func (n *Network) spreadAggregates(r *round, heard []Heard) {
+	late := r.tardy
+	if n.cutOffs.left == 0 {
+		late = append(late, n.hidden...)
+		n.hidden = nil
+	}
 	for h, hearer := range n.hearers {
-		for _, i := range n.rng.Perm(len(published)) {
+		for _, i := range n.rng.Perm(len(r.published)) {
 			switch x := n.rng.Float64(); {
 			case x < hearer.Lost:
 			case x < hearer.Lost+hearer.Late:
-				n.late[h].Aggregates = append(n.late[h].Aggregates, published[i])
+				n.late[h].Aggregates = append(n.late[h].Aggregates, r.published[i])
 			default:
-				heard[h].Aggregates = append(heard[h].Aggregates, published[i])
+				heard[h].Aggregates = append(heard[h].Aggregates, r.published[i])
 			}
 		}
+		n.late[h].Aggregates = append(n.late[h].Aggregates, late...)
 	}
 }
 
@@ -226,7 +304,7 @@ func (n *Network) LateVotes(slot blockprint.Slot) []Heard {
 	heard := make([]Heard, len(n.hearers))
 	for _, v := range n.votes[slot] {
 		for h := range n.hearers {
-			if n.hearers[h].hears(v.Committee) && n.rng.Float64() < 0.97 {
+			if n.hearers[h].hears(v.Committee) && n.rng.Float64() < 1-n.config.LostVotes {
 				heard[h].single(v.Group, v.size, v.position)
 			}
 		}
