@@ -45,6 +45,37 @@ func TestValidator(t *testing.T) {
 	}
 }
 
+// TestWeight: where a validator's blocks repeat each other's mistakes, answers that count fully claim far more than is
+// right, and weighted ones do not.
+func TestWeight(t *testing.T) {
+	for _, c := range []struct {
+		weight    float64
+		low, high float64 // what is claimed beyond what is right
+	}{{1, 0.08, 1}, {estimate.ClassifierWeight, -0.1, 0.08}} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		m := estimate.ValidatorModel{Classes: three, Switch: 0.02}
+		right, claimed := 0.0, 0.0
+		const n = 2000
+		for range n {
+			client := rng.IntN(3)
+			var blocks []estimate.Evidence
+			for i := 0; i < 8; i += 2 { // each block says what the one before said
+				e := evidence(rng, i, client)
+				e.Weight = c.weight
+				blocks = append(blocks, e, e)
+			}
+			e := m.Validator(blocks)
+			claimed += e.P / n
+			if e.Client == three[client] {
+				right += 1. / n
+			}
+		}
+		if claimed-right < c.low || claimed-right > c.high {
+			t.Errorf("weight %v: %.3f are right, claimed %.3f", c.weight, right, claimed)
+		}
+	}
+}
+
 // TestSwitch: a change of client is found where it was, and none is found where there was none.
 func TestSwitch(t *testing.T) {
 	m := estimate.ValidatorModel{Classes: three, Switch: 0.02}

@@ -40,6 +40,7 @@ func Proposer(blocks []Proposal) ProposerReport {
 			}
 			e.P[named] = graffitiCertainty
 		case len(b.Probabilities) > 0:
+			e.Weight = ClassifierWeight
 			for _, p := range b.Probabilities {
 				e.P[slices.Index(classes, p.Client)] = p.P
 			}

@@ -139,7 +139,7 @@ func ByBlocks(classes []blockprint.Client, blocks []Answer) []Shown {
 			}
 			var evidence []Evidence
 			for _, a := range run {
-				evidence = append(evidence, Evidence{a.Slot, a.P})
+				evidence = append(evidence, Evidence{a.Slot, a.P, ClassifierWeight})
 			}
 			t.add(run[0].Truth, model.Validator(evidence).Now)
 			i += n

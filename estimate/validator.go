@@ -5,6 +5,7 @@
 package estimate
 
 import (
+	"cmp"
 	"math"
 
 	"gonum.org/v1/gonum/floats"
@@ -17,7 +18,14 @@ type Evidence struct {
 	Slot blockprint.Slot
 	// P holds a probability for each class, in the order of the model's classes. They sum to 1.
 	P []float64
+	// Weight is how much the block counts beside the validator's others: the power of its likelihoods. 0 means 1, for
+	// evidence that is independent of the others'.
+	Weight float64
 }
+
+// ClassifierWeight is the weight of a classifier's answer. Blocks of one validator come from one node in one network, so
+// the classifier makes the same mistake again and again, and ten blocks are less evidence than ten independent ones.
+const ClassifierWeight = 0.5
 
 // ValidatorModel says what is known about validators beforehand.
 type ValidatorModel struct {
@@ -69,7 +77,7 @@ func (m *ValidatorModel) Validator(blocks []Evidence) ValidatorEstimate {
 	for i, b := range blocks {
 		likelihood[i] = make([]float64, k)
 		for c := range k {
-			likelihood[i][c] = max(b.P[c], leastEvidence) / m.prior(c)
+			likelihood[i][c] = math.Pow(max(b.P[c], leastEvidence)/m.prior(c), cmp.Or(b.Weight, 1))
 		}
 	}
 	forward := m.forward(likelihood)
