@@ -232,8 +232,8 @@ func (p *replay) tick(t time.Duration) {
 // hear gives a vote to the nodes that it reached.
 func (p *replay) hear(v *recording.Vote) {
 	d, ok := p.chain.data(v.Data)
-	if !ok {
-		return // the node waits for the block, which joins no chain here
+	if !ok || v.Outcome == recording.Refused {
+		return // a vote for a block that joins no chain here waits for it
 	}
 	a := gossip.Aggregate{Group: gossip.Group{Data: d, Committee: v.Parts[0].Committee}, Bits: v.Parts[0].Bits}
 	for _, n := range p.nodes {
