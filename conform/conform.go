@@ -71,9 +71,9 @@ const (
 
 // Run replays a recording. variant replaces the packers that the recording names for its clients; it may be empty.
 func Run(ctx context.Context, r *recording.Reader, variant string) (*Report, error) {
-	p := &replay{recording: r, chain: newChain(r), rows: map[rowKey]*Row{}}
+	p := &replay{recording: r, chain: newChain(r), variant: variant, rows: map[rowKey]*Row{}}
 	for _, n := range r.Nodes {
-		if err := p.addNode(n, variant); err != nil {
+		if _, err := p.addNode(n); err != nil {
 			return nil, err
 		}
 	}
@@ -109,6 +109,7 @@ func Run(ctx context.Context, r *recording.Reader, variant string) (*Report, err
 type replay struct {
 	recording *recording.Reader
 	chain     *chain
+	variant   string // of all nodes, if it is not empty
 	nodes     []*node
 	rows      map[rowKey]*Row
 	published []*recording.Block // of the last slots, not yet in the pools
@@ -127,19 +128,25 @@ type node struct {
 	row  *Row
 }
 
-func (p *replay) addNode(n recording.Node, variant string) error {
-	if variant == "" {
-		variant = n.Variant
+// node returns the node of a name, which older recordings name late; nil if there is none.
+func (p *replay) node(name string) (*node, error) {
+	if i := slices.IndexFunc(p.nodes, func(n *node) bool { return n.Name == name }); i >= 0 {
+		return p.nodes[i], nil
 	}
-	if variant == "" {
-		variant = newest(n.Client, p.chain.spec.ForkAt(0))
+	if n, ok := p.recording.Node(name); ok {
+		return p.addNode(n)
 	}
+	return nil, nil
+}
+
+func (p *replay) addNode(n recording.Node) (*node, error) {
+	variant := cmp.Or(p.variant, n.Variant, newest(n.Client, p.chain.spec.ForkAt(0)))
 	if variant == "" {
-		return blockprint.Errorf(blockprint.Invalid, "no packer models %s, the client of node %s: name a variant", n.Client, n.Name)
+		return nil, blockprint.Errorf(blockprint.Invalid, "no packer models %s, the client of node %s: name a variant", n.Client, n.Name)
 	}
 	out := &node{Node: n}
 	if packer.New(variant) == nil {
-		return blockprint.Errorf(blockprint.Invalid, "unknown client variant %q: known are %v", variant, packer.Variants())
+		return nil, blockprint.Errorf(blockprint.Invalid, "unknown client variant %q: known are %v", variant, packer.Variants())
 	}
 	if n.FedAll {
 		out.pool = packer.New(variant)
@@ -150,7 +157,7 @@ func (p *replay) addNode(n recording.Node, variant string) error {
 	}
 	out.row = p.rows[key]
 	p.nodes = append(p.nodes, out)
-	return nil
+	return out, nil
 }
 
 // newest returns the newest variant of a client that was in use under a fork.
@@ -180,10 +187,12 @@ func (p *replay) slot(s *recording.Slot) error {
 			}
 			p.chain.begin(b.Parent)
 		}
-		for _, n := range p.nodes {
-			if n.Name == b.Node {
-				p.compare(s, b, n)
-			}
+		n, err := p.node(b.Node)
+		if err != nil {
+			return err
+		}
+		if n != nil {
+			p.compare(s, b, n)
 		}
 	}
 	for i := range s.Blocks {

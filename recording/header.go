@@ -41,7 +41,7 @@ func (r *Reader) header(text []byte) error {
 		if l.FuluFrom != nil {
 			r.Forks[blockprint.Fulu] = *l.FuluFrom
 		}
-		r.Nodes = []Node{{Name: "lodestar", Client: blockprint.Lodestar, Version: "1.44.0", Variant: "lodestar/electra-weight", FedAll: true, Posted: strings.HasPrefix(l.Path, "POST")}}
+		r.Nodes = []Node{{Name: "lodestar", Client: blockprint.Lodestar, Version: lodestarVersion(l.What), Variant: "lodestar/electra-weight", FedAll: true, Posted: strings.HasPrefix(l.Path, "POST")}}
 	case l.Type == "meta" && l.Format == 0 && l.Args != nil:
 		r.prysm(l.Harness)
 		r.SlotDuration = max(seconds(l.SecondsPerSlot), time.Second)

@@ -3,6 +3,7 @@ package recording
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"blockprint"
@@ -70,6 +71,12 @@ const (
 	lodestarPublished = 2 * time.Second
 	lodestarLate      = 4500 * time.Millisecond
 )
+
+// lodestarVersion finds the version in the words of a recording's first line.
+func lodestarVersion(what string) string {
+	_, version, _ := strings.Cut(what, "@lodestar/beacon-node ")
+	return version[:len(version)-len(strings.TrimLeft(version, ".0123456789"))]
+}
 
 func (r *Reader) lodestarSlot(text []byte) error {
 	var l lodestarLine

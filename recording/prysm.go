@@ -8,44 +8,35 @@ import (
 	"blockprint"
 )
 
-// prysm is what the first recordings of Prysm leave unsaid: which nodes there are.
+// prysm is what the first recordings of Prysm leave unsaid. Neither kind tells what a pool received: votes are posted to one
+// node, which sends aggregates on without keeping them, or they reach pools in virtual time, some later than the recording
+// says. Only the snapshots of pools tell.
 func (r *Reader) prysm(harness bool) {
-	const version, variant = "7.1.6", "prysm/2024"
 	r.Invented = "votes, lateness, gossip"
-	if !harness {
-		// Votes are posted to one node, which sends aggregates on without keeping them; what the others heard of it is
-		// not known.
-		r.format, r.By = prysmNodes, "Prysm's nodes"
-		for _, name := range []string{"F", "A", "B"} {
-			r.Nodes = append(r.Nodes, Node{Name: name, Client: blockprint.Prysm, Version: version, Variant: variant})
-		}
-		return
-	}
-	r.format, r.By = prysmHarness, "Prysm's pool and packing code in virtual time"
-	for _, name := range []string{"full", "default", "lossy"} {
-		// A pool hears a vote some time after it was sent, or never, which is not recorded: only the snapshots tell.
-		r.Nodes = append(r.Nodes,
-			Node{Name: name, Client: blockprint.Prysm, Version: version, Variant: variant},
-			Node{Name: name + marginal, Client: blockprint.Prysm, Version: version + " with marginal selection", Variant: "prysm/marginal"})
+	if r.format, r.By = prysmNodes, "Prysm's nodes"; harness {
+		r.format, r.By = prysmHarness, "Prysm's pool and packing code in virtual time"
 	}
 }
 
 // marginal is the ending of names under which the same pool packs in another way.
 const marginal = "/marginal"
 
-// prysmReceivers reads nodes by their first letters. A marginal node is the same pool as its namesake.
-func (r *Reader) prysmReceivers(l *line) ([]string, error) {
+// addPrysmNode adds a node when its first pool comes.
+func (r *Reader) addPrysmNode(name string) {
+	const version = "7.1.6"
+	r.Nodes = append(r.Nodes, Node{Name: name, Client: blockprint.Prysm, Version: version, Variant: "prysm/2024"})
+	if r.format == prysmHarness {
+		r.Nodes = append(r.Nodes, Node{Name: name + marginal, Client: blockprint.Prysm, Version: version + " with marginal selection", Variant: "prysm/marginal"})
+	}
+}
+
+// prysmReceivers reads nodes by their first letters, as they are in the recording.
+func prysmReceivers(l *line) ([]string, error) {
 	var letters string
 	if err := json.Unmarshal(l.To, &letters); err != nil {
 		return nil, fmt.Errorf("nodes that a vote reached: %w", err)
 	}
-	var names []string
-	for _, n := range r.Nodes {
-		if strings.Contains(letters, n.Name[:1]) {
-			names = append(names, n.Name)
-		}
-	}
-	return names, nil
+	return strings.Split(letters, ""), nil
 }
 
 // prysmCommittees reads a line of committees as lists of numbers.

@@ -357,7 +357,7 @@ func (r *Reader) addPending(v Vote) error {
 // receivers reads the nodes that a vote reached.
 func (r *Reader) receivers(l *line) (names []string, err error) {
 	if r.format == prysmHarness || r.format == prysmNodes {
-		return r.prysmReceivers(l)
+		return prysmReceivers(l)
 	}
 	if err := json.Unmarshal(l.To, &names); err != nil {
 		return nil, fmt.Errorf("nodes that a vote reached: %w", err)

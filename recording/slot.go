@@ -32,8 +32,12 @@ func (r *Reader) addToSlot(l *line) error {
 	}
 	_, known := r.Node(l.Node)
 	if l.Type == "pool" {
-		if !known && r.format == own {
+		switch {
+		case known:
+		case r.format == own:
 			return fmt.Errorf("there is no node %q", l.Node)
+		default:
+			r.addPrysmNode(l.Node)
 		}
 		r.addPool(Pool{Node: l.Node, At: r.at(l.Slot, l.T), Attestations: atts})
 		return nil
