@@ -57,7 +57,8 @@ type node struct {
 	// became, or a restart: by then all votes of before are too old for blocks.
 	unsure blockprint.Slot
 
-	fed chan error // gets the end of feeding it in the present slot; nil if it is not being fed
+	joined chan error // gets the end of looking for it while it is away; nil if nobody looks
+	fed    chan error // gets the end of feeding it in the present slot; nil if it is not being fed
 
 	mu       sync.Mutex
 	queue    []delivery // in order of time

@@ -26,6 +26,7 @@ type recorder struct {
 	out   *recording.Writer
 	tree  *tree
 	epoch map[committeeKey]bool // whose committees are in it
+	asked time.Duration         // when the last slot's blocks were asked for
 }
 
 // recordingFile is the recording's name in the output folder.
@@ -119,8 +120,10 @@ func (w *recorder) committees(on *block, epoch blockprint.Epoch) error {
 	return w.out.Shuffling(s)
 }
 
-// votes writes what nodes have taken and refused since the last slot. The same vote at several nodes is one line.
-func (w *recorder) votes(nodes []*node) error {
+// votes writes what nodes have taken and refused since the blocks of the last slot were asked for, now that those of the next
+// one are. The same vote at several nodes is one line.
+func (w *recorder) votes(nodes []*node, asked time.Duration) error {
+	defer func() { w.asked = asked }()
 	type key struct {
 		*ballot
 		at      time.Duration
@@ -134,7 +137,7 @@ func (w *recorder) votes(nodes []*node) error {
 		n.receipts = nil
 		n.mu.Unlock()
 		for _, r := range list {
-			k := key{r.ballot, r.at, r.outcome}
+			k := key{r.ballot, max(r.at, w.asked), r.outcome} // a slow node took it later than it was due
 			if to[k] == nil {
 				order = append(order, k)
 			}

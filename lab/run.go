@@ -159,16 +159,39 @@ const meetTime = 5 * time.Second
 
 // meet makes sure that a node is of the chain and has its blocks.
 func (r *run) meet(ctx context.Context, n *node) error {
-	ctx, cancel := context.WithTimeout(ctx, meetTime)
+	asking, cancel := context.WithTimeout(ctx, meetTime)
 	defer cancel()
-	if err := n.meet(ctx, r.chain); err != nil {
+	if err := n.meet(asking, r.chain); err != nil {
 		return err
 	}
 	if err := r.bringUp(ctx, n); err != nil {
 		return fmt.Errorf("bring it to the chain's head: %w", err)
 	}
-	n.met = true
 	return nil
+}
+
+// rejoin looks for a node that is away. Bringing it up may take longer than a slot.
+func (r *run) rejoin(ctx context.Context, n *node, slot blockprint.Slot) {
+	if n.joined == nil {
+		joined := make(chan error, 1)
+		n.joined = joined
+		go func() { joined <- r.meet(ctx, n) }()
+	}
+	select {
+	case err := <-n.joined:
+		n.joined = nil
+		if err == nil { // some blocks have come meanwhile
+			err = r.meet(ctx, n)
+		}
+		if err != nil {
+			n.trouble = err.Error()
+			return
+		}
+		n.met = true
+		n.log.Info("a node joins", "slot", slot)
+	default:
+		n.trouble = "it is not up, or does not have the chain's blocks yet"
+	}
 }
 
 // meetAll waits for the nodes: until the network starts for all of them, then for one. Those that come later join later.
@@ -179,6 +202,7 @@ func (r *run) meetAll(ctx context.Context) error {
 		for _, n := range r.nodes {
 			if !n.met {
 				err := r.meet(ctx, n)
+				n.met = err == nil
 				if blockprint.CodeOf(err) == blockprint.Conflict {
 					return fmt.Errorf("node %s: %w", n.Name, err)
 				}
@@ -280,6 +304,9 @@ func (r *run) feed(ctx context.Context, slot blockprint.Slot) {
 
 // settle waits for the nodes that are fed until the start of a slot, and looks for those that were away.
 func (r *run) settle(ctx context.Context, slot blockprint.Slot) error {
+	if err := r.sleep(ctx, r.start(slot)); err != nil {
+		return err
+	}
 	limit := r.clock.after(r.start(slot) + r.chain.SlotDuration/4)
 	slow := false
 	for _, n := range r.nodes {
@@ -302,11 +329,7 @@ func (r *run) settle(ctx context.Context, slot blockprint.Slot) error {
 	}
 	for _, n := range r.nodes {
 		if !n.met && n.fed == nil {
-			if err := r.meet(ctx, n); err != nil {
-				n.trouble = err.Error()
-				continue
-			}
-			n.log.Info("a node joins", "slot", slot)
+			r.rejoin(ctx, n, slot)
 		}
 	}
 	return ctx.Err()

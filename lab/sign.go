@@ -78,27 +78,30 @@ func (s *signer) vote(d blockprint.AttestationData) *voteData {
 	return v
 }
 
-// selections are the members of a committee that may aggregate, by position, with their proofs.
-func (s *signer) selections(proof *message, members []uint32) map[int]Signature {
-	keys := make([]fr.Element, len(members))
-	for i, v := range members {
-		keys[i] = s.secrets[v]
-	}
-	const targetAggregators = 16 // TARGET_AGGREGATORS_PER_COMMITTEE
-	modulo := max(1, uint64(len(members))/targetAggregators)
-	out := map[int]Signature{}
-	for i, p := range proof.signAll(keys) {
-		h := sha256.Sum256(p[:])
-		if binary.LittleEndian.Uint64(h[:])%modulo == 0 {
-			out[i] = p
+// selections are the members of a slot's committees that may aggregate, by committee and position, with their proofs.
+func (s *signer) selections(slot blockprint.Slot, committees [][]uint32) []map[int]Signature {
+	var keys []fr.Element
+	for _, members := range committees {
+		for _, v := range members {
+			keys = append(keys, s.secrets[v])
 		}
 	}
+	m := s.message(numberRoot(uint64(slot)), domainSelection, s.chain.EpochOf(slot))
+	proofs := m.signAll(keys)
+	out := make([]map[int]Signature, len(committees))
+	const targetAggregators = 16 // TARGET_AGGREGATORS_PER_COMMITTEE
+	for c, members := range committees {
+		out[c] = map[int]Signature{}
+		modulo := max(1, uint64(len(members))/targetAggregators)
+		for i := range members {
+			h := sha256.Sum256(proofs[i][:])
+			if binary.LittleEndian.Uint64(h[:])%modulo == 0 {
+				out[c][i] = proofs[i]
+			}
+		}
+		proofs = proofs[len(members):]
+	}
 	return out
-}
-
-// selection is the message that a slot's aggregators have signed.
-func (s *signer) selection(slot blockprint.Slot) message {
-	return s.message(numberRoot(uint64(slot)), domainSelection, s.chain.EpochOf(slot))
 }
 
 // sealAggregate writes and signs an aggregate of the members that has finds in a committee.

@@ -33,7 +33,7 @@ type offer struct {
 // step runs a slot until its votes are on their way. The nodes are fed until its end.
 func (r *run) step(ctx context.Context, slot blockprint.Slot) error {
 	parent, asked := r.tree.tip(), r.clock.now()
-	if err := errors.Join(r.record.committees(parent, r.chain.EpochOf(slot)), r.record.votes(r.nodes)); err != nil {
+	if err := errors.Join(r.record.committees(parent, r.chain.EpochOf(slot)), r.record.votes(r.nodes, asked)); err != nil {
 		return err
 	}
 	r.subscribe(ctx, slot)
@@ -247,8 +247,11 @@ func (r *run) bringUp(ctx context.Context, n *node) error {
 		return nil
 	}
 	h, err := n.api.Header(ctx, beacon.Head)
-	if err != nil && blockprint.CodeOf(err) != blockprint.NotFound { // a node at genesis may have no header
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		h = beacon.Header{Root: r.tree.genesis.Root} // a node at genesis may have no header
 	}
 	for _, b := range tip.path() {
 		if known := r.tree.get(h.Root); known != nil && b.Slot <= known.Slot && tip.at(known.Slot) == known {

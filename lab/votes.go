@@ -106,13 +106,14 @@ func (v *votes) cast(slot blockprint.Slot, now, before *voteData, inTime float64
 	}
 	r := v.run
 	committees, _ := r.tree.committeesOf(r.tree.tip(), r.chain.EpochOf(slot))
-	proof := r.signer.selection(slot)
+	members := make([][]uint32, committees.PerSlot)
 	sizes := make([]int, committees.PerSlot)
-	for c := range sizes {
-		d := &duty{members: committees.Of(slot, uint64(c))}
-		d.aggregators = r.signer.selections(&proof, d.members)
-		sizes[c] = len(d.members)
-		v.duties[dutyKey{slot, c}] = d
+	for c := range members {
+		members[c] = committees.Of(slot, uint64(c))
+		sizes[c] = len(members[c])
+	}
+	for c, aggregators := range r.signer.selections(slot, members) {
+		v.duties[dutyKey{slot, c}] = &duty{members[c], aggregators}
 	}
 	heard := v.network.Attest(sizes, v.data(before), v.data(now), inTime)
 	start, second := r.start(slot), r.chain.SlotDuration/12
