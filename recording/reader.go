@@ -72,7 +72,10 @@ func (r *Reader) Close() error {
 	if r.input == nil {
 		return nil
 	}
-	return r.input.Close()
+	if err := r.input.Close(); r.Cut == "" { // else the decompressor says so again
+		return err
+	}
+	return nil
 }
 
 // Bounds of what is read, far above any recording.
@@ -113,6 +116,9 @@ func NewReader(name string, in io.Reader) (*Reader, error) {
 
 // wrong says in which line reading stopped, and how to go on.
 func (r *Reader) wrong(err error) error {
+	if r.line == 1 {
+		return blockprint.Errorf(blockprint.Invalid, "%s, line 1: %w", r.name, err)
+	}
 	return blockprint.Errorf(blockprint.Invalid, "%s, line %d: %w; to use what comes before it, cut the file there (head -n %d)", r.name, r.line, err, r.line-1)
 }
 

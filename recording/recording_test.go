@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -151,15 +153,18 @@ func TestCut(t *testing.T) {
 			t.Errorf("cut %s: %d slots, %d skipped, cut %q, %v", c.name, len(got), r.Skipped, r.Cut, err)
 		}
 	}
-	z, err := gzip.NewReader(bytes.NewReader(out.Bytes()[:out.Len()-20]))
-	if err != nil {
+	path := filepath.Join(t.TempDir(), "cut.jsonl.gz")
+	if err := os.WriteFile(path, out.Bytes()[:out.Len()-20], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewReader("cut", z)
+	r, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := readAll(r)
+	if err := r.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
 	if err != nil || len(got) == 3 || r.Skipped != 1 || !strings.Contains(r.Cut, "compressed file") {
 		t.Errorf("a cut compressed file: %d slots, %d skipped, cut %q, %v", len(got), r.Skipped, r.Cut, err)
 	}
