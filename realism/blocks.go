@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -14,7 +13,6 @@ import (
 	"blockprint/file"
 	"blockprint/graffiti"
 	"blockprint/sim"
-	"blockprint/sim/record"
 )
 
 // Skipped is a file that holds no block to compare, and why.
@@ -76,22 +74,40 @@ func Read(ctx context.Context, paths []string, rules *graffiti.Rules) (list []*S
 	return list, skipped, nil
 }
 
-// Simulate runs a simulated network and measures its blocks.
-func Simulate(ctx context.Context, c sim.Config, slots int, log *slog.Logger) (list []*Shape, err error) {
-	layout := Layout{c.SlotsPerEpoch, c.CommitteeSize()}
-	err = record.Run(ctx, c, slots, log, func(b record.Block) error {
-		if len(b.Block.Attestations) == 0 {
-			return nil // nothing to pack, as after empty slots
+// warmUpEpochs are left out at the start of a world, while the nodes' pools fill.
+const warmUpEpochs = 2
+
+// Simulate runs a simulated network and measures its blocks. Neither rewards nor a registry are needed, so worlds of
+// mainnet's size take little more than their own memory.
+func Simulate(ctx context.Context, c sim.Config, slots int) (list []*Shape, err error) {
+	w, err := sim.New(c)
+	if err != nil {
+		return nil, err
+	}
+	first := int(warmUpEpochs * c.SlotsPerEpoch)
+	for range first + slots {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		s, err := ShapeOf(b.Block, layout)
+		w.Step()
+	}
+	layout, schemas := Layout{c.SlotsPerEpoch, c.CommitteeSize()}, beacon.NewSchemas(&w.Network().Spec)
+	for _, e := range w.Chain(blockprint.Slot(first)) {
+		b, err := schemas.Decode(beacon.Signed, e.Fork, e.Block)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.Client = b.Client
+		if len(b.Attestations) == 0 {
+			continue // nothing to pack, as after empty slots
+		}
+		s, err := ShapeOf(b, layout)
+		if err != nil {
+			return nil, err
+		}
+		s.Client, _, _ = w.Truth(e.Root)
 		list = append(list, s)
-		return nil
-	})
-	return list, err
+	}
+	return list, nil
 }
 
 // Clients lists the builders of the real blocks that are known.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -140,7 +139,7 @@ func TestInfer(t *testing.T) {
 func TestSimulate(t *testing.T) {
 	c := sim.DefaultConfig(4)
 	c.ElectraEpoch = 0
-	list, err := realism.Simulate(t.Context(), c, 48, slog.New(slog.DiscardHandler))
+	list, err := realism.Simulate(t.Context(), c, 48)
 	if err != nil || len(list) < 30 {
 		t.Fatalf("%d blocks: %v", len(list), err)
 	}

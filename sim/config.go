@@ -68,6 +68,19 @@ func DefaultConfig(seed uint64) Config {
 	}
 }
 
+// MainnetConfig is a network of mainnet's size whose blocks look like mainnet's of 2025 (gossip.MainnetConfig). Its shares
+// of clients are rough. A world of it takes about a gigabyte of memory.
+func MainnetConfig(seed uint64) Config {
+	c := DefaultConfig(seed)
+	c.Validators, c.Committees, c.ElectraEpoch = 1<<20, 64, 0
+	c.Shares = []Share{
+		{"lighthouse/2024", 53}, {"prysm/2024", 17}, {"teku/v2", 13}, {"nimbus/2026", 10}, {"grandine/optimal", 4}, {"lodestar/electra-weight", 3},
+	}
+	c.Config = gossip.MainnetConfig()
+	c.SkipRate, c.SkipRun, c.SideChainRate, c.Compounding, c.Leaked = 0.005, 1, 0.0005, 0.02, 0
+	return c
+}
+
 // maxValidators is about four times mainnet's number.
 const maxValidators = 1 << 22
 

@@ -336,24 +336,35 @@ func (w *World) dream(parent *block) {
 	}
 }
 
-// Dreams returns the dreamt blocks by the root of their parent, sorted by slot.
-func (w *World) Dreams() map[blockprint.Root][]Dream {
+// Dreams returns the dreamt blocks, which join no chain, by the root of their parent, sorted by slot.
+func (w *World) Dreams() map[blockprint.Root][]Encoded {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	out := map[blockprint.Root][]Dream{}
+	out := map[blockprint.Root][]Encoded{}
 	for root, b := range w.dreams {
-		out[b.parent.root] = append(out[b.parent.root], Dream{root, b.slot, b.fork, b.encoded})
+		out[b.parent.root] = append(out[b.parent.root], Encoded{root, b.slot, b.fork, b.encoded})
 	}
 	for _, list := range out {
-		slices.SortFunc(list, func(a, b Dream) int {
+		slices.SortFunc(list, func(a, b Encoded) int {
 			return cmp.Or(cmp.Compare(a.Slot, b.Slot), bytes.Compare(a.Root[:], b.Root[:]))
 		})
 	}
 	return out
 }
 
-// Dream is a block that a node built on request and that joins no chain.
-type Dream struct {
+// Chain returns the canonical blocks after a slot, signed and in SSZ, the oldest first.
+func (w *World) Chain(after blockprint.Slot) (out []Encoded) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for b := w.seen; b.slot > after; b = b.parent {
+		out = append(out, Encoded{b.root, b.slot, b.fork, b.encoded})
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// Encoded is a block as its node sends it.
+type Encoded struct {
 	Root  blockprint.Root
 	Slot  blockprint.Slot
 	Fork  blockprint.Fork

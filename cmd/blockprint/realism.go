@@ -46,7 +46,7 @@ lengths of a block's bit lists. A figure differs if it is more than two standard
 					slog.Warn("skipping a file without a block to compare", "file", s.File, "reason", s.Why)
 				}
 			}
-			simulated, err := realism.Simulate(ctx, c, slots, slog.New(slog.DiscardHandler))
+			simulated, err := realism.Simulate(ctx, c, slots)
 			if err != nil {
 				return err
 			}
