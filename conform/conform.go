@@ -187,6 +187,9 @@ func (p *replay) slot(s *recording.Slot) error {
 			}
 			p.chain.begin(b.Parent)
 		}
+		if p.chain.blocks[b.Parent].state == nil {
+			return blockprint.Errorf(blockprint.Invalid, "the block of slot %d builds on one that is more than %d slots older, which the replay has forgotten", b.Slot, keepStates)
+		}
 		n, err := p.node(b.Node)
 		if err != nil {
 			return err
@@ -275,8 +278,8 @@ func (p *replay) compare(s *recording.Slot, b *recording.Block, n *node) {
 		return
 	}
 	parent := p.chain.blocks[b.Parent]
-	st := p.chain.advance(parent, p.chain.spec.EpochOf(b.Slot))
-	view := func(seed uint64) *packer.View { return p.chain.view(b.Slot, parent, &st, seed) }
+	state := p.chain.advance(parent, b.Slot)
+	view := func(seed uint64) *packer.View { return p.chain.view(b.Slot, parent, state, seed) }
 	packed := func(list []gossip.Attestation) *Packed {
 		out := &Packed{List: list}
 		out.Alone, out.Marginal = view(0).Worth(list)

@@ -173,8 +173,7 @@ func viewOf(spec *blockprint.Spec, slot blockprint.Slot) *View {
 	const validators = 64
 	return &View{
 		Slot: slot, Head: slot - 1, Spec: spec, Rand: rand.New(rand.NewPCG(1, 2)),
-		Previous: make([]uint8, validators), Current: make([]uint8, validators),
-		BaseRewards: make([]uint64, validators), Balances: make([]uint64, validators),
+		State:   GenesisState(slices.Repeat([]uint64{32_000_000_000}, validators), blockprint.ZeroRoot),
 		RootAt:  func(blockprint.Slot) blockprint.Root { return blockprint.ZeroRoot },
 		Members: func(g gossip.Group) []uint32 { return []uint32{uint32(4 * g.Committee), 1, 2, 3} },
 		Valid:   func(*gossip.Data) bool { return true },

@@ -28,10 +28,7 @@ type View struct {
 	Spec *blockprint.Spec
 	Rand *rand.Rand // stands for the random order of hash maps
 
-	// By validator: the participation flags of the previous and the current epoch, the base reward in gwei, and the
-	// effective balance in gwei.
-	Previous, Current     []uint8
-	BaseRewards, Balances []uint64
+	*State // in the block's epoch; Include changes its flags
 
 	// RootAt returns the root of the newest block of the chain that is not after a slot.
 	RootAt func(blockprint.Slot) blockprint.Root

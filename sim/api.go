@@ -42,7 +42,7 @@ func (w *World) Handler() http.Handler {
 			return nil, err
 		}
 		s := b.state
-		return obj{"previous_justified": point(s.previousJustified), "current_justified": point(s.currentJustified), "finalized": point(s.finalized)}, nil
+		return obj{"previous_justified": point(s.PreviousJustified), "current_justified": point(s.CurrentJustified), "finalized": point(s.Finalized)}, nil
 	})
 	route("/eth/v1/beacon/states/{id}/validators", func(r *http.Request) (any, error) {
 		if _, err := w.stateBlock(r.PathValue("id")); err != nil {
@@ -91,9 +91,9 @@ func (w *World) blockBy(id string) (*block, error) {
 	case "genesis":
 		return w.genesis, nil
 	case "finalized":
-		return w.blocks[w.seen.state.finalized.Root], nil
+		return w.blocks[w.seen.state.Finalized.Root], nil
 	case "justified":
-		return w.blocks[w.seen.state.currentJustified.Root], nil
+		return w.blocks[w.seen.state.CurrentJustified.Root], nil
 	}
 	if strings.HasPrefix(id, "0x") {
 		root, err := blockprint.ParseRoot(id)
@@ -172,7 +172,7 @@ func (w *World) headerJSON(id string) (any, error) {
 func (w *World) serveBlock(rw http.ResponseWriter, r *http.Request) {
 	w.mu.RLock()
 	b, err := w.blockBy(r.PathValue("id"))
-	finalized := err == nil && b.slot <= w.spec.StartOf(w.seen.state.finalized.Epoch)
+	finalized := err == nil && b.slot <= w.spec.StartOf(w.seen.state.Finalized.Epoch)
 	w.mu.RUnlock()
 	if err != nil {
 		writeError(rw, err)

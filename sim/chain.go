@@ -2,15 +2,12 @@ package sim
 
 import (
 	"encoding/binary"
-	"math"
 
 	"blockprint"
 	"blockprint/gossip"
+	"blockprint/packer"
 	"blockprint/reward"
 )
-
-// flagTarget is the participation flag of a timely vote for the target.
-const flagTarget = 2
 
 // block is a block of the world's tree, which includes orphans.
 type block struct {
@@ -22,7 +19,7 @@ type block struct {
 	fork            blockprint.Fork
 	encoded         []byte // signed, in SSZ
 	mix             blockprint.Root
-	state           *state
+	state           *packer.State
 	attestations    []gossip.Attestation
 	exact           uint64 // what it paid its proposer for attestations, in gwei
 	arrived         bool   // the API shows it
@@ -37,89 +34,6 @@ func (b *block) at(slot blockprint.Slot) *block {
 		b = b.parent
 	}
 	return b
-}
-
-// state is the part of a beacon state that the world needs.
-type state struct {
-	epoch             blockprint.Epoch
-	previous, current []uint8 // participation flags
-	base              []uint64
-	balances          []uint64 // effective, gwei; the same slice in all states
-	bits              [4]bool  // justification bits, newest first
-	previousJustified blockprint.Checkpoint
-	currentJustified  blockprint.Checkpoint
-	finalized         blockprint.Checkpoint
-}
-
-func genesisState(balances []uint64, root blockprint.Root) *state {
-	n := len(balances)
-	s := &state{previous: make([]uint8, n), current: make([]uint8, n), base: make([]uint64, n), balances: balances}
-	total := uint64(0)
-	for _, b := range balances {
-		total += b
-	}
-	perIncrement := 1_000_000_000 * 64 / uint64(math.Sqrt(float64(total)))
-	for i, b := range balances {
-		s.base[i] = b / 1_000_000_000 * perIncrement
-	}
-	checkpoint := blockprint.Checkpoint{Root: root}
-	s.previousJustified, s.currentJustified, s.finalized = checkpoint, checkpoint, checkpoint
-	return s
-}
-
-// advance returns a copy of the state, moved to the start of an epoch if that is later than its own. b is its block.
-func (s *state) advance(spec *blockprint.Spec, b *block, epoch blockprint.Epoch) *state {
-	out := *s
-	out.previous = append([]uint8(nil), s.previous...)
-	out.current = append([]uint8(nil), s.current...)
-	for out.epoch < epoch {
-		out.justify(spec, b)
-		out.epoch++
-		out.previous = out.current
-		out.current = make([]uint8, len(out.previous))
-	}
-	return &out
-}
-
-// justify is the specification's weigh_justification_and_finalization at the end of an epoch.
-func (s *state) justify(spec *blockprint.Spec, b *block) {
-	if s.epoch <= 1 {
-		return
-	}
-	oldPrevious, oldCurrent := s.previousJustified, s.currentJustified
-	s.previousJustified = s.currentJustified
-	s.bits = [4]bool{false, s.bits[0], s.bits[1], s.bits[2]}
-	total := uint64(0)
-	for _, x := range s.balances {
-		total += x
-	}
-	supported := func(flags []uint8) bool {
-		sum := uint64(0)
-		for i, f := range flags {
-			if f&flagTarget != 0 {
-				sum += s.balances[i]
-			}
-		}
-		return 3*sum >= 2*total
-	}
-	if supported(s.previous) {
-		s.currentJustified = blockprint.Checkpoint{Epoch: s.epoch - 1, Root: b.rootAt(spec.StartOf(s.epoch - 1))}
-		s.bits[1] = true
-	}
-	if supported(s.current) {
-		s.currentJustified = blockprint.Checkpoint{Epoch: s.epoch, Root: b.rootAt(spec.StartOf(s.epoch))}
-		s.bits[0] = true
-	}
-	switch {
-	case s.bits[1] && s.bits[2] && s.bits[3] && oldPrevious.Epoch+3 == s.epoch,
-		s.bits[1] && s.bits[2] && oldPrevious.Epoch+2 == s.epoch:
-		s.finalized = oldPrevious
-	}
-	switch {
-	case s.bits[0] && s.bits[1] && s.bits[2] && oldCurrent.Epoch+2 == s.epoch,
-		s.bits[0] && s.bits[1] && oldCurrent.Epoch+1 == s.epoch:
-		s.finalized = oldCurrent
-	}
 }
 
 // shuffleKey identifies the committees of an epoch on a branch.

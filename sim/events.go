@@ -36,7 +36,7 @@ func (w *World) announce(old, b *block) {
 		"slot": dec(uint64(b.slot)), "block": b.root, "state": b.stateRoot, "epoch_transition": w.spec.EpochOf(b.slot) != w.spec.EpochOf(old.slot),
 		"previous_duty_dependent_root": blockprint.ZeroRoot, "current_duty_dependent_root": blockprint.ZeroRoot, "execution_optimistic": false,
 	}})
-	if f := b.state.finalized; f != old.state.finalized && f.Epoch > old.state.finalized.Epoch {
+	if f := b.state.Finalized; f != old.state.Finalized && f.Epoch > old.state.Finalized.Epoch {
 		w.emit(event{"finalized_checkpoint", obj{"block": f.Root, "state": w.blocks[f.Root].stateRoot, "epoch": dec(uint64(f.Epoch)), "execution_optimistic": false}})
 	}
 }

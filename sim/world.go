@@ -146,7 +146,7 @@ func (w *World) makeGenesis() {
 	g.stateRoot = sha256.Sum256(append([]byte("genesis state"), le64(w.config.Seed)...))
 	g.fork = w.spec.ForkAt(0)
 	w.encode(g, "", nil)
-	g.state = genesisState(w.balances, g.root)
+	g.state = packer.GenesisState(w.balances, g.root)
 	w.genesis, w.head, w.seen = g, g, g
 	w.add(g)
 }
@@ -374,23 +374,14 @@ type Encoded struct {
 // view sets a block's state to the one before its attestations, and returns it as its node's packer sees it.
 func (w *World) view(b *block) *packer.View {
 	epoch := w.spec.EpochOf(b.slot)
-	s := b.parent.state.advance(&w.spec, b.parent, epoch)
+	s := b.parent.state.Advance(&w.spec, b.parent.rootAt, epoch)
 	b.state = s
 	return &packer.View{
-		Slot: b.slot, Head: b.parent.slot, Spec: &w.spec, Rand: w.rng, RootAt: b.parent.rootAt,
-		Previous: s.previous, Current: s.current, BaseRewards: s.base, Balances: s.balances,
+		Slot: b.slot, Head: b.parent.slot, Spec: &w.spec, Rand: w.rng, State: s, RootAt: b.parent.rootAt,
 		Members: func(g gossip.Group) []uint32 { return w.committeeOf(b.parent, g) },
 		Valid: func(d *gossip.Data) bool {
-			target := d.Target.Epoch
-			source := s.currentJustified
-			if target != epoch {
-				source = s.previousJustified
-			}
-			inWindow := target == epoch || target+1 == epoch
-			if b.fork < blockprint.Deneb {
-				inWindow = inWindow && uint64(b.slot-d.Slot) <= w.spec.SlotsPerEpoch
-			}
-			return inWindow && d.Slot < b.slot && d.Source == source && d.DependentRoot == w.shuffling(b.parent, target).anchor
+			inWindow := d.Slot < b.slot && (b.fork >= blockprint.Deneb || uint64(b.slot-d.Slot) <= w.spec.SlotsPerEpoch)
+			return inWindow && s.HasSource(&d.AttestationData) && d.DependentRoot == w.shuffling(b.parent, d.Target.Epoch).anchor
 		},
 	}
 }
@@ -435,10 +426,10 @@ func tick(pool packer.Pool) {
 // voteFor returns the data of a validator that sees b as head.
 func (w *World) voteFor(b *block) gossip.Data {
 	epoch := w.spec.EpochOf(w.slot)
-	s := b.state.advance(&w.spec, b, epoch)
+	s := b.state.Advance(&w.spec, b.rootAt, epoch)
 	return gossip.Data{
 		AttestationData: blockprint.AttestationData{
-			Slot: w.slot, BeaconBlockRoot: b.root, Source: s.currentJustified,
+			Slot: w.slot, BeaconBlockRoot: b.root, Source: s.CurrentJustified,
 			Target: blockprint.Checkpoint{Epoch: epoch, Root: b.rootAt(w.spec.StartOf(epoch))},
 		},
 		DependentRoot: w.shuffling(b, epoch).anchor,
@@ -469,6 +460,6 @@ func (w *World) forgetFlags(b *block) {
 		return
 	}
 	for _, old := range w.bySlot[b.slot-keep] {
-		old.state.previous, old.state.current = nil, nil
+		old.state.Previous, old.state.Current = nil, nil
 	}
 }
