@@ -101,7 +101,7 @@ func readBlock(fork blockprint.Fork, v ssz.View) *Block {
 	attestations := body.Field("attestations")
 	b.Attestations = make([]Attestation, attestations.Len())
 	for i := range b.Attestations {
-		b.Attestations[i] = readAttestation(attestations.At(i))
+		b.Attestations[i] = ReadAttestation(attestations.At(i))
 	}
 	if body.Has("sync_aggregate") {
 		b.SyncParticipants = uint64(body.Field("sync_aggregate").Field("sync_committee_bits").Count())
@@ -115,7 +115,8 @@ func readBlock(fork blockprint.Fork, v ssz.View) *Block {
 	return b
 }
 
-func readAttestation(v ssz.View) Attestation {
+// ReadAttestation reads an attestation of a block or a pool.
+func ReadAttestation(v ssz.View) Attestation {
 	d := v.Field("data")
 	checkpoint := func(v ssz.View) blockprint.Checkpoint {
 		return blockprint.Checkpoint{Epoch: blockprint.Epoch(v.Field("epoch").Uint64()), Root: v.Field("root").Root()}

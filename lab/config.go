@@ -43,6 +43,8 @@ type Node struct {
 	Lost    *float64 `toml:"lost"`
 	// Subscribe makes the node subscribe to its subnets, as an aggregator's validator client would.
 	Subscribe bool `toml:"subscribe"`
+	// Pool is for how many slots back the node is asked for its pool when it has built a block; 0 for not at all.
+	Pool int `toml:"pool"`
 	// Weight is the node's share of the published blocks: 1 if it is left out, 0 for never.
 	Weight *float64 `toml:"weight"`
 
@@ -102,6 +104,8 @@ func (c *Config) check() error {
 			return bad("node %s: weight %v is negative", n.Name, *n.Weight)
 		case n.Subnets != nil && (*n.Subnets < -1 || *n.Subnets > 64):
 			return bad("node %s: subnets = %d: expected -1 for all, or 0 to 64", n.Name, *n.Subnets)
+		case n.Pool < 0 || n.Pool > 64:
+			return bad("node %s: pool = %d: expected 0 to 64 slots", n.Name, n.Pool)
 		case noShare(n.Late) || noShare(n.Lost) || n.Late != nil && n.Lost != nil && *n.Late+*n.Lost > 1:
 			return bad("node %s: late and lost are shares of the aggregates: expected 0 to 1, and at most 1 together", n.Name)
 		}

@@ -15,8 +15,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-faster/jx"
+
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/beacon/ssz"
 	"blockprint/jsonhttp"
 	"blockprint/recording"
 	"blockprint/reward"
@@ -339,6 +342,25 @@ func (n *node) data(ctx context.Context, slot blockprint.Slot) (d blockprint.Att
 		return blockprint.Checkpoint{Epoch: blockprint.Epoch(c.Epoch), Root: c.Root}
 	}
 	return blockprint.AttestationData{Slot: slot, BeaconBlockRoot: reply.Head, Source: point(reply.Source), Target: point(reply.Target)}, nil
+}
+
+// pool asks a node for the attestations of the slots before one that it has in its pool.
+func (n *node) pool(ctx context.Context, slot blockprint.Slot, t *ssz.Type) (list []beacon.Attestation, err error) {
+	for of := slot - min(slot, blockprint.Slot(n.Pool)); of < slot; of++ {
+		var data json.RawMessage
+		if err := n.api.Raw(ctx, fmt.Sprintf("/eth/v2/beacon/pool/attestations?slot=%d", of), &data); err != nil {
+			return nil, err
+		}
+		all := ssz.ListOf(t, 1<<20)
+		b, err := all.FromJSON(jx.DecodeBytes(data))
+		if err != nil {
+			return nil, blockprint.Errorf(blockprint.Invalid, "its pool of slot %d: %w", of, err)
+		}
+		for i, v := 0, all.View(b); i < v.Len(); i++ {
+			list = append(list, beacon.ReadAttestation(v.At(i)))
+		}
+	}
+	return list, nil
 }
 
 // proposers asks a node who proposes in an epoch's slots.

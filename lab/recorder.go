@@ -61,7 +61,7 @@ func continueRecorder(dir string, t *tree) (w *recorder, slots int, err error) {
 	}
 	w = &recorder{file: f, tree: t, epoch: map[committeeKey]bool{}}
 	fail := func(err error) (*recorder, int, error) {
-		return nil, 0, errors.Join(fmt.Errorf("continue the recording %s: %w (or choose another output)", path, err), f.Close(), os.Remove(partial))
+		return nil, 0, errors.Join(fmt.Errorf("continue the recording: %w (or choose another output)", err), f.Close(), os.Remove(partial))
 	}
 	w.out, err = recording.Continue(path, f, func(r *recording.Reader, s *recording.Slot) error {
 		slots++
@@ -158,17 +158,33 @@ func (w *recorder) votes(nodes []*node, asked time.Duration) error {
 // block writes a block that a node built.
 func (w *recorder) block(name string, b *beacon.Block, ssz []byte, asked, published time.Duration) error {
 	out := &recording.Block{Slot: b.Slot, Node: name, Asked: asked, Published: published, Parent: b.ParentRoot, Root: b.Root, Graffiti: b.Graffiti, SSZ: ssz}
-	on := w.tree.get(b.ParentRoot)
-	for i := range b.Attestations {
-		a := &b.Attestations[i]
-		c, _ := w.tree.committeesOf(on, a.Data.Target.Epoch)
-		parts, err := splitVotes(a, c)
-		if err != nil {
-			return blockprint.Errorf(blockprint.Invalid, "%s, attestation %d: %w", b, i, err)
-		}
-		out.Attestations = append(out.Attestations, recording.Attestation{Data: &a.Data, Parts: parts})
+	var err error
+	if out.Attestations, err = w.attestations(b.ParentRoot, b.Attestations); err != nil {
+		return blockprint.Errorf(blockprint.Invalid, "%s: %w", b, err)
 	}
 	return w.out.Block(out)
+}
+
+// pool writes a node's pool.
+func (w *recorder) pool(name string, slot blockprint.Slot, head blockprint.Root, list []beacon.Attestation, at time.Duration) error {
+	out, err := w.attestations(head, list)
+	if err != nil {
+		return blockprint.Errorf(blockprint.Invalid, "the pool of %s in slot %d: %w", name, slot, err)
+	}
+	return w.out.Pool(slot, &recording.Pool{Node: name, At: at, Attestations: out})
+}
+
+// attestations takes attestations apart by the committees of a block's chain.
+func (w *recorder) attestations(on blockprint.Root, list []beacon.Attestation) (out []recording.Attestation, err error) {
+	for i := range list {
+		c, _ := w.tree.committeesOf(w.tree.get(on), list[i].Data.Target.Epoch)
+		parts, err := splitVotes(&list[i], c)
+		if err != nil {
+			return nil, fmt.Errorf("attestation %d: %w", i, err)
+		}
+		out = append(out, recording.Attestation{Data: &list[i].Data, Parts: parts})
+	}
+	return out, nil
 }
 
 // splitVotes takes an attestation's bits apart by committee.

@@ -26,6 +26,8 @@ func (r *run) after(slot blockprint.Slot, part float64) time.Duration {
 // offer is a block that a node has built.
 type offer struct {
 	*beacon.Produced
+	pool []beacon.Attestation // of its node right after; nil if that is not asked for
+	read time.Duration        // when
 	from *node
 	err  error
 }
@@ -112,7 +114,12 @@ func (r *run) ask(ctx context.Context, slot blockprint.Slot) []*offer {
 		case !known:
 			o.err = errors.New("no node says who proposes")
 		default:
-			wg.Go(func() { o.Produced, o.err = r.offered(ctx, n, slot, proposer, reveal) })
+			wg.Go(func() {
+				if o.Produced, o.err = r.offered(ctx, n, slot, proposer, reveal); o.err == nil && n.Pool > 0 {
+					o.read = r.clock.now()
+					o.pool, o.err = n.pool(ctx, slot, r.signer.attestation)
+				}
+			})
 		}
 	}
 	wg.Wait()
@@ -318,7 +325,15 @@ func (r *run) write(slot blockprint.Slot, mood string, offers []*offer, chosen *
 			}
 			name += "?" // no node's name: it is in the chain, but nobody's
 		}
-		if err := r.record.block(name, o.Block, encoded, asked, when); err != nil {
+		err := r.record.block(name, o.Block, encoded, asked, when)
+		if err == nil && o.pool != nil && name == o.from.Name {
+			err = r.record.pool(name, slot, o.ParentRoot, o.pool, o.read)
+		}
+		if blockprint.CodeOf(err) == blockprint.Invalid && !joined { // its votes do not fit the chain's committees
+			r.drop(o.from, slot, err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if name == o.from.Name {
