@@ -31,7 +31,7 @@ func (b *block) rootAt(slot blockprint.Slot) blockprint.Root { return b.at(slot)
 type chain struct {
 	recording *recording.Reader
 	spec      blockprint.Spec
-	wide      blockprint.Spec // the same, with room for all candidates in a block
+	wide      blockprint.Spec // the same, but a block has room for all candidates
 	genesis   *block
 	blocks    map[blockprint.Root]*block
 }
@@ -87,7 +87,7 @@ func (c *chain) data(d *blockprint.AttestationData) (out gossip.Data, ok bool) {
 	return gossip.Data{AttestationData: *d, DependentRoot: c.dependent(b, d.Target.Epoch)}, true
 }
 
-// committees returns the members of the committees that vote for a data; nil if the recording does not have them.
+// committees returns the committees of a slot, or nil if the recording does not have them.
 func (c *chain) committees(d *gossip.Data) [][]uint32 {
 	s, err := c.recording.Shuffling(d.Target.Epoch, d.DependentRoot)
 	if err != nil {
@@ -96,8 +96,8 @@ func (c *chain) committees(d *gossip.Data) [][]uint32 {
 	return s.Members[uint64(d.Slot)%c.spec.SlotsPerEpoch]
 }
 
-// attestations returns recorded attestations as pools file them, without those for unknown blocks and committees, which no
-// block of the chain can hold.
+// attestations returns recorded attestations as pools file them. It leaves out those for unknown blocks and committees,
+// which no block of the chain can have.
 func (c *chain) attestations(list []recording.Attestation) (out []gossip.Attestation) {
 	for i := range list {
 		d, ok := c.data(list[i].Data)

@@ -8,18 +8,18 @@ import (
 	"blockprint/gossip"
 )
 
-// Class says how far a packer's block is the client's own.
+// Class says how much a packer's block agrees with the client's.
 type Class int
 
 // The classes, the best first. Blocks of the first two are the same up to ties.
 const (
-	// Same: the same attestations in the same order.
+	// Same: the attestations are the same and in the same order.
 	Same Class = iota
-	// Ties: at every place an attestation that earns as much, and the packer had all of the client's to choose from.
+	// Ties: in every place is an attestation that earns as much, and the packer could choose from all of the client's.
 	Ties
-	// SameAttestations: the same attestations in an order that no tie explains.
+	// SameAttestations: the attestations are the same, but no tie explains their order.
 	SameAttestations
-	// SameCommittees: the same data and committees, but other voters.
+	// SameCommittees: data and committees are the same, but the voters differ.
 	SameCommittees
 	// Different: anything else.
 	Different
@@ -37,8 +37,8 @@ type Packed struct {
 	Marginal []uint64 // each after those before it
 }
 
-// Compare tells how far a packer's attestations are the client's. candidates are what the packer could have chosen, more than
-// fit into a block; slot is the block's. The words say where the two first differ; they are empty for the same lists.
+// Compare compares a packer's attestations with the client's for a block of a slot. candidates are all attestations that
+// the packer could have chosen. The words say where the two lists first differ; they are empty if the lists are the same.
 func Compare(client, ours *Packed, candidates []gossip.Attestation, slot blockprint.Slot) (Class, string) {
 	at := firstDifference(client.List, ours.List)
 	if at < 0 {
@@ -76,7 +76,7 @@ func firstDifference(a, b []gossip.Attestation) int {
 	return -1
 }
 
-// sameSet tells whether two lists have the same keys in some order.
+// sameSet reports whether two lists have the same keys in any order.
 func sameSet(a, b []gossip.Attestation, key func(*gossip.Attestation) string) bool {
 	if len(a) != len(b) {
 		return false

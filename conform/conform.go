@@ -1,7 +1,6 @@
-// Package conform replays recordings of real clients to the packers that model them: each packer gets the pool that the client
-// had when it built a block, and its block is compared with the client's.
-//
-// Run is the one call; docs/simulation.md has what it says of the recordings at hand.
+// Package conform replays recordings of real clients to the packers that model them. Each packer gets the pool that the
+// client had when it built a block, and builds one too; Run compares the two and counts how often they agree.
+// docs/simulation.md has the results.
 package conform
 
 import (
@@ -18,19 +17,19 @@ import (
 	"blockprint/recording"
 )
 
-// Report is how far packers make the blocks that clients made.
+// Report says how often packers build the blocks that clients built.
 type Report struct {
-	By       string `json:"by"`       // who recorded
-	Invented string `json:"invented"` // what of the recording no client made
+	By       string `json:"by"`       // the recorder
+	Invented string `json:"invented"` // what no client made
 	Slots    int    `json:"slots"`
-	// Skipped are slots that the recording does not hold whole; Cut says why it ends early, if it does.
+	// Skipped counts partial slots at the end; Cut says where the recording was cut off, if it was.
 	Skipped int    `json:"skipped"`
 	Cut     string `json:"cut,omitempty"`
 	// Rows are by client, version, and variant.
 	Rows []Row `json:"rows"`
 }
 
-// Row is how often a variant of a packer makes the blocks of a client's version.
+// Row says how often a packer's variant builds the blocks of a client's version.
 type Row struct {
 	Client  blockprint.Client `json:"client"`
 	Version string            `json:"version,omitempty"`
@@ -44,8 +43,8 @@ type Row struct {
 	Different    int `json:"different"`
 	// UpToTies is the share of blocks that are the same, or the same in another order of ties.
 	UpToTies float64 `json:"up_to_ties"`
-	// Slow counts blocks that were not compared: the node's pool was read too long after it was asked for them.
-	// Unknown counts those of nodes whose pool the recording does not have.
+	// Slow counts blocks that were not compared because the node's pool was read too late after it was asked for the
+	// block, and Unknown counts those of nodes whose pool was not recorded.
 	Slow    int `json:"slow"`
 	Unknown int `json:"unknown"`
 	// First is the first block that is not the same up to ties.
@@ -61,15 +60,16 @@ type Difference struct {
 }
 
 const (
-	// A node's pool is compared with its block only if the node was asked for the block by maxAsked after the slot's start,
-	// and the pool was read within maxReading: a slow machine works off votes all the time.
+	// A slow machine works off votes all the time. So a block counts only if its node was asked for it by maxAsked after
+	// the slot's start, and the node's pool was read within maxReading after that.
 	maxAsked   = time.Second
 	maxReading = 400 * time.Millisecond
-	// tieTries is how often a packer gets another order of what it takes from hash maps, to meet the client's ties.
+	// tieTries is how many random orders of hash maps a packer gets, so that it can meet the client's order of equals.
 	tieTries = 8
 )
 
-// Run replays a recording. variant replaces the packers that the recording names for its clients; it may be empty.
+// Run replays a recording. A variant that is not empty packs for all nodes; otherwise, each node has the variant that the
+// recording names, or else its client's newest.
 func Run(ctx context.Context, r *recording.Reader, variant string) (*Report, error) {
 	p := &replay{recording: r, chain: newChain(r), variant: variant, rows: map[rowKey]*Row{}}
 	for _, n := range r.Nodes {
@@ -124,11 +124,11 @@ type rowKey struct {
 // node is a recorded node with the pool that models its own.
 type node struct {
 	recording.Node
-	pool packer.Pool // gets the votes; nil where they are not all known
+	pool packer.Pool // nil if not all of the node's votes are known
 	row  *Row
 }
 
-// node returns the node of a name, which older recordings name late; nil if there is none.
+// node returns the node of a name, or nil. Older recordings introduce their nodes late.
 func (p *replay) node(name string) (*node, error) {
 	if i := slices.IndexFunc(p.nodes, func(n *node) bool { return n.Name == name }); i >= 0 {
 		return p.nodes[i], nil
@@ -171,7 +171,7 @@ func newest(client blockprint.Client, fork blockprint.Fork) string {
 	return ""
 }
 
-// slot feeds what came before a slot's blocks, and compares these.
+// slot feeds the votes that came before a slot's blocks, and compares the blocks.
 func (p *replay) slot(s *recording.Slot) error {
 	for i := range s.Votes {
 		v := &s.Votes[i]
@@ -207,7 +207,7 @@ func (p *replay) slot(s *recording.Slot) error {
 	return nil
 }
 
-// until lets time pass: blocks are imported and pools do what they do at set times.
+// until lets time pass: pools import blocks, and act at their set times.
 func (p *replay) until(t time.Duration) {
 	for len(p.published) > 0 && p.published[0].Published <= t {
 		b := p.published[0]
@@ -245,7 +245,7 @@ func (p *replay) tick(t time.Duration) {
 func (p *replay) hear(v *recording.Vote) {
 	d, ok := p.chain.data(v.Data)
 	if !ok || v.Outcome == recording.Refused {
-		return // a vote for a block that joins no chain here waits for it
+		return // a node also holds back votes for a block that it does not know
 	}
 	a := gossip.Aggregate{Group: gossip.Group{Data: d, Committee: v.Parts[0].Committee}, Bits: v.Parts[0].Bits}
 	for _, n := range p.nodes {
@@ -303,7 +303,7 @@ func (p *replay) compare(s *recording.Slot, b *recording.Block, n *node) {
 	}
 }
 
-// slow tells whether a pool may have moved between the block and the reading.
+// slow reports whether a pool may have changed between the block and its snapshot.
 func (p *replay) slow(b *recording.Block, pool *recording.Pool) bool {
 	start := time.Duration(b.Slot) * p.chain.spec.SlotDuration
 	return b.Asked > start+maxAsked || pool.At < b.Asked || pool.At > b.Asked+maxReading
@@ -315,7 +315,7 @@ func (r *Row) count(c Class) {
 	*[numClasses]*int{&r.Same, &r.Ties, &r.Attestations, &r.Committees, &r.Different}[c]++
 }
 
-// load makes a pool of what a node's pool held.
+// load makes a pool of a snapshot.
 func (p *replay) load(snapshot *recording.Pool, variant string) packer.Pool {
 	pool := packer.New(variant)
 	groups := map[gossip.Group][]gossip.Bits{}

@@ -58,7 +58,7 @@ func (v *View) distance(d *gossip.Data) uint64 { return uint64(v.Slot - d.Slot) 
 
 func (v *View) epoch() blockprint.Epoch { return v.Spec.EpochOf(v.Slot) }
 
-// isCurrent tells whether a vote is of the block's epoch.
+// isCurrent reports whether a vote is of the block's epoch.
 func (v *View) isCurrent(d *gossip.Data) bool { return d.Target.Epoch == v.epoch() }
 
 // flags returns the participation flags that hold for a vote's epoch.

@@ -97,7 +97,7 @@ const (
 	kindAggregate = "agg"
 )
 
-// parseRoot reads a root with or without 0x; nothing is the zero root.
+// parseRoot reads a root with or without 0x. An empty text is the zero root.
 func parseRoot(s string) (r blockprint.Root, err error) {
 	b, err := unhex(s)
 	if err == nil && len(b) != 0 && len(b) != len(r) {

@@ -8,9 +8,9 @@ import (
 	"blockprint"
 )
 
-// prysm is what the first recordings of Prysm leave unsaid. Neither kind tells what a pool received: votes are posted to one
-// node, which sends aggregates on without keeping them, or they reach pools in virtual time, some later than the recording
-// says. Only the snapshots of pools tell.
+// prysm sets what Prysm's first recordings do not say. Neither kind says what a pool received: either votes are posted to
+// one node, which sends aggregates on without storing them, or they reach pools in virtual time, some of them later than
+// recorded. The pools are known from snapshots alone.
 func (r *Reader) prysm(harness bool) {
 	r.Invented = "votes, lateness, gossip"
 	if r.format, r.By = prysmNodes, "Prysm's nodes"; harness {

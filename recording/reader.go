@@ -14,14 +14,14 @@ import (
 	"blockprint/file"
 )
 
-// Reader reads a recording slot by slot. It believes nothing that contradicts what came before.
+// Reader reads a recording slot by slot. It refuses lines that contradict earlier ones.
 type Reader struct {
 	Meta
 	// Balances are the validators' effective balances, in gwei.
 	Balances []uint64
-	// Skipped counts slots at the end that the recording does not hold whole.
+	// Skipped counts partial slots at the recording's end.
 	Skipped int
-	// Cut says why reading ended before the recording's own end; it is empty if nothing is missing.
+	// Cut says where a recording was cut off; it is empty if it was not.
 	Cut string
 
 	name   string
@@ -78,7 +78,7 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Bounds of what is read, far above any recording.
+// Bounds, far above any recording's needs.
 const (
 	maxLine       = 64 << 20
 	maxPending    = 1 << 22 // votes of a slot
@@ -114,7 +114,7 @@ func NewReader(name string, in io.Reader) (*Reader, error) {
 	return r, nil
 }
 
-// wrong says in which line reading stopped, and how to go on.
+// wrong adds to an error the line in which it is, and how to go on.
 func (r *Reader) wrong(err error) error {
 	if r.line == 1 {
 		return blockprint.Errorf(blockprint.Invalid, "%s, line 1: %w", r.name, err)
@@ -135,7 +135,7 @@ func (r *Reader) readLine() (text []byte, err error) {
 	}
 }
 
-// next returns the next line; none at the end. A recording that was cut ends with its last whole line.
+// next returns the next line, or none at the end. A recording that was cut off ends with its last whole line.
 func (r *Reader) next() ([]byte, error) {
 	for {
 		text, err := r.readLine()
@@ -187,8 +187,8 @@ func (r *Reader) Next() (*Slot, error) {
 	return s, nil
 }
 
-// Shuffling returns the committees of an epoch that a block decided. Where a recording has one chain only, its blocks
-// need not be known.
+// Shuffling returns the committees of an epoch that a block decided. A recording of a single chain may leave the block
+// out.
 func (r *Reader) Shuffling(epoch blockprint.Epoch, decision blockprint.Root) (*Shuffling, error) {
 	list := r.shufflings[epoch]
 	for _, s := range list {
@@ -360,7 +360,7 @@ func (r *Reader) addPending(v Vote) error {
 	return nil
 }
 
-// receivers reads the nodes that a vote reached.
+// receivers reads which nodes a vote reached.
 func (r *Reader) receivers(l *line) (names []string, err error) {
 	if r.format == prysmHarness || r.format == prysmNodes {
 		return prysmReceivers(l)

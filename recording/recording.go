@@ -1,8 +1,8 @@
-// Package recording reads and writes recordings of real clients: the votes that beacon nodes heard, their pools, and the
-// blocks that they built from them, in every slot. docs/recording.md describes the format.
+// Package recording reads and writes recordings of real clients: the votes that beacon nodes received, their pools, and
+// the blocks that they built from them, in every slot. docs/recording.md describes the format.
 //
-// Open reads a recording slot by slot; a Writer makes one. Two older kinds of lines are read too: those of Prysm's and of
-// Lodestar's first recordings.
+// Open reads a recording slot by slot; a Writer makes one. Open also reads two older kinds of lines, those of the first
+// recordings of Prysm and of Lodestar.
 package recording
 
 import (
@@ -22,7 +22,7 @@ type Meta struct {
 	Genesis       time.Time                             // zero if the recording does not say
 	Forks         [blockprint.NumForks]blockprint.Epoch // when each begins
 	Seed          uint64                                // of what was invented
-	Invented      string                                // what of the recording no client made
+	Invented      string                                // what no client made
 	Nodes         []Node
 }
 
@@ -33,10 +33,10 @@ type Node struct {
 	Version string // as the node says it
 	// Variant is the packer that models the client's version, if the recording says so.
 	Variant string
-	// FedAll says that the recording's votes are all that the node heard. A node that hears others by gossip may know
-	// more, and its pool is known from snapshots alone.
+	// FedAll means that the recording has all votes that the node received. Otherwise, its pool is known from snapshots
+	// alone.
 	FedAll bool
-	// Posted says that votes were posted to the node's API, where clients check less than what they hear by gossip.
+	// Posted means that votes were posted to the node's API, where clients check less than in gossip.
 	Posted bool
 }
 
@@ -78,7 +78,7 @@ type Attestation struct {
 	Parts []Part
 }
 
-// Equal tells whether two attestations have the same data and the same voters.
+// Equal reports whether two attestations have the same data and the same voters.
 func (a *Attestation) Equal(b *Attestation) bool {
 	return *a.Data == *b.Data && slices.EqualFunc(a.Parts, b.Parts, func(p, q Part) bool {
 		return p.Committee == q.Committee && slices.Equal(p.Bits, q.Bits)
@@ -114,7 +114,7 @@ func (o Outcome) String() string { return outcomes[o] }
 type Vote struct {
 	Attestation               // with one part
 	At          time.Duration // since genesis
-	Single      bool          // heard on a subnet
+	Single      bool          // from a subnet
 	Aggregator  int64         // the validator that aggregated; -1 if it is not known
 	To          []string      // nodes
 	Outcome     Outcome       // the same at all of them
@@ -130,18 +130,18 @@ type Pool struct {
 // Block is a block that a node built, or that joined the chain.
 type Block struct {
 	Slot blockprint.Slot
-	Node string // that built it; of a published block a name that is no node's says who played the proposer
+	Node string // that built it; a published block of another name is the recorder's own
 	// Asked is when the node was asked for it, since genesis.
 	Asked time.Duration
 	// Published is when the block joined the chain, since genesis; negative if it did not.
 	Published    time.Duration
-	Parent, Root blockprint.Root // Root is zero where the node's answer was not kept
+	Parent, Root blockprint.Root // Root is zero if it was not recorded
 	Graffiti     string
 	Attestations []Attestation
-	SSZ          []byte // the whole block, signed if it joined the chain; nil where it was not kept
+	SSZ          []byte // the whole block, signed if it joined the chain; nil if it was not recorded
 }
 
-// IsPublished tells whether the block joined the chain.
+// IsPublished reports whether the block joined the chain.
 func (b *Block) IsPublished() bool { return b.Published >= 0 }
 
 // Slot is what happened around a slot's blocks.

@@ -108,7 +108,7 @@ func (r *Reader) near(slot blockprint.Slot) error {
 	return nil
 }
 
-// finish hands a whole slot on, with the votes that came before its blocks.
+// finish passes on a whole slot with the votes that came before its blocks.
 func (r *Reader) finish(s *Slot) error {
 	asked := r.at(s.Slot, 0)
 	if len(s.Blocks) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,11 @@ late or is not in the recording.`,
 func printConformance(cmd *cobra.Command, report *conform.Report) {
 	t := newTable("client", "variant", "blocks", "same", "ties", "other order", "other voters", "different", "up to ties", "slow", "unknown")
 	for _, r := range report.Rows {
-		t.row(string(r.Client)+" "+r.Version, r.Variant, r.Blocks, r.Same, r.Ties, r.Attestations, r.Committees, r.Different, percent(r.Same+r.Ties, r.Blocks), r.Slow, r.Unknown)
+		client := r.Version
+		if !strings.HasPrefix(client, string(r.Client)) {
+			client = string(r.Client) + " " + client
+		}
+		t.row(client, r.Variant, r.Blocks, r.Same, r.Ties, r.Attestations, r.Committees, r.Different, percent(r.Same+r.Ties, r.Blocks), r.Slow, r.Unknown)
 	}
 	t.print(cmd)
 	for _, r := range report.Rows {
