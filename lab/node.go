@@ -344,6 +344,32 @@ func (n *node) data(ctx context.Context, slot blockprint.Slot) (d blockprint.Att
 	return blockprint.AttestationData{Slot: slot, BeaconBlockRoot: reply.Head, Source: point(reply.Source), Target: point(reply.Target)}, nil
 }
 
+// block asks a node for a block of the chain.
+func (n *node) block(ctx context.Context, root blockprint.Root, schemas *beacon.Schemas) (*block, error) {
+	var data json.RawMessage
+	if err := n.api.Raw(ctx, "/eth/v2/beacon/blocks/"+root.String(), &data); err != nil {
+		return nil, err
+	}
+	var head struct {
+		Message struct {
+			Slot blockprint.Quoted `json:"slot"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, err
+	}
+	fork := n.chain.ForkAt(n.chain.EpochOf(blockprint.Slot(head.Message.Slot)))
+	signed, err := schemas.Signed(fork).FromJSON(jx.DecodeBytes(data))
+	if err != nil {
+		return nil, blockprint.Errorf(blockprint.Invalid, "its block %s: %w", root.Short(), err)
+	}
+	b, err := schemas.Decode(beacon.Signed, fork, signed)
+	if err == nil && b.Root != root {
+		err = blockprint.Errorf(blockprint.Invalid, "it gives block %s for %s", b.Root.Short(), root.Short())
+	}
+	return &block{Block: b, signed: signed}, err
+}
+
 // pool asks a node for the attestations of the slots before one that it has in its pool.
 func (n *node) pool(ctx context.Context, slot blockprint.Slot, t *ssz.Type) (list []beacon.Attestation, err error) {
 	for of := slot - min(slot, blockprint.Slot(n.Pool)); of < slot; of++ {

@@ -27,6 +27,7 @@ type recorder struct {
 	tree  *tree
 	epoch map[committeeKey]bool // whose committees are in it
 	asked time.Duration         // when the last slot's blocks were asked for
+	last  blockprint.Slot       // of an earlier run
 }
 
 // recordingFile is the recording's name in the output folder.
@@ -65,6 +66,7 @@ func continueRecorder(dir string, t *tree) (w *recorder, slots int, err error) {
 	}
 	w.out, err = recording.Continue(path, f, func(r *recording.Reader, s *recording.Slot) error {
 		slots++
+		w.last = s.Slot
 		for i := range s.Blocks {
 			b := &s.Blocks[i]
 			if !b.IsPublished() {

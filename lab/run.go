@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"blockprint"
+	"blockprint/beacon"
 	"blockprint/eel"
 	"blockprint/recording"
 )
@@ -126,11 +128,13 @@ func (r *run) openRecorder(ctx context.Context, tool string) (*recorder, error) 
 		r.report.Slots = slots
 		r.log.Info("continuing a recording", "slots", slots, "head", r.tree.tip().Slot)
 		for _, b := range r.tree.tip().path() {
-			if r.engine == nil {
-				break
-			}
-			if err := r.engine.Know(payloadJSON(r.tree.schemas.Signed(b.Fork).View(b.signed).Field("message").Field("body").Field("execution_payload"))); err != nil {
+			if err := r.know(b); err != nil {
 				return nil, errors.Join(err, w.close())
+			}
+		}
+		for _, n := range r.nodes {
+			if err := r.adopt(ctx, n, w); err != nil {
+				return nil, errors.Join(fmt.Errorf("node %s: %w", n.Name, err), w.close())
 			}
 		}
 		for _, n := range r.nodes { // what it heard since the recording's end is not known
@@ -147,6 +151,60 @@ func (r *run) openRecorder(ctx context.Context, tool string) (*recorder, error) 
 		return w, nil
 	}
 	return newRecorder(r.config.Output, r.meta(tool), r.tree)
+}
+
+// know tells our execution client a block of an earlier run.
+func (r *run) know(b *block) error {
+	if r.engine == nil {
+		return nil
+	}
+	body := r.tree.schemas.Signed(b.Fork).View(b.signed).Field("message").Field("body")
+	return r.engine.Know(payloadJSON(body.Field("execution_payload")))
+}
+
+// mostAdopted is how many blocks of an earlier run may be missing in its recording: it lacks the last one at most, unless it
+// was cut.
+const mostAdopted = 64
+
+// adopt takes blocks over that a node has and a recording lacks, because it ends before them. They are in the chain, but
+// nobody's.
+func (r *run) adopt(ctx context.Context, n *node, w *recorder) error {
+	asking, cancel := context.WithTimeout(ctx, meetTime)
+	defer cancel()
+	h, err := n.api.Header(asking, beacon.Head)
+	if err != nil {
+		return ctx.Err() // it is not up yet, or at genesis
+	}
+	var missing []*block
+	for root := h.Root; r.tree.get(root) == nil; root = missing[len(missing)-1].ParentRoot {
+		if len(missing) == mostAdopted {
+			return blockprint.Errorf(blockprint.Conflict, "its head, slot %d, is not on the recording's chain: choose another output, or give the network a new start", h.Slot)
+		}
+		b, err := n.block(asking, root, r.tree.schemas)
+		if err != nil {
+			return err
+		}
+		missing = append(missing, b)
+		if b.Slot <= w.last {
+			return blockprint.Errorf(blockprint.Conflict, "it has a block of slot %d, which is not in the recording: choose another output, or give the network a new start", b.Slot)
+		}
+	}
+	slices.Reverse(missing)
+	for _, b := range missing {
+		added, err := r.tree.add(b.Block, b.signed)
+		if err == nil {
+			err = r.know(added)
+		}
+		if err == nil {
+			at := r.start(b.Slot)
+			err = errors.Join(w.committees(added.parent, r.chain.EpochOf(b.Slot)), w.block(n.Name+"?", b.Block, b.signed, at, at), w.out.EndSlot(b.Slot, "adopted", nil))
+		}
+		if err != nil {
+			return fmt.Errorf("adopt its block of slot %d: %w", b.Slot, err)
+		}
+		n.log.Info("adopting a block that the recording lacks", "slot", b.Slot)
+	}
+	return nil
 }
 
 // slot is the present slot; 0 before genesis.

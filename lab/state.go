@@ -27,9 +27,6 @@ const (
 	compoundingPrefix       = 2
 	spare                   = 300_000_000 // gwei above the effective balance, so that penalties do not lower that soon
 	gweiPerETH              = 1_000_000_000
-	blsWithdrawalPrefix     = 0
-	withdrawalPrefixAt      = 0
-	futureEpochs            = blockprint.FarFuture
 	genesisProposerLookback = 2 // epochs of proposers that a Fulu state holds
 )
 
@@ -92,7 +89,7 @@ func genesisState(c *Chain, schemas *beacon.Schemas, balances []uint64, header m
 	t := stateType(spec, schemas, c.Genesis)
 	secrets := secretKeys(len(balances))
 	keys := publicKeys(secrets)
-	var registry, amounts, roots, mixes []byte
+	var registry, amounts, mixes []byte
 	far := ssz.Uint64Bytes(uint64(blockprint.FarFuture))
 	for i, eth := range balances {
 		credentials := sha256.Sum256(keys[i][:])
@@ -124,15 +121,13 @@ func genesisState(c *Chain, schemas *beacon.Schemas, balances []uint64, header m
 		"fork":                part(t, "fork").Build(map[string][]byte{"previous_version": before[:], "current_version": now[:]}),
 		"latest_block_header": part(t, "latest_block_header").Build(map[string][]byte{"body_root": bodyRoot[:]}),
 		"eth1_data":           eth1, "eth1_deposit_index": ssz.Uint64Bytes(uint64(len(balances))),
-		"validators": registry, "balances": amounts, "randao_mixes": mixes,
-		"previous_epoch_participation": roots, "current_epoch_participation": roots,
+		"previous_epoch_participation": make([]byte, len(balances)), "current_epoch_participation": make([]byte, len(balances)),
+		"inactivity_scores": make([]byte, 8*len(balances)),
+		"validators":        registry, "balances": amounts, "randao_mixes": mixes,
 		"current_sync_committee": committee, "next_sync_committee": committee,
 		"latest_execution_payload_header": part(t, "latest_execution_payload_header").Build(header),
 		"deposit_requests_start_index":    ssz.Uint64Bytes(unsetDepositRequests),
 	}
-	fields["previous_epoch_participation"] = make([]byte, len(balances))
-	fields["current_epoch_participation"] = make([]byte, len(balances))
-	fields["inactivity_scores"] = make([]byte, 8*len(balances))
 	if c.Genesis >= blockprint.Fulu {
 		var proposers []byte
 		for slot := range genesisProposerLookback * spec.SlotsPerEpoch {

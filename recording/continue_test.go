@@ -2,12 +2,15 @@ package recording
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"blockprint"
 )
@@ -17,8 +20,14 @@ func TestContinue(t *testing.T) {
 	packed, want := sample(t)
 	text := unpack(t, packed.Bytes())
 	for cut := strings.Index(text, `{"type":"shuffling"`); cut <= len(text); cut += 97 {
-		path := filepath.Join(t.TempDir(), "recording.jsonl")
-		if err := os.WriteFile(path, []byte(text[:cut]), 0o600); err != nil {
+		path := filepath.Join(t.TempDir(), "recording.jsonl.gz")
+		var begun bytes.Buffer
+		z := gzip.NewWriter(&begun)
+		_, err := z.Write([]byte(text[:cut]))
+		if err = errors.Join(err, z.Flush()); err != nil { // and no Close: the process was killed
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, begun.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer

@@ -60,14 +60,14 @@ func NewWriter(out io.Writer, m Meta, balances []uint64) *Writer {
 
 // Continue reads a recording whose end may be missing, hands each of its slots to a function, and returns a writer that
 // goes on after the last whole one. What is left of a partial slot is not copied into out.
-func Continue(path string, out io.Writer, each func(*Reader, *Slot) error) (w *Writer, err error) {
+func Continue(path string, out io.Writer, each func(*Reader, *Slot) error) (*Writer, error) {
 	r, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { _ = r.Close() }() // which may complain that the file was cut
 	z := gzip.NewWriter(out)
-	w = &Writer{
+	w := &Writer{
 		meta: r.Meta, gzip: z, out: bufio.NewWriterSize(z, 64<<10),
 		data: map[blockprint.AttestationData]int{}, shufflings: map[blockprint.Epoch]*Shuffling{},
 	}
@@ -89,7 +89,7 @@ func Continue(path string, out io.Writer, each func(*Reader, *Slot) error) (w *W
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, in.Close()) }()
+	defer func() { _ = in.Close() }()
 	lines := bufio.NewReader(in)
 	// Without a slot, what stands before the first one is copied: the header and the balances.
 	for n := 1; n <= max(last, 2); n++ {
