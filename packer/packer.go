@@ -34,7 +34,7 @@ type Ticker interface {
 	Tick()
 }
 
-// Poster is a Pool that takes aggregates from the node's API without what it asks of gossip.
+// Poster is a Pool that treats aggregates that are posted to the node's API otherwise than those from gossip.
 type Poster interface {
 	Post(a gossip.Aggregate)
 }

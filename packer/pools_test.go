@@ -134,6 +134,12 @@ func TestLodestarPool(t *testing.T) {
 			t.Errorf("%s: %b, want %b", name, got, c.stored)
 		}
 	}
+	p := newLodestar(lodestar2024)
+	p.Imported(10, included(0b1111))
+	p.Post(votes(0b11))
+	if n := len(p.groups.of(voted).stored); n != 1 {
+		t.Errorf("%d aggregates after a subset of a block's was posted, want 1", n)
+	}
 }
 
 // TestTekuSingles: the second pool packs data of which it has single votes only inside their slot, fills up what it packs with

@@ -53,6 +53,9 @@ func (p *prysm) Aggregate(a gossip.Aggregate) {
 	e.add(a.Bits.Clone())
 }
 
+// Post ignores an aggregate: the client sends on what is posted to its API, but does not store it.
+func (p *prysm) Post(gossip.Aggregate) {}
+
 func (e *prysmGroup) add(b gossip.Bits) {
 	if !inOne(e.stored, b) && !inOne(e.gone, b) && !inOne(e.deleted, b) {
 		e.stored = disjointUnions(append(e.stored, b))
