@@ -14,6 +14,7 @@ import (
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,8 +80,7 @@ func (c *Chain) version(fork blockprint.Fork) [4]byte { return [4]byte{0x10, 0xb
 // versionAt returns the version of the fork that holds in an epoch.
 func (c *Chain) versionAt(epoch blockprint.Epoch) [4]byte { return c.version(c.ForkAt(epoch)) }
 
-// MakeGenesis writes a network's files. A state that is there already and differs in nothing but the time only gets the
-// new time: making keys takes a while.
+// MakeGenesis writes a network's files. A secret that is in the folder stays.
 func MakeGenesis(o GenesisOptions) (*Chain, error) {
 	c, err := o.chain()
 	if err != nil {
@@ -209,58 +209,61 @@ func ReadChain(dir string) (*Chain, error) {
 	return c, nil
 }
 
-// executionHeader reads the fields of a payload's header out of an execution client's block.
+// headerFields are the fields of a payload's header that a block of eth_getBlockByNumber says, with the bytes of numbers; 0
+// for what is text of bytes.
+var headerFields = []struct {
+	name, key string
+	size      int
+}{
+	{"parent_hash", "parentHash", 0},
+	{"fee_recipient", "miner", 0},
+	{"state_root", "stateRoot", 0},
+	{"receipts_root", "receiptsRoot", 0},
+	{"logs_bloom", "logsBloom", 0},
+	{"block_number", "number", 8},
+	{"gas_limit", "gasLimit", 8},
+	{"gas_used", "gasUsed", 8},
+	{"timestamp", "timestamp", 8},
+	{"extra_data", "extraData", 0},
+	{"base_fee_per_gas", "baseFeePerGas", 32},
+	{"block_hash", "hash", 0},
+	{"blob_gas_used", "blobGasUsed", 8},
+	{"excess_blob_gas", "excessBlobGas", 8},
+}
+
+// executionHeader reads the fields of a payload's header out of an execution client's genesis block, which is empty.
 func executionHeader(block json.RawMessage) (map[string][]byte, error) {
 	if block == nil {
 		block = eel.AloneGenesis()
 	}
+	bad := func(err error) (map[string][]byte, error) {
+		return nil, blockprint.Errorf(blockprint.Invalid, "the execution client's genesis block: %w: expected the result of eth_getBlockByNumber for a block of Prague or later", err)
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(block, &fields); err != nil {
-		return nil, blockprint.Errorf(blockprint.Invalid, "the execution client's genesis block: %w", err)
+		return bad(err)
 	}
-	out := map[string][]byte{}
-	for name, key := range map[string]string{
-		"parent_hash": "parentHash", "fee_recipient": "miner", "state_root": "stateRoot", "receipts_root": "receiptsRoot", "logs_bloom": "logsBloom",
-		"block_number": "number", "gas_limit": "gasLimit", "gas_used": "gasUsed", "timestamp": "timestamp", "extra_data": "extraData",
-		"base_fee_per_gas": "baseFeePerGas", "block_hash": "hash", "transactions_root": "", "withdrawals_root": "",
-		"blob_gas_used": "blobGasUsed", "excess_blob_gas": "excessBlobGas",
-	} {
-		if key == "" { // an empty list's root, which is not the execution layer's
-			continue
-		}
+	transactions, withdrawals := ssz.ListOf(ssz.ByteListOf(1<<30), 1<<20).Root(nil), ssz.ListOf(ssz.BytesOf(44), 16).Root(nil)
+	out := map[string][]byte{"transactions_root": transactions[:], "withdrawals_root": withdrawals[:]}
+	for _, f := range headerFields {
 		var word string
-		if err := json.Unmarshal(fields[key], &word); err != nil || !strings.HasPrefix(word, "0x") {
-			return nil, blockprint.Errorf(blockprint.Invalid, "the execution client's genesis block: %s: expected hexadecimal text: is it a block of Prague or later, as eth_getBlockByNumber writes it?", key)
+		if err := json.Unmarshal(fields[f.key], &word); err != nil {
+			return bad(fmt.Errorf("%s: %w", f.key, err))
 		}
-		digits := word[2:]
-		number := len(digits)%2 == 1 || name == "block_number" || strings.HasPrefix(name, "gas_") || name == "timestamp" || strings.HasSuffix(name, "blob_gas") || name == "blob_gas_used" || name == "base_fee_per_gas"
-		if number && len(digits)%2 == 1 {
+		digits, ok := strings.CutPrefix(word, "0x")
+		if f.size > 0 && len(digits)%2 == 1 {
 			digits = "0" + digits
 		}
 		b, err := hex.DecodeString(digits)
-		if err != nil {
-			return nil, blockprint.Errorf(blockprint.Invalid, "the execution client's genesis block: %s: %w", key, err)
+		if err != nil || !ok || f.size > 0 && len(b) > f.size {
+			return bad(fmt.Errorf("%s is %.80q", f.key, word))
 		}
-		if number {
-			size := 8
-			if name == "base_fee_per_gas" {
-				size = 32
-			}
-			if len(b) > size {
-				return nil, blockprint.Errorf(blockprint.Invalid, "the execution client's genesis block: %s is too large", key)
-			}
-			little := make([]byte, size)
-			for i, x := range b {
-				little[len(b)-1-i] = x
-			}
-			b = little
+		if f.size > 0 {
+			slices.Reverse(b)
+			b = append(b, make([]byte, f.size-len(b))...)
 		}
-		out[name] = b
+		out[f.name] = b
 	}
-	empty := ssz.ListOf(ssz.ByteListOf(1<<30), 1<<20).Root(nil)
-	out["transactions_root"] = empty[:]
-	none := ssz.ListOf(ssz.BytesOf(44), 16).Root(nil)
-	out["withdrawals_root"] = none[:]
 	return out, nil
 }
 

@@ -370,11 +370,18 @@ func (n *node) block(ctx context.Context, root blockprint.Root, schemas *beacon.
 	return &block{Block: b, signed: signed}, err
 }
 
-// pool asks a node for the attestations of the slots before one that it has in its pool.
+// pool asks a node for the attestations of the slots before one that it has in its pool. Lodestar fails for a slot of which
+// it has none; of a node that hears posted votes only, that is no loss.
 func (n *node) pool(ctx context.Context, slot blockprint.Slot, t *ssz.Type) (list []beacon.Attestation, err error) {
-	for of := slot - min(slot, blockprint.Slot(n.Pool)); of < slot; of++ {
+	list = []beacon.Attestation{}
+	for of := max(slot-min(slot, blockprint.Slot(n.Pool)), 1); of < slot; of++ {
 		var data json.RawMessage
-		if err := n.api.Raw(ctx, fmt.Sprintf("/eth/v2/beacon/pool/attestations?slot=%d", of), &data); err != nil {
+		err := n.api.Raw(ctx, fmt.Sprintf("/eth/v2/beacon/pool/attestations?slot=%d", of), &data)
+		if err != nil && n.Votes == "api" {
+			n.log.Debug("a node does not show its pool", "slot", of, "error", err)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		all := ssz.ListOf(t, 1<<20)

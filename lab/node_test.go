@@ -57,7 +57,7 @@ func fake(t *testing.T, c *Chain, other map[string]string) *node {
 }
 
 func TestMeet(t *testing.T) {
-	c, dir := testGenesis(t, nil)
+	_, dir := testGenesis(t, nil)
 	c, err := ReadChain(dir)
 	if err != nil {
 		t.Fatal(err)
