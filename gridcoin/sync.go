@@ -22,18 +22,23 @@ func FromNode(node *Client, lookback int) Bring {
 }
 
 // FromFiles reads a node's answers from files. Without a file of superblocks, it reads only the whitelist.
-func FromFiles(projects, superblocks string) Bring {
-	return func(_ context.Context, log []greylist.Event) ([]Project, []Superblock, error) {
-		list, err := parsed(projects, ParseProjects)
-		if err != nil || superblocks == "" {
-			return list, nil, err
-		}
-		told, err := parsed(superblocks, ParseSuperblocks)
-		if err == nil {
-			err = Join(log, told)
-		}
-		return list, told, err
+func FromFiles(projects, superblocks string) (Bring, error) {
+	list, err := parsed(projects, ParseProjects)
+	if err != nil {
+		return nil, err
 	}
+	var chain []Superblock
+	if superblocks != "" {
+		if chain, err = parsed(superblocks, ParseSuperblocks); err != nil {
+			return nil, err
+		}
+	}
+	return func(_ context.Context, log []greylist.Event) ([]Project, []Superblock, error) {
+		if superblocks == "" {
+			return list, nil, nil
+		}
+		return list, chain, Join(log, chain)
+	}, nil
 }
 
 func parsed[T any](path string, parse func([]byte) (T, error)) (out T, err error) {

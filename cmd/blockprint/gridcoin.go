@@ -52,13 +52,16 @@ are applied.`,
 			case (rpc == "") == (projectsFile == "" && superblocksFile == "") || rpc == "" && projectsFile == "":
 				return usagef("expected either --rpc URL or --projects FILE, with --superblocks FILE or without")
 			}
-			bring := gridcoin.FromFiles(projectsFile, superblocksFile)
+			var bring gridcoin.Bring
+			var err error
 			if rpc != "" {
 				node, err := gridcoin.NewClient(rpc)
 				if err != nil {
 					return usagef("--rpc: %w", err)
 				}
 				bring = gridcoin.FromNode(node, lookback)
+			} else if bring, err = gridcoin.FromFiles(projectsFile, superblocksFile); err != nil {
+				return err
 			}
 			return book.Change(cmd.Context(), true, func(b *greylist.Book) error {
 				if last := b.Back(0); last != nil && last.Source == gridcoin.Scraped && (rpc != "" && lookback > 0 || superblocksFile != "") {

@@ -55,15 +55,13 @@ func addNames(cmd *cobra.Command, into **names.Names) {
 	})
 }
 
-// addLabeling adds the flags that choose what blocks are labeled with, and returns what opens the model and the rules.
+// addLabeling adds the flags that choose what blocks are labeled with, reads the rules before it runs, and returns what opens
+// the model.
 func addLabeling(cmd *cobra.Command, l *app.Labeling, more string) (load func() error) {
-	var rules rulesFlags
-	rules.add(cmd)
+	rules := addRules(cmd, &l.Rules)
 	model := cmd.Flags().String("model", "", "model file, or \"simulated\" for the built-in model, which was trained in simulated networks only; append #FORK to label every block with the part for that fork"+more)
 	return func() (err error) {
-		if l.Model, err = openModel(*model, rules.network); err == nil {
-			l.Rules, err = rules.load()
-		}
+		l.Model, err = openModel(*model, rules.network)
 		return err
 	}
 }
