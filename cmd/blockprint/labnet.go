@@ -128,7 +128,7 @@ are yours to start. --config is a TOML file, which docs/lab.md describes:
 // printLab prints what a run brought.
 func printLab(cmd *cobra.Command, c *lab.Config, r *lab.Report) {
 	w := cmd.OutOrStdout()
-	_, _ = fmt.Fprintf(w, "%s recorded in %s: %d with a block, %d without\n", counted(r.Slots, "slot"), c.Output, r.Published, r.Empty)
+	_, _ = fmt.Fprintf(w, "%s recorded in %s; in this run, %d with a block and %d without\n", counted(r.Slots, "slot"), c.Output, r.Published, r.Empty)
 	if r.Missed > 0 {
 		_, _ = fmt.Fprintf(w, "%s stayed empty because this machine was too slow\n", counted(r.Missed, "slot"))
 	}
