@@ -16,6 +16,7 @@ import (
 
 	"blockprint"
 	"blockprint/beacon"
+	"blockprint/eel"
 )
 
 func testGenesis(t *testing.T, change func(*GenesisOptions)) (*Chain, string) {
@@ -104,6 +105,23 @@ func TestBadChain(t *testing.T) {
 		_, err := ReadChain(dir)
 		if blockprint.CodeOf(err) == blockprint.Internal || err == nil || !strings.Contains(err.Error(), stateFile) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestExecutionHeader(t *testing.T) {
+	block := string(eel.AloneGenesis())
+	if _, err := executionHeader([]byte(block)); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string][2]string{
+		"gasLimit":      {`"gasLimit":"0x`, `"gasLimit":"0x1122334455667788`},
+		"stateRoot":     {`"stateRoot":"0x`, `"stateRoot":"`},
+		"excessBlobGas": {`"excessBlobGas"`, `"excess"`},
+	} {
+		_, err := executionHeader([]byte(strings.Replace(block, change[0], change[1], 1)))
+		if blockprint.CodeOf(err) != blockprint.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }
