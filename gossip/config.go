@@ -67,26 +67,13 @@ func DefaultConfig() Config {
 // were found by comparing shapes of blocks, not measured on the network.
 func MainnetConfig() Config {
 	return Config{
-		Participation: 0.993, AllSubnetsRate: 0.25,
-		LateRate: 0.02, LateSplit: 6, WrongHeads: 0.001, WrongHeadsSpread: 2,
-		LostVotes: 0.0005, LateVotes: 0.00015, LateVotesSpread: 1.2, PoorVotes: 0.00025, PoorReach: 0.3,
-		Aggregators: 16, AggregateMiss: 0.0005, BadAggregators: 0.03, BadReach: [2]float64{0.05, 0.95}, Nested: true,
-		LateAggregates: 0.005, LostAggregates: 0.001,
-		Stragglers: Trouble{0.05, 4, 0.002}, Absences: Trouble{0.02, 64, 0.01}, CutOffs: Trouble{0.004, 16, 0.02},
+		Participation: 0.986, AllSubnetsRate: 0.25,
+		LateRate: 0.02, LateSplit: 6, WrongHeads: 0.0004, WrongHeadsSpread: 2,
+		LostVotes: 0.0005, LateVotes: 0.00005, LateVotesSpread: 2, PoorVotes: 0.0001, PoorReach: 0.3,
+		Aggregators: 16, AggregateMiss: 0.0005, BadAggregators: 0.02, BadReach: [2]float64{0.05, 0.95}, Nested: true,
+		LateAggregates: 0.003, LostAggregates: 0.001,
+		Stragglers: Trouble{0.03, 3, 0.002}, Absences: Trouble{0.008, 64, 0.01}, CutOffs: Trouble{0.003, 16, 0.02},
 	}
-}
-
-// Vary multiplies each rate of mess by a factor between 1/by and by, drawn for each, so that networks differ.
-func (c *Config) Vary(rng *rand.Rand, by float64) {
-	absent := 1 - c.Participation
-	for _, rate := range []*float64{
-		&absent, &c.AllSubnetsRate, &c.LateRate, &c.WrongHeads, &c.LostVotes, &c.LateVotes, &c.PoorVotes,
-		&c.AggregateMiss, &c.BadAggregators, &c.LateAggregates, &c.LostAggregates,
-		&c.Stragglers.Rate, &c.Absences.Rate, &c.CutOffs.Rate,
-	} {
-		*rate = min(*rate*math.Pow(by, 2*rng.Float64()-1), 1)
-	}
-	c.Participation = 1 - absent
 }
 
 // Check refuses a configuration that no network can have.

@@ -96,8 +96,8 @@ func (n *Network) Attest(sizes []int, before, now Data, inTime float64) []Heard 
 	}
 	r := &round{
 		data: [2]Data{before, now}, inTime: inTime, committees: make([]committee, len(sizes)),
-		wrongHeads: n.spread(n.config.WrongHeads, n.config.WrongHeadsSpread),
-		late:       n.spread(n.config.LateVotes, n.config.LateVotesSpread),
+		wrongHeads: n.rate(n.config.WrongHeads, n.config.WrongHeadsSpread),
+		late:       n.rate(n.config.LateVotes, n.config.LateVotesSpread),
 	}
 	r.stragglersTooLate = n.stragglers.share > 0 && n.rng.IntN(2) == 0
 	for i, size := range sizes {
@@ -112,12 +112,15 @@ func (n *Network) Attest(sizes []int, before, now Data, inTime float64) []Heard 
 	return heard
 }
 
-// spread draws a slot's rate.
-func (n *Network) spread(rate, sigma float64) float64 {
-	if sigma > 0 {
-		rate = min(rate*math.Exp(sigma*n.rng.NormFloat64()), 0.3)
+// maxRate bounds the rates of a slot, whatever factor it draws.
+const maxRate = 0.3
+
+// rate draws a slot's rate.
+func (n *Network) rate(rate, spread float64) float64 {
+	if spread == 0 {
+		return rate
 	}
-	return rate
+	return min(rate*math.Exp(spread*n.rng.NormFloat64()), maxRate)
 }
 
 // vote casts the votes of a committee and sets aside those that come late.

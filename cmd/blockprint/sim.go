@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"blockprint"
 	"blockprint/demo"
@@ -21,14 +22,20 @@ import (
 
 // worldFlags are the flags that make a simulated network.
 type worldFlags struct {
+	set            *pflag.FlagSet
+	mainnet        bool
 	config         sim.Config
 	clients        []string
 	deneb, electra int64
 }
 
 func (f *worldFlags) add(cmd *cobra.Command) {
-	f.config = sim.DefaultConfig(1)
-	flags := cmd.Flags()
+	f.set, f.config = cmd.Flags(), sim.DefaultConfig(1)
+	f.set.BoolVar(&f.mainnet, "mainnet", false, "simulate a network of mainnet's size whose blocks look like mainnet's; the other flags change it, and their defaults do not apply")
+	f.bind(f.set)
+}
+
+func (f *worldFlags) bind(flags *pflag.FlagSet) {
 	flags.Uint64Var(&f.config.Seed, "seed", 1, "seed of all random choices")
 	flags.IntVar(&f.config.Validators, "validators", f.config.Validators, "number of validators")
 	flags.IntVar(&f.config.Committees, "committees", f.config.Committees, "committees in a slot")
@@ -53,7 +60,29 @@ func (f *worldFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.config.SideChainLen, "side-chain-length", f.config.SideChainLen, "number of blocks in a side chain")
 }
 
+// likeMainnet makes the network one like mainnet, except for the flags that were set.
+func (f *worldFlags) likeMainnet() error {
+	values := map[string]string{} // read before the variables change
+	f.set.Visit(func(set *pflag.Flag) { values[set.Name] = set.Value.String() })
+	clients, fresh := f.clients, pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.config = sim.MainnetConfig(f.config.Seed)
+	f.bind(fresh) // sets clients and forks to their defaults
+	f.clients, f.electra = clients, 0
+	var errs []error
+	fresh.VisitAll(func(own *pflag.Flag) {
+		if value, ok := values[own.Name]; ok && own.Name != "clients" {
+			errs = append(errs, own.Value.Set(value))
+		}
+	})
+	return errors.Join(errs...)
+}
+
 func (f *worldFlags) load() (sim.Config, error) {
+	if f.mainnet {
+		if err := f.likeMainnet(); err != nil {
+			return f.config, err
+		}
+	}
 	c := f.config
 	epoch := func(n int64) blockprint.Epoch {
 		if n < 0 {
