@@ -98,9 +98,10 @@ func (c *Config) Check() error {
 		return bad("late votes (%v) and wrong heads (%v) must be at most 0.3, else nothing is ever final", c.LateVotes, c.WrongHeads)
 	case c.Aggregators < 1:
 		return bad("a committee needs aggregators")
-	case !share(c.LostVotes, c.PoorVotes, c.PoorReach, c.AggregateMiss, c.BadAggregators, c.BadReach[0], c.BadReach[1]) || c.BadReach[0] > c.BadReach[1]:
+	case !share(c.LostVotes, c.PoorVotes, c.PoorReach, c.AggregateMiss, c.BadAggregators, c.BadReach[0], c.BadReach[1]),
+		c.BadReach[0] > c.BadReach[1]:
 		return bad("shares of votes and aggregators must be between 0 and 1")
-	case !(c.LateSplit > 0 && c.LateSplit <= 100 && c.WrongHeadsSpread >= 0 && c.WrongHeadsSpread <= 5 && c.LateVotesSpread >= 0 && c.LateVotesSpread <= 5):
+	case !(c.LateSplit > 0 && c.LateSplit <= 100), !share(c.WrongHeadsSpread/5, c.LateVotesSpread/5):
 		return bad("the split of late votes (%v) must be between 0 and 100, and spreads (%v, %v) between 0 and 5", c.LateSplit, c.WrongHeadsSpread, c.LateVotesSpread)
 	}
 	for _, t := range []Trouble{c.Stragglers, c.Absences, c.CutOffs} {

@@ -114,7 +114,7 @@ func TestTrouble(t *testing.T) {
 		c := quiet()
 		set(&c)
 		n, before, now := network(t, c)
-		inTime, all := 0, 0
+		inTime := 0
 		slotVotes := map[gossip.Group]gossip.Bits{}
 		add := func(list []gossip.Aggregate) {
 			for _, a := range list {
@@ -143,7 +143,7 @@ func TestTrouble(t *testing.T) {
 		}
 		add(n.LateAggregates()[0].Aggregates)
 		add(n.LateVotes(40 + slots)[0].Singles)
-		all = count()
+		all := count()
 		const cast = slots * 400
 		if inTime > cast*95/100 {
 			t.Errorf("%s: aggregates have %d of %d votes in time", name, inTime, cast)

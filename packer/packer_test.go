@@ -13,7 +13,7 @@ import (
 func TestVariants(t *testing.T) {
 	inUse := map[string]bool{}
 	for fork := range blockprint.NumForks {
-		for _, list := range packer.VariantsAt(blockprint.Fork(fork)) {
+		for _, list := range packer.VariantsAt(fork) {
 			for _, v := range list {
 				inUse[v] = true
 			}
