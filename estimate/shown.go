@@ -20,12 +20,12 @@ type Answer struct {
 	Slot         blockprint.Slot
 }
 
-// Best returns the most probable class. If all are equal, the answer is none, and chance is decided by n: then n answers
-// are right as often as chance is.
+// Best returns the most probable class of answer n. If all are equally probable, the answer names none, and its number
+// decides as a die would, so that such answers are right as often as chance.
 func Best(p []float64, n int) int {
 	best := floats.MaxIdx(p)
 	if p[best] == floats.Min(p) {
-		return n % len(p)
+		return int(uint32(n)*2654435761>>16) % len(p)
 	}
 	return best
 }
@@ -72,7 +72,8 @@ func (t *tally) add(truth int, p []float64) {
 		hit = 1
 	}
 	t.hits += hit
-	if p[best] > blockprint.ConfidentAbove {
+	possible := floats.Count(func(v float64) bool { return v > blockprint.PossibleAbove }, p)
+	if p[best] > blockprint.ConfidentAbove || possible == 1 {
 		t.labelled++
 		t.right += hit
 	}
@@ -120,21 +121,22 @@ func ByAttestations(classes []blockprint.Client, blocks []Answer) []Shown {
 // validatorBlocks are how many blocks of a validator are taken together.
 var validatorBlocks = []int{5, 20, 50}
 
-// ByBlocks estimates validators' clients from 5, 20, and 50 of their blocks: consecutive ones, each block counted once.
-// Numbers that no validator has are left out.
+// ByBlocks estimates validators' clients from 5, 20, and 50 of their blocks: consecutive ones of one client, each block
+// counted once. Numbers that no validator has are left out.
 func ByBlocks(classes []blockprint.Client, blocks []Answer) []Shown {
 	sorted := slices.Clone(blocks)
 	slices.SortStableFunc(sorted, func(a, b Answer) int {
-		return cmp.Or(cmp.Compare(a.Validator, b.Validator), cmp.Compare(a.Slot, b.Slot))
+		return cmp.Or(cmp.Compare(a.Validator, b.Validator), cmp.Compare(a.Truth, b.Truth), cmp.Compare(a.Slot, b.Slot))
 	})
+	same := func(a, b Answer) bool { return a.Validator == b.Validator && a.Truth == b.Truth }
 	model := ValidatorModel{Classes: classes, Switch: DefaultSwitch}
 	var out []Shown
 	for _, n := range validatorBlocks {
 		t := newTally(classes)
 		for i := 0; i+n <= len(sorted); {
 			run := sorted[i : i+n]
-			if last := run[n-1]; last.Validator != run[0].Validator {
-				i += slices.IndexFunc(run, func(a Answer) bool { return a.Validator != run[0].Validator })
+			if !same(run[0], run[n-1]) {
+				i += slices.IndexFunc(run, func(a Answer) bool { return !same(a, run[0]) })
 				continue
 			}
 			var evidence []Evidence

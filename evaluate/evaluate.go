@@ -35,6 +35,8 @@ type Options struct {
 	Size        Size
 	// Shifts are those of the worlds to test in; nil for all, and for variants left out of the training.
 	Shifts []Shift
+	// Model, if not nil, is tested as well, in the worlds of all shifts.
+	Model *classify.Model
 	// Dir is for the worlds' feature files, so that another evaluation need not run them again; empty for a
 	// temporary folder.
 	Dir string
@@ -187,6 +189,9 @@ func Run(ctx context.Context, o Options) (*Evaluation, error) {
 	if e.Same, err = compare(ctx, &o); err != nil {
 		return nil, err
 	}
+	if err := e.challenge(&o, tests); err != nil {
+		return nil, err
+	}
 	for _, c := range Contenders() {
 		if err := e.contend(ctx, &o, c, training, tests); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name, err)
@@ -207,7 +212,7 @@ type job struct {
 func (j job) config(o *Options) (c sim.Config, file string) {
 	c = Draw(o.Era, j.shift, o.Seed, j.i, j.size)
 	c.Dreams = j.dreams
-	kind := string(j.shift)
+	kind := "mainnet-" + string(j.shift)
 	if j.dreams {
 		kind += "-dreams"
 	}
@@ -308,6 +313,26 @@ func (c *Contender) fit(ctx context.Context, o *Options, worlds []*world) (*clas
 	return &m.Parts[0], nil
 }
 
+// challenge tests the options' model, if there is one.
+func (e *Evaluation) challenge(o *Options, tests map[Shift][]*world) error {
+	if o.Model == nil {
+		return nil
+	}
+	at := slices.IndexFunc(o.Model.Parts, func(p classify.Part) bool { return p.Forks == nil || p.Forks.Overlaps(o.Era.forks()) })
+	if at < 0 {
+		return blockprint.Errorf(blockprint.NotFound, "model %s has no part for blocks of %s", o.Model.Name, o.Era)
+	}
+	for _, shift := range o.shifts() {
+		r, _, err := test(&o.Model.Parts[at], tests[shift])
+		if err != nil {
+			return err
+		}
+		r.Contender, r.Scenario = o.Model.Name, string(shift)
+		e.Results = append(e.Results, *r)
+	}
+	return nil
+}
+
 // contend trains a contender and tests it in all scenarios.
 func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, training []*world, tests map[Shift][]*world) error {
 	part, err := c.fit(ctx, o, training)
@@ -325,7 +350,7 @@ func (e *Evaluation) contend(ctx context.Context, o *Options, c Contender, train
 		e.Results = append(e.Results, *r)
 		if shift == None { // the last contender's stay
 			mistakes := r.Mistakes()
-			e.Examples = findExamples(mistakes[:min(len(mistakes), 5)], all, tests[None], answers)
+			e.Examples = findExamples(mistakes[:min(len(mistakes), 5)], c.Features, all, tests[None], answers)
 		}
 	}
 	if o.Shifts != nil {

@@ -74,8 +74,9 @@ func medians(set *dataset.Set) (middle map[blockprint.Client][]float64, spread [
 	return middle, spread
 }
 
-// findExamples finds, for each of the worst mistakes, the block with the most confident wrong answer.
-func findExamples(mistakes []train.Mistake, training *dataset.Set, worlds []*world, answers []*train.Answers) []Example {
+// findExamples finds, for each of the worst mistakes, the block with the most confident wrong answer, and its signs among
+// the features that the classifier reads.
+func findExamples(mistakes []train.Mistake, features []string, training *dataset.Set, worlds []*world, answers []*train.Answers) []Example {
 	middle, spread := medians(training)
 	var out []Example
 	for _, m := range mistakes {
@@ -95,20 +96,23 @@ func findExamples(mistakes []train.Mistake, training *dataset.Set, worlds []*wor
 		if row == nil {
 			continue
 		}
-		e.Signs = signs(row, training.Features, middle[m.Truth], middle[m.Called], spread)
+		e.Signs = signs(row, features, training.Features, middle[m.Truth], middle[m.Called], spread)
 		out = append(out, e)
 	}
 	return out
 }
 
 // signs lists the features that speak most for the other client.
-func signs(row []float64, names []string, own, other, spread []float64) []Sign {
+func signs(row []float64, features, names []string, own, other, spread []float64) []Sign {
 	type weighed struct {
 		Sign
 		weight float64
 	}
 	var all []weighed
 	for f, v := range row {
+		if !slices.Contains(features, names[f]) {
+			continue
+		}
 		if w := (math.Abs(v-own[f]) - math.Abs(v-other[f])) / (spread[f] + 1e-9); w > 0 { // NaN is not
 			all = append(all, weighed{Sign{Feature: names[f], Value: v, Own: own[f], Other: other[f]}, w})
 		}

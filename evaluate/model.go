@@ -33,13 +33,10 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 		defer func() { _ = os.RemoveAll(dir) }()
 		o.Dir = dir
 	}
-	parts := []struct {
-		era   Era
-		forks blockprint.ForkRange
-	}{{Deneb, blockprint.BeforeElectra}, {Electra, blockprint.SinceElectra}}
 	var models []*classify.Model
-	for _, p := range parts {
-		o.Era = p.era
+	for _, era := range []Era{Deneb, Electra} {
+		o.Era = era
+		forks := era.forks()
 		jobs := trainingJobs(&o.Options)
 		for i := range jobs {
 			jobs[i].size = o.Sizes[i%len(o.Sizes)]
@@ -49,13 +46,13 @@ func BuildModel(ctx context.Context, o ModelOptions) (*classify.Model, error) {
 			return nil, err
 		}
 		fit := ours().options(&o.Options)
-		fit.Forks = &p.forks
 		fit.Source = fmt.Sprintf("simulated networks only (%d of %s, %s members a committee): says nothing of its accuracy on a real network",
-			o.TrainWorlds, p.era, members(o.Sizes))
+			o.TrainWorlds, era, members(o.Sizes))
 		m, _, err := train.Fit(ctx, join(worlds), fit)
 		if err != nil {
 			return nil, err
 		}
+		m.Parts[0].Forks = &forks // of all blocks, also of those that do not show it
 		models = append(models, m)
 	}
 	return classify.Join(models...)

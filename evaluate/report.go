@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"blockprint/estimate"
@@ -12,11 +13,17 @@ func (e *Evaluation) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Simulated networks of the era %s, seed %d, %d validators, %d committees a slot; trained on %d blocks.\n", e.Era, e.Seed, e.Size.Validators, e.Size.Committees, e.Trained)
 	b.WriteString("A model of the clients, not the clients: nothing here is a measurement of a real network.\n")
-	for _, c := range Contenders() {
-		fmt.Fprintf(&b, "\n%s\n", c.Name)
+	var contenders []string
+	for _, r := range e.Results {
+		if !slices.Contains(contenders, r.Contender) {
+			contenders = append(contenders, r.Contender)
+		}
+	}
+	for _, name := range contenders {
+		fmt.Fprintf(&b, "\n%s\n", name)
 		fmt.Fprintf(&b, "%-34s %7s %9s %9s %9s %9s %9s %9s %10s\n", "tested in worlds with shift", "blocks", "balanced", "worst", "labelled", "precision", "uncertain", "cal.err.", "validators")
 		for _, r := range e.Results {
-			if r.Contender != c.Name {
+			if r.Contender != name {
 				continue
 			}
 			worst := 1.0
@@ -32,10 +39,13 @@ func (e *Evaluation) Text() string {
 		fmt.Fprintf(&b, "%-24s %-24s %6.1f %% %6.1f %%\n", s.A, s.B, 100*s.Same, 100*s.SameSet)
 	}
 	for _, r := range e.Results {
+		if r.Scenario == string(Messy) {
+			fmt.Fprintf(&b, "\n%s, messy worlds\n%s", r.Contender, estimate.ShownText(r.ByAttestations, r.ByBlocks))
+		}
 		if r.Scenario != string(None) {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s, worlds drawn as in training\n%s", r.Contender, r.Table())
+		fmt.Fprintf(&b, "\n%s, worlds like mainnet\n%s", r.Contender, r.Table())
 		fmt.Fprintf(&b, "%-11s", "TPR")
 		for _, c := range r.Classes {
 			fmt.Fprintf(&b, "  %s %.2f %%", c, 100*r.TruePositiveRate[c])

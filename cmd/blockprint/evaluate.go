@@ -17,15 +17,15 @@ const maxWorlds = 1000
 
 func newEvaluate() *cobra.Command {
 	o := evaluate.Options{Tool: tool(), Size: evaluate.DefaultSize()}
-	var era string
+	var era, model string
 	var shifts []string
 	var asJSON *bool
 	cmd := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Measure classifiers in simulated networks that differ from the ones they were trained in",
-		Long: `Trains the original's classifier and ours in simulated networks and tests them in others: similar ones, ones with
-different participation, latency, subscriptions or skipped slots, and ones with a client variant that training
-did not have. The seed decides everything. The networks are models of the clients, not real networks.`,
+		Long: `Trains the original's classifier and ours in simulated networks like mainnet and tests them in others: similar ones,
+ones with different participation, latency, subscriptions or skipped slots, messy ones, and ones with a client variant
+that training did not have. The seed decides everything. The networks are models of the clients, not real networks.`,
 		Example: "  blockprint evaluate --era electra\n" +
 			"  blockprint evaluate --era deneb --seed 2 --dir worlds/ --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,6 +41,12 @@ did not have. The seed decides everything. The networks are models of the client
 			}
 			if o.Dir != "" {
 				if err := file.CheckOutputDir(o.Dir); err != nil {
+					return err
+				}
+			}
+			if model != "" {
+				var err error
+				if o.Model, err = openModel(model, ""); err != nil {
 					return err
 				}
 			}
@@ -62,6 +68,7 @@ did not have. The seed decides everything. The networks are models of the client
 	flags.StringVar(&o.Dir, "dir", "", "directory for the networks' blocks, as feature files; existing files are used again")
 	flags.StringSliceVar(&shifts, "shifts", nil, "test only in networks with these shifts, with all client variants (default all shifts, and without each variant)")
 	addTrees(cmd, &o.Settings)
+	flags.StringVar(&model, "model", "", "model file to test too, or simulated for the one that ships")
 	asJSON = addJSON(cmd, "print JSON")
 	return cmd
 }
