@@ -21,7 +21,6 @@ import (
 
 // Block is a rated block and the client that built it.
 type Block struct {
-	Block   *beacon.Block
 	Reward  *blockprint.BlockReward // valid until the callback returns
 	Client  blockprint.Client
 	Variant string
@@ -69,7 +68,7 @@ func Run(ctx context.Context, c sim.Config, slots int, log *slog.Logger, each fu
 			if !ok {
 				return fmt.Errorf("the world does not know block %s", r.Block.Root.Short())
 			}
-			return each(Block{r.Block, r.Reward, truth, variant})
+			return each(Block{r.Reward, truth, variant})
 		},
 		Rivals: func(chain *beacon.Block) (out []*beacon.Block, err error) {
 			for _, d := range dreams[chain.ParentRoot] {
