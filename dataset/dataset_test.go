@@ -136,14 +136,14 @@ func TestGroups(t *testing.T) {
 		}
 		return path
 	}
-	simulated, real := write(featurefile.Simulated, 2, 0, 3), write("mainnet", 1, 1)
+	simulated, mainnet := write(featurefile.Simulated, 2, 0, 3), write("mainnet", 1, 1)
 	for _, c := range []struct {
 		paths []string
 		want  []int
 	}{
 		{[]string{simulated}, []int{0, 0, 2, 2, 2}},
-		{[]string{real}, nil},
-		{[]string{real, simulated, real}, []int{0, 0, 1, 1, 3, 3, 3, 4, 4}},
+		{[]string{mainnet}, nil},
+		{[]string{mainnet, simulated, mainnet}, []int{0, 0, 1, 1, 3, 3, 3, 4, 4}},
 	} {
 		set, _, err := dataset.ReadAll(t.Context(), c.paths, nil)
 		if err != nil || !slices.Equal(set.Groups, c.want) {

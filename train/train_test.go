@@ -208,7 +208,7 @@ func TestGroups(t *testing.T) {
 func TestApart(t *testing.T) {
 	const days, perDay = 40, 30
 	clients := []blockprint.Client{blockprint.Nimbus, blockprint.Prysm, blockprint.Teku}
-	make := func(sign func(day, block int) (client int, value float64, proposer int)) *dataset.Set {
+	blocks := func(sign func(day, block int) (client int, value float64, proposer int)) *dataset.Set {
 		set := dataset.NewSet([]string{"percent_redundant_boost"})
 		for i := range days * perDay {
 			client, value, proposer := sign(i/perDay, i)
@@ -224,12 +224,12 @@ func TestApart(t *testing.T) {
 		low   float64
 		high  float64
 	}{
-		"validators": {make(func(_, i int) (int, float64, int) { v := i % 37; return clientOf[v] % 3, float64(number[v]), v }), "validators and spans of time apart", 0, 0.6},
-		"days":       {make(func(d, i int) (int, float64, int) { return clientOf[d] % 3, float64(number[d]), i }), "validators and spans of time apart", 0, 0.6},
+		"validators": {blocks(func(_, i int) (int, float64, int) { v := i % 37; return clientOf[v] % 3, float64(number[v]), v }), "validators and spans of time apart", 0, 0.6},
+		"days":       {blocks(func(d, i int) (int, float64, int) { return clientOf[d] % 3, float64(number[d]), i }), "validators and spans of time apart", 0, 0.6},
 		"one validator a client": {
-			make(func(_, i int) (int, float64, int) { return i % 3, float64(i % 3), i % 3 }), "spans of time apart", 1, 1,
+			blocks(func(_, i int) (int, float64, int) { return i % 3, float64(i % 3), i % 3 }), "spans of time apart", 1, 1,
 		},
-		"one day a client": {make(func(d, i int) (int, float64, int) { return min(d, 2), float64(min(d, 2)), i }), "", 1, 1},
+		"one day a client": {blocks(func(d, i int) (int, float64, int) { return min(d, 2), float64(min(d, 2)), i }), "", 1, 1},
 	} {
 		o := options("knn")
 		o.Features = c.set.Features
