@@ -22,12 +22,12 @@ func TestNames(t *testing.T) {
 		if block.Proposer == 1 {
 			block = storetest.Block(slot, slot-1, 0, 0, blockprint.Teku)
 		}
-		switch {
-		case slot == 15: // of validator 1
+		switch slot {
+		case 15: // of validator 1
 			block.Says.Client = blockprint.Nimbus
-		case slot == 22:
+		case 22:
 			block.Says.Client = blockprint.Teku
-		case slot == 28: // of validator 0, whom nothing is known of
+		case 28: // of validator 0, whom nothing is known of
 			block.Says.Client = blockprint.Lighthouse
 		}
 		b.Blocks = append(b.Blocks, block)

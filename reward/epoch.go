@@ -192,13 +192,13 @@ func (t *Tracker) agree(ctx context.Context, state beacon.ID, ours *Committees, 
 		t.log.Debug("cannot compare the node's committees with ours", "epoch", ours.Epoch, "error", err)
 		return false, nil
 	case !slices.Equal(ours.members, theirs.members):
-		return false, blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d contradict its RANDAO mix: no reward is computed until they agree", ours.Epoch)
+		return false, &disagreement{blockprint.Errorf(blockprint.Unavailable, "the node's committees of epoch %d contradict its RANDAO mix: no reward is computed until they agree", ours.Epoch)}
 	}
 	t.log.Debug("the node's committees agree with ours", "epoch", ours.Epoch, "committees", ours.PerSlot)
 	return true, nil
 }
 
-// disagreement is the error for committees that do not fit the active validators.
+// disagreement is the error for committees that do not fit the active validators or the mix. Any of the three may be wrong.
 type disagreement struct{ error }
 
 func (d *disagreement) Unwrap() error { return d.error }

@@ -2,6 +2,7 @@ package reward
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/bits"
 
@@ -97,7 +98,9 @@ func (t *Tracker) rate(ctx context.Context, b *beacon.Block, parent *tracked, kn
 	t.before.begin(n)
 	if err := r.attestations(ctx); err != nil {
 		t.undo(epoch, r.changes)
-		if known && blockprint.CodeOf(err) == blockprint.Invalid {
+		// Either the block is wrong, or what the node said earlier about the epoch: its registry, its mix, or its committees.
+		var contradiction *disagreement
+		if known && (blockprint.CodeOf(err) == blockprint.Invalid || errors.As(err, &contradiction)) {
 			t.distrust(epoch)
 		}
 		return nil, nil, err
