@@ -7,6 +7,7 @@ import (
 
 	"blockprint"
 	"blockprint/estimate"
+	"blockprint/names"
 	"blockprint/store"
 )
 
@@ -112,23 +113,23 @@ func (l *Labels) recent(ctx context.Context) (map[blockprint.Client]*estimate.Na
 	if err != nil {
 		return nil, err
 	}
-	census, err := l.census(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest})
+	census, err := l.census(ctx, blockprint.Interval{Start: st.Newest - min(st.Newest, blockprint.Slot(c.slots(14*day))), End: st.Newest}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return census.Named(), nil
 }
 
-// census compares the labels of an interval's blocks with what is known of their builders: their graffiti, and the
-// clients that ranges of validators run.
-func (l *Labels) census(ctx context.Context, i blockprint.Interval) (*estimate.Census, error) {
-	list, err := l.Store.Tally(ctx, i, l.Names != nil)
+// census compares the labels of an interval's blocks with what is known of their builders: their graffiti, and by what
+// names say, if they are given, the clients of their proposers. These make it count each proposer's blocks apart.
+func (l *Labels) census(ctx context.Context, i blockprint.Interval, by *names.Names) (*estimate.Census, error) {
+	list, err := l.Store.Tally(ctx, i, by != nil)
 	if err != nil {
 		return nil, err
 	}
 	counts := map[estimate.Tally]int64{}
 	for _, t := range list {
-		counts[estimate.Tally{Graffiti: t.Graffiti, Named: l.Names.Client(t.Proposer), Single: t.Single, Model: t.Model}] += t.Blocks
+		counts[estimate.Tally{Graffiti: t.Graffiti, Named: by.Client(t.Proposer), Single: t.Single, Model: t.Model}] += t.Blocks
 	}
 	tallies := make([]estimate.Tally, 0, len(counts))
 	for t, n := range counts {
@@ -196,7 +197,7 @@ func (l *Labels) epochsCovered(ctx context.Context, in *EpochParams) (AnswerHead
 }
 
 // tally counts the blocks of at most 31 days by their graffiti and their labels.
-func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *estimate.Census, error) {
+func (l *Labels) tally(ctx context.Context, in *EpochParams, by *names.Names) (AnswerHeaders, *estimate.Census, error) {
 	if err := l.atMost(ctx, in, 31*day); err != nil {
 		return AnswerHeaders{}, nil, err
 	}
@@ -208,6 +209,6 @@ func (l *Labels) tally(ctx context.Context, in *EpochParams) (AnswerHeaders, *es
 	if err != nil || in.End == in.Start {
 		return h, estimate.NewCensus(nil, "", nil), err
 	}
-	census, err := l.census(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)})
+	census, err := l.census(ctx, blockprint.Interval{Start: blockprint.Slot(in.Start * c.SlotsPerEpoch), End: blockprint.Slot(in.End*c.SlotsPerEpoch - 1)}, by)
 	return h, census, err
 }

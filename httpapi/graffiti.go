@@ -18,14 +18,14 @@ type (
 
 func (l *Labels) graffitiRoutes() {
 	registerExpensive(l.gates, public("public", "/shares/{start_epoch}/{end_epoch}", "Each client's share of the blocks, corrected for measured mistakes, with 95 % intervals"), func(ctx context.Context, in *EpochParams) (*counted[sharesJSON], error) {
-		h, census, err := l.tally(ctx, in)
+		h, census, err := l.tally(ctx, in, l.Names)
 		if err != nil {
 			return nil, err
 		}
 		return &counted[sharesJSON]{h, sharesJSON(census.Shares())}, nil
 	})
 	registerExpensive(l.gates, public("public", "/graffiti/{start_epoch}/{end_epoch}", "How blocks that name their client are labeled, by client and by release, and which execution clients they name"), func(ctx context.Context, in *EpochParams) (*counted[graffitiJSON], error) {
-		h, census, err := l.tally(ctx, in)
+		h, census, err := l.tally(ctx, in, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -35,7 +35,7 @@ func (l *Labels) graffitiRoutes() {
 		if l.Names == nil {
 			return nil, blockprint.Errorf(blockprint.NotFound, "no names of validators: start with --names FILE")
 		}
-		h, census, err := l.tally(ctx, in)
+		h, census, err := l.tally(ctx, in, l.Names)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (l *Labels) confusion(ctx context.Context, client string, start, end uint64
 		return &counted[confusionJSON]{h, confusionJSON{}}, err
 	}
 	census, err := inTurn(ctx, l.gates, func() (*estimate.Census, error) {
-		return l.census(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)})
+		return l.census(ctx, blockprint.Interval{Start: blockprint.Slot(start), End: blockprint.Slot(end - 1)}, nil)
 	})
 	if err != nil {
 		return nil, err
