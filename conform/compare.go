@@ -55,9 +55,11 @@ func Compare(client, ours *Packed, candidates []gossip.Attestation, slot blockpr
 	switch {
 	case all && (slices.Equal(client.Alone, ours.Alone) || slices.Equal(client.Marginal, ours.Marginal)):
 		return Ties, words
-	case sameSet(client.List, ours.List, func(a *gossip.Attestation) string { return fmt.Sprint(*a) }):
+	case gossip.SameSet(client.List, ours.List, func(a, b gossip.Attestation) bool { return a.Equal(&b) }):
 		return SameAttestations, words
-	case sameSet(client.List, ours.List, func(a *gossip.Attestation) string { return fmt.Sprint(a.Data, a.Committees) }):
+	case gossip.SameSet(client.List, ours.List, func(a, b gossip.Attestation) bool {
+		return a.Data == b.Data && slices.Equal(a.Committees, b.Committees)
+	}):
 		return SameCommittees, words
 	}
 	return Different, words
@@ -74,24 +76,6 @@ func firstDifference(a, b []gossip.Attestation) int {
 		return min(len(a), len(b))
 	}
 	return -1
-}
-
-// sameSet reports whether two lists have the same keys in any order.
-func sameSet(a, b []gossip.Attestation, key func(*gossip.Attestation) string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	count := map[string]int{}
-	for i := range a {
-		count[key(&a[i])]++
-		count[key(&b[i])]--
-	}
-	for _, n := range count {
-		if n != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // describe says in words what two lists have at a place.

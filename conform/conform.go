@@ -144,12 +144,12 @@ func (p *replay) addNode(n recording.Node) (*node, error) {
 	if variant == "" {
 		return nil, blockprint.Errorf(blockprint.Invalid, "no packer models %s, the client of node %s: name a variant", n.Client, n.Name)
 	}
-	out := &node{Node: n}
-	if packer.New(variant) == nil {
+	out, pool := &node{Node: n}, packer.New(variant)
+	if pool == nil {
 		return nil, blockprint.Errorf(blockprint.Invalid, "unknown client variant %q: known are %v", variant, packer.Variants())
 	}
 	if n.FedAll {
-		out.pool = packer.New(variant)
+		out.pool = pool
 	}
 	key := rowKey{n.Client, n.Version, variant}
 	if p.rows[key] == nil {

@@ -64,3 +64,16 @@ func (a *Attestation) Count() int {
 func (a *Attestation) Equal(o *Attestation) bool {
 	return a.Data == o.Data && slices.Equal(a.Committees, o.Committees) && slices.EqualFunc(a.Bits, o.Bits, Bits.Equal)
 }
+
+// SameSet reports whether two lists hold the same attestations in any order, where same is what makes two of them equal.
+func SameSet(a, b []Attestation, same func(a, b Attestation) bool) bool {
+	rest := slices.Clone(b)
+	for _, x := range a {
+		at := slices.IndexFunc(rest, func(y Attestation) bool { return same(x, y) })
+		if at < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, at, at+1)
+	}
+	return len(rest) == 0
+}

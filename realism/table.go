@@ -47,9 +47,17 @@ func quantile(q float64, f func(*Shape) float64) func([]*Shape) float64 {
 		for i, s := range list {
 			values[i] = f(s)
 		}
-		slices.Sort(values)
-		return stat.Quantile(q, stat.LinInterp, values, nil)
+		return quantileOf(q, values)
 	}
+}
+
+// quantileOf sorts values and returns a quantile of them; there is none of no values.
+func quantileOf(q float64, values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	return stat.Quantile(q, stat.LinInterp, values, nil)
 }
 
 // pooled returns the share of things for which is holds, in per cent: things of all blocks together, such as their
@@ -91,11 +99,7 @@ func lateCommittee(list []*Shape) float64 {
 			}
 		}
 	}
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	slices.Sort(values)
-	return stat.Quantile(0.5, stat.LinInterp, values, nil)
+	return quantileOf(0.5, values)
 }
 
 // rows are the figures that are compared, in the order in which they are shown.

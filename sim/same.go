@@ -33,6 +33,7 @@ func (w *World) Compare(into map[[2]string]*Agreement) {
 		b, _ := w.build(n, w.head, slot, 0)
 		all = append(all, packing{n.variant, b.attestations})
 	}
+	same := func(a, b gossip.Attestation) bool { return a.Equal(&b) }
 	for i, a := range all {
 		for _, b := range all[i+1:] {
 			key := [2]string{a.variant, b.variant}
@@ -42,35 +43,12 @@ func (w *World) Compare(into map[[2]string]*Agreement) {
 				into[key] = g
 			}
 			g.Slots++
-			if slices.EqualFunc(a.list, b.list, samePacked) {
+			if slices.EqualFunc(a.list, b.list, same) {
 				g.Same++
 			}
-			if sameSet(a.list, b.list) {
+			if gossip.SameSet(a.list, b.list, same) {
 				g.SameSet++
 			}
 		}
 	}
-}
-
-func samePacked(a, b gossip.Attestation) bool { return a.Equal(&b) }
-
-func sameSet(a, b []gossip.Attestation) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	used := make([]bool, len(b))
-	for _, x := range a {
-		at := -1
-		for j, y := range b {
-			if !used[j] && samePacked(x, y) {
-				at = j
-				break
-			}
-		}
-		if at < 0 {
-			return false
-		}
-		used[at] = true
-	}
-	return true
 }
